@@ -1,0 +1,1 @@
+//! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls.

@@ -1,0 +1,1 @@
+//! Subcommands: raw flags in, a resolved plan executed.

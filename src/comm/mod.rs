@@ -1,0 +1,318 @@
+//! Communicators, groups and the collective verbs everything above is written in. The only user of `mpi`.
+//!
+//! A program that was not started by `mpirun` is a world of one rank: there is one code path for all sizes.
+
+pub mod stop;
+pub mod timers;
+
+use crate::error::{Error, Kind, Result};
+use mpi::collective::{Root, SystemOperation};
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::Universe;
+use mpi::topology::{Color, SimpleCommunicator};
+use mpi::traits::*;
+use serde::{Serialize, de::DeserializeOwned};
+use std::rc::Rc;
+use std::sync::Mutex;
+
+/// Types that travel between ranks: plain numbers.
+pub trait Wire: Equivalence + Copy + Default + 'static {}
+impl<T: Equivalence + Copy + Default + 'static> Wire for T {}
+
+struct Held(Option<Universe>);
+// SAFETY: the universe is only a token; MPI itself was initialised with at least `Funneled` support and the token is
+// taken out once, by the thread that finalises.
+unsafe impl Send for Held {}
+static UNIVERSE: Mutex<Held> = Mutex::new(Held(None));
+
+/// A group of ranks that work together. Cheap to clone.
+#[derive(Clone)]
+pub struct Comm {
+    inner: Rc<SimpleCommunicator>,
+}
+
+impl Comm {
+    /// All ranks of this job; starts MPI on first use.
+    pub fn world() -> Comm {
+        let mut held = UNIVERSE.lock().unwrap_or_else(|e| e.into_inner());
+        if held.0.is_none() && !mpi::environment::is_initialized() {
+            held.0 = mpi::initialize_with_threading(mpi::Threading::Funneled).map(|(u, _)| u);
+        }
+        Comm { inner: Rc::new(SimpleCommunicator::world()) }
+    }
+
+    /// A group of this rank alone.
+    pub fn alone(&self) -> Comm {
+        self.split(Some(self.rank()), 0).expect("a colour was given")
+    }
+
+    /// This rank's number in the group.
+    pub fn rank(&self) -> usize {
+        self.inner.rank() as usize
+    }
+
+    /// Number of ranks in the group.
+    pub fn size(&self) -> usize {
+        self.inner.size() as usize
+    }
+
+    /// True on the rank that speaks for the group.
+    pub fn is_root(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Splits into one group per colour, ordered by `key`; `None` joins no group.
+    pub fn split(&self, color: Option<usize>, key: usize) -> Option<Comm> {
+        let color = color.map_or(Color::undefined(), |c| Color::with_value(c as i32));
+        self.inner.split_by_color_with_key(color, key as i32).map(|c| Comm { inner: Rc::new(c) })
+    }
+
+    /// Waits for everyone.
+    pub fn barrier(&self) {
+        self.inner.barrier();
+    }
+
+    fn reduce_in_place<T: Wire>(&self, values: &mut [T], op: SystemOperation) {
+        if self.size() > 1 {
+            let mine = values.to_vec();
+            self.inner.all_reduce_into(&mine[..], values, op);
+        }
+    }
+
+    /// Element-wise sum over ranks; every rank gets the same bits.
+    pub fn sum<T: Wire>(&self, values: &mut [T]) {
+        self.reduce_in_place(values, SystemOperation::sum());
+    }
+
+    /// Element-wise maximum over ranks.
+    pub fn max<T: Wire>(&self, values: &mut [T]) {
+        self.reduce_in_place(values, SystemOperation::max());
+    }
+
+    /// Element-wise minimum over ranks.
+    pub fn min<T: Wire>(&self, values: &mut [T]) {
+        self.reduce_in_place(values, SystemOperation::min());
+    }
+
+    /// Sum of one number over ranks.
+    pub fn sum_of<T: Wire>(&self, value: T) -> T {
+        let mut v = [value];
+        self.sum(&mut v);
+        v[0]
+    }
+
+    /// Largest of one number over ranks.
+    pub fn max_of<T: Wire>(&self, value: T) -> T {
+        let mut v = [value];
+        self.max(&mut v);
+        v[0]
+    }
+
+    /// Smallest of one number over ranks.
+    pub fn min_of<T: Wire>(&self, value: T) -> T {
+        let mut v = [value];
+        self.min(&mut v);
+        v[0]
+    }
+
+    /// True if any rank says so.
+    pub fn any(&self, flag: bool) -> bool {
+        self.max_of(flag as u8) != 0
+    }
+
+    /// Sum over the ranks below this one (0 on rank 0): where this rank's rows start in a list that all share.
+    pub fn offset(&self, count: usize) -> usize {
+        self.gather_counts(count)[..self.rank()].iter().sum()
+    }
+
+    /// Every rank's number, in rank order.
+    pub fn gather_counts(&self, count: usize) -> Vec<usize> {
+        let mut all = vec![0u64; self.size()];
+        self.inner.all_gather_into(&(count as u64), &mut all[..]);
+        all.into_iter().map(|c| c as usize).collect()
+    }
+
+    /// Concatenation of all ranks' lists, in rank order, on every rank.
+    pub fn all_gather<T: Wire>(&self, mine: &[T]) -> Vec<T> {
+        let (counts, displs) = partition(&self.gather_counts(mine.len()));
+        let mut all = vec![T::default(); counts.iter().sum::<i32>() as usize];
+        self.inner.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
+        all
+    }
+
+    /// Concatenation of all ranks' lists, in rank order, on `root`; empty elsewhere.
+    pub fn gather<T: Wire>(&self, root: usize, mine: &[T]) -> Vec<T> {
+        let (counts, displs) = partition(&self.gather_counts(mine.len()));
+        let process = self.inner.process_at_rank(root as i32);
+        if self.rank() == root {
+            let mut all = vec![T::default(); counts.iter().sum::<i32>() as usize];
+            process.gather_varcount_into_root(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
+            all
+        } else {
+            process.gather_varcount_into(mine);
+            Vec::new()
+        }
+    }
+
+    /// Copies `root`'s values to everyone; the length is the same on all ranks.
+    pub fn broadcast<T: Wire>(&self, root: usize, values: &mut [T]) {
+        self.inner.process_at_rank(root as i32).broadcast_into(values);
+    }
+
+    /// Copies any serialisable value of `root`'s to everyone (`value` is looked at on `root` only).
+    pub fn broadcast_value<T: Serialize + DeserializeOwned>(&self, root: usize, value: Option<T>) -> T {
+        let mut bytes = match (&value, self.rank() == root) {
+            (Some(v), true) => serde_json::to_vec(v).expect("plain data always serialises"),
+            _ => Vec::new(),
+        };
+        let mut len = [bytes.len() as u64];
+        self.broadcast(root, &mut len);
+        bytes.resize(len[0] as usize, 0);
+        self.broadcast(root, &mut bytes[..]);
+        match value {
+            Some(v) if self.rank() == root => v,
+            _ => serde_json::from_slice(&bytes).expect("root sent this very type"),
+        }
+    }
+
+    /// Sends `counts[q]` items to each rank q (in order, from `send`) into `recv`, which receives `from[q]` items from
+    /// each rank q, in rank order. Both slices are exactly as long as their counts say.
+    pub fn exchange_into<T: Wire>(&self, send: &[T], counts: &[usize], recv: &mut [T], from: &[usize]) {
+        let (sc, sd) = partition(counts);
+        let (rc, rd) = partition(from);
+        let send = Partition::new(send, sc, sd);
+        self.inner.all_to_all_varcount_into(&send, &mut PartitionMut::new(recv, rc, rd));
+    }
+
+    /// Like [`Comm::exchange_into`] when the receivers do not know the counts: returns the items and the counts.
+    pub fn exchange<T: Wire>(&self, send: &[T], counts: &[usize]) -> (Vec<T>, Vec<usize>) {
+        let mine: Vec<u64> = counts.iter().map(|&c| c as u64).collect();
+        let mut from = vec![0u64; self.size()];
+        self.inner.all_to_all_into(&mine[..], &mut from[..]);
+        let from: Vec<usize> = from.into_iter().map(|c| c as usize).collect();
+        let mut recv = vec![T::default(); from.iter().sum()];
+        self.exchange_into(send, counts, &mut recv, &from);
+        (recv, from)
+    }
+
+    /// Sends `send` to rank `to` while receiving `recv.len()` items from rank `from` (both may be this rank).
+    pub fn shift<T: Wire>(&self, send: &[T], to: usize, recv: &mut [T], from: usize) {
+        if to == self.rank() && from == self.rank() {
+            recv.copy_from_slice(send);
+            return;
+        }
+        let (to, from) = (self.inner.process_at_rank(to as i32), self.inner.process_at_rank(from as i32));
+        mpi::point_to_point::send_receive_into(send, &to, recv, &from);
+    }
+
+    /// Ends a fallible collective section: if any rank failed, every rank gets the (first) failure as its own, so
+    /// that none is left waiting in a later collective.
+    pub fn agree<T>(&self, result: Result<T>) -> Result<T> {
+        let failed = self.min_of(if result.is_err() { self.rank() as u64 } else { u64::MAX });
+        if failed == u64::MAX {
+            return result;
+        }
+        let root = failed as usize;
+        let mine = result.err().filter(|_| self.rank() == root);
+        let text = |o: &Option<String>| o.clone();
+        let packed = mine.as_ref().map(|e| {
+            let file = e.file.as_ref().map(|f| f.display().to_string());
+            (e.exit_code(), e.problem.clone(), file, text(&e.key), text(&e.value), text(&e.remedy))
+        });
+        let (code, problem, file, key, value, remedy) = self.broadcast_value(root, packed);
+        let kind = match code {
+            2 => Kind::Input,
+            85 => Kind::Stopped,
+            _ => Kind::Failed,
+        };
+        let file = file.map(Into::into);
+        Err(Error { kind, problem, file, key, value, remedy, agreed_from: Some(root) })
+    }
+
+    /// Runs `f` on the root alone and shares its outcome.
+    pub fn on_root<T: Serialize + DeserializeOwned>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mine = if self.is_root() { f().map(Some) } else { Ok(None) };
+        let value = self.agree(mine)?;
+        Ok(self.broadcast_value(0, value))
+    }
+
+    /// Ends every rank of the job at once. For failures the others cannot learn of in any other way.
+    pub fn abort(&self, code: i32) -> ! {
+        self.inner.abort(code)
+    }
+
+    /// The raw communicator, for libraries that speak MPI themselves (parallel HDF5).
+    pub fn raw(&self) -> mpi::ffi::MPI_Comm {
+        self.inner.as_raw()
+    }
+
+    /// Number of ranks of this group on this rank's node, found by host name.
+    pub fn ranks_on_this_node(&self) -> usize {
+        let name = gethostname::gethostname().to_string_lossy().into_owned();
+        let mut padded = [0u8; 64];
+        for (a, b) in padded.iter_mut().zip(name.bytes()) {
+            *a = b;
+        }
+        self.all_gather(&padded).chunks(64).filter(|c| *c == padded).count()
+    }
+}
+
+/// Name and version of the MPI library in use.
+pub fn library_version() -> String {
+    mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_string()
+}
+
+/// Shuts MPI down; call once, last.
+pub fn finalize() {
+    UNIVERSE.lock().unwrap_or_else(|e| e.into_inner()).0.take();
+}
+
+/// Makes a panic on one rank end the whole job with a message, instead of leaving the others waiting.
+pub fn abort_on_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        if mpi::environment::is_initialized() && !mpi::environment::is_finalized() {
+            let world = Comm::world();
+            eprintln!("polycosm: internal error on rank {} of {}; please report it", world.rank(), world.size());
+            world.abort(101);
+        }
+    }));
+}
+
+/// The contiguous share of `n` items that part `i` of `parts` holds: `(start, length)`, lengths differing by at most one.
+pub fn share(n: usize, parts: usize, i: usize) -> (usize, usize) {
+    let (base, extra) = (n / parts, n % parts);
+    (i * base + i.min(extra), base + (i < extra) as usize)
+}
+
+fn partition(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
+    let mut at = 0i64;
+    let displs = counts
+        .iter()
+        .map(|&c| {
+            let here = at;
+            at += c as i64;
+            i32::try_from(here).expect("one exchange is limited to 2^31 items per rank")
+        })
+        .collect();
+    (counts.iter().map(|&c| c as i32).collect(), displs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_everything_once() {
+        for (n, parts) in [(10, 3), (2, 4), (0, 2), (128, 5)] {
+            let mut at = 0;
+            for i in 0..parts {
+                let (start, len) = share(n, parts, i);
+                assert_eq!(start, at);
+                at += len;
+            }
+            assert_eq!(at, n);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Background, growth, transfer functions and power spectra.

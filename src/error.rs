@@ -1,0 +1,142 @@
+//! The error type: what went wrong, where, and what to do about it; and which exit code that means.
+
+use std::path::{Path, PathBuf};
+
+/// `Result` with polycosm's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure this is: decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The user's input is wrong: exit code 2.
+    Input,
+    /// Stopped cleanly on request, resumable with the same command: exit code 85.
+    Stopped,
+    /// Anything else (disk, network, numerics): exit code 1.
+    Failed,
+}
+
+/// An error with everything its reader needs: file, key, value, problem and remedy.
+///
+/// ```
+/// use polycosm::error::Error;
+/// let e = Error::input("must be positive").file("run.toml").key("simulation.box_size").value(-1.0).remedy("give Mpc/h");
+/// assert_eq!(e.exit_code(), 2);
+/// assert_eq!(e.to_string(), "run.toml: simulation.box_size = -1.0: must be positive\n  remedy: give Mpc/h");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Error {
+    pub kind: Kind,
+    pub problem: String,
+    pub file: Option<PathBuf>,
+    pub key: Option<String>,
+    pub value: Option<String>,
+    pub remedy: Option<String>,
+    /// Set by [`crate::comm::Comm::agree`]: every rank holds this error, first seen on that rank.
+    pub agreed_from: Option<usize>,
+}
+
+impl Error {
+    fn new(kind: Kind, problem: impl Into<String>) -> Self {
+        Error { kind, problem: problem.into(), file: None, key: None, value: None, remedy: None, agreed_from: None }
+    }
+
+    /// Bad input (exit code 2).
+    pub fn input(problem: impl Into<String>) -> Self {
+        Self::new(Kind::Input, problem)
+    }
+
+    /// A failure that is not the input's fault (exit code 1).
+    pub fn failed(problem: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, problem)
+    }
+
+    /// A clean stop on request (exit code 85).
+    pub fn stopped(what: impl Into<String>) -> Self {
+        Self::new(Kind::Stopped, what)
+    }
+
+    /// The file concerned. The innermost caller's word wins.
+    pub fn file(mut self, file: impl AsRef<Path>) -> Self {
+        self.file.get_or_insert_with(|| file.as_ref().to_path_buf());
+        self
+    }
+
+    /// The configuration key or dataset concerned.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key.get_or_insert_with(|| key.into());
+        self
+    }
+
+    /// The value that was refused.
+    pub fn value(mut self, value: impl std::fmt::Debug) -> Self {
+        self.value.get_or_insert_with(|| format!("{value:?}"));
+        self
+    }
+
+    /// What the user can do.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
+    /// Exit code of the process: 2 bad input, 85 stopped and resumable, 1 failed.
+    pub fn exit_code(&self) -> i32 {
+        match self.kind {
+            Kind::Input => 2,
+            Kind::Stopped => 85,
+            Kind::Failed => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        match (&self.key, &self.value) {
+            (Some(k), Some(v)) => write!(f, "{k} = {v}: ")?,
+            (Some(k), None) => write!(f, "{k}: ")?,
+            (None, Some(v)) => write!(f, "{v}: ")?,
+            (None, None) => {}
+        }
+        write!(f, "{}", self.problem)?;
+        if let Some(rank) = self.agreed_from.filter(|&r| r > 0) {
+            write!(f, " (rank {rank})")?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n  remedy: {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        let error = Error::failed(e.to_string());
+        match e.kind() {
+            std::io::ErrorKind::StorageFull => {
+                error.remedy("free some space on that disk, then run the same command again: it resumes")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                error.remedy("choose a place you may write to, or change its permissions")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Attach a file to any error on the way up: `std::fs::read(p).at(p)?`.
+pub trait At<T> {
+    /// Names the file in the error.
+    fn at(self, file: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> At<T> for std::result::Result<T, E> {
+    fn at(self, file: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|e| e.into().file(file))
+    }
+}

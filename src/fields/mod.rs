@@ -1,0 +1,1 @@
+//! White noise, Gaussian fields, Fourier kernels and measured spectra.

@@ -1,0 +1,1 @@
+//! Posteriors of observations: samples, ensembles and their files.

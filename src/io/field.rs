@@ -1,0 +1,83 @@
+//! Named, self-describing arrays: what a simulator hands to the suite, and a dataset's columns.
+
+use serde::{Deserialize, Serialize};
+
+/// One axis of a field: its name (`view`, `slab`, `y`, `x`, `k` …), unit, and coordinates where it has any.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Axis {
+    pub name: String,
+    pub unit: String,
+    /// Coordinates of the axis's points; empty where only the index matters.
+    #[serde(default)]
+    pub values: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis without coordinates.
+    pub fn new(name: &str, unit: &str) -> Self {
+        Axis { name: name.into(), unit: unit.into(), values: vec![] }
+    }
+}
+
+/// Description of a field: everything but the numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldSpec {
+    /// Dataset name, e.g. `maps`.
+    pub name: String,
+    /// Shape of one universe's array; the first axis of a `ragged` field varies and stands as 0.
+    pub shape: Vec<usize>,
+    /// One per axis of `shape`.
+    pub axes: Vec<Axis>,
+    /// Unit of the values (`""` for a pure number).
+    pub unit: String,
+    /// What the numbers are, in one sentence.
+    pub description: String,
+    /// A list whose length differs between universes (halos, galaxies): stored as `name/data` and `name/offsets`.
+    pub ragged: bool,
+    /// Element type.
+    pub dtype: Dtype,
+}
+
+/// Element type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    F32,
+    F64,
+    I64,
+}
+
+/// The numbers of a field, or of a rank's part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    I64(Vec<i64>),
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(v) => v.len(),
+            Data::F64(v) => v.len(),
+            Data::I64(v) => v.len(),
+        }
+    }
+
+    /// True with no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One universe's field, spread over the ranks of its group along the first axis (C order): this rank holds the next
+/// `rows` rows in rank order. A field that only the root holds has all rows there and none elsewhere.
+#[derive(Debug, Clone)]
+pub struct Field {
+    pub spec: FieldSpec,
+    /// This rank's rows of the first axis.
+    pub rows: usize,
+    /// `rows × shape[1] × …` elements.
+    pub data: Data,
+}

@@ -1,0 +1,3 @@
+//! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
+
+pub mod field;

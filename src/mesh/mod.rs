@@ -1,0 +1,1 @@
+//! Pencil decomposition and distributed FFT. The only user of `fftw`.

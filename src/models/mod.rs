@@ -1,0 +1,1 @@
+//! The `Model` trait and one file per published system.

@@ -1,0 +1,1 @@
+//! Density maps and spectra of a particle distribution.

@@ -1,0 +1,1 @@
+//! Structure-of-arrays particles, their exchange between ranks, deposit and interpolation.

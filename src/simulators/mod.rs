@@ -1,0 +1,1 @@
+//! The `Simulator` trait and one file per simulator.

@@ -1,0 +1,1 @@
+//! Designs, scheduling over groups of ranks, resume and packing.

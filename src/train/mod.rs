@@ -1,0 +1,1 @@
+//! Data-parallel training: loader, optimiser, gradient all-reduce, checkpoints.
