@@ -1,1 +1,9 @@
 //! Density maps and spectra of a particle distribution.
+
+mod columns;
+mod maps;
+mod power;
+
+pub use columns::by_lagrangian_id;
+pub use maps::{MapConfig, projected_maps};
+pub use power::{PowerConfig, PowerMeter};

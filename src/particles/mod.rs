@@ -1,1 +1,44 @@
 //! Structure-of-arrays particles, their exchange between ranks, deposit and interpolation.
+
+mod deposit;
+mod domain;
+mod interpolate;
+
+pub use deposit::deposit_cic;
+pub use domain::Domain;
+pub use interpolate::interpolate_gradient;
+
+use crate::mesh::Real;
+
+/// This rank's particles. Every column is as long as `position`, or empty when not in use.
+#[derive(Debug, Clone, Default)]
+pub struct Particles<T> {
+    /// Comoving position in Mpc/h, in [0, L).
+    pub position: Vec<[T; 3]>,
+    /// Canonical momentum per mass p = a² dx/dt / H0, in Mpc/h; the peculiar velocity is 100 p / a km/s.
+    pub momentum: Vec<[T; 3]>,
+    /// −∇φ with ∇²φ = δ, in Mpc/h.
+    pub acceleration: Vec<[T; 3]>,
+    /// Lagrangian identity: index of the lattice point it started from, in C order.
+    pub id: Vec<u64>,
+}
+
+impl<T: Real> Particles<T> {
+    /// Number of particles on this rank.
+    pub fn len(&self) -> usize {
+        self.position.len()
+    }
+
+    /// True with none on this rank.
+    pub fn is_empty(&self) -> bool {
+        self.position.is_empty()
+    }
+}
+
+/// Wraps a coordinate into [0, L); one box length of overshoot is the common case, rounding at the edge the rare one.
+#[inline(always)]
+pub fn wrap<T: Real>(x: T, l: T) -> T {
+    let x = if x < T::zero() { x + l } else { x };
+    let x = if x >= l { x - l } else { x };
+    if x >= T::zero() && x < l { x } else { (x - (x / l).floor() * l).max(T::zero()).min(l - l * T::epsilon()) }
+}

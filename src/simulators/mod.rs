@@ -1,1 +1,81 @@
-//! The `Simulator` trait and one file per simulator.
+//! Simulators: one file each behind one trait. The suite engine knows nothing else about physics.
+
+mod pm;
+
+pub use pm::{Pm, PmConfig};
+
+use crate::comm::Comm;
+use crate::error::Result;
+use crate::io::field::{Field, FieldSpec};
+use std::path::Path;
+
+/// One universe to be simulated.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// Row of the design.
+    pub index: u64,
+    /// Realisation number: with the campaign's seed it names the random fields.
+    pub realisation: u64,
+    /// The campaign's seed.
+    pub seed: u64,
+    /// Parameters, in the design's order.
+    pub theta: &'a [f64],
+}
+
+/// What a simulation gives.
+pub struct Output {
+    pub fields: Vec<Field>,
+    /// Seconds by name, this rank's.
+    pub timings: Vec<(String, f64)>,
+}
+
+/// What an observation file gives.
+pub struct Observed {
+    pub fields: Vec<Field>,
+    /// The parameters it was made with, in the design's order, where the file tells.
+    pub truth: Option<Vec<f64>>,
+}
+
+/// A simulator on a communicator. All methods but `specs` are collective over it.
+pub trait Simulator {
+    /// A universe before it is observed.
+    type State;
+    /// The fields that [`Simulator::observe`] gives, alike for all universes.
+    fn specs(&self) -> Vec<FieldSpec>;
+    /// Makes a universe.
+    fn evolve(&self, comm: &Comm, job: &Job, timings: &mut crate::comm::timers::Timers) -> Result<Self::State>;
+    /// Looks at it.
+    fn observe(&self, comm: &Comm, state: &Self::State) -> Result<Vec<Field>>;
+    /// A universe from another code's file, and its parameters where the file tells.
+    fn load(&self, comm: &Comm, path: &Path) -> Result<(Self::State, Option<Vec<f64>>)>;
+}
+
+/// Any [`Simulator`], its state hidden: what the suite engine drives.
+pub trait Runner {
+    /// The fields of every universe.
+    fn specs(&self) -> Vec<FieldSpec>;
+    /// Makes and observes one universe. Collective; a failure is every rank's.
+    fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output>;
+    /// Observes another code's universe through the same eyes. Collective.
+    fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed>;
+}
+
+impl<S: Simulator> Runner for S {
+    fn specs(&self) -> Vec<FieldSpec> {
+        Simulator::specs(self)
+    }
+
+    fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
+        let mut timings = crate::comm::timers::Timers::default();
+        let state = comm.agree(self.evolve(comm, job, &mut timings))?;
+        let start = std::time::Instant::now();
+        let fields = comm.agree(self.observe(comm, &state))?;
+        timings.add("observe", start.elapsed().as_secs_f64());
+        Ok(Output { fields, timings: timings.entries().to_vec() })
+    }
+
+    fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed> {
+        let (state, truth) = comm.agree(self.load(comm, path))?;
+        Ok(Observed { fields: comm.agree(self.observe(comm, &state))?, truth })
+    }
+}

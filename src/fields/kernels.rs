@@ -1,0 +1,87 @@
+//! Fourier kernels on a mesh of spacing h = L/N: Laplacian's inverse, gradients, assignment windows.
+
+use crate::mesh::{Modes, Real};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
+
+/// How a gradient is taken: the factor g(k) in ∂ → i g(k).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gradient {
+    /// Exact: g = k (zero at the Nyquist wavenumber, which has no sign).
+    Spectral,
+    /// Four-point difference: g = (8 sin kh − sin 2kh) / 6h. What FastPM and Gadget's PM use.
+    #[default]
+    FourPoint,
+}
+
+/// Wavenumbers k_d in h/Mpc and gradient factors g(k_d) of every index along the axes of a mesh, in the order in which
+/// [`Modes`] stores them.
+pub struct Wavenumbers {
+    /// k by axis and global index (axis 2: 0 … N/2).
+    pub k: [Vec<f64>; 3],
+    /// g by axis and global index.
+    pub g: [Vec<f64>; 3],
+}
+
+impl Wavenumbers {
+    /// Tables for a mesh of `shape` points in a cube of side `box_size` Mpc/h.
+    pub fn new(shape: [usize; 3], box_size: f64, gradient: Gradient) -> Self {
+        let signed = |n: usize, i: usize| if i >= n.div_ceil(2) { i as f64 - n as f64 } else { i as f64 };
+        let axis = |d: usize| -> Vec<f64> {
+            let n = shape[d];
+            let count = if d == 2 { n / 2 + 1 } else { n };
+            (0..count).map(|i| TAU / box_size * if d == 2 { i as f64 } else { signed(n, i) }).collect()
+        };
+        let k = [axis(0), axis(1), axis(2)];
+        let g = std::array::from_fn(|d| {
+            let (n, h) = (shape[d], box_size / shape[d] as f64);
+            let factor = |(i, k): (usize, &f64)| match gradient {
+                _ if 2 * i == n => 0.0,
+                Gradient::Spectral => *k,
+                Gradient::FourPoint => (8.0 * (k * h).sin() - (2.0 * k * h).sin()) / (6.0 * h),
+            };
+            k[d].iter().enumerate().map(factor).collect()
+        });
+        Wavenumbers { k, g }
+    }
+
+    /// Calls `f([i0, i1], k_⊥², first i2, row)` for each row of modes along axis 2: indices are global.
+    pub fn rows<T: Real>(
+        &self,
+        modes: &mut Modes<T>,
+        mut f: impl FnMut([usize; 2], f64, usize, &mut [num_complex::Complex<T>]),
+    ) {
+        let (block, len) = (modes.block(), modes.block().len);
+        if block.volume() == 0 {
+            return;
+        }
+        for (r, row) in modes.data_mut().chunks_exact_mut(len[2]).enumerate() {
+            let i = [block.start[0] + r / len[1], block.start[1] + r % len[1]];
+            let k2 = self.k[0][i[0]].powi(2) + self.k[1][i[1]].powi(2);
+            f(i, k2, block.start[2], row);
+        }
+    }
+
+    /// Multiplies by `scale`/k², and sets the mean to zero.
+    pub fn inverse_k2<T: Real>(&self, modes: &mut Modes<T>, scale: f64) {
+        // One reciprocal per mode in the mesh's own precision: this pass runs once per force evaluation.
+        let kz2: Vec<T> = self.k[2].iter().map(|k| T::of(k * k)).collect();
+        let scale = T::of(scale);
+        self.rows(modes, |i, k2, first, row| {
+            let k2 = T::of(k2);
+            for (mode, &z) in row.iter_mut().zip(&kz2[first..]) {
+                *mode = mode.scale(scale / (k2 + z));
+            }
+            if i == [0, 0] && first == 0 {
+                row[0] = num_complex::Complex::new(T::zero(), T::zero());
+            }
+        });
+    }
+}
+
+/// Fourier window of the mass assignment of order p (2 for CIC) along one axis: sinc(k h / 2)^p, by signed index.
+pub fn assignment_window(order: i32, index: i64, n: usize) -> f64 {
+    let x = TAU / 2.0 * index as f64 / n as f64;
+    if index == 0 { 1.0 } else { (x.sin() / x).powi(order) }
+}

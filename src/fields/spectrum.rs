@@ -1,0 +1,84 @@
+//! Measured power spectra.
+
+use super::kernels::assignment_window;
+use crate::comm::Comm;
+use crate::mesh::{Modes, Real};
+use std::f64::consts::TAU;
+
+/// A spherically averaged power spectrum in bins of the fundamental wavenumber k_f = 2π/L: bin b holds the modes with
+/// (b + ½) k_f ≤ |k| < (b + 3/2) k_f.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectrum {
+    /// Mean wavenumber of each bin in h/Mpc.
+    pub k: Vec<f64>,
+    /// P(k) in (Mpc/h)³.
+    pub power: Vec<f64>,
+    /// Modes of the full space in each bin: an exact integer.
+    pub modes: Vec<u64>,
+}
+
+impl Spectrum {
+    /// Number of bins up to the Nyquist wavenumber of an `n`³ mesh.
+    pub fn bins(n: usize) -> usize {
+        n / 2 - 1
+    }
+
+    /// Mean wavenumbers in h/Mpc of the first `bins` bins in a box of `box_size` Mpc/h.
+    pub fn wavenumbers(bins: usize, box_size: f64) -> Vec<f64> {
+        let (mut sum, mut count) = (vec![0f64; bins], vec![0u64; bins]);
+        let reach = bins as i64 + 1;
+        for a in -reach..=reach {
+            for b in -reach..=reach {
+                for c in -reach..=reach {
+                    let m2 = a * a + b * b + c * c;
+                    if let Some(bin) = bin_of(m2, bins) {
+                        sum[bin] += (m2 as f64).sqrt();
+                        count[bin] += 1;
+                    }
+                }
+            }
+        }
+        sum.iter().zip(&count).map(|(s, &c)| TAU / box_size * s / c.max(1) as f64).collect()
+    }
+}
+
+/// The bin of the modes with |n|² = `m2`: decided on integers, so that mode counts are the same everywhere.
+fn bin_of(m2: i64, bins: usize) -> Option<usize> {
+    let bin = ((m2 as f64).sqrt() + 0.5).floor() as usize;
+    (1..=bins).contains(&bin).then(|| bin - 1)
+}
+
+/// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window of
+/// the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0). Collective.
+pub fn measure<T: Real>(
+    modes: &mut Modes<T>,
+    n: usize,
+    box_size: f64,
+    window: i32,
+    shot_noise: f64,
+    comm: &Comm,
+) -> Spectrum {
+    let bins = Spectrum::bins(n);
+    let (mut sum_k, mut sum_p, mut count) = (vec![0f64; bins], vec![0f64; bins], vec![0u64; bins]);
+    let inverse_window: Vec<f64> =
+        (0..=n as i64).map(|i| 1.0 / assignment_window(window, i.min(n as i64 / 2), n).powi(2)).collect();
+    let norm = box_size.powi(3) / (n as f64).powi(6);
+    let double = |n2: i64| if n2 == 0 || 2 * n2 == n as i64 { 1 } else { 2 };
+    modes.for_each(|[a, b, c], mode| {
+        let m2 = a * a + b * b + c * c;
+        let Some(bin) = bin_of(m2, bins) else { return };
+        let weight = double(c);
+        let w: f64 = [a, b, c].iter().map(|i| inverse_window[i.unsigned_abs() as usize]).product();
+        sum_k[bin] += weight as f64 * (m2 as f64).sqrt();
+        sum_p[bin] += weight as f64 * mode.norm_sqr().f64() * w;
+        count[bin] += weight as u64;
+    });
+    comm.sum(&mut sum_k);
+    comm.sum(&mut sum_p);
+    comm.sum(&mut count);
+    let per = |sum: &[f64], scale: f64| -> Vec<f64> {
+        sum.iter().zip(&count).map(|(s, &c)| s / c.max(1) as f64 * scale).collect()
+    };
+    let power = per(&sum_p, norm).into_iter().map(|p| p - shot_noise).collect();
+    Spectrum { k: per(&sum_k, TAU / box_size), power, modes: count }
+}

@@ -1,0 +1,276 @@
+//! The distributed real FFT: 1-D transforms along each axis with an exchange between them, in two buffers.
+//!
+//! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r does.
+
+use super::array::{Aligned, shares};
+use super::real::Dim;
+use super::{Complex, Decomposition, Halo, Mesh, Modes, Real};
+use crate::comm::Comm;
+
+/// How the 1-D transforms are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transform {
+    /// Batched: fastest. Repeats its bits from run to run on the same number of ranks.
+    Fast,
+    /// One aligned pencil per call: the same bits on any number of ranks, at about half the speed.
+    Exact,
+}
+
+/// One batched 1-D transform, executed as [`Transform`] says.
+struct Stage<T: Real> {
+    forward: T::Plan,
+    backward: T::Plan,
+}
+
+/// Plans for one decomposition and halo. Transforms are collective.
+pub struct Fft<T: Real> {
+    d: Decomposition,
+    halo: Halo,
+    how: Transform,
+    /// Axes 2, 1, 0.
+    stages: [Option<Stage<T>>; 3],
+    /// One aligned pencil each of reals and complexes, for [`Transform::Exact`].
+    pencil: (Aligned<T>, Aligned<Complex<T>>),
+}
+
+impl<T: Real> Fft<T> {
+    /// Plans transforms between meshes with `halo` and modes of `decomposition`.
+    pub fn new(decomposition: &Decomposition, halo: Halo, how: Transform) -> Self {
+        let d = decomposition.clone();
+        let longest = *d.shape().iter().max().expect("three axes");
+        let pencil = (Aligned::new(longest), Aligned::new(longest + 2));
+        let mut fft = Fft { d, halo, how, stages: [None, None, None], pencil };
+        // Planning with ESTIMATE looks at pointers but not at data.
+        let mut mesh = Mesh::<T>::new(decomposition, halo);
+        let mut modes = Modes::<T>::new(decomposition);
+        let (r, c) = (mesh.interior(), modes.data.as_mut_ptr());
+        let scratch = mesh.scratch();
+        let [n0, n1, n2] = fft.d.shape();
+        let (a, b, s) = (fft.d.real().len, fft.d.fourier().len, mesh.stride());
+        let half = n2 / 2 + 1;
+        let i = |x: usize| x as isize;
+        // SAFETY: the strides are those of `Mesh` and `Modes` (see `forward` for the layout of each step).
+        unsafe {
+            let (pr, pc) = (fft.pencil.0.as_mut_ptr(), fft.pencil.1.as_mut_ptr());
+            let exact = how == Transform::Exact;
+            let empty = |batch: &[Dim]| batch.iter().any(|b| b.0 == 0);
+            let batch = [(a[0], i(s[0]), i(a[1] * half)), (a[1], i(s[1]), i(half))];
+            if exact {
+                fft.stages[2] = Some(Stage {
+                    forward: T::plan_r2c((n2, 1, 1), &[], pr, pc),
+                    backward: T::plan_c2r((n2, 1, 1), &[], pc, pr),
+                });
+            } else if !empty(&batch) {
+                let back = batch.map(|(n, is, os)| (n, os, is));
+                fft.stages[2] = Some(Stage {
+                    forward: T::plan_r2c((n2, 1, 1), &batch, r, c),
+                    backward: T::plan_c2r((n2, 1, 1), &back, c, r),
+                });
+            }
+            let other = if fft.d.grid()[1] > 1 { scratch } else { c };
+            let complex = [(1, n1, b[2], other, a[0], n1 * b[2]), (0, n0, b[1] * b[2], c, 1, 0)];
+            for (axis, n, stride, from, planes, plane) in complex {
+                let batch = [(planes, i(plane), i(plane)), (stride, 1, 1)];
+                let dim = (n, i(stride), i(stride));
+                if exact {
+                    fft.stages[axis] = Some(Stage {
+                        forward: T::plan_c2c((n, 1, 1), &[], pc, pc, true),
+                        backward: T::plan_c2c((n, 1, 1), &[], pc, pc, false),
+                    });
+                } else if !empty(&batch) {
+                    fft.stages[axis] = Some(Stage {
+                        forward: T::plan_c2c(dim, &batch, from, c, true),
+                        backward: T::plan_c2c(dim, &batch, c, from, false),
+                    });
+                }
+            }
+        }
+        fft
+    }
+
+    /// The decomposition that is transformed.
+    pub fn decomposition(&self) -> &Decomposition {
+        &self.d
+    }
+
+    /// A mesh that fits.
+    pub fn mesh(&self) -> Mesh<T> {
+        Mesh::new(&self.d, self.halo)
+    }
+
+    /// Modes that fit.
+    pub fn modes(&self) -> Modes<T> {
+        Modes::new(&self.d)
+    }
+
+    /// c(k) = Σ_x f(x) exp(−i k·x). Destroys `mesh`.
+    pub fn forward(&mut self, mesh: &mut Mesh<T>, modes: &mut Modes<T>) {
+        let d = self.d.clone();
+        let (a, b, [_, n1, n2]) = (d.real().len, d.fourier().len, d.shape());
+        let half = n2 / 2 + 1;
+        // modes: [a0][a1][half]
+        self.real_axis(mesh, modes, true);
+        if d.grid()[1] > 1 {
+            // Axis 2 is dealt out, axis 1 collected: scratch becomes [a0][n1][b2], and its transform fills modes.
+            let (scratch, data) = (mesh.scratch_mut(), &mut modes.data[..]);
+            let (k, y) = (shares(half, d.grid()[1]), shares(n1, d.grid()[1]));
+            let send = pack(data, scratch, &k, a[0] * a[1], half, 1);
+            let from: Vec<usize> = y.iter().map(|y| a[0] * y.1 * b[2]).collect();
+            exchange(d.axis_comm(1), scratch, &send, data, &from);
+            unpack(data, scratch, &y, a[0], n1, b[2]);
+        }
+        self.complex_axis(1, mesh, modes, true);
+        if d.grid()[0] > 1 {
+            // Axis 1 is dealt out, axis 0 collected: modes arrives as [n0][b1][b2] in place.
+            let (scratch, data) = (mesh.scratch_mut(), &mut modes.data[..]);
+            let (y, x) = (shares(n1, d.grid()[0]), shares(d.shape()[0], d.grid()[0]));
+            let send = pack(data, scratch, &y, a[0], n1, b[2]);
+            let from: Vec<usize> = x.iter().map(|x| x.1 * b[1] * b[2]).collect();
+            exchange(d.axis_comm(0), scratch, &send, data, &from);
+        }
+        self.complex_axis(0, mesh, modes, true);
+    }
+
+    /// f(x) = Σ_k c(k) exp(+i k·x): [`Fft::forward`]'s steps in reverse. Destroys `modes`.
+    pub fn inverse(&mut self, modes: &mut Modes<T>, mesh: &mut Mesh<T>) {
+        let d = self.d.clone();
+        let (a, b, [_, n1, n2]) = (d.real().len, d.fourier().len, d.shape());
+        let half = n2 / 2 + 1;
+        self.complex_axis(0, mesh, modes, false);
+        if d.grid()[0] > 1 {
+            let (scratch, data) = (mesh.scratch_mut(), &mut modes.data[..]);
+            let (y, x) = (shares(n1, d.grid()[0]), shares(d.shape()[0], d.grid()[0]));
+            let send: Vec<usize> = x.iter().map(|x| x.1 * b[1] * b[2]).collect();
+            let from: Vec<usize> = y.iter().map(|y| a[0] * y.1 * b[2]).collect();
+            exchange(d.axis_comm(0), data, &send, scratch, &from);
+            unpack(scratch, data, &y, a[0], n1, b[2]);
+        }
+        self.complex_axis(1, mesh, modes, false);
+        if d.grid()[1] > 1 {
+            let (scratch, data) = (mesh.scratch_mut(), &mut modes.data[..]);
+            let (k, y) = (shares(half, d.grid()[1]), shares(n1, d.grid()[1]));
+            let send = pack(scratch, data, &y, a[0], n1, b[2]);
+            let from: Vec<usize> = k.iter().map(|k| a[0] * a[1] * k.1).collect();
+            exchange(d.axis_comm(1), data, &send, scratch, &from);
+            unpack(scratch, data, &k, a[0] * a[1], half, 1);
+        }
+        self.real_axis(mesh, modes, false);
+    }
+
+    /// Axis 2: real rows of the mesh ↔ modes as [a0][a1][half].
+    fn real_axis(&mut self, mesh: &mut Mesh<T>, modes: &mut Modes<T>, forward: bool) {
+        let Some(stage) = &self.stages[2] else { return };
+        let (len, half) = (mesh.block().len, self.d.shape()[2] / 2 + 1);
+        // SAFETY: planned in `new` for exactly these strides; exact pencils are as long as the axis.
+        unsafe {
+            if self.how == Transform::Fast {
+                let (r, c) = (mesh.interior(), modes.data.as_mut_ptr());
+                return if forward { T::execute_r2c(stage.forward, r, c) } else { T::execute_c2r(stage.backward, c, r) };
+            }
+            let (pr, pc) = (&mut self.pencil.0, &mut self.pencil.1);
+            for (row, c) in modes.data.chunks_exact_mut(half).take(len[0] * len[1]).enumerate() {
+                let r = mesh.row_mut(row / len[1], row % len[1]);
+                if forward {
+                    pr[..len[2]].copy_from_slice(r);
+                    T::execute_r2c(stage.forward, pr.as_mut_ptr(), pc.as_mut_ptr());
+                    c.copy_from_slice(&pc[..half]);
+                } else {
+                    pc[..half].copy_from_slice(c);
+                    T::execute_c2r(stage.backward, pc.as_mut_ptr(), pr.as_mut_ptr());
+                    r.copy_from_slice(&pr[..len[2]]);
+                }
+            }
+        }
+    }
+
+    /// Axis 1 or 0: within modes, or (axis 1 of a pencil) scratch → modes forward and modes → scratch backward.
+    fn complex_axis(&mut self, axis: usize, mesh: &mut Mesh<T>, modes: &mut Modes<T>, forward: bool) {
+        let Some(stage) = &self.stages[axis] else { return };
+        let (a, b, n) = (self.d.real().len, self.d.fourier().len, self.d.shape()[axis]);
+        let c = modes.data.as_mut_ptr();
+        let other = if axis == 1 && self.d.grid()[1] > 1 { mesh.scratch() } else { c };
+        let (from, to) = if forward { (other, c) } else { (c, other) };
+        let plan = if forward { stage.forward } else { stage.backward };
+        // SAFETY: as in `real_axis`; in exact mode the indices stay within planes × n × stride elements.
+        unsafe {
+            if self.how == Transform::Fast {
+                return T::execute_c2c(plan, from, to);
+            }
+            let (planes, stride) = if axis == 1 { (a[0], b[2]) } else { (1, b[1] * b[2]) };
+            let p = self.pencil.1.as_mut_ptr();
+            for first in (0..planes).flat_map(|plane| (0..stride).map(move |s| plane * n * stride + s)) {
+                for j in 0..n {
+                    *p.add(j) = *from.add(first + j * stride);
+                }
+                T::execute_c2c(plan, p, p);
+                for j in 0..n {
+                    *to.add(first + j * stride) = *p.add(j);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> Drop for Fft<T> {
+    fn drop(&mut self) {
+        for stage in self.stages.iter().flatten() {
+            // SAFETY: each plan was made once, in `new`.
+            unsafe {
+                T::destroy(stage.forward);
+                T::destroy(stage.backward);
+            }
+        }
+    }
+}
+
+impl<T: Real> Mesh<T> {
+    /// The block's first point.
+    fn interior(&mut self) -> *mut T {
+        let at = self.index(0, 0, 0);
+        self.data_mut()[at..].as_mut_ptr()
+    }
+
+    /// The whole buffer as complexes, for exchanges.
+    fn scratch_mut(&mut self) -> &mut [Complex<T>] {
+        let data = self.data_mut();
+        let even = data.len() / 2 * 2;
+        bytemuck::cast_slice_mut(&mut data[..even])
+    }
+
+    fn scratch(&mut self) -> *mut Complex<T> {
+        self.scratch_mut().as_mut_ptr()
+    }
+}
+
+/// From `[outer][n][inner]`, lays the parts of the middle axis one after another: `[part][outer][len][inner]`. Returns the
+/// number of elements of each part.
+fn pack<T: Copy>(from: &[T], to: &mut [T], parts: &[(usize, usize)], outer: usize, n: usize, inner: usize) -> Vec<usize> {
+    let mut at = 0;
+    for &(start, len) in parts {
+        for o in 0..outer {
+            let s = (o * n + start) * inner;
+            to[at..at + len * inner].copy_from_slice(&from[s..s + len * inner]);
+            at += len * inner;
+        }
+    }
+    parts.iter().map(|p| outer * p.1 * inner).collect()
+}
+
+/// The inverse of [`pack`].
+fn unpack<T: Copy>(from: &[T], to: &mut [T], parts: &[(usize, usize)], outer: usize, n: usize, inner: usize) {
+    let mut at = 0;
+    for &(start, len) in parts {
+        for o in 0..outer {
+            let s = (o * n + start) * inner;
+            to[s..s + len * inner].copy_from_slice(&from[at..at + len * inner]);
+            at += len * inner;
+        }
+    }
+}
+
+fn exchange<T: Real>(comm: &Comm, send: &[Complex<T>], counts: &[usize], recv: &mut [Complex<T>], from: &[usize]) {
+    let reals = |counts: &[usize]| counts.iter().map(|c| 2 * c).collect::<Vec<_>>();
+    let (s, r) = (counts.iter().sum(), from.iter().sum::<usize>());
+    let send: &[T] = bytemuck::cast_slice(&send[..s]);
+    comm.exchange_into(send, &reals(counts), bytemuck::cast_slice_mut(&mut recv[..r]), &reals(from));
+}

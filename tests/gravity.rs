@@ -1,0 +1,344 @@
+//! The gravity engine against FastPM, linear theory, closed forms and itself on other numbers of ranks.
+
+mod mpi;
+
+use polycosm::comm::Comm;
+use polycosm::comm::timers::Timers;
+use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::fields::kernels::Gradient;
+use polycosm::fields::linear::linear_modes;
+use polycosm::fields::noise::white_noise;
+use polycosm::gravity::*;
+use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
+use polycosm::observables::{PowerConfig, PowerMeter, by_lagrangian_id};
+use polycosm::particles::Particles;
+use std::f64::consts::TAU;
+
+const RANKS: &[usize] = &[1, 2, 3, 4];
+
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn planck() -> Cosmology {
+    let config = CosmologyConfig {
+        omega_m: Some(0.3089),
+        omega_b: Some(0.0486),
+        h: Some(0.6774),
+        n_s: Some(0.9667),
+        sigma8: Some(0.8159),
+        ..Default::default()
+    };
+    config.resolve(&[]).unwrap()
+}
+
+/// δ_k = FFT(δ)/N³ of a real field given at every point of the global mesh.
+fn modes_of<T: Real>(d: &Decomposition, field: impl Fn([usize; 3]) -> f64) -> Modes<T> {
+    let mut fft = Fft::new(d, Halo::default(), Transform::Exact);
+    let (mut mesh, mut modes): (Mesh<T>, _) = (fft.mesh(), fft.modes());
+    let b = mesh.block();
+    for i in 0..b.len[0] {
+        for j in 0..b.len[1] {
+            for (k, x) in mesh.row_mut(i, j).iter_mut().enumerate() {
+                *x = T::of(field([b.start[0] + i, b.start[1] + j, k]) / d.volume() as f64);
+            }
+        }
+    }
+    fft.forward(&mut mesh, &mut modes);
+    modes
+}
+
+/// FastPM's own run from its own linear density: 40 steps to z = 0. Returns the final particles of this rank.
+fn run_like_fastpm<T: Real>(comm: &Comm, fastpm_second_order: bool) -> (Particles<T>, PowerMeter<T>) {
+    let (box_size, n) = (128.0, 64);
+    let file = hdf5::File::open(data("fastpm_64_noise.h5")).unwrap();
+    let delta: Vec<f64> = file.dataset("delta_linear_z0").unwrap().read_raw().unwrap();
+    let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
+    let modes = modes_of::<T>(&lattice, |[i, j, k]| delta[(i * n + j) * n + k]);
+    let (cosmology, growth) = { (planck(), Growth::new(&planck())) };
+    let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
+    let time = StepConfig { steps: 40, ..StepConfig::default() };
+    let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
+    let psi = displacements(&mut fft, &modes, box_size, Gradient::FourPoint, 2);
+    let mut lpt = LptGrowth::at(&factors, time.a_start);
+    if fastpm_second_order {
+        // FastPM normalises D2 to −3/7 today.
+        let scale = -3.0 / 7.0 / growth.d2(1.0);
+        lpt.d[1] *= scale;
+        lpt.p[1] *= scale;
+    }
+    let mut particles = displaced_lattice(&lattice, &psi, box_size, lpt);
+    let mesh = lattice.with_shape([2 * n; 3]);
+    let mut force = Force::new(&mesh, box_size, (n * n * n) as u64);
+    let table = StepTable::new(&time, &factors);
+    evolve(comm, &table, &mut particles, &mut force, box_size, &mut Timers::default(), &mut ()).unwrap();
+    (particles, PowerMeter::new(&mesh, box_size))
+}
+
+fn rms_to_fastpm<T: Real>(comm: &Comm, particles: &Particles<T>) -> f64 {
+    let file = hdf5::File::open(data("fastpm_64_snapshot.hdf5")).unwrap();
+    let reference: Vec<f32> = file.dataset("PartType1/Coordinates").unwrap().read_raw().unwrap();
+    let l = 128.0;
+    let sum: f64 = particles
+        .id
+        .iter()
+        .zip(&particles.position)
+        .map(|(&id, x)| {
+            let there = &reference[3 * id as usize..][..3];
+            x.iter().zip(there).map(|(x, &r)| ((x.f64() - r as f64 + 1.5 * l) % l - 0.5 * l).powi(2)).sum::<f64>()
+        })
+        .sum();
+    (comm.sum_of(sum) / 64f64.powi(3)).sqrt()
+}
+
+#[test]
+fn fastpm_reproduced_f64() {
+    mpi::on_ranks("fastpm_reproduced_f64", &[1, 4], |comm| {
+        let (particles, mut meter) = run_like_fastpm::<f64>(comm, true);
+        let rms = rms_to_fastpm(comm, &particles);
+        assert!(rms < 2e-5, "rms distance to FastPM {rms} Mpc/h");
+        let spectrum = meter.measure(&PowerConfig::default(), &particles.position, 64 * 64 * 64);
+        let text = std::fs::read_to_string(data("fastpm_64_pk.txt")).unwrap();
+        let rows: Vec<Vec<f64>> = text
+            .lines()
+            .filter(|l| !l.starts_with('#'))
+            .map(|l| l.split_whitespace().map(|w| w.parse().unwrap()).collect())
+            .collect();
+        let nyquist = TAU / 128.0 * 32.0;
+        let mut compared = 0;
+        for row in rows.iter().filter(|r| r[0] < nyquist) {
+            // Their bins and ours have the same width; compare where edges agree, which the mode count tells.
+            let Some(bin) = spectrum.k.iter().position(|k| (k / row[0] - 1.0).abs() < 1e-6) else { continue };
+            assert_eq!(spectrum.modes[bin], row[2] as u64, "modes at k = {}", row[0]);
+            let ratio = spectrum.power[bin] / row[1];
+            assert!((ratio - 1.0).abs() < 1e-3, "P(k = {}) is {ratio} of FastPM's", row[0]);
+            compared += 1;
+        }
+        assert!(compared >= 28, "only {compared} bins could be compared");
+    });
+}
+
+#[test]
+fn fastpm_reproduced_f32() {
+    mpi::on_ranks("fastpm_reproduced_f32", &[2], |comm| {
+        let rms = rms_to_fastpm(comm, &run_like_fastpm::<f32>(comm, true).0);
+        assert!(rms < 2e-4, "rms distance to FastPM {rms} Mpc/h");
+    });
+}
+
+#[test]
+fn exact_second_order_differs_as_stated() {
+    mpi::on_ranks("exact_second_order_differs_as_stated", &[1], |comm| {
+        let rms = rms_to_fastpm(comm, &run_like_fastpm::<f64>(comm, false).0);
+        assert!((0.0018..0.0026).contains(&rms), "rms distance with the exact D2: {rms}, expected 0.0022 Mpc/h");
+    });
+}
+
+/// Bits gathered by rank 0 in global order, as a checksum that any rank count must reproduce.
+fn checksum(comm: &Comm, items: Vec<(u64, u64)>) -> u64 {
+    let mix = |(at, bits): (u64, u64)| (at ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(bits | 1).rotate_left(17) ^ bits;
+    comm.all_gather(&items.into_iter().map(mix).collect::<Vec<_>>()).into_iter().fold(0, u64::wrapping_add)
+}
+
+fn noise_and_linear_field(comm: &Comm) -> [u64; 3] {
+    let n = [24, 20, 18];
+    let d = Decomposition::new(comm, n, None).unwrap();
+    let mut noise = white_noise::<f32>(&d, 7, 3);
+    let block = noise.block();
+    let index = |c: usize, b: polycosm::mesh::Block| {
+        let (i, j, k) = (c / (b.len[1] * b.len[2]), c / b.len[2] % b.len[1], c % b.len[2]);
+        (((b.start[0] + i) * n[1] + b.start[1] + j) * n[2] + b.start[2] + k) as u64
+    };
+    let bits = |mesh: &Mesh<f32>| -> Vec<(u64, u64)> {
+        mesh.to_vec().iter().enumerate().map(|(c, x)| (index(c, block), x.to_bits() as u64)).collect()
+    };
+    let white = checksum(comm, bits(&noise));
+    let mut fft = Fft::new(&d, Halo::default(), Transform::Exact);
+    let mut delta = linear_modes(&mut fft, &mut noise, 100.0, |k| 1e4 * k / (1.0 + (k / 0.02).powi(3)), false, false);
+    let b = delta.block();
+    let fold = |z: &num_complex::Complex<f32>| ((z.re.to_bits() as u64) << 32) | z.im.to_bits() as u64;
+    let modes = delta.data().iter().enumerate().map(|(c, z)| (index(c, b), fold(z))).collect();
+    let modes = checksum(comm, modes);
+    let mut mesh = fft.mesh();
+    fft.inverse(&mut delta, &mut mesh);
+    [white, modes, checksum(comm, bits(&mesh))]
+}
+
+#[test]
+fn noise_and_linear_field_are_bitwise_equal_on_any_ranks() {
+    let alone = |comm: &Comm| noise_and_linear_field(&comm.alone());
+    mpi::on_ranks("noise_and_linear_field_are_bitwise_equal_on_any_ranks", RANKS, |comm| {
+        assert_eq!(noise_and_linear_field(comm), alone(comm));
+    });
+}
+
+#[test]
+fn white_noise_is_white() {
+    let comm = Comm::world();
+    let d = Decomposition::new(&comm, [32; 3], None).unwrap();
+    let x = white_noise::<f64>(&d, 1, 0).to_vec();
+    let n = x.len() as f64;
+    let (mean, var) = (x.iter().sum::<f64>() / n, x.iter().map(|x| x * x).sum::<f64>() / n);
+    assert!(mean.abs() < 4.0 / n.sqrt() && (var - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{mean} {var}");
+    assert_ne!(x, white_noise::<f64>(&d, 1, 1).to_vec());
+}
+
+/// A universe of `n`³ particles with a toy spectrum of the given amplitude, at z = 0 after 10 steps.
+fn toy_universe<T: Real>(comm: &Comm, n: usize, amplitude: f64, a_start: f64) -> (Particles<T>, Force<T>) {
+    let box_size = 4.0 * n as f64;
+    let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
+    let mut noise = white_noise::<T>(&lattice, 11, 0);
+    let mut exact = Fft::new(&lattice, Halo::default(), Transform::Exact);
+    let power = |k: f64| amplitude * 4e5 * k / (1.0 + (k / 0.02).powi(3));
+    let delta = linear_modes(&mut exact, &mut noise, box_size, power, false, false);
+    let (cosmology, growth) = (planck(), Growth::new(&planck()));
+    let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
+    let time = StepConfig { a_start, ..StepConfig::default() };
+    let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
+    let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
+    let mut particles = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, a_start));
+    let mut force = Force::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3));
+    let table = StepTable::new(&time, &factors);
+    evolve(comm, &table, &mut particles, &mut force, box_size, &mut Timers::default(), &mut ()).unwrap();
+    (particles, force)
+}
+
+#[test]
+fn final_density_does_not_depend_on_the_ranks() {
+    mpi::on_ranks("final_density_does_not_depend_on_the_ranks", &[2, 3, 4], |comm| {
+        let density = |comm: &Comm| {
+            let (particles, mut force) = toy_universe::<f32>(comm, 32, 1.0, 0.1);
+            let mesh = force.density(&particles, 0.0);
+            let (b, mut global) = (mesh.block(), vec![0f32; 64 * 64 * 64]);
+            for i in 0..b.len[0] {
+                for j in 0..b.len[1] {
+                    let at = ((b.start[0] + i) * 64 + b.start[1] + j) * 64;
+                    global[at..at + 64].copy_from_slice(mesh.row(i, j));
+                }
+            }
+            comm.sum(&mut global);
+            global
+        };
+        let (together, alone) = (density(comm), density(&comm.alone()));
+        let square = |f: &dyn Fn(usize) -> f32| (0..alone.len()).map(|i| (f(i) as f64).powi(2)).sum::<f64>();
+        let rms = (square(&|i| together[i] - alone[i]) / square(&|i| alone[i])).sqrt();
+        assert!(rms < 1e-4, "relative rms difference {rms} on {} ranks", comm.size());
+        let contrast = square(&|i| alone[i] - 1.0) / alone.len() as f64;
+        assert!(contrast > 0.5, "the field is hardly clustered ({contrast}): the test would not see much");
+    });
+}
+
+#[test]
+fn mass_and_momentum_are_conserved() {
+    mpi::on_ranks("mass_and_momentum_are_conserved", &[1, 4], |comm| {
+        let (particles, mut force) = toy_universe::<f64>(comm, 16, 1.0, 0.1);
+        let count = comm.sum_of(particles.len() as u64);
+        assert_eq!(count, 16 * 16 * 16);
+        let mass: f64 = comm.sum_of(force.density(&particles, 0.0).to_vec().iter().sum());
+        assert!((mass / 32f64.powi(3) - 1.0).abs() < 1e-12, "deposited mass {mass}");
+        let mut net = [0.0; 4];
+        for p in &particles.momentum {
+            (0..3).for_each(|d| net[d] += p[d]);
+            net[3] += p.iter().map(|x| x * x).sum::<f64>();
+        }
+        comm.sum(&mut net);
+        let rms = (net[3] * count as f64).sqrt();
+        assert!(net[..3].iter().all(|p| p.abs() / rms < 1e-12), "net momentum {net:?} over {rms}");
+        let (x, v) = by_lagrangian_id(comm, &particles, count, 1.0);
+        assert_eq!(comm.sum_of(x.len() as u64), count);
+        assert!(v.iter().flatten().all(|v| v.is_finite()));
+    });
+}
+
+/// Particles on the mesh points, one plane wave as their potential: the force is the discrete kernel's closed form.
+#[test]
+fn force_of_a_plane_wave() {
+    mpi::on_ranks("force_of_a_plane_wave", &[1, 2, 4], |comm| {
+        let (n, l, eps) = (16usize, 100.0, 1e-6);
+        let d = Decomposition::new(comm, [n; 3], None).unwrap();
+        let mut force = Force::<f64>::new(&d, l, (n as u64).pow(3));
+        let h = l / n as f64;
+        let k = TAU / l * 2.0;
+        let b = d.real();
+        let mut particles = Particles::default();
+        for i in 0..b.len[0] {
+            for j in 0..b.len[1] {
+                for m in 0..n {
+                    // Displaced by ε cos(k q) along axis 0: CIC turns it into δ = −ε/h (half-differences) to first order.
+                    let q = (b.start[0] + i) as f64 * h + 0.5 * h;
+                    particles.position.push([q + eps * (k * q).cos(), (b.start[1] + j) as f64 * h, m as f64 * h]);
+                    particles.momentum.push([0.0; 3]);
+                    particles.id.push(0);
+                }
+            }
+        }
+        force.exchange(&mut particles);
+        force.accelerations(&mut particles, &mut Timers::default());
+        // Particles half-way between mesh points: δ at x_i is −(ε/h)[cos k(x_i + h/2) − cos k(x_i − h/2)] = (2ε/h) sin(kh/2) sin(k x_i).
+        // The potential is −δ/k², its difference gives g(k)/k² cos, and reading out half-way multiplies by cos(kh/2).
+        let g = (8.0 * (k * h).sin() - (2.0 * k * h).sin()) / (6.0 * h);
+        let amplitude = 2.0 * eps / h * (k * h / 2.0).sin() * g / (k * k) * (k * h / 2.0).cos();
+        for (x, a) in particles.position.iter().zip(&particles.acceleration) {
+            let q = (x[0] / h - 0.5).round() * h + 0.5 * h;
+            let expect = amplitude * (k * q).cos();
+            assert!((a[0] - expect).abs() < 1e-4 * amplitude, "{a:?}, expected {expect}");
+            assert!(a[1].abs() < 1e-12 && a[2].abs() < 1e-12, "{a:?}");
+        }
+    });
+}
+
+/// With the same noise, the low-k power of a low-amplitude run grows as D².
+#[test]
+fn linear_growth() {
+    mpi::on_ranks("linear_growth", &[2], |comm| {
+        let n = 32;
+        let box_size = 4.0 * n as f64;
+        let growth = Growth::new(&planck());
+        let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
+        let mut meter = PowerMeter::<f64>::new(&lattice.with_shape([2 * n; 3]), box_size);
+        let mut measure = |p: &Particles<f64>| meter.measure(&PowerConfig::default(), &p.position, (n as u64).pow(3));
+        let (late, _) = toy_universe::<f64>(comm, n, 1e-6, 0.1);
+        let end = measure(&late);
+        // The initial conditions alone: the same noise and spectrum displaced by D(0.1).
+        let mut noise = white_noise::<f64>(&lattice, 11, 0);
+        let mut fft = Fft::new(&lattice, Halo::default(), Transform::Exact);
+        let power = |k: f64| 1e-6 * 4e5 * k / (1.0 + (k / 0.02).powi(3));
+        let delta = linear_modes(&mut fft, &mut noise, box_size, power, false, false);
+        let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
+        let cosmology = planck();
+        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
+        let mut early = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, 0.1));
+        Force::<f64>::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3)).exchange(&mut early);
+        let start = measure(&early);
+        for bin in 0..3 {
+            let grown = (end.power[bin] / start.power[bin]).sqrt() * growth.d1(0.1);
+            assert!((grown - 1.0).abs() < 0.0025, "D grew by {grown} of linear theory at k = {}", end.k[bin]);
+        }
+    });
+}
+
+#[test]
+fn step_table_is_consistent() {
+    let (cosmology, growth) = (planck(), Growth::new(&planck()));
+    for integrator in [Integrator::Fastpm, Integrator::Leapfrog] {
+        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator };
+        let table = StepTable::new(&StepConfig { integrator, ..StepConfig::default() }, &factors);
+        assert_eq!(table.forces(), 11);
+        // Kicks and drifts each cover the whole interval without gap or overlap.
+        let (mut kicked, mut drifted) = (0.1, 0.1);
+        for row in &table.rows {
+            match *row {
+                Row::Kick { from, to, .. } => {
+                    assert_eq!(from, kicked);
+                    kicked = to;
+                }
+                Row::Drift { from, to, .. } => {
+                    assert_eq!(from, drifted);
+                    drifted = to;
+                }
+                Row::Force { a } => assert_eq!(a, drifted),
+            }
+        }
+        assert_eq!((kicked, drifted), (1.0, 1.0));
+    }
+}
