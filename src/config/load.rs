@@ -33,6 +33,12 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Res
         let problem = format!("cannot be read: {e}");
         Error::input(problem).file(path).remedy("check the path; `polycosm new run.toml` writes a campaign file")
     })?;
+    parse(path, text, sets)
+}
+
+/// The same for a text that is at hand; `path` is the name its errors go by.
+pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[String]) -> Result<Loaded<T>> {
+    let path = path.as_ref();
     let table: Table = text.parse().map_err(|e| explain::syntax(path, &text, &e))?;
     let mut source = Source { path: path.to_path_buf(), text, table, set: vec![] };
     for given in sets {

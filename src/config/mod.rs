@@ -10,5 +10,5 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, parse};
 pub use origin::Origin;
