@@ -1,1 +1,72 @@
-//! Subcommands: raw flags in, a resolved plan executed.
+//! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
+
+pub mod campaign;
+pub mod check;
+pub mod doctor;
+pub mod job;
+pub mod new;
+pub mod start;
+pub mod threads;
+
+use crate::comm::Comm;
+use crate::error::Result;
+use clap::{Parser, Subcommand};
+use std::num::NonZeroUsize;
+
+/// Version and commit, as in every file's provenance.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOSM_COMMIT"), ")");
+
+/// From a campaign file to calibrated posteriors: simulate, train, infer, calibrate, report.
+///
+/// Every subcommand that computes is an MPI program: `mpirun -n 4 polycosm simulate run.toml`. Killed or stopped, it
+/// resumes with the same command. Exit codes: 0 done, 2 bad input, 85 stopped cleanly and resumable, others failed.
+///
+/// Example: polycosm new run.toml && mpirun -n 2 polycosm run run.toml
+#[derive(Debug, Parser)]
+#[command(name = "polycosm", version = VERSION, verbatim_doc_comment, max_term_width = 120)]
+pub struct Cli {
+    /// Threads per rank [default: OMP_NUM_THREADS, else cores / ranks on this node]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Say more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    New(new::Args),
+    Check(check::Args),
+    Job(job::Args),
+    Doctor(doctor::Args),
+}
+
+/// Runs a subcommand; collective.
+pub fn run(command: &Command, comm: &Comm) -> Result<()> {
+    match command {
+        Command::New(args) => new::run(args, comm),
+        Command::Check(args) => check::run(args, comm),
+        Command::Job(args) => job::run(args, comm),
+        Command::Doctor(args) => doctor::run(args, comm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_help_has_an_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands_mut().filter(|s| s.get_name() != "help") {
+            let help = sub.render_long_help().to_string();
+            assert!(help.contains("Example: "), "{help}");
+        }
+    }
+}

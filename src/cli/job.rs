@@ -1,0 +1,78 @@
+//! `polycosm job`: sbatch scripts for a cluster, and their submission.
+
+use super::campaign::Campaign;
+use crate::comm::Comm;
+use crate::error::{At, Error, Result};
+use crate::job::{self, Script};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Write Slurm scripts, one per stage, that wait for each other and resubmit themselves until done
+///
+/// Example: polycosm job run.toml --site generic --set output=/scratch/me/run
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+    /// A built-in site (generic), or the path of your own site file
+    #[arg(long, default_value = "generic", value_name = "SITE")]
+    pub site: String,
+    /// Folder for the scripts and logs [default: <output>/job]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Submit them now
+    #[arg(long)]
+    pub submit: bool,
+}
+
+/// The part of a campaign that a job script depends on.
+#[derive(Debug, Deserialize)]
+struct Head {
+    output: PathBuf,
+    simulator: Option<toml::Table>,
+}
+
+/// Collective; the root writes.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let head = args.campaign.load::<Head>(comm)?.value;
+    comm.on_root(|| {
+        let folder = args.to.clone().unwrap_or_else(|| head.output.join("job"));
+        let here = |p: &Path| std::path::absolute(p).at(p);
+        let campaign = job::Campaign {
+            file: here(&args.campaign.file)?,
+            set: args.campaign.set.clone(),
+            simulates: head.simulator.is_some(),
+            program: std::env::current_exe()?,
+            working_directory: std::env::current_dir()?,
+            folder: here(&folder)?,
+        };
+        let scripts = job::scripts(&job::site(&args.site)?, &campaign)?;
+        write(&folder, &scripts)?;
+        match args.submit {
+            true => submit(&folder.join("submit.sh")),
+            false => Ok(println!("to submit them: bash {}", folder.join("submit.sh").display())),
+        }
+    })
+}
+
+fn write(folder: &Path, scripts: &[Script]) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| {
+        let remedy = "choose a folder you may write to: --to DIR";
+        Error::input(format!("cannot be made: {e}")).key("--to").value(folder.display().to_string()).remedy(remedy)
+    })?;
+    for script in scripts {
+        let path = folder.join(&script.name);
+        std::fs::write(&path, &script.text).at(&path)?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn submit(script: &Path) -> Result<()> {
+    let status = std::process::Command::new("bash").arg(script).status().at(script)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error::failed("not all jobs were submitted").file(script).remedy("see sbatch's message above")),
+    }
+}

@@ -1,0 +1,71 @@
+//! `polycosm new`: a commented campaign file to start from.
+
+use crate::comm::Comm;
+use crate::error::{At, Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Recipes that travel with the program: name and text.
+pub const RECIPES: [(&str, &str); 3] = [
+    ("demo", include_str!("../../recipes/demo.toml")),
+    ("smoke", include_str!("../../recipes/smoke.toml")),
+    ("foreign", include_str!("../../recipes/foreign.toml")),
+];
+
+/// Write a commented campaign file
+///
+/// Example: polycosm new --recipe demo run.toml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The recipe to start from
+    #[arg(long, default_value = "demo", value_parser = RECIPES.map(|(name, _)| name))]
+    pub recipe: String,
+    /// The file to write; an existing one is kept
+    #[arg(value_name = "CAMPAIGN.toml")]
+    pub file: PathBuf,
+}
+
+/// Collective; the root writes.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    comm.on_root(|| {
+        write(&args.file, &args.recipe)?;
+        println!("{} written; next: mpirun -n 2 polycosm run {0}", args.file.display());
+        Ok(())
+    })
+}
+
+fn write(file: &Path, recipe: &str) -> Result<()> {
+    use std::io::Write;
+    let found = RECIPES.iter().find(|(name, _)| *name == recipe);
+    let (name, text) = found.ok_or_else(|| Error::input("there is no such recipe").key("--recipe").value(recipe))?;
+    // A campaign of its own name gets an output folder of its own.
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let text = text.replacen(&format!("\"runs/{name}\""), &format!("\"runs/{stem}\""), 1);
+    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::input("exists already").file(file).remedy("choose another name, or remove it first")
+        }
+        _ => Error::input(format!("cannot be written: {e}")).file(file).remedy("choose a folder you may write to"),
+    })?;
+    new.write_all(text.as_bytes()).at(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_toml_and_an_existing_file_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, _) in RECIPES {
+            let file = directory.path().join(format!("my-{name}.toml"));
+            write(&file, name).unwrap();
+            let text = std::fs::read_to_string(&file).unwrap();
+            let table: toml::Table = text.parse().unwrap();
+            assert_eq!(table["output"].as_str(), Some(format!("runs/my-{name}").as_str()));
+            assert!(text.lines().filter(|l| l.contains('#')).count() > 5, "{name} is commented");
+            assert_eq!(write(&file, name).unwrap_err().exit_code(), 2);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+}

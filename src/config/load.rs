@@ -1,0 +1,116 @@
+//! Reading a TOML file into a struct, with `--set` applied, and remembering where every value came from.
+
+use super::{Origin, explain, origin, set};
+use crate::error::{Error, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// A value read from a file, with what is needed to say where each part of it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded<T> {
+    /// The file as named by the user.
+    pub path: PathBuf,
+    /// What it says.
+    pub value: T,
+    pub(super) source: Source,
+}
+
+/// The file's text, and its table with every `--set` applied.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub path: PathBuf,
+    pub text: String,
+    pub table: Table,
+    /// Keys given by `--set`, array elements by index.
+    pub set: Vec<String>,
+}
+
+/// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
+pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Result<Loaded<T>> {
+    let path = path.as_ref();
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let problem = format!("cannot be read: {e}");
+        Error::input(problem).file(path).remedy("check the path; `polycosm new run.toml` writes a campaign file")
+    })?;
+    parse(path, text, sets)
+}
+
+/// The same for a text that is at hand; `path` is the name its errors go by.
+pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[String]) -> Result<Loaded<T>> {
+    let path = path.as_ref();
+    let table: Table = text.parse().map_err(|e| explain::syntax(path, &text, &e))?;
+    let mut source = Source { path: path.to_path_buf(), text, table, set: vec![] };
+    for given in sets {
+        let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
+        source.set.push(key);
+    }
+    match serde_path_to_error::deserialize(Value::Table(source.table.clone())) {
+        Ok(value) => Ok(Loaded { path: path.to_path_buf(), value, source }),
+        Err(e) => Err(explain::meaning(&source, &e)),
+    }
+}
+
+impl<T> Loaded<T> {
+    /// Adds file, line and value to an error that a later check raised about one of this file's keys.
+    pub fn locate(&self, error: Error) -> Error {
+        self.source.locate(error)
+    }
+
+    /// Replaces the value, keeping the sources: from `Config` (as written) to `Plan` (checked).
+    pub fn try_map<U>(self, f: impl FnOnce(T) -> Result<U>) -> Result<Loaded<U>> {
+        let Loaded { path, value, source } = self;
+        let value = f(value).map_err(|e| source.locate(e))?;
+        Ok(Loaded { path, value, source })
+    }
+}
+
+impl<T: Serialize> Loaded<T> {
+    /// The resolved configuration as TOML, defaults and `--set` included: what is written beside every output.
+    pub fn resolved(&self) -> Result<String> {
+        let unwritable =
+            |e: toml::ser::Error| Error::failed(format!("cannot be written as TOML: {e}")).file(&self.path);
+        toml::to_string(&Value::try_from(&self.value).map_err(unwritable)?).map_err(unwritable)
+    }
+
+    /// Every resolved value with its origin, in the struct's order.
+    pub fn origins(&self) -> Result<Vec<origin::Entry>> {
+        let value = Value::try_from(&self.value)
+            .map_err(|e| Error::failed(format!("cannot be written as TOML: {e}")).file(&self.path))?;
+        Ok(origin::entries(&value, &self.source))
+    }
+}
+
+impl Source {
+    /// The value at a dotted key, as TOML.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        let mut segments = set::split(key);
+        let first = segments.next()?;
+        segments.try_fold(self.table.get(first)?, |value, segment| set::child(value, segment))
+    }
+
+    /// See [`Loaded::locate`]; an error that names another file (a table of P(k), a dataset) keeps that name.
+    pub fn locate(&self, mut error: Error) -> Error {
+        if let Some(key) = error.key.clone() {
+            if error.value.is_none() {
+                error.value = self.value(&key).map(origin::shown);
+            }
+            if error.file.is_none() {
+                error.file = Some(self.place(&key));
+            }
+        }
+        error.file(&self.path)
+    }
+
+    /// `run.toml:12`, or `run.toml (--set)`; for a key that is not given the line of its section, or just the file.
+    pub fn place(&self, key: &str) -> PathBuf {
+        let path = self.path.display();
+        match origin::of(self, key) {
+            Origin::Set => format!("{path} (--set)").into(),
+            Origin::File(line) => format!("{path}:{line}").into(),
+            Origin::Default => {
+                key.rsplit_once('.').map_or_else(|| self.path.clone(), |(section, _)| self.place(section))
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The scripts as text, as bash reads them, and run against a pretended Slurm.
+
+use super::*;
+use std::process::Command;
+
+fn campaign(folder: &Path) -> Campaign {
+    Campaign {
+        file: "/data/it's mine/run.toml".into(),
+        set: vec!["output=/scratch/a b".into()],
+        simulates: true,
+        program: "/opt/polycosm".into(),
+        working_directory: folder.into(),
+        folder: folder.into(),
+    }
+}
+
+fn text<'a>(scripts: &'a [Script], name: &str) -> &'a str {
+    &scripts.iter().find(|s| s.name == name).expect("written").text
+}
+
+#[test]
+fn scripts_say_what_the_site_says() {
+    let all = scripts(&site("generic").unwrap(), &campaign(Path::new("/tmp"))).unwrap();
+    let names: Vec<_> = all.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["simulate.sbatch", "train.sbatch", "analyse.sbatch", "submit.sh"]);
+    let simulate = text(&all, "simulate.sbatch");
+    for line in [
+        "#!/bin/bash\n",
+        "#SBATCH --requeue\n",
+        "#SBATCH --signal=B:TERM@120\n",
+        "#SBATCH --open-mode=append\n",
+        r"stage srun --mpi=pmix /opt/polycosm simulate '/data/it'\''s mine/run.toml' --set 'output=/scratch/a b'",
+    ] {
+        assert!(simulate.contains(line), "{line} in\n{simulate}");
+    }
+    let verbs: Vec<_> = text(&all, "analyse.sbatch").lines().filter(|l| l.starts_with("stage srun")).collect();
+    assert_eq!(verbs.len(), 3);
+    let submit = text(&all, "submit.sh");
+    assert!(
+        submit.contains(r#"--dependency="afterok:$id_simulate" --kill-on-invalid-dep=yes train.sbatch"#),
+        "{submit}"
+    );
+    assert!(
+        submit.contains(r#"--dependency="afterok:$id_train" --kill-on-invalid-dep=yes analyse.sbatch"#),
+        "{submit}"
+    );
+
+    let foreign =
+        scripts(&site("generic").unwrap(), &Campaign { simulates: false, ..campaign(Path::new("/tmp")) }).unwrap();
+    assert_eq!(foreign.len(), 3);
+    assert!(!text(&foreign, "submit.sh").contains("simulate"));
+}
+
+#[test]
+fn bash_reads_every_script() {
+    let folder = tempfile::tempdir().unwrap();
+    for script in scripts(&site("generic").unwrap(), &campaign(folder.path())).unwrap() {
+        let file = folder.path().join(&script.name);
+        std::fs::write(&file, &script.text).unwrap();
+        let output = Command::new("bash").arg("-n").arg(&file).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{}", script.text);
+    }
+}
+
+/// Runs the training script with a program that ends with `code`; returns the script's exit code and what was requeued.
+fn pretend(body: &str, restarts: &str, stop_after: Option<f64>) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let program = |name: &str, body: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let file = bin.join(name);
+        std::fs::write(&file, format!("#!/bin/bash\n{body}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        file
+    };
+    program("srun", "shift\nexec \"$@\"");
+    program("scontrol", "echo \"$@\" >> requeued");
+    let polycosm = program("polycosm", body);
+    let campaign = Campaign { program: polycosm, ..campaign(folder.path()) };
+    let all = scripts(&site("generic").unwrap(), &campaign).unwrap();
+    std::fs::write(folder.path().join("train.sbatch"), text(&all, "train.sbatch")).unwrap();
+    let mut child = Command::new("bash")
+        .arg("train.sbatch")
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default()))
+        .env("SLURM_JOB_ID", "77")
+        .env("SLURM_RESTART_COUNT", restarts)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    if let Some(seconds) = stop_after {
+        std::thread::sleep(std::time::Duration::from_secs_f64(seconds));
+        Command::new("bash").arg("-c").arg(format!("kill -TERM {}", child.id())).status().unwrap();
+    }
+    let code = child.wait().unwrap().code();
+    (code, std::fs::read_to_string(folder.path().join("requeued")).unwrap_or_default())
+}
+
+#[test]
+fn a_clean_stop_goes_back_into_the_queue() {
+    assert_eq!(pretend("exit 0", "0", None), (Some(0), String::new()));
+    assert_eq!(pretend("exit 1", "0", None), (Some(1), String::new()));
+    assert_eq!(pretend("exit 85", "0", None), (Some(0), "requeue 77\n".into()));
+    assert_eq!(pretend("exit 85", "50", None), (Some(85), String::new()), "not for ever");
+}
+
+#[test]
+fn the_request_to_stop_reaches_the_program() {
+    // The program needs a moment for its checkpoint after the signal; the script waits for it.
+    let body = "trap 'sleep 0.2; exit 85' USR1\nfor i in {1..200}; do sleep 0.05; done\nexit 3";
+    assert_eq!(pretend(body, "0", Some(0.5)), (Some(0), "requeue 77\n".into()));
+}
+
+#[test]
+fn a_wrong_site_is_refused() {
+    let unknown = site("nowhere").unwrap_err();
+    assert_eq!((unknown.exit_code(), unknown.key.as_deref()), (2, Some("--site")));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, SITES[0].1.replacen("nodes = ", "nodes = 0 # ", 1)).unwrap();
+    let zero = site(file.to_str().unwrap()).unwrap_err();
+    assert_eq!(zero.key.as_deref(), Some("simulate.nodes"));
+}
