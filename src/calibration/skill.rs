@@ -1,0 +1,129 @@
+//! How good a posterior is, beside being honest: pulls, contraction, and ln q(truth) against prior and rival.
+
+use super::number;
+use crate::error::{Error, Result};
+use crate::io::samples::Samples;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Pulls and contraction of one parameter over the universes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParameterSummary {
+    pub name: String,
+    /// Mean of (truth − posterior mean) / posterior sd; 0 ideally.
+    pub pull_mean: f64,
+    /// Standard deviation of the pulls; 1 for a Gaussian posterior.
+    pub pull_sd: f64,
+    /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything.
+    pub contraction: f64,
+    /// Root mean square of truth − posterior mean, in the parameter's unit.
+    pub rms_error: f64,
+}
+
+/// Mean log density of the truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Universes with a known density.
+    pub universes: usize,
+    /// Mean ln q(truth | x).
+    #[serde(with = "number")]
+    pub ln_prob: f64,
+    /// Mean ln prior(truth).
+    #[serde(with = "number")]
+    pub ln_prior: f64,
+    /// Gain over the prior in nats: an estimate (from below, up to scatter) of the information learned.
+    #[serde(with = "number")]
+    pub nats: f64,
+    /// Standard error of the gain.
+    #[serde(with = "number")]
+    pub error: f64,
+    /// Universes whose truth has no posterior density at all.
+    pub excluded_truths: usize,
+}
+
+/// Two posteriors on the same universes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Universes both have.
+    pub universes: usize,
+    /// Mean of ln q(truth) − ln q_baseline(truth), in nats.
+    #[serde(with = "number")]
+    pub nats: f64,
+    /// Standard error of the paired difference.
+    #[serde(with = "number")]
+    pub error: f64,
+}
+
+impl std::fmt::Display for Comparison {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = match self.nats / self.error {
+            z if z > 2.0 => "above the baseline",
+            z if z < -2.0 => "BELOW the baseline",
+            _ => "no better than the baseline within two standard errors",
+        };
+        write!(f, "{:+.3} ± {:.3} nats over {} universes: {word}", self.nats, self.error, self.universes)
+    }
+}
+
+/// Gain of `posterior` over `baseline` in nats, universe by universe (rows are paired by design index, in order).
+pub fn compare(posterior: &Samples, baseline: &Samples) -> Result<Comparison> {
+    let mut rival: HashMap<u64, Vec<f64>> = HashMap::new();
+    for (index, l) in baseline.index.iter().zip(&baseline.ln_prob_truth).rev() {
+        rival.entry(*index).or_default().push(*l);
+    }
+    // Entries of one universe are averaged first: universes are what is independent.
+    let mut differences: HashMap<u64, Vec<f64>> = HashMap::new();
+    for (index, l) in posterior.index.iter().zip(&posterior.ln_prob_truth) {
+        if let Some(b) = rival.get_mut(index).and_then(Vec::pop).filter(|b| !b.is_nan() && !l.is_nan()) {
+            differences.entry(*index).or_default().push(l - b);
+        }
+    }
+    if differences.len() < 2 {
+        return Err(Error::input("the two posteriors share fewer than two universes with known truth")
+            .remedy("draw both on the same test split"));
+    }
+    let mut pairs: Vec<(u64, f64)> =
+        differences.into_iter().map(|(i, d)| (i, d.iter().sum::<f64>() / d.len() as f64)).collect();
+    pairs.sort_by_key(|(i, _)| *i);
+    let d: Vec<f64> = pairs.into_iter().map(|(_, d)| d).collect();
+    let (nats, sd) = mean_sd(&d);
+    Ok(Comparison { universes: d.len(), nats, error: sd / (d.len() as f64).sqrt() })
+}
+
+pub(super) fn parameters(samples: &Samples, rows: &[usize]) -> Vec<ParameterSummary> {
+    let summary = |(j, p): (usize, &crate::prior::Parameter)| {
+        let prior_variance = (p.max - p.min).powi(2) / 12.0;
+        let (mut pulls, mut contraction, mut square) = (Vec::new(), 0.0, 0.0);
+        for &row in rows {
+            let (mean, sd) = samples.mean_sd(row, j);
+            let error = samples.truth[row * samples.dim() + j] - mean;
+            pulls.push(error / sd.max(f64::MIN_POSITIVE));
+            contraction += (1.0 - sd * sd / prior_variance) / rows.len() as f64;
+            square += error * error / rows.len() as f64;
+        }
+        let (pull_mean, pull_sd) = mean_sd(&pulls);
+        ParameterSummary { name: p.name.clone(), pull_mean, pull_sd, contraction, rms_error: square.sqrt() }
+    };
+    samples.prior.parameters.iter().enumerate().map(summary).collect()
+}
+
+pub(super) fn gain(samples: &Samples, rows: &[usize]) -> Gain {
+    let known: Vec<usize> = rows.iter().copied().filter(|row| !samples.ln_prob_truth[*row].is_nan()).collect();
+    let prior = |row: &usize| samples.prior.ln_density(&samples.truth[row * samples.dim()..][..samples.dim()]);
+    let gains: Vec<f64> = known.iter().map(|row| samples.ln_prob_truth[*row] - prior(row)).collect();
+    let (nats, sd) = mean_sd(&gains);
+    Gain {
+        universes: known.len(),
+        ln_prob: mean_sd(&known.iter().map(|row| samples.ln_prob_truth[*row]).collect::<Vec<_>>()).0,
+        ln_prior: mean_sd(&known.iter().map(prior).collect::<Vec<_>>()).0,
+        nats,
+        error: if nats.is_finite() { sd / (known.len() as f64).sqrt() } else { f64::INFINITY },
+        excluded_truths: known.iter().filter(|row| samples.ln_prob_truth[**row] == f64::NEG_INFINITY).count(),
+    }
+}
+
+fn mean_sd(x: &[f64]) -> (f64, f64) {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    (mean, (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt())
+}

@@ -1,0 +1,286 @@
+//! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
+
+use crate::error::{At, Error, Result};
+use crate::prior::Prior;
+use hdf5::types::VarLenUnicode;
+use hdf5::{Dataset, File, Location};
+use std::path::{Path, PathBuf};
+
+/// Version of the file's layout.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// Draws from the posteriors of `n` universes, `draws` each, over `p` parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// Names, labels, bounds and density of the parameters.
+    pub prior: Prior,
+    /// Design index of every universe (n).
+    pub index: Vec<u64>,
+    /// Draws per universe.
+    pub draws: usize,
+    /// Draws (n, draws, p), row-major.
+    pub theta: Vec<f64>,
+    /// ln q(θ | x) at the draws (n, draws); NaN where the posterior has no density.
+    pub ln_prob: Vec<f64>,
+    /// True parameters (n, p); NaN where unknown.
+    pub truth: Vec<f64>,
+    /// ln q(truth | x) (n); NaN where unknown.
+    pub ln_prob_truth: Vec<f64>,
+}
+
+impl Samples {
+    /// Number of universes n.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// True with no universes.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Number of parameters p.
+    pub fn dim(&self) -> usize {
+        self.prior.len()
+    }
+
+    /// Draws of universe `i`, (draws, p).
+    pub fn theta_of(&self, i: usize) -> &[f64] {
+        let m = self.draws * self.dim();
+        &self.theta[i * m..(i + 1) * m]
+    }
+
+    /// Draws of one parameter of universe `i`, (draws).
+    pub fn column(&self, i: usize, parameter: usize) -> Vec<f64> {
+        self.theta_of(i).chunks_exact(self.dim()).map(|t| t[parameter]).collect()
+    }
+
+    /// ln q at the draws of universe `i`, (draws).
+    pub fn ln_prob_of(&self, i: usize) -> &[f64] {
+        &self.ln_prob[i * self.draws..(i + 1) * self.draws]
+    }
+
+    /// Truth of universe `i`, (p), where it is known.
+    pub fn truth_of(&self, i: usize) -> Option<&[f64]> {
+        let t = &self.truth[i * self.dim()..(i + 1) * self.dim()];
+        t.iter().all(|t| t.is_finite()).then_some(t)
+    }
+
+    /// Mean and standard deviation of one parameter of universe `i`.
+    pub fn mean_sd(&self, i: usize, parameter: usize) -> (f64, f64) {
+        let draws = self.column(i, parameter);
+        let n = draws.len() as f64;
+        let mean = draws.iter().sum::<f64>() / n;
+        (mean, (draws.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)).sqrt())
+    }
+
+    /// Checks that the lengths agree and that every draw is finite.
+    pub fn check(&self) -> Result<()> {
+        let (n, d, p) = (self.len(), self.draws, self.dim());
+        let lengths = [
+            ("theta", self.theta.len(), n * d * p),
+            ("ln_prob", self.ln_prob.len(), n * d),
+            ("truth", self.truth.len(), n * p),
+            ("ln_prob_truth", self.ln_prob_truth.len(), n),
+        ];
+        for (name, is, expected) in lengths {
+            if is != expected {
+                let problem = format!("{expected} numbers expected for {n} universes, {d} draws, {p} parameters");
+                return Err(Error::input(problem).key(name).value(is).remedy("write the samples again"));
+            }
+        }
+        match self.theta.iter().position(|t| !t.is_finite()) {
+            Some(at) => Err(Error::input(format!("draw {} of universe {} is not finite", at / p % d, at / (p * d)))
+                .key("theta")
+                .remedy("the posterior diverged: train it again with a smaller learning rate")),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the samples to `path` under a temporary name, then renames. `attributes` (provenance) go to the root.
+    pub fn write(&self, path: &Path, attributes: &[(String, String)]) -> Result<()> {
+        self.check().at(path)?;
+        let temporary = path.with_extension("h5.tmp");
+        let write = || -> hdf5::Result<()> {
+            let file = File::create(&temporary)?;
+            file.new_attr::<u64>().create("format_version")?.write_scalar(&FORMAT_VERSION)?;
+            for (name, value) in attributes.iter().filter(|(name, _)| name != "format_version") {
+                file.new_attr::<VarLenUnicode>().create(name.as_str())?.write_scalar(&text(value))?;
+            }
+            let (n, d, p) = (self.len(), self.draws, self.dim());
+            put(&file, "index", &self.index, &[n], "design index of the universe")?;
+            let theta = put(&file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
+            put(&file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
+            let truth = put(&file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
+            put(&file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
+            write_prior(&file, &self.prior)?;
+            names(&theta, &self.prior)?;
+            names(&truth, &self.prior)?;
+            file.close()
+        };
+        write().map_err(failed).at(&temporary)?;
+        std::fs::rename(&temporary, path).at(path)
+    }
+
+    /// Reads what [`Samples::write`] wrote.
+    pub fn read(path: &Path) -> Result<Samples> {
+        if !path.exists() {
+            let remedy = "run `polycosm infer` first: it writes the samples";
+            return Err(Error::input("no such file of posterior samples").file(path).remedy(remedy));
+        }
+        let read = || -> hdf5::Result<(u64, Samples)> {
+            let file = File::open(path)?;
+            let version = file.attr("format_version")?.read_scalar::<u64>()?;
+            let theta = file.dataset("theta")?;
+            let samples = Samples {
+                prior: read_prior(&file)?,
+                index: file.dataset("index")?.read_raw()?,
+                draws: theta.shape().get(1).copied().unwrap_or(0),
+                theta: theta.read_raw()?,
+                ln_prob: file.dataset("ln_prob")?.read_raw()?,
+                truth: file.dataset("truth")?.read_raw()?,
+                ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
+            };
+            Ok((version, samples))
+        };
+        let (version, samples) = read().map_err(failed).at(path)?;
+        if version > FORMAT_VERSION {
+            let problem = format!("written by a newer polycosm (this one reads up to version {FORMAT_VERSION})");
+            let error = Error::input(problem).file(path).key("format_version").value(version);
+            return Err(error.remedy("update polycosm"));
+        }
+        samples.check().at(path)?;
+        Ok(samples)
+    }
+
+    /// Writes one chain per universe for GetDist (`loadMCSamples(dir/universe_000123)`): `.txt` with weight, −ln q and the
+    /// parameters, `.paramnames`, `.ranges`. Returns the chains' roots.
+    pub fn to_getdist(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+        use std::fmt::Write;
+        self.check()?;
+        std::fs::create_dir_all(dir).at(dir)?;
+        let (mut paramnames, mut ranges) = (String::new(), String::new());
+        for p in &self.prior.parameters {
+            let _ = writeln!(paramnames, "{}\t{}", p.name, p.latex);
+            let _ = writeln!(ranges, "{} {} {}", p.name, p.min, p.max);
+        }
+        let mut roots = Vec::with_capacity(self.len());
+        for (i, index) in self.index.iter().enumerate() {
+            let root = dir.join(format!("universe_{index:06}"));
+            let mut chain = String::new();
+            for (theta, ln_prob) in self.theta_of(i).chunks_exact(self.dim()).zip(self.ln_prob_of(i)) {
+                let _ = write!(chain, "1 {:.8e}", if ln_prob.is_nan() { 0.0 } else { -ln_prob });
+                theta.iter().for_each(|t| _ = write!(chain, " {t:.10e}"));
+                chain.push('\n');
+            }
+            for (extension, text) in [("txt", &chain), ("paramnames", &paramnames), ("ranges", &ranges)] {
+                let file = root.with_extension(extension);
+                std::fs::write(&file, text).at(file)?;
+            }
+            roots.push(root);
+        }
+        Ok(roots)
+    }
+}
+
+fn failed(e: hdf5::Error) -> Error {
+    Error::failed(e.to_string())
+}
+
+/// HDF5 text ends at a NUL: a value that holds one is cut there.
+fn text(s: &str) -> VarLenUnicode {
+    s.split('\0').next().and_then(|s| s.parse().ok()).unwrap_or_default()
+}
+
+fn put<T: hdf5::H5Type>(file: &File, name: &str, data: &[T], shape: &[usize], what: &str) -> hdf5::Result<Dataset> {
+    let dataset = file.new_dataset::<T>().shape(shape).create(name)?;
+    dataset.write_raw(data)?;
+    dataset.new_attr::<VarLenUnicode>().create("description")?.write_scalar(&text(what))?;
+    Ok(dataset)
+}
+
+fn strings(at: &Location, name: &str, values: &[&str]) -> hdf5::Result<()> {
+    let values: Vec<VarLenUnicode> = values.iter().map(|v| text(v)).collect();
+    at.new_attr::<VarLenUnicode>().shape(values.len()).create(name)?.write_raw(&values)
+}
+
+fn names(at: &Location, prior: &Prior) -> hdf5::Result<()> {
+    strings(at, "names", &prior.names())
+}
+
+fn write_prior(at: &Location, prior: &Prior) -> hdf5::Result<()> {
+    names(at, prior)?;
+    strings(at, "latex", &prior.parameters.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
+    let bounds: Vec<f64> = prior.parameters.iter().flat_map(|p| [p.min, p.max]).collect();
+    at.new_attr::<f64>().shape((prior.len(), 2)).create("prior_bounds")?.write_raw(&bounds)?;
+    at.new_attr::<VarLenUnicode>().create("prior_density")?.write_scalar(&text("uniform"))
+}
+
+fn read_prior(at: &Location) -> hdf5::Result<Prior> {
+    let strings = |name: &str| at.attr(name)?.read_raw::<VarLenUnicode>();
+    let bounds = at.attr("prior_bounds")?.read_raw::<f64>()?;
+    let parameter = |((name, latex), b): ((VarLenUnicode, VarLenUnicode), &[f64])| crate::prior::Parameter {
+        name: name.to_string(),
+        latex: latex.to_string(),
+        min: b[0],
+        max: b[1],
+    };
+    let parameters = strings("names")?.into_iter().zip(strings("latex")?).zip(bounds.chunks_exact(2)).map(parameter);
+    Prior::new(parameters.collect()).map_err(|e| hdf5::Error::from(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prior::Parameter;
+
+    fn samples() -> Samples {
+        let p = |name: &str, latex: &str, min, max| Parameter { name: name.into(), latex: latex.into(), min, max };
+        Samples {
+            prior: Prior::new(vec![p("Omega_m", r"\Omega_m", 0.1, 0.5), p("sigma8", r"\sigma_8", 0.6, 1.0)]).unwrap(),
+            index: vec![7, 12],
+            draws: 3,
+            theta: (0..12).map(|i| 0.1 + 0.03 * i as f64).collect(),
+            ln_prob: (0..6).map(|i| -(i as f64)).collect(),
+            truth: vec![0.3, 0.8, f64::NAN, f64::NAN],
+            ln_prob_truth: vec![1.5, f64::NAN],
+        }
+    }
+
+    #[test]
+    fn file_gives_back_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("posterior.h5");
+        let s = samples();
+        s.write(&path, &[("commit".into(), "abc".into()), ("campaign".into(), "seed = 1\n".into())]).unwrap();
+        let r = Samples::read(&path).unwrap();
+        assert_eq!((&r.prior, &r.index, r.draws, &r.theta, &r.ln_prob), (&s.prior, &s.index, 3, &s.theta, &s.ln_prob));
+        assert_eq!(r.truth_of(0), s.truth_of(0));
+        assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(Samples::read(&dir.path().join("none.h5")).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn inconsistent_samples_are_refused() {
+        let mut s = samples();
+        s.truth.pop();
+        let e = s.write(&std::env::temp_dir().join("never.h5"), &[]).unwrap_err();
+        assert_eq!(e.key.as_deref(), Some("truth"));
+        let mut s = samples();
+        s.theta[4] = f64::NAN;
+        assert!(s.check().unwrap_err().to_string().contains("draw 2 of universe 0"));
+    }
+
+    #[test]
+    fn getdist_chain_has_weight_minus_ln_prob_and_parameters() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = samples().to_getdist(dir.path()).unwrap();
+        let chain = std::fs::read_to_string(roots[1].with_extension("txt")).unwrap();
+        let numbers: Vec<f64> = chain.lines().next().unwrap().split(' ').map(|t| t.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), 4);
+        assert!((numbers[1] - 3.0).abs() < 1e-12 && (numbers[2] - 0.28).abs() < 1e-9);
+        let paramnames = std::fs::read_to_string(roots[0].with_extension("paramnames")).unwrap();
+        assert_eq!(paramnames, "Omega_m\t\\Omega_m\nsigma8\t\\sigma_8\n");
+    }
+}
