@@ -9,7 +9,7 @@ pub mod config;
 pub mod cosmology;
 pub mod error;
 pub mod fields;
-//pub mod gravity;
+pub mod gravity;
 #[cfg(feature = "torch")]
 pub mod infer;
 pub mod io;
@@ -25,7 +25,7 @@ pub mod prior;
 pub mod progress;
 pub mod report;
 pub mod rng;
-//pub mod simulators;
+pub mod simulators;
 pub mod suite;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -174,13 +174,14 @@ fn noise_and_linear_field_are_bitwise_equal_on_any_ranks() {
 
 #[test]
 fn white_noise_is_white() {
-    let comm = Comm::world();
-    let d = Decomposition::new(&comm, [32; 3], None).unwrap();
-    let x = white_noise::<f64>(&d, 1, 0).to_vec();
-    let n = x.len() as f64;
-    let (mean, var) = (x.iter().sum::<f64>() / n, x.iter().map(|x| x * x).sum::<f64>() / n);
-    assert!(mean.abs() < 4.0 / n.sqrt() && (var - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{mean} {var}");
-    assert_ne!(x, white_noise::<f64>(&d, 1, 1).to_vec());
+    mpi::on_ranks("white_noise_is_white", &[1], |comm| {
+        let d = Decomposition::new(comm, [32; 3], None).unwrap();
+        let x = white_noise::<f64>(&d, 1, 0).to_vec();
+        let n = x.len() as f64;
+        let (mean, var) = (x.iter().sum::<f64>() / n, x.iter().map(|x| x * x).sum::<f64>() / n);
+        assert!(mean.abs() < 4.0 / n.sqrt() && (var - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{mean} {var}");
+        assert_ne!(x, white_noise::<f64>(&d, 1, 1).to_vec());
+    });
 }
 
 /// A universe of `n`³ particles with a toy spectrum of the given amplitude, at z = 0 after 10 steps.
@@ -287,11 +288,12 @@ fn force_of_a_plane_wave() {
     });
 }
 
-/// With the same noise, the low-k power of a low-amplitude run grows as D².
+/// With the same noise, the low-k power of a low-amplitude run grows as D². The particles' lattice makes waves grow too
+/// fast by about (k times its spacing)²/12, so the two lowest bins of a box of 64³ are looked at.
 #[test]
 fn linear_growth() {
     mpi::on_ranks("linear_growth", &[2], |comm| {
-        let n = 32;
+        let n = 64;
         let box_size = 4.0 * n as f64;
         let growth = Growth::new(&planck());
         let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
@@ -310,9 +312,9 @@ fn linear_growth() {
         let mut early = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, 0.1));
         Force::<f64>::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3)).exchange(&mut early);
         let start = measure(&early);
-        for bin in 0..3 {
-            let grown = (end.power[bin] / start.power[bin]).sqrt() * growth.d1(0.1);
-            assert!((grown - 1.0).abs() < 0.0025, "D grew by {grown} of linear theory at k = {}", end.k[bin]);
+        for bin in 0..2 {
+            let grown = end.power[bin] / start.power[bin] * growth.d1(0.1).powi(2);
+            assert!((grown - 1.0).abs() < 0.005, "P grew by {grown} of D² at k = {}", end.k[bin]);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
 
+pub mod bench;
 pub mod campaign;
 pub mod check;
 pub mod doctor;
@@ -41,6 +42,7 @@ pub enum Command {
     New(new::Args),
     Check(check::Args),
     Job(job::Args),
+    Bench(bench::Args),
     Doctor(doctor::Args),
 }
 
@@ -50,6 +52,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::New(args) => new::run(args, comm),
         Command::Check(args) => check::run(args, comm),
         Command::Job(args) => job::run(args, comm),
+        Command::Bench(args) => bench::run(args, comm),
         Command::Doctor(args) => doctor::run(args, comm),
     }
 }

@@ -16,10 +16,13 @@ mod decomposition;
 mod fft;
 mod halo;
 mod real;
+mod yardstick;
 
 pub use array::{Mesh, Modes};
 pub use decomposition::{Block, Decomposition, Halo};
 pub use fft::{Fft, Transform};
 pub use real::{Real, library_version};
+
+pub use yardstick::yardstick;
 
 pub use num_complex::Complex;

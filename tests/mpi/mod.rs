@@ -1,7 +1,7 @@
 //! Runs a test's body on several ranks: the test executable starts itself again under `mpirun`.
 //!
 //! A test reads `mpi::on_ranks("name_of_the_test", &[1, 2, 3, 4], |comm| { … })`. The body's panics fail the test; a job
-//! that hangs is ended with all its processes.
+//! that hangs is ended with all its processes. The parent itself never starts MPI: its children would inherit the state.
 
 use polycosm::comm::{Comm, abort_on_panic, finalize};
 use std::os::unix::process::CommandExt;
