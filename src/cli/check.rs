@@ -9,7 +9,6 @@ use crate::error::Result;
 ///
 /// Example: polycosm check run.toml --set cosmology.h=0.7
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,

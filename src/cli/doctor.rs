@@ -9,7 +9,6 @@ use std::process::Command;
 ///
 /// Example: mpirun -n 2 polycosm doctor
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {}
 
 /// One line of the report.
@@ -124,7 +123,8 @@ fn libtorch() -> Option<String> {
 fn cores() -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": ")).map_or("", |m| m.1);
-    Some(format!("{} available; {model}", std::thread::available_parallelism().ok()?))
+    let count = info.lines().filter(|l| l.starts_with("processor")).count();
+    Some(format!("{count}, of which {} for this rank; {model}", std::thread::available_parallelism().ok()?))
 }
 
 fn memory() -> Option<String> {

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: polycosm job run.toml --site generic --set output=/scratch/me/run
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
@@ -49,10 +48,12 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         };
         let scripts = job::scripts(&job::site(&args.site)?, &campaign)?;
         write(&folder, &scripts)?;
-        match args.submit {
-            true => submit(&folder.join("submit.sh")),
-            false => Ok(println!("to submit them: bash {}", folder.join("submit.sh").display())),
+        let script = folder.join("submit.sh");
+        if args.submit {
+            return submit(&script);
         }
+        println!("to submit them: bash {}", script.display());
+        Ok(())
     })
 }
 

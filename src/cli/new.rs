@@ -15,7 +15,6 @@ pub const RECIPES: [(&str, &str); 3] = [
 ///
 /// Example: polycosm new --recipe demo run.toml
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// The recipe to start from
     #[arg(long, default_value = "demo", value_parser = RECIPES.map(|(name, _)| name))]
