@@ -54,8 +54,8 @@ fn code(text: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |n| n + 2)
-        } else if rest.starts_with("r#\"") {
-            rest[3..].find("\"#").map_or(rest.len(), |n| n + 5)
+        } else if let Some(raw) = rest.strip_prefix("r#\"") {
+            raw.find("\"#").map_or(rest.len(), |n| n + 5)
         } else if rest.starts_with("'\"'") || rest.starts_with(r#"'\"'"#) {
             rest[1..].find('\'').unwrap() + 2
         } else if c == '"' {

@@ -17,7 +17,7 @@ pub struct Args {
     /// A built-in site (generic), or the path of your own site file
     #[arg(long, default_value = "generic", value_name = "SITE")]
     pub site: String,
-    /// Folder for the scripts and logs [default: <output>/job]
+    /// Folder for the scripts and logs [default: job in the campaign's output]
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Submit them now
