@@ -1,6 +1,7 @@
 //! `polycosm job`: sbatch scripts for a cluster, and their submission.
 
 use super::campaign::Campaign;
+use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::job::{self, Script};
@@ -52,7 +53,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         if args.submit {
             return submit(&script);
         }
-        println!("to submit them: bash {}", script.display());
+        say(format_args!("to submit them: bash {}", script.display()));
         Ok(())
     })
 }
@@ -65,7 +66,7 @@ fn write(folder: &Path, scripts: &[Script]) -> Result<()> {
     for script in scripts {
         let path = folder.join(&script.name);
         std::fs::write(&path, &script.text).at(&path)?;
-        println!("{}", path.display());
+        say(format_args!("{}", path.display()));
     }
     Ok(())
 }
