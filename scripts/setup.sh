@@ -23,9 +23,15 @@ want_torch=yes
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { printf 'setup: error: %s\n' "$1" >&2; [ $# -gt 1 ] && printf 'setup: remedy: %s\n' "$2" >&2; exit 1; }
 
+command -v cargo >/dev/null || die "cargo not found" "install Rust 1.89 or newer: curl https://sh.rustup.rs -sSf | sh"
+
 # --- 1. system packages -------------------------------------------------------------------------
 packages=(build-essential pkg-config libclang-dev libopenmpi-dev openmpi-bin
     libfftw3-dev libfftw3-mpi-dev libhdf5-openmpi-dev libopenblas-dev)
+torch=${LIBTORCH:-$cache/libtorch-$TORCH_VERSION-cpu}
+fetch_torch=no
+[ $want_torch = yes ] && [ -z "${LIBTORCH:-}" ] && [ ! -e "$torch/build-version" ] && fetch_torch=yes
+[ $fetch_torch = yes ] && ! python3 -m pip --version >/dev/null 2>&1 && packages+=(python3-pip) # it fetches libtorch
 missing=()
 if command -v dpkg-query >/dev/null; then
     for p in "${packages[@]}"; do
@@ -46,27 +52,24 @@ if [ ${#missing[@]} -gt 0 ]; then
     log=$(mktemp)
     { $as_root apt-get update -q && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -qy --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 || {
         tail -n 15 "$log" >&2
-        die "apt-get failed (its log is $log)" "check the network, then run scripts/setup.sh again"
+        die "apt-get could not install them (its log is $log)" \
+            "without a network, or behind a proxy, install them by hand: apt-get install ${missing[*]}"
     }
     rm -f "$log"
 fi
 
 # --- 2. libtorch --------------------------------------------------------------------------------
-torch=${LIBTORCH:-$cache/libtorch-$TORCH_VERSION-cpu}
 if [ $want_torch = yes ] && [ -n "${LIBTORCH:-}" ]; then
     [ -e "$torch/lib/libtorch_cpu.so" ] || die "LIBTORCH=$torch holds no lib/libtorch_cpu.so" "unset LIBTORCH, or point it at libtorch $TORCH_VERSION"
-elif [ $want_torch = yes ] && [ ! -e "$torch/build-version" ]; then
-    command -v python3 >/dev/null || die "python3 not found (it fetches libtorch's wheel)" "apt-get install python3 python3-pip"
-    pip=(python3 -m pip)
-    if ! "${pip[@]}" --version >/dev/null 2>&1; then
-        [ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-pip >/dev/null 2>&1 ||
-            die "python3 has no pip (it fetches libtorch's wheel)" "apt-get install python3-pip"
-    fi
-    mkdir -p "$cache"
+elif [ $fetch_torch = yes ]; then
+    python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip (it fetches libtorch's wheel)" "install python3 and pip"
+    mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || die "$cache cannot be written" "set POLYCOSM_CACHE to a folder you may write to"
+    free=$(df -Pk "$cache" | awk 'NR == 2 { print int($4 / 1024) }')
+    [ "$free" -ge 2000 ] || die "only $free MB are free in $cache; unpacking libtorch needs 2000" "make room, or set POLYCOSM_CACHE"
     work=$(mktemp -d "$cache/download.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     say "fetching libtorch $TORCH_VERSION (550 MB, kept in $cache)"
-    "${pip[@]}" download -q --no-deps --only-binary=:all: -d "$work" "torch==$TORCH_VERSION" "$CUPTI" "$CUDART" ||
+    python3 -m pip download -q --retries 2 --timeout 20 --disable-pip-version-check --no-deps --only-binary=:all: -d "$work" "torch==$TORCH_VERSION" "$CUPTI" "$CUDART" ||
         die "the wheels torch==$TORCH_VERSION, $CUPTI and $CUDART could not be fetched" \
             "check the network, or set LIBTORCH to a libtorch $TORCH_VERSION of your own; make sim builds without it"
     python3 - "$work" <<'PY'
@@ -102,12 +105,16 @@ fi
 mkdir -p .cargo
 {
     echo "# Written by scripts/setup.sh for this machine; not under version control."
+    vectors=
     if grep -qw avx2 /proc/cpuinfo 2>/dev/null && grep -qw fma /proc/cpuinfo; then
+        vectors=x86-64-v3
         printf '[build]\nrustflags = ["-C", "target-cpu=x86-64-v3"]\n'
     fi
     if [ $want_torch = yes ] || [ -e "$torch/build-version" ]; then
+        # Programs get an rpath from build.rs; documentation tests are linked by rustdoc, which does not see it.
+        [ -z "$vectors" ] && echo '[build]'
+        printf 'rustdocflags = ["-C", "link-arg=-Wl,-rpath,%s/lib"]\n' "$torch"
         printf '[env]\nLIBTORCH = "%s"\n' "$torch"
     fi
 } >.cargo/config.toml.new
 if cmp -s .cargo/config.toml.new .cargo/config.toml; then rm .cargo/config.toml.new; else mv .cargo/config.toml.new .cargo/config.toml; fi
-command -v cargo >/dev/null || die "cargo not found" "install Rust 1.85 or newer from https://rustup.rs"

@@ -1,6 +1,7 @@
 //! `polycosm check`: validate; print the resolved values and where each came from.
 
 use super::campaign::Campaign;
+use super::start::say;
 use crate::comm::Comm;
 use crate::config::origin;
 use crate::error::Result;
@@ -9,7 +10,6 @@ use crate::error::Result;
 ///
 /// Example: polycosm check run.toml --set cosmology.h=0.7
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
@@ -20,7 +20,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = args.campaign.load::<toml::Table>(comm)?;
     let entries = comm.agree(loaded.origins())?;
     if comm.is_root() {
-        print!("{}", origin::table(&entries));
+        say(origin::table(&entries).trim_end());
     }
     Ok(())
 }

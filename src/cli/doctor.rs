@@ -1,5 +1,6 @@
 //! `polycosm doctor`: what this machine offers and what it lacks, with the remedy.
 
+use super::start::say;
 use super::{VERSION, threads};
 use crate::comm::{self, Comm};
 use crate::error::{Error, Result};
@@ -9,7 +10,6 @@ use std::process::Command;
 ///
 /// Example: mpirun -n 2 polycosm doctor
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {}
 
 /// One line of the report.
@@ -25,23 +25,21 @@ struct Finding {
 pub fn run(_: &Args, comm: &Comm) -> Result<()> {
     let here = comm.ranks_on_this_node();
     comm.on_root(|| {
-        println!(
+        say(format_args!(
             "polycosm {VERSION}, {} rank(s), {here} on this node, {} thread(s) each\n",
             comm.size(),
             threads::count()
-        );
+        ));
         let findings = findings();
         for f in &findings {
             match &f.found {
-                Ok(what) => println!("ok       {:14} {what}", f.name),
-                Err((what, remedy)) => {
-                    println!(
-                        "{:8} {:14} {what}\n{:24}remedy: {remedy}",
-                        if f.needed { "missing" } else { "none" },
-                        f.name,
-                        ""
-                    )
-                }
+                Ok(what) => say(format_args!("ok       {:14} {what}", f.name)),
+                Err((what, remedy)) => say(format_args!(
+                    "{:8} {:14} {what}\n{:24}remedy: {remedy}",
+                    if f.needed { "missing" } else { "none" },
+                    f.name,
+                    ""
+                )),
             }
         }
         match findings.iter().filter(|f| f.needed && f.found.is_err()).count() {
@@ -124,7 +122,8 @@ fn libtorch() -> Option<String> {
 fn cores() -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": ")).map_or("", |m| m.1);
-    Some(format!("{} available; {model}", std::thread::available_parallelism().ok()?))
+    let count = info.lines().filter(|l| l.starts_with("processor")).count();
+    Some(format!("{count}, of which {} for this rank; {model}", std::thread::available_parallelism().ok()?))
 }
 
 fn memory() -> Option<String> {

@@ -1,6 +1,7 @@
 //! `polycosm job`: sbatch scripts for a cluster, and their submission.
 
 use super::campaign::Campaign;
+use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::job::{self, Script};
@@ -11,14 +12,13 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: polycosm job run.toml --site generic --set output=/scratch/me/run
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// A built-in site (generic), or the path of your own site file
     #[arg(long, default_value = "generic", value_name = "SITE")]
     pub site: String,
-    /// Folder for the scripts and logs [default: <output>/job]
+    /// Folder for the scripts and logs [default: job in the campaign's output]
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Submit them now
@@ -49,10 +49,12 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         };
         let scripts = job::scripts(&job::site(&args.site)?, &campaign)?;
         write(&folder, &scripts)?;
-        match args.submit {
-            true => submit(&folder.join("submit.sh")),
-            false => Ok(println!("to submit them: bash {}", folder.join("submit.sh").display())),
+        let script = folder.join("submit.sh");
+        if args.submit {
+            return submit(&script);
         }
+        say(format_args!("to submit them: bash {}", script.display()));
+        Ok(())
     })
 }
 
@@ -64,7 +66,7 @@ fn write(folder: &Path, scripts: &[Script]) -> Result<()> {
     for script in scripts {
         let path = folder.join(&script.name);
         std::fs::write(&path, &script.text).at(&path)?;
-        println!("{}", path.display());
+        say(format_args!("{}", path.display()));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOS
 ///
 /// Example: polycosm new run.toml && mpirun -n 2 polycosm run run.toml
 #[derive(Debug, Parser)]
-#[command(name = "polycosm", version = VERSION, verbatim_doc_comment, max_term_width = 120)]
+#[command(name = "polycosm", version = VERSION, max_term_width = 120)]
 pub struct Cli {
     /// Threads per rank [default: OMP_NUM_THREADS, else cores / ranks on this node]
     #[arg(long, global = true, value_name = "N")]

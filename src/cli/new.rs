@@ -1,5 +1,6 @@
 //! `polycosm new`: a commented campaign file to start from.
 
+use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ pub const RECIPES: [(&str, &str); 3] = [
 ///
 /// Example: polycosm new --recipe demo run.toml
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// The recipe to start from
     #[arg(long, default_value = "demo", value_parser = RECIPES.map(|(name, _)| name))]
@@ -29,7 +29,7 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     comm.on_root(|| {
         write(&args.file, &args.recipe)?;
-        println!("{} written; next: mpirun -n 2 polycosm run {0}", args.file.display());
+        say(format_args!("{} written; next: mpirun -n 2 polycosm run {0}", args.file.display()));
         Ok(())
     })
 }

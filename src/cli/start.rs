@@ -1,7 +1,7 @@
 //! What happens before and after a subcommand: usage messages, the logger, the exit code.
 
 use crate::comm::{self, Comm};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use std::io::{IsTerminal, Write};
 
 /// Prints a usage error, `--help` or `--version` once, whatever the number of ranks, and ends the process.
@@ -55,8 +55,14 @@ pub fn outcome(world: &Comm, result: Result<()>) -> i32 {
         world.abort(code);
     }
     if world.is_root() {
-        eprintln!("polycosm: error: {error}");
+        let word = if error.kind == Kind::Stopped { "" } else { "error: " };
+        eprintln!("polycosm: {word}{error}");
     }
     world.barrier();
     code
+}
+
+/// Prints to standard output; a reader that has gone (`| head`) is no failure, where `println!` would panic.
+pub fn say(text: impl std::fmt::Display) {
+    writeln!(std::io::stdout(), "{text}").ok();
 }

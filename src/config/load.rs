@@ -45,9 +45,21 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
         let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
         source.set.push(key);
     }
-    match serde_path_to_error::deserialize(Value::Table(source.table.clone())) {
+    match serde_path_to_error::deserialize(kind_first(Value::Table(source.table.clone()))) {
         Ok(value) => Ok(Loaded { path: path.to_path_buf(), value, source }),
         Err(e) => Err(explain::meaning(&source, &e)),
+    }
+}
+
+/// In a section with a `kind`, that key decides which others are known, so it is read first wherever it stands.
+fn kind_first(value: Value) -> Value {
+    match value {
+        Value::Table(mut table) => {
+            let kind = table.remove("kind").map(|v| ("kind".to_string(), v));
+            Value::Table(kind.into_iter().chain(table).map(|(k, v)| (k, kind_first(v))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(kind_first).collect()),
+        other => other,
     }
 }
 

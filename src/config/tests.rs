@@ -159,6 +159,36 @@ fn what_is_resolved_reads_back_the_same() {
 }
 
 #[test]
+fn the_kind_of_a_section_may_stand_anywhere() {
+    let loaded = read("output = 'a'\n[simulator]\nbox_size = 5\nkind = 'pm'\n", &[]).unwrap();
+    let resolved: toml::Table = loaded.resolved().unwrap().parse().unwrap();
+    assert_eq!(resolved["simulator"]["box_size"].as_float(), Some(5.0));
+    let keys: Vec<String> = Kinds::keys("b = 1\nkind = 'x'\n[[c]]\nd = 2\nkind = 'y'\n");
+    assert_eq!(keys, ["kind", "b", "c", "c.kind", "c.d"]);
+}
+
+/// The order in which a visitor sees the keys.
+struct Kinds(Vec<String>);
+
+impl Kinds {
+    fn keys(text: &str) -> Vec<String> {
+        parse::<Kinds>("run.toml", text.to_string(), &[]).unwrap().value.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Kinds {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        let nested = |v: &toml::Value| v.get(0).and_then(|v| v.as_table()).cloned().unwrap_or_default();
+        let keys = table.iter().flat_map(|(k, v)| {
+            let below: Vec<String> = nested(v).keys().map(|b| format!("{k}.{b}")).collect();
+            std::iter::once(k.clone()).chain(below)
+        });
+        Ok(Kinds(keys.collect()))
+    }
+}
+
+#[test]
 fn later_checks_are_placed_in_the_file() {
     let loaded = read("output = 'a'\n[cosmology]\nOmega_m = -1.0\n", &[]).unwrap();
     let e = loaded.locate(Error::input("must be positive").key("cosmology.Omega_m"));

@@ -1,0 +1,178 @@
+//! Bad input: one message from one rank that names file, key, value and remedy; exit code 2; no rank hangs; nothing written.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One way to get it wrong.
+struct Row {
+    what: &'static str,
+    /// Arguments; `run.toml` is the campaign below.
+    arguments: &'static [&'static str],
+    /// Text of `run.toml`; empty: there is no such file.
+    campaign: &'static str,
+    /// What the message must contain: file, key, value, remedy.
+    says: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        what: "no such file",
+        arguments: &["check", "run.toml"],
+        campaign: "",
+        says: &["run.toml: ", "cannot be read", "remedy: ", "polycosm new"],
+    },
+    Row {
+        what: "not TOML",
+        arguments: &["check", "run.toml"],
+        campaign: "output = \"o\"\n[cosmology]\nh = 0.7 0.8\n",
+        says: &["run.toml:3: ", "h = 0.7 0.8", "remedy: "],
+    },
+    Row {
+        what: "a value given twice",
+        arguments: &["check", "run.toml"],
+        campaign: "output = \"o\"\n[cosmology]\nsigma8 = 0.8\nsigma8 = 0.9\n",
+        says: &["run.toml:4: cosmology.sigma8 = 0.9: ", "given twice", "remedy: keep one"],
+    },
+    Row {
+        what: "--set without a value",
+        arguments: &["check", "run.toml", "--set", "cosmology.h"],
+        campaign: "output = \"o\"\n",
+        says: &["run.toml: --set = \"cosmology.h\": ", "remedy: write --set section.key=value"],
+    },
+    Row {
+        what: "--set of a stage that is not there",
+        arguments: &["check", "run.toml", "--set", "train.flow.epochs=3"],
+        campaign: "output = \"o\"\n[[train]]\nname = \"compressor\"\n",
+        says: &["run.toml: train = \"flow\": ", "remedy: choose one of: compressor"],
+    },
+    Row {
+        what: "a wrong type",
+        arguments: &["job", "run.toml"],
+        campaign: "seed = 1\noutput = 5\n",
+        says: &["run.toml:2: output = 5: ", "wrong type", "remedy: expected "],
+    },
+    Row {
+        what: "a key that is missing",
+        arguments: &["job", "run.toml"],
+        campaign: "seed = 1\n",
+        says: &["run.toml: output: is missing", "remedy: add `output`"],
+    },
+    Row {
+        what: "an unknown site",
+        arguments: &["job", "run.toml", "--site", "nowhere"],
+        campaign: "output = \"o\"\n",
+        says: &["--site = \"nowhere\": ", "remedy: built in: generic"],
+    },
+    Row {
+        what: "a folder that cannot be made",
+        arguments: &["job", "run.toml", "--to", "run.toml/job"],
+        campaign: "output = \"o\"\n",
+        says: &["--to = \"run.toml/job\": ", "cannot be made", "remedy: choose a folder"],
+    },
+    Row {
+        what: "a campaign that is there already",
+        arguments: &["new", "run.toml"],
+        campaign: "output = \"o\"\n",
+        says: &["run.toml: exists already", "remedy: choose another name"],
+    },
+    Row {
+        what: "an unknown subcommand",
+        arguments: &["chekc", "run.toml"],
+        campaign: "output = \"o\"\n",
+        says: &["error: unrecognized subcommand 'chekc'", "'check'"],
+    },
+];
+
+/// Longest that one refusal may take, a start of MPI on a busy machine included.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Exit code and standard error of the program on so many ranks (0: without a launcher).
+fn refused(ranks: usize, arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
+    let program = env!("CARGO_BIN_EXE_polycosm");
+    let mut command = Command::new(if ranks == 0 { program } else { "mpirun" });
+    if ranks > 0 {
+        command.args(["--oversubscribe", "-n", &ranks.to_string(), program]);
+    }
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program (or mpirun) starts");
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if start.elapsed() > LIMIT => {
+                child.kill().ok();
+                panic!("hangs: {arguments:?} on {ranks} ranks");
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    (status.code(), text)
+}
+
+/// Every file and folder below, with its contents.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        all.insert(path.display().to_string(), std::fs::read(&path).unwrap_or_default());
+        if path.is_dir() {
+            all.extend(contents(&path));
+        }
+    }
+    all
+}
+
+fn check_on(ranks: usize) {
+    let mut failures = vec![];
+    for row in ROWS {
+        let folder = tempfile::tempdir().unwrap();
+        if !row.campaign.is_empty() {
+            std::fs::write(folder.path().join("run.toml"), row.campaign).unwrap();
+        }
+        let before = contents(folder.path());
+        let (code, message) = refused(ranks, row.arguments, folder.path());
+        let mut complain = |problem: String| failures.push(format!("{}: {problem}\n{message}", row.what));
+        if code != Some(2) {
+            complain(format!("exit code {code:?}"));
+        }
+        if message.matches("error: ").count() != 1 {
+            complain("not exactly one message".into());
+        }
+        for part in row.says.iter().filter(|part| !message.contains(**part)) {
+            complain(format!("does not say {part:?}"));
+        }
+        if contents(folder.path()) != before {
+            complain("something was written".into());
+        }
+    }
+    assert!(failures.is_empty(), "{} failure(s) on {ranks} ranks\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn is_refused_with_one_message() {
+    check_on(0);
+}
+
+#[test]
+fn is_refused_with_one_message_from_two_ranks() {
+    check_on(2);
+}
+
+#[test]
+fn help_and_version_are_printed_once() {
+    for (argument, word) in [("--help", "Usage:"), ("--version", env!("CARGO_PKG_VERSION"))] {
+        let output = Command::new("mpirun")
+            .args(["--oversubscribe", "-n", "2", env!("CARGO_BIN_EXE_polycosm"), argument])
+            .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(text.matches(word).count(), 1, "{text}");
+    }
+}
