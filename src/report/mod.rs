@@ -1,1 +1,4 @@
 //! Plots and the HTML report.
+mod axes;
+mod canvas;
+mod label;
