@@ -106,34 +106,45 @@ impl Axes {
         self.frame[3] - self.y.fraction(y) * (self.frame[3] - self.frame[1])
     }
 
-    /// Frame, ticks and labels; an empty label leaves out that axis's numbers too if `numbers` says so.
+    /// Frame, ticks and labels; `numbers` says which axes' ticks carry their values.
     pub fn draw(&self, c: &mut Canvas, x_label: &str, y_label: &str, numbers: (bool, bool)) {
+        self.draw_x(c, x_label, numbers.0);
+        self.draw_y(c, y_label, numbers.1);
+    }
+
+    /// Frame and horizontal axis alone.
+    pub fn draw_x(&self, c: &mut Canvas, label: &str, numbers: bool) {
         let [x0, y0, x1, y1] = self.frame;
         let line = pen(INK, 0.8);
         c.outline(self.frame, line);
+        c.text(label, (0.5 * (x0 + x1), y1 + 27.0), LABEL, INK, (0.5, 0.0));
         let mut last = f64::MIN;
         for (v, label) in self.x.ticks(((x1 - x0) / 62.0).clamp(2.0, 7.0) as usize) {
             let (x, length) = (self.px(v), if label.is_empty() { 2.5 } else { 4.5 });
             c.stroke(&[(x, y1), (x, y1 - length)], line);
             c.stroke(&[(x, y0), (x, y0 + length)], line);
             let half = 0.5 * c.text_width(&label, TICK);
-            if numbers.0 && !label.is_empty() && x - half > last + 4.0 {
+            if numbers && !label.is_empty() && x - half > last + 4.0 {
                 c.text(&label, (x, y1 + 8.0), TICK, INK, (0.5, 0.0));
                 last = x + half;
             }
         }
+    }
+
+    fn draw_y(&self, c: &mut Canvas, y_label: &str, numbers: bool) {
+        let [x0, y0, x1, y1] = self.frame;
+        let line = pen(INK, 0.8);
         let (mut widest, mut last) = (0.0f64, f64::MAX);
         for (v, label) in self.y.ticks(((y1 - y0) / 42.0).clamp(2.0, 7.0) as usize) {
             let (y, length) = (self.py(v), if label.is_empty() { 2.5 } else { 4.5 });
             c.stroke(&[(x0, y), (x0 + length, y)], line);
             c.stroke(&[(x1, y), (x1 - length, y)], line);
-            if numbers.1 && !label.is_empty() && y < last - TICK - 2.0 {
+            if numbers && !label.is_empty() && y < last - TICK - 2.0 {
                 c.text(&label, (x0 - 7.0, y), TICK, INK, (1.0, 0.5));
                 widest = widest.max(c.text_width(&label, TICK));
                 last = y;
             }
         }
-        c.text(x_label, (0.5 * (x0 + x1), y1 + 27.0), LABEL, INK, (0.5, 0.0));
         c.upward(y_label, (x0 - 18.0 - widest, 0.5 * (y0 + y1)), LABEL, INK, (0.5, 1.0));
     }
 
