@@ -90,9 +90,15 @@ pub struct Axes {
     pub frame: [f64; 4],
     pub x: Scale,
     pub y: Scale,
+    /// Numbers of the horizontal axis nearer than this to the frame's corners are left out (panels side by side).
+    pub trim: f64,
 }
 
 impl Axes {
+    pub fn new(frame: [f64; 4], x: Scale, y: Scale) -> Axes {
+        Axes { frame, x, y, trim: 0.0 }
+    }
+
     /// Logical position of a point.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         (self.px(x), self.py(y))
@@ -119,12 +125,13 @@ impl Axes {
         c.outline(self.frame, line);
         c.text(label, (0.5 * (x0 + x1), y1 + 27.0), LABEL, INK, (0.5, 0.0));
         let mut last = f64::MIN;
-        for (v, label) in self.x.ticks(((x1 - x0) / 62.0).clamp(2.0, 7.0) as usize) {
+        for (v, label) in self.x.ticks(((x1 - x0) / 44.0).clamp(2.0, 7.0) as usize) {
             let (x, length) = (self.px(v), if label.is_empty() { 2.5 } else { 4.5 });
             c.stroke(&[(x, y1), (x, y1 - length)], line);
             c.stroke(&[(x, y0), (x, y0 + length)], line);
             let half = 0.5 * c.text_width(&label, TICK);
-            if numbers && !label.is_empty() && x - half > last + 4.0 {
+            let trimmed = x - x0 < self.trim || x1 - x < self.trim;
+            if numbers && !trimmed && !label.is_empty() && x - half > last + 6.0 {
                 c.text(&label, (x, y1 + 8.0), TICK, INK, (0.5, 0.0));
                 last = x + half;
             }
@@ -135,7 +142,7 @@ impl Axes {
         let [x0, y0, x1, y1] = self.frame;
         let line = pen(INK, 0.8);
         let (mut widest, mut last) = (0.0f64, f64::MAX);
-        for (v, label) in self.y.ticks(((y1 - y0) / 42.0).clamp(2.0, 7.0) as usize) {
+        for (v, label) in self.y.ticks(((y1 - y0) / 30.0).clamp(2.0, 7.0) as usize) {
             let (y, length) = (self.py(v), if label.is_empty() { 2.5 } else { 4.5 });
             c.stroke(&[(x0, y), (x0 + length, y)], line);
             c.stroke(&[(x1, y), (x1 - length, y)], line);
@@ -171,6 +178,7 @@ pub enum Key {
     Line(Pen),
     Fill(RGBColor, f64),
     Dot(RGBColor),
+    Ring(RGBColor),
 }
 
 /// Draws a legend with its top left corner at `at`; returns its height.
@@ -181,6 +189,7 @@ pub fn legend(c: &mut Canvas, at: (f64, f64), entries: &[(String, Key)]) -> f64 
             Key::Line(pen) => c.stroke(&[(x, y), (x + 20.0, y)], *pen),
             Key::Fill(color, alpha) => c.fill([x, y - 4.5, x + 20.0, y + 4.5], *color, *alpha),
             Key::Dot(color) => c.dot(x + 10.0, y, 3.0, *color, 1.0),
+            Key::Ring(color) => c.ring(x + 10.0, y, 4.5, pen(*color, 1.5)),
         }
         c.text(text, (x + 26.0, y), TICK, INK, (0.0, 0.5));
     }

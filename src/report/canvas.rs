@@ -213,6 +213,13 @@ impl Canvas {
         self.ink(&[at], Pen { color, alpha, width: 2.0 * radius, dash: None });
     }
 
+    /// A circle.
+    pub fn ring(&mut self, x: f64, y: f64, radius: f64, pen: Pen) {
+        let angle = |i: usize| (i as f64 * std::f64::consts::TAU / 48.0).sin_cos();
+        let points: Vec<_> = (0..=48).map(angle).map(|(s, k)| (x + radius * s, y + radius * k)).collect();
+        self.stroke(&points, pen);
+    }
+
     /// Draws the outline of a box.
     pub fn outline(&mut self, [x0, y0, x1, y1]: [f64; 4], pen: Pen) {
         self.stroke(&[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], pen);
@@ -300,11 +307,40 @@ impl Canvas {
 }
 
 /// Top of the capitals and base line in units of the font size, as drawn by [`Canvas::write`].
-const TOP: f64 = 0.55;
-const BASE: f64 = 1.28;
+const TOP: f64 = 0.23;
+const BASE: f64 = 0.86;
 
 fn run_width(run: &Run, size: f64, style: FontStyle) -> f64 {
     let size = if run.script == 0 { size } else { 0.72 * size };
     let font = FontDesc::new(FontFamily::SansSerif, size, style);
     font.box_size(&run.text).map_or(0.0, |(w, _)| w as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that hold ink.
+    fn rows(c: &Canvas) -> (usize, usize) {
+        let dark: Vec<usize> =
+            (0..c.size.1).filter(|y| (0..c.size.0).any(|x| c.data[3 * (y * c.size.0 + x)] < 128)).collect();
+        (dark[0], dark[dark.len() - 1] + 1)
+    }
+
+    #[test]
+    fn capitals_stand_where_the_anchor_says() {
+        for size in [11.0, 13.0, 20.0] {
+            for (anchor, expected) in [(0.0, None), (1.0, Some(60.0)), (0.5, None)] {
+                let mut c = Canvas::new(100.0, 100.0);
+                c.text("X", (50.0, 30.0), size, INK, (0.5, anchor));
+                let (top, bottom) = rows(&c);
+                println!("{size} {anchor}: {top} {bottom}");
+                match (anchor, expected) {
+                    (_, Some(base)) => assert!((bottom as f64 - base).abs() <= 2.0, "{size}: {bottom}"),
+                    (0.0, _) => assert!((top as f64 - 60.0).abs() <= 2.0, "{size}: {top}"),
+                    _ => assert!((0.5 * (top + bottom) as f64 - 60.0).abs() <= 1.5, "{size}: {top} {bottom}"),
+                }
+            }
+        }
+    }
 }

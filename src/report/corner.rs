@@ -12,11 +12,12 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
     let (p, prior) = (first.dim(), &first.prior);
     let truth = first.truth_of(first_row);
     let side = if p <= 2 { 176.0 } else { 140.0 };
-    let (left, top, gap) = (80.0, 32.0, 10.0);
+    let (left, top, gap) = (80.0, 32.0, 12.0);
     let legend_room = if p == 1 { 130.0 } else { 0.0 };
     let size = left + p as f64 * (side + gap);
     let mut c = Canvas::new(size + legend_room + 8.0, top + p as f64 * (side + gap) + 44.0);
     let ranges: Vec<Scale> = (0..p).map(|j| axis_range(posteriors, j, truth, whole_prior)).collect();
+    let trim = if p > 1 { 9.0 } else { 0.0 };
     let frame = |i: usize, j: usize| {
         let (x0, y0) = (left + j as f64 * (side + gap), top + i as f64 * (side + gap));
         [x0, y0, x0 + side, y0 + side]
@@ -31,7 +32,7 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
                 let kdes: Vec<Kde> =
                     posteriors.iter().map(|(_, s, row)| Kde::new(&s.column(*row, j), bounds(j), 256)).collect();
                 let peak = kdes.iter().flat_map(|k| &k.density).fold(0.0, |m: f64, d| m.max(*d));
-                let axes = Axes { frame: frame(i, j), x: ranges[j], y: Scale::linear(0.0, 1.12 * peak) };
+                let mut axes = Axes::new(frame(i, j), ranges[j], Scale::linear(0.0, 1.12 * peak));
                 for (n, kde) in kdes.iter().enumerate() {
                     let mut curve: Vec<(f64, f64)> =
                         kde.density.iter().enumerate().map(|(g, d)| (kde.start + g as f64 * kde.step, *d)).collect();
@@ -57,10 +58,11 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
                     (0.5, 1.0),
                 );
                 // No vertical ticks: the height of a density says nothing that its shape does not.
+                axes.trim = trim;
                 axes.draw_x(&mut c, x_label, numbers.0);
                 continue;
             }
-            let axes = Axes { frame: frame(i, j), x: ranges[j], y: ranges[i] };
+            let mut axes = Axes::new(frame(i, j), ranges[j], ranges[i]);
             for (n, (_, s, row)) in posteriors.iter().enumerate().rev() {
                 let kde = Kde2::new(&s.column(*row, j), &s.column(*row, i), [bounds(j), bounds(i)], 128);
                 contours(&mut c, &axes, &kde, n);
@@ -72,6 +74,7 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
                 let (x, y) = axes.at(t[j], t[i]);
                 c.clipped(axes.frame, |c| c.dot(x, y, 3.2, INK, 1.0));
             }
+            axes.trim = trim;
             axes.draw(&mut c, x_label, y_label, numbers);
         }
     }

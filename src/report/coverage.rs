@@ -23,11 +23,11 @@ pub fn figure(calibration: &Calibration) -> Canvas {
     ];
     for (i, (title, x_label, diagnostics)) in panels.into_iter().enumerate() {
         let x0 = i as f64 * wide + left;
-        let axes = Axes {
-            frame: [x0, top, x0 + wide - left - 10.0, top + high],
-            x: Scale::linear(0.0, 1.0),
-            y: Scale::linear(-1.1 * reach, 1.1 * reach),
-        };
+        let axes = Axes::new(
+            [x0, top, x0 + wide - left - 10.0, top + high],
+            Scale::linear(0.0, 1.0),
+            Scale::linear(-1.1 * reach, 1.1 * reach),
+        );
         let range = |t: f64| calibration.envelope.ecdf_range(t);
         axes.band(&mut c, levels().map(|t| (t, range(t).0 - t, range(t).1 - t)), GREY, 0.20);
         axes.line(&mut c, [(0.0, 0.0), (1.0, 0.0)], reference());
@@ -36,7 +36,7 @@ pub fn figure(calibration: &Calibration) -> Canvas {
         for curve in &curves {
             let pen = style(curve, calibration);
             axes.line(&mut c, levels().map(|t| (t, curve.ecdf(t) - t)), pen);
-            entries.push((entry(curve), Key::Line(pen)));
+            entries.push((entry(curve, calibration), Key::Line(pen)));
         }
         entries.push(("band of an exact posterior".into(), Key::Fill(GREY, 0.20)));
         let y_label = if i == 0 { "ECDF − nominal" } else { "coverage − nominal" };
@@ -66,14 +66,15 @@ fn style(curve: &Curve, calibration: &Calibration) -> Pen {
     }
 }
 
-fn entry(curve: &Curve) -> String {
-    // Names of parameters are not LaTeX: an underscore is no subscript.
-    let name = curve.parameter.as_deref().unwrap_or_default();
+fn entry(curve: &Curve, calibration: &Calibration) -> String {
+    let parameter = calibration.parameters.iter().find(|p| Some(&p.name) == curve.parameter.as_ref());
+    let name = parameter.map_or("", |p| &p.latex);
+    let p = |p: f64| if p < 1e-3 { "p < 0.001".to_string() } else { format!("p = {p:.3}") };
     match curve.diagnostic {
-        Diagnostic::Rank => format!("{name}  (KS p = {:.2})", curve.ks_p_value),
-        Diagnostic::Hpd => format!("{name}, highest density  (p = {:.2})", curve.p_value),
-        Diagnostic::Central => format!("{name}, central  (p = {:.2})", curve.p_value),
-        Diagnostic::JointHpd => format!("joint highest density  (p = {:.2})", curve.p_value),
-        Diagnostic::Tarp => format!("TARP  (p = {:.2})", curve.p_value),
+        Diagnostic::Rank => format!("{name}  (KS {})", p(curve.ks_p_value)),
+        Diagnostic::Hpd => format!("{name}, highest density  ({})", p(curve.p_value)),
+        Diagnostic::Central => format!("{name}, central  ({})", p(curve.p_value)),
+        Diagnostic::JointHpd => format!("joint highest density  ({})", p(curve.p_value)),
+        Diagnostic::Tarp => format!("TARP  ({})", p(curve.p_value)),
     }
 }

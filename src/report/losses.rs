@@ -29,24 +29,20 @@ pub fn figure(histories: &[(String, Vec<Epoch>)]) -> Option<Canvas> {
         let margin = 0.08 * (high_value - low).max(1e-6);
         let last = train.iter().map(|p| p.0).fold(1.0, f64::max);
         let first = train.iter().map(|p| p.0).fold(f64::MAX, f64::min).min(last - 1.0);
-        let axes = Axes {
-            frame: [x0 + 76.0, y0 + 32.0, x0 + wide - 6.0, y0 + high - 50.0],
-            x: Scale::linear(first, last),
-            y: Scale::linear(low - margin, high_value + 2.0 * margin),
-        };
+        let axes = Axes::new(
+            [x0 + 76.0, y0 + 32.0, x0 + wide - 6.0, y0 + high - 50.0],
+            Scale::linear(first, last),
+            Scale::linear(low - margin, high_value + 2.0 * margin),
+        );
         let (train_pen, validation_pen) = (pen(series(0), 1.6), pen(series(1), 1.6));
         axes.line(&mut c, train, train_pen);
         let mut entries = vec![("training".to_string(), Key::Line(train_pen))];
         if let Some(best) = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)) {
             axes.line(&mut c, validation, validation_pen);
             let (x, y) = axes.at(best.0, best.1);
-            let ring: Vec<(f64, f64)> = (0..=32)
-                .map(|i| (i as f64 * std::f64::consts::TAU / 32.0).sin_cos())
-                .map(|(s, k)| (x + 5.0 * s, y + 5.0 * k))
-                .collect();
-            c.stroke(&ring, pen(INK, 1.5));
+            c.ring(x, y, 5.0, pen(INK, 1.5));
             entries.push(("validation".into(), Key::Line(validation_pen)));
-            entries.push((format!("best: {:.3}", best.1).replace('-', "−"), Key::Dot(INK)));
+            entries.push((format!("best: {:.3}", best.1).replace('-', "−"), Key::Ring(INK)));
         }
         axes.draw(&mut c, "epoch", if i % columns == 0 { "loss" } else { "" }, (true, true));
         c.bold(&stage.replace('_', " "), (axes.frame[0], axes.frame[1] - 9.0), LABEL, INK, (0.0, 1.0));

@@ -88,10 +88,6 @@ fn verdicts(inputs: &Inputs) -> Markup {
 }
 
 fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
-    let latex = |name: &str| {
-        let parameter = inputs.prior.iter().flat_map(|p| &p.parameters).find(|p| p.name == name);
-        label(parameter.map_or(name, |p| &p.latex))
-    };
     html! {
         @if !inputs.calibrations.is_empty() {
             table.headline {
@@ -108,7 +104,7 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
                                     td.n rowspan=(c.parameters.len()) { (c.universes) }
                                     td.n rowspan=(c.parameters.len()) { (gain(c)) }
                                 }
-                                td { (latex(&p.name)) }
+                                td { (label(&p.latex)) }
                                 td.n { (format!("{:.3}", p.contraction)) }
                                 td.n { (signed(p.pull_mean, 2)) " ± " (format!("{:.2}", p.pull_sd)) }
                                 td.n { (format!("{:.4}", p.rms_error)) }

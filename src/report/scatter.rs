@@ -23,7 +23,7 @@ pub fn figure(posteriors: &[(String, Samples)]) -> Option<Canvas> {
             let (x0, y0) = (j as f64 * wide + left, r as f64 * high + top);
             let margin = 0.04 * (p.max - p.min);
             let range = Scale::linear(p.min - margin, p.max + margin);
-            let axes = Axes { frame: [x0, y0, x0 + side, y0 + side], x: range, y: range };
+            let axes = Axes::new([x0, y0, x0 + side, y0 + side], range, range);
             axes.line(&mut c, [(range.min, range.min), (range.max, range.max)], reference());
             let (mut square, mut n) = (0.0, 0usize);
             for (count, &row) in rows.iter().enumerate() {

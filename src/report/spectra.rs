@@ -38,7 +38,7 @@ pub fn figure(spectra: &[Spectrum]) -> Option<Canvas> {
         right + 24.0 + legend_width(&Canvas::new(1.0, 1.0), &entries) + 8.0,
         if theory { 470.0 } else { 410.0 },
     );
-    let main = Axes { frame: [78.0, 14.0, right, bottom], x, y: Scale::log(p0 / 1.4, p1 * 1.4) };
+    let main = Axes::new([78.0, 14.0, right, bottom], x, Scale::log(p0 / 1.4, p1 * 1.4));
     for (i, (_, measured, linear)) in curves.iter().enumerate() {
         main.line(&mut c, linear.iter().copied(), pen(series(i), 1.4).dashed());
         main.line(&mut c, measured.iter().copied(), pen(series(i), 1.0).alpha(0.45));
@@ -60,7 +60,7 @@ pub fn figure(spectra: &[Spectrum]) -> Option<Canvas> {
         sorted.sort_by(f64::total_cmp);
         let quantile = |q: f64| sorted[(q * (sorted.len() - 1) as f64) as usize];
         let y = Scale::linear(0.0f64.min(quantile(0.0)), (1.12 * quantile(0.995)).max(1.6));
-        let ratio = Axes { frame: [78.0, bottom + 10.0, right, bottom + 116.0], x, y };
+        let ratio = Axes::new([78.0, bottom + 10.0, right, bottom + 116.0], x, y);
         ratio.line(&mut c, [(x.min, 1.0), (x.max, 1.0)], reference());
         for (i, r) in ratios.into_iter().enumerate() {
             ratio.line(&mut c, r, pen(series(i), 1.4));
