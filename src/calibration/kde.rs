@@ -52,7 +52,8 @@ pub struct Kde2 {
 impl Kde2 {
     /// Estimate from draws (x, y), as in [`Kde::new`].
     pub fn new(x: &[f64], y: &[f64], bounds: [(f64, f64); 2], points: usize) -> Kde2 {
-        let h = [bandwidth(x, 1.0 / 6.0), bandwidth(y, 1.0 / 6.0)];
+        // Contours are drawn, not judged: a little smoother.
+        let h = [1.1 * bandwidth(x, 1.0 / 6.0), 1.1 * bandwidth(y, 1.0 / 6.0)];
         let (x0, x1) = range(x, h[0], bounds[0]);
         let (y0, y1) = range(y, h[1], bounds[1]);
         let step = [(x1 - x0) / (points - 1) as f64, (y1 - y0) / (points - 1) as f64];

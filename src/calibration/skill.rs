@@ -10,6 +10,8 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSummary {
     pub name: String,
+    /// Label for plots.
+    pub latex: String,
     /// Mean of (truth − posterior mean) / posterior sd; 0 ideally.
     pub pull_mean: f64,
     /// Standard deviation of the pulls; 1 for a Gaussian posterior.
@@ -102,7 +104,14 @@ pub(super) fn parameters(samples: &Samples, rows: &[usize]) -> Vec<ParameterSumm
             square += error * error / rows.len() as f64;
         }
         let (pull_mean, pull_sd) = mean_sd(&pulls);
-        ParameterSummary { name: p.name.clone(), pull_mean, pull_sd, contraction, rms_error: square.sqrt() }
+        ParameterSummary {
+            name: p.name.clone(),
+            latex: p.latex.clone(),
+            pull_mean,
+            pull_sd,
+            contraction,
+            rms_error: square.sqrt(),
+        }
     };
     samples.prior.parameters.iter().enumerate().map(summary).collect()
 }

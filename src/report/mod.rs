@@ -1,1 +1,243 @@
 //! Plots and the HTML report.
+//!
+//! [`write`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as PNG
+//! files and one self-contained page. One figure, one file: each function draws one PNG and knows nothing of the page.
+
+mod axes;
+mod canvas;
+mod corner;
+mod coverage;
+pub mod label;
+mod losses;
+mod maps;
+mod page;
+mod scatter;
+mod spectra;
+#[cfg(test)]
+mod tests;
+mod timings;
+
+use crate::calibration::{Calibration, Comparison, compare};
+use crate::error::{At, Error, Result};
+use crate::io::samples::Samples;
+use crate::prior::Prior;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// `[report]`: what the page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportConfig {
+    /// Title of the page.
+    pub title: String,
+    /// Test universes with a corner plot.
+    pub corners: usize,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        ReportConfig { title: "polycosm campaign".into(), corners: 4 }
+    }
+}
+
+impl ReportConfig {
+    /// Refuses impossible values.
+    pub fn check(&self) -> Result<()> {
+        if self.corners > 64 {
+            let error =
+                Error::input("more corner plots than a page can show").key("report.corners").value(self.corners);
+            return Err(error.remedy("give at most 64"));
+        }
+        Ok(())
+    }
+}
+
+/// One map of one universe.
+#[derive(Debug, Clone)]
+pub struct MapPanel {
+    /// What distinguishes it, in simple LaTeX, e.g. `\Omega_m = 0.31, \sigma_8 = 0.82`.
+    pub label: String,
+    pub width: usize,
+    pub height: usize,
+    /// Values, row-major from the top (height, width).
+    pub data: Vec<f32>,
+}
+
+/// Measured and linear power of one universe.
+#[derive(Debug, Clone)]
+pub struct Spectrum {
+    /// What distinguishes it, in simple LaTeX.
+    pub label: String,
+    /// Wavenumbers in h/Mpc.
+    pub k: Vec<f64>,
+    /// Measured power in (Mpc/h)³.
+    pub pk: Vec<f64>,
+    /// Linear theory at the same wavenumbers; empty if unknown.
+    pub linear: Vec<f64>,
+}
+
+/// A line of a stage's `history.jsonl`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Epoch {
+    pub epoch: u64,
+    #[serde(default)]
+    pub step: u64,
+    pub train_loss: f64,
+    /// None where the stage has no validation split.
+    #[serde(default)]
+    pub validation_loss: Option<f64>,
+    #[serde(default)]
+    pub learning_rate: f64,
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+/// Posteriors of one observed universe; the truth, if known, is in the samples.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    pub name: String,
+    /// Name of the posterior and its samples (the first universe of each is shown).
+    pub posteriors: Vec<(String, Samples)>,
+}
+
+/// Wall-clock time of one stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StageTiming {
+    pub stage: String,
+    pub seconds: f64,
+    pub ranks: usize,
+    /// A remark, e.g. `640 simulations`.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Everything the report may show.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    pub title: String,
+    pub prior: Option<Prior>,
+    pub maps: Vec<MapPanel>,
+    /// What the maps' colours mean, e.g. `1 + \delta`.
+    pub maps_quantity: String,
+    pub spectra: Vec<Spectrum>,
+    /// Stage and its epochs.
+    pub histories: Vec<(String, Vec<Epoch>)>,
+    /// Posterior and its samples on the test split; the first is the campaign's own, the second its baseline.
+    pub posteriors: Vec<(String, Samples)>,
+    /// Posterior and its calibration.
+    pub calibrations: Vec<(String, Calibration)>,
+    pub observations: Vec<Observation>,
+    pub timings: Vec<StageTiming>,
+    /// Version, commit, seed, host …
+    pub provenance: Vec<(String, String)>,
+    /// The resolved campaign file.
+    pub campaign: String,
+    /// Test universes with a corner plot (0 stands for 4).
+    pub corners: usize,
+}
+
+/// A figure of the page.
+struct Figure {
+    section: &'static str,
+    file: String,
+    caption: String,
+    /// Logical width, so that the page shows it at its true size.
+    width: f64,
+}
+
+/// Writes the figures and `index.html` into `dir`; returns the page's path.
+pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir).at(dir)?;
+    let mut figures = Vec::new();
+    let mut add = |section, file: String, caption: String, canvas: canvas::Canvas| -> Result<()> {
+        let width = canvas.size().0;
+        canvas.save(&dir.join(&file))?;
+        figures.push(Figure { section, file, caption, width });
+        Ok(())
+    };
+    if let Some(c) = maps::figure(&inputs.maps, &inputs.maps_quantity) {
+        let caption =
+            "Maps of some universes on one logarithmic colour scale: the parameters above each set how clumpy it is.";
+        add("Universes", "maps.png".into(), caption.into(), c)?;
+    }
+    if let Some(c) = spectra::figure(&inputs.spectra) {
+        let caption = "Measured matter power (points) against linear theory (dashed). They agree at low k up to the few modes of \
+            the box, and gravity lifts the power above theory at high k before the mesh's resolution ends it. The lower \
+            panel is their ratio.";
+        add("Universes", "spectra.png".into(), caption.into(), c)?;
+    }
+    if let Some(c) = losses::figure(&inputs.histories) {
+        let caption = "Loss of each trained stage. The ring marks the best validation epoch, whose weights are kept; a \
+            validation curve that turns up means overfitting.";
+        add("Training", "losses.png".into(), caption.into(), c)?;
+    }
+    if let Some(c) = scatter::figure(&inputs.posteriors) {
+        let caption = "Posterior mean and standard deviation against the truth of held-out universes. Unbiased points scatter \
+            about the diagonal; points that hug the horizontal carry the prior alone.";
+        add("Posteriors", "true_vs_inferred.png".into(), caption.into(), c)?;
+    }
+    for (i, rows) in corner_rows(inputs).into_iter().enumerate() {
+        let shown: Vec<_> = rows.iter().map(|(name, s, row)| (name.as_str(), *s, *row)).collect();
+        let index = shown[0].1.index[shown[0].2];
+        let caption = format!("Held-out universe {index}: 68% and 95% regions, the truth marked by the cross lines.");
+        add("Posteriors", format!("corner_test_{i}.png"), caption, corner::figure(&shown, false))?;
+    }
+    for observation in &inputs.observations {
+        let shown: Vec<_> =
+            observation.posteriors.iter().filter(|(_, s)| drawable(s)).map(|(n, s)| (n.as_str(), s, 0)).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        let truth = if shown[0].1.truth_of(0).is_some() { " The cross lines mark the truth." } else { "" };
+        let caption = format!("Observation “{}”: 68% and 95% regions over the whole prior.{truth}", observation.name);
+        let file = format!("corner_observation_{}.png", file_name(&observation.name));
+        add("Observations", file, caption, corner::figure(&shown, true))?;
+    }
+    for (name, calibration) in &inputs.calibrations {
+        let caption = format!(
+            "Calibration of “{name}”: SBC ranks, coverage per parameter, joint highest-density coverage and TARP, each as \
+             empirical minus nominal. An exact posterior stays inside the grey band, for all curves together, {}% of the \
+             time. Coverage below zero is overconfident, above is underconfident.",
+            (calibration.level * 1e4).round() / 1e2
+        );
+        add("Calibration", format!("calibration_{}.png", file_name(name)), caption, coverage::figure(calibration))?;
+    }
+    if let Some(c) = timings::figure(&inputs.timings) {
+        add("Cost", "timings.png".into(), "Wall-clock time of each stage.".into(), c)?;
+    }
+    let page = dir.join("index.html");
+    let temporary = dir.join("index.html.tmp");
+    std::fs::write(&temporary, page::html(inputs, &comparison(inputs), &figures, dir)?).at(&temporary)?;
+    std::fs::rename(&temporary, &page).at(&page)?;
+    Ok(page)
+}
+
+/// Gain of the first posterior over the second, where both have densities.
+fn comparison(inputs: &Inputs) -> Option<Comparison> {
+    let [(_, posterior), (_, baseline), ..] = &inputs.posteriors[..] else { return None };
+    compare(posterior, baseline).ok()
+}
+
+fn drawable(s: &Samples) -> bool {
+    !s.is_empty() && s.dim() > 0 && s.draws >= 20
+}
+
+/// The universes with a corner plot, spread evenly over the test split; each with the row of every posterior that has it.
+fn corner_rows(inputs: &Inputs) -> Vec<Vec<(String, &Samples, usize)>> {
+    let usable: Vec<_> = inputs.posteriors.iter().filter(|(_, s)| drawable(s)).collect();
+    let Some((_, first)) = usable.first() else { return vec![] };
+    let wanted = if inputs.corners == 0 { 4 } else { inputs.corners }.min(first.len());
+    let row_of = |i: usize| (2 * i + 1) * first.len() / (2 * wanted);
+    let posteriors = |row: usize| {
+        let same = |s: &Samples| s.index.iter().position(|index| *index == first.index[row]);
+        let mut shown = vec![(usable[0].0.clone(), first, row)];
+        let others = usable[1..].iter().filter(|(_, s)| s.prior == first.prior);
+        shown.extend(others.filter_map(|(n, s)| same(s).map(|row| (n.clone(), s, row))));
+        shown
+    };
+    (0..wanted).map(|i| posteriors(row_of(i))).collect()
+}
+
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect()
+}

@@ -1,0 +1,165 @@
+//! The page: verdict, headline table, figures with captions, timings, provenance; one file that needs no other.
+
+use super::label::html as label;
+use super::timings::duration;
+use super::{Figure, Inputs};
+use crate::calibration::{Calibration, Comparison};
+use crate::error::{At, Result};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::path::Path;
+
+const STYLE: &str = include_str!("page.css");
+
+/// Sections in the page's order.
+const SECTIONS: [&str; 6] = ["Posteriors", "Observations", "Calibration", "Universes", "Training", "Cost"];
+
+pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[Figure], dir: &Path) -> Result<String> {
+    let title = if inputs.title.is_empty() { "polycosm campaign" } else { &inputs.title };
+    let mut embedded = Vec::with_capacity(figures.len());
+    for figure in figures {
+        let path = dir.join(&figure.file);
+        let bytes = std::fs::read(&path).at(&path)?;
+        embedded.push((figure, format!("data:image/png;base64,{}", STANDARD.encode(bytes))));
+    }
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { h1 { (title) } p.sub { (subtitle(inputs)) } }
+                (verdicts(inputs))
+                (headline(inputs, comparison))
+                @for section in SECTIONS {
+                    @let shown: Vec<_> = embedded.iter().filter(|(f, _)| f.section == section).collect();
+                    @if !shown.is_empty() {
+                        section {
+                            h2 { (section) }
+                            div.figures {
+                                @for (figure, data) in shown {
+                                    figure {
+                                        img src=(data) alt=(figure.caption) style=(format!("width:{:.0}px", figure.width));
+                                        figcaption style=(format!("max-width:{:.0}px", figure.width.max(420.0))) { (figure.caption) }
+                                    }
+                                }
+                            }
+                            @if section == "Cost" { (timings(inputs)) }
+                        }
+                    }
+                }
+                (provenance(inputs))
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn subtitle(inputs: &Inputs) -> Markup {
+    let find = |key: &str| inputs.provenance.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    html! {
+        "polycosm " (find("version").unwrap_or("")) @if let Some(created) = find("created") { " · " (created) }
+        @if let Some(prior) = &inputs.prior {
+            " · "
+            @for (i, p) in prior.parameters.iter().enumerate() {
+                @if i > 0 { ", " } (label(&p.latex)) " ∈ [" (p.min) ", " (p.max) "]"
+            }
+        }
+    }
+}
+
+fn verdicts(inputs: &Inputs) -> Markup {
+    html! {
+        @if inputs.calibrations.is_empty() {
+            div.verdict.none { strong { "Not calibrated yet" } " Run " code { "polycosm calibrate" } " to have the posterior judged." }
+        }
+        @for (i, (name, c)) in inputs.calibrations.iter().enumerate() {
+            div class=(format!("verdict {} {}", if c.pass { "pass" } else { "fail" }, if i > 0 { "minor" } else { "" })) {
+                strong { (if c.pass { "✓ PASS" } else { "✗ FAIL" }) }
+                " " b { (name) } " — " (c.verdict().split_once(": ").map_or(String::new(), |(_, w)| w.to_string())) "."
+                @if !c.reasons.is_empty() { ul { @for reason in &c.reasons { li { (reason) } } } }
+            }
+        }
+    }
+}
+
+fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
+    html! {
+        @if !inputs.calibrations.is_empty() {
+            table.headline {
+                thead { tr {
+                    th { "posterior" } th { "universes" } th { "gain over the prior" } th { "parameter" }
+                    th { "contraction" } th { "pull" } th { "rms error" }
+                } }
+                tbody {
+                    @for (name, c) in &inputs.calibrations {
+                        @for (i, p) in c.parameters.iter().enumerate() {
+                            tr.first[i == 0] {
+                                @if i == 0 {
+                                    td rowspan=(c.parameters.len()) { b { (name) } }
+                                    td.n rowspan=(c.parameters.len()) { (c.universes) }
+                                    td.n rowspan=(c.parameters.len()) { (gain(c)) }
+                                }
+                                td { (label(&p.latex)) }
+                                td.n { (format!("{:.3}", p.contraction)) }
+                                td.n { (signed(p.pull_mean, 2)) " ± " (format!("{:.2}", p.pull_sd)) }
+                                td.n { (format!("{:.4}", p.rms_error)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if let Some(c) = comparison {
+            p { b { "Against the baseline " (inputs.posteriors[1].0) ": " } (c.to_string().replace('-', "−")) ". "
+                "The difference of ln q(truth), universe by universe." }
+        }
+        @if !inputs.calibrations.is_empty() {
+            p.note { "Gain: mean of ln q(truth | x) − ln prior(truth) in nats, with its standard error. Contraction: 1 − posterior \
+                variance / prior variance. Pull: (truth − mean) / sd, mean ± standard deviation; 0 ± 1 is ideal." }
+        }
+    }
+}
+
+fn gain(c: &Calibration) -> Markup {
+    html! {
+        @if c.gain.universes == 0 { "–" } @else { (signed(c.gain.nats, 2)) " ± " (format!("{:.2}", c.gain.error)) " nats" }
+    }
+}
+
+fn signed(v: f64, digits: usize) -> String {
+    format!("{v:+.digits$}").replace('-', "−")
+}
+
+fn timings(inputs: &Inputs) -> Markup {
+    let total: f64 = inputs.timings.iter().map(|t| t.seconds).sum();
+    html! {
+        table {
+            thead { tr { th { "stage" } th { "wall clock" } th { "ranks" } th { "" } } }
+            tbody {
+                @for t in &inputs.timings {
+                    tr { td { (t.stage) } td.n { (duration(t.seconds)) } td.n { (t.ranks) } td { (t.detail) } }
+                }
+                tr.first { td { b { "total" } } td.n { b { (duration(total)) } } td {} td {} }
+            }
+        }
+    }
+}
+
+fn provenance(inputs: &Inputs) -> Markup {
+    html! {
+        @if !inputs.provenance.is_empty() || !inputs.campaign.is_empty() {
+            section {
+                h2 { "Provenance" }
+                table { tbody { @for (key, value) in inputs.provenance.iter().filter(|(k, _)| k != "campaign") {
+                    tr { td { (key) } td { code { (value) } } }
+                } } }
+                @if !inputs.campaign.is_empty() { details { summary { "Resolved campaign" } pre { (inputs.campaign) } } }
+            }
+        }
+    }
+}

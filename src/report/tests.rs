@@ -1,0 +1,199 @@
+//! The report of a made-up campaign. With `POLYCOSM_REPORT_DIR` set the figures are kept there to be looked at.
+
+use super::*;
+use crate::calibration::{CalibrateConfig, assess, spoil::scale_sd};
+use crate::prior::Parameter;
+use crate::rng;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+fn prior() -> Prior {
+    let p = |name: &str, latex: &str, min, max| Parameter { name: name.into(), latex: latex.into(), min, max };
+    Prior::new(vec![p("Omega_m", r"\Omega_m", 0.1, 0.5), p("sigma8", r"\sigma_8", 0.6, 1.0)]).unwrap()
+}
+
+/// Gaussian posteriors with a banana's bend along Ω_m^0.5 σ₈, cut at the prior's edges by rejection.
+fn posterior(n: usize, draws: usize, sd: f64) -> Samples {
+    let prior = prior();
+    let mut rng = rng::stream(8, 0, "report", 0);
+    let (mut theta, mut ln_prob, mut truth, mut ln_prob_truth) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..n {
+        let t = prior.from_unit(&[rng.random(), rng.random()]);
+        let features = |t: &[f64]| [t[0], t[1] * (t[0] / 0.3).powf(0.3)];
+        let x: Vec<f64> = features(&t)
+            .iter()
+            .zip([2.0 * sd, 0.6 * sd])
+            .map(|(f, s)| f + s * rng.sample::<f64, _>(StandardNormal))
+            .collect();
+        let ln_like = |t: &[f64]| -> f64 {
+            let f = features(t);
+            -0.5 * (((f[0] - x[0]) / (2.0 * sd)).powi(2) + ((f[1] - x[1]) / (0.6 * sd)).powi(2))
+        };
+        let mut norm = (0.0, 0);
+        let mut kept = 0;
+        while kept < draws {
+            let point = prior.from_unit(&[rng.random(), rng.random()]);
+            let l = ln_like(&point);
+            norm = (norm.0 + l.exp(), norm.1 + 1);
+            if rng.random::<f64>() < l.exp() {
+                ln_prob.push(l);
+                theta.extend(point);
+                kept += 1;
+            }
+        }
+        let ln_norm = (0.16 * norm.0 / norm.1 as f64).ln();
+        let start = ln_prob.len() - draws;
+        ln_prob[start..].iter_mut().for_each(|l| *l -= ln_norm);
+        ln_prob_truth.push(ln_like(&t) - ln_norm);
+        truth.extend(t);
+    }
+    Samples { prior, index: (0..n as u64).collect(), draws, theta, ln_prob, truth, ln_prob_truth }
+}
+
+fn inputs() -> Inputs {
+    let mut rng = rng::stream(9, 0, "report", 0);
+    let side = 96;
+    let map = |i: usize| {
+        let clumps: Vec<[f64; 3]> = (0..40)
+            .map(|_| [rng.random::<f64>() * 96.0, rng.random::<f64>() * 96.0, rng.random::<f64>().powi(4) * 40.0])
+            .collect();
+        let value = |x: usize, y: usize| {
+            let halo = |c: &[f64; 3]| c[2] / (1.0 + (x as f64 - c[0]).powi(2) + (y as f64 - c[1]).powi(2)).powf(0.9);
+            (0.15 + clumps.iter().map(halo).sum::<f64>()) as f32
+        };
+        MapPanel {
+            label: format!(r"\Omega_m = {:.2}, \sigma_8 = {:.2}", 0.15 + 0.09 * i as f64, 0.95 - 0.1 * i as f64),
+            width: side,
+            height: side,
+            data: (0..side * side).map(|g| value(g % side, g / side)).collect(),
+        }
+    };
+    let spectrum = |i: usize| {
+        let k: Vec<f64> = (1..=40).map(|j| 0.0245 * 1.1f64.powi(j)).collect();
+        let linear: Vec<f64> =
+            k.iter().map(|k| (0.6 + 0.3 * i as f64) * 3e4 * k / 0.02 / (1.0 + (k / 0.02).powi(2)).powf(1.2)).collect();
+        let pk = k.iter().zip(&linear).enumerate().map(|(j, (k, p))| {
+            p * (1.0 + 3.0 * k * k / (1.0 + k * k * k)) * (1.0 + 0.1 * ((j * 7) as f64).sin() / (1.0 + j as f64))
+        });
+        Spectrum {
+            label: format!(r"\Omega_m = {:.2}, \sigma_8 = {:.2}", 0.2 + 0.1 * i as f64, 0.8),
+            pk: pk.collect(),
+            k,
+            linear,
+        }
+    };
+    let history = |scale: f64| {
+        (1..=40u64)
+            .map(|e| Epoch {
+                epoch: e,
+                step: 30 * e,
+                train_loss: -scale + 4.0 * (-(e as f64) / 7.0).exp() - 0.004 * e as f64,
+                validation_loss: Some(-scale + 4.1 * (-(e as f64) / 7.0).exp() + 0.0004 * (e as f64 - 20.0).powi(2)),
+                learning_rate: 1e-3,
+                seconds: 1.0,
+            })
+            .collect()
+    };
+    let (own, baseline) = (posterior(128, 500, 0.02), posterior(128, 500, 0.05));
+    let config = CalibrateConfig::default();
+    let calibration = |s: &Samples| assess(s, &config).unwrap();
+    let observed = |s: &Samples| Samples {
+        index: vec![0],
+        theta: s.theta_of(3).to_vec(),
+        ln_prob: s.ln_prob_of(3).to_vec(),
+        truth: s.truth[6..8].to_vec(),
+        ln_prob_truth: vec![s.ln_prob_truth[3]],
+        ..s.clone()
+    };
+    let stage = |stage: &str, seconds, ranks, detail: &str| StageTiming {
+        stage: stage.into(),
+        seconds,
+        ranks,
+        detail: detail.into(),
+    };
+    Inputs {
+        title: "A made-up campaign".into(),
+        prior: Some(prior()),
+        maps: (0..4).map(map).collect(),
+        maps_quantity: r"1 + \delta".into(),
+        spectra: (0..4).map(spectrum).collect(),
+        histories: vec![
+            ("compressor".into(), history(1.2)),
+            ("posterior".into(), history(2.1)),
+            ("posterior_pk".into(), history(0.9)),
+        ],
+        calibrations: vec![
+            ("posterior".into(), calibration(&own)),
+            ("posterior_pk".into(), calibration(&scale_sd(&baseline, 0.5).unwrap())),
+        ],
+        observations: vec![Observation {
+            name: "fastpm".into(),
+            posteriors: vec![("posterior".into(), observed(&own)), ("posterior_pk".into(), observed(&baseline))],
+        }],
+        posteriors: vec![("posterior".into(), own), ("posterior_pk".into(), baseline)],
+        timings: vec![
+            stage("simulate", 412.0, 2, "640 simulations"),
+            stage("train compressor", 131.0, 2, "40 epochs"),
+            stage("train posterior", 24.0, 2, "80 epochs"),
+            stage("infer", 6.2, 2, "128 universes"),
+        ],
+        provenance: vec![
+            ("version".into(), "0.1.0".into()),
+            ("commit".into(), "abcdef0".into()),
+            ("seed".into(), "20261121".into()),
+        ],
+        campaign: "seed = 20261121\n[design]\nsimulations = 640\n".into(),
+        corners: 4,
+    }
+}
+
+#[test]
+fn whole_report_is_written() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("POLYCOSM_REPORT_DIR").map_or(temporary.path().to_path_buf(), PathBuf::from);
+    let page = write(&inputs(), &dir).unwrap();
+    let html = std::fs::read_to_string(&page).unwrap();
+    let files = [
+        "maps",
+        "spectra",
+        "losses",
+        "true_vs_inferred",
+        "corner_test_0",
+        "corner_test_3",
+        "corner_observation_fastpm",
+        "calibration_posterior",
+        "calibration_posterior_pk",
+        "timings",
+    ];
+    for file in files {
+        let png = std::fs::read(dir.join(format!("{file}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{file}");
+    }
+    assert_eq!(html.matches("data:image/png;base64,").count(), 12);
+    assert!(html.contains("PASS") && html.contains("FAIL") && html.contains("overconfident"));
+    assert!(
+        html.contains("Against the baseline") && html.contains("σ<sub>8</sub>") && html.contains("simulations = 640")
+    );
+    assert!(!html.contains("src=\"http") && !html.contains("<link"), "the page needs no other file");
+}
+
+#[test]
+fn half_finished_campaign_has_a_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = write(&Inputs { title: "early".into(), ..Default::default() }, dir.path()).unwrap();
+    assert!(std::fs::read_to_string(page).unwrap().contains("Not calibrated yet"));
+    // Degenerate parts leave their figure out or draw what there is.
+    let odd = Inputs {
+        maps: vec![MapPanel { label: "flat".into(), width: 4, height: 2, data: vec![0.0; 8] }],
+        spectra: vec![Spectrum { label: "bad".into(), k: vec![0.0, 0.1], pk: vec![f64::NAN, 1.0], linear: vec![] }],
+        histories: vec![(
+            "one".into(),
+            vec![Epoch { epoch: 0, step: 1, train_loss: 2.0, validation_loss: None, learning_rate: 0.0, seconds: 0.0 }],
+        )],
+        timings: vec![StageTiming { stage: "none".into(), seconds: 0.0, ranks: 1, detail: String::new() }],
+        ..Default::default()
+    };
+    write(&odd, dir.path()).unwrap();
+    assert!(dir.path().join("maps.png").exists() && dir.path().join("losses.png").exists());
+    assert!(!dir.path().join("spectra.png").exists() && !dir.path().join("timings.png").exists());
+}
