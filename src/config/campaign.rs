@@ -3,6 +3,7 @@
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -58,27 +59,28 @@ pub struct Config {
 pub struct Plan {
     /// The resolved sections.
     pub config: Config,
-    /// `<output>/campaign.toml`, also part of every file's provenance.
+    /// The resolved campaign as TOML: `<output>/campaign.toml`, also part of every file's provenance.
     pub resolved: String,
+    /// The parameters that vary. Empty for foreign data, whose file tells.
+    pub prior: Prior,
+    /// Folder of the campaign file: inputs that are not found from the working directory are looked for here.
+    folder: PathBuf,
 }
 
 impl Config {
-    /// Reads the campaign on the root and shares it: one reader, one message when it is wrong.
+    /// Reads the campaign, with one message when it is wrong. Collective.
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
     }
 
-    /// Checks what concerns more than one section. The sections' own checks follow in [`Plan::new`].
-    fn check(&self, comm: &Comm) -> Result<()> {
+    /// Every section's own checks, and those that concern more than one.
+    fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
         match (&self.simulator, &self.dataset) {
             (Some(_), Some(_)) => {
-                return refuse(
-                    "there is a [simulator] too",
-                    "dataset",
-                    "keep [dataset] for foreign data, or [simulator]",
-                );
+                let remedy = "keep [dataset] for foreign data, or [simulator]";
+                return refuse("there is a [simulator] too", "dataset", remedy);
             }
             (None, None) => return refuse("is missing", "simulator", "add [simulator], or [dataset] for foreign data"),
             (Some(_), None) if self.design.is_none() => {
@@ -86,26 +88,96 @@ impl Config {
             }
             _ => {}
         }
-        if self.suite.ranks_per_sim > comm.size() {
-            let problem = format!("larger than the job, which has {} rank(s)", comm.size());
-            let remedy = format!("start more ranks (mpirun -n {}), or lower it", self.suite.ranks_per_sim);
-            return Err(Error::input(problem)
-                .key("suite.ranks_per_sim")
-                .value(self.suite.ranks_per_sim)
-                .remedy(remedy));
+        if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
+            design.check()?;
+            simulator.check()?;
+            self.suite.check()?;
+            self.cosmology.check(prior, design.simulations)?;
+        }
+        self.calibrate.check()?;
+        self.report.check()?;
+        #[cfg(feature = "torch")]
+        {
+            crate::train::check_stages(&self.train)?;
+            let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
+            if let Some(infer) = &self.infer {
+                infer.check(&names)?;
+            }
         }
         Ok(())
     }
 }
 
 impl Plan {
-    /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot.
+    /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
         let config = loaded.value.clone();
-        let checked = config.check(comm).and_then(|()| loaded.resolved()).map_err(|e| loaded.locate(e));
-        let resolved = comm.agree(checked)?;
+        let checked = || -> Result<_> {
+            let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.prior())?;
+            config.check(&prior)?;
+            Ok((prior, loaded.resolved()?))
+        };
+        let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
-        Ok(Plan { config, resolved })
+        let folder = loaded.path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Ok(Plan { config, resolved, prior, folder })
+    }
+
+    /// Refuses to simulate with groups that are larger than the job.
+    pub fn check_groups(&self, comm: &Comm) -> Result<()> {
+        let wanted = self.config.suite.ranks_per_sim;
+        if wanted > comm.size() && self.config.simulator.is_some() {
+            let problem = format!("larger than the job, which has {} rank(s)", comm.size());
+            let remedy = format!("start more ranks (mpirun -n {wanted} polycosm ...), or lower it");
+            let error = Error::input(problem).key("suite.ranks_per_sim").value(wanted).remedy(remedy);
+            return comm.agree(Err(error));
+        }
+        Ok(())
+    }
+
+    /// An input file as named by the campaign: from the working directory or, failing that, from beside the campaign file.
+    pub fn input(&self, path: &Path) -> PathBuf {
+        let beside = self.folder.join(path);
+        if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
+    }
+
+    fn under(&self, parts: &[&str]) -> PathBuf {
+        parts.iter().fold(self.config.output.clone(), |path, part| path.join(part))
+    }
+
+    /// The dataset that networks learn from: the campaign's own index, or the foreign file.
+    pub fn dataset(&self) -> PathBuf {
+        self.config.dataset.as_ref().map_or_else(|| self.under(&["dataset.h5"]), |d| self.input(&d.file))
+    }
+
+    /// Folder of a training stage.
+    pub fn stage(&self, name: &str) -> PathBuf {
+        self.under(&["train", name])
+    }
+
+    /// Posterior samples of the test split.
+    pub fn posterior(&self, stage: &str) -> PathBuf {
+        self.under(&["posterior", &format!("{stage}.h5")])
+    }
+
+    /// Posterior samples of an observation.
+    pub fn observed(&self, name: &str, stage: &str) -> PathBuf {
+        self.under(&["posterior", &format!("observation-{name}-{stage}.h5")])
+    }
+
+    /// Verdict on a posterior.
+    pub fn calibration(&self, stage: &str) -> PathBuf {
+        self.under(&["calibration", &format!("{stage}.json")])
+    }
+
+    /// Folder of the report.
+    pub fn report(&self) -> PathBuf {
+        self.under(&["report"])
+    }
+
+    /// Wall-clock times of the stages.
+    pub fn timings(&self) -> PathBuf {
+        self.under(&["timings.json"])
     }
 }
 

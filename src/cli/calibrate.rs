@@ -1,0 +1,83 @@
+//! `polycosm calibrate`: posteriors against the truth on the whole test split.
+
+use super::campaign::Campaign;
+use super::start::say;
+use crate::calibration::{Calibration, assess, compare, spoil};
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::{At, Error, Result};
+use crate::io::samples::Samples;
+use std::path::Path;
+
+/// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
+///
+/// Prints the verdict; a posterior that fails does not fail the command.
+///
+/// Example: polycosm calibrate run.toml
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+    /// Judge a posterior spoilt on purpose: its standard deviations times this factor. Prints the verdict, writes nothing
+    #[arg(long, value_name = "FACTOR")]
+    pub scale_sd: Option<f64>,
+}
+
+/// Collective; the root works.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let plan = args.campaign.plan(comm)?;
+    calibrate(&plan, comm, args.scale_sd)
+}
+
+/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
+pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> {
+    comm.on_root(|| {
+        let mut judged: Vec<Samples> = Vec::new();
+        for stage in plan.posteriors()? {
+            let path = plan.posterior(&stage);
+            if !path.exists() {
+                let problem = format!("there are no posterior samples of stage {stage}");
+                return Err(Error::input(problem).file(path).remedy("run `polycosm infer` first"));
+            }
+            let samples = Samples::read(&path)?;
+            let samples = match scale_sd {
+                Some(factor) => spoil::scale_sd(&samples, factor)?,
+                None => samples,
+            };
+            let calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
+            say(format_args!("posterior `{stage}`"));
+            say(&calibration);
+            if scale_sd.is_none() {
+                write(&calibration, &plan.calibration(&stage))?;
+            }
+            judged.push(samples);
+        }
+        if let [ours, baseline] = &judged[..] {
+            let c = compare(ours, baseline)?;
+            say(format_args!("gain over the baseline: {:.3} ± {:.3} nats", c.nats, c.error));
+        }
+        Ok(())
+    })
+}
+
+fn write(calibration: &Calibration, path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).at(folder)?;
+    let text = serde_json::to_string_pretty(calibration).map_err(|e| Error::failed(e.to_string()))?;
+    let temporary = path.with_extension("json.tmp");
+    std::fs::write(&temporary, text).at(&temporary)?;
+    std::fs::rename(&temporary, path).at(path)
+}
+
+/// The verdict on a stage, where there is one.
+pub fn read(plan: &Plan, stage: &str) -> Result<Option<Calibration>> {
+    let path = plan.calibration(stage);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).at(&path)?;
+    let parse = |e: serde_json::Error| {
+        Error::failed(format!("cannot be read: {e}")).file(&path).remedy("run `polycosm calibrate` again")
+    };
+    serde_json::from_str(&text).map(Some).map_err(parse)
+}

@@ -1,0 +1,144 @@
+//! `polycosm report`: plots and one self-contained page, of whatever there is so far.
+
+use super::campaign::Campaign;
+use super::{calibrate, timings};
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::cosmology::Growth;
+use crate::error::{At, Result};
+use crate::io::dataset::{Dataset, Split};
+use crate::io::samples::Samples;
+use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
+use crate::simulators::SimulatorConfig;
+use std::path::PathBuf;
+
+/// Universes shown as maps and as spectra.
+const SHOWN: usize = 4;
+
+/// Draw the plots and write one self-contained HTML page
+///
+/// Shows whatever the campaign has got so far.
+///
+/// Example: polycosm report run.toml
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+}
+
+/// Collective; the root works.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let plan = args.campaign.plan(comm)?;
+    report(&plan, comm)
+}
+
+/// Gathers what there is and writes the page.
+pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
+    let page = comm.on_root(|| report::write(&gather(plan)?, &plan.report()))?;
+    log::info!("report: {}", page.display());
+    Ok(())
+}
+
+fn gather(plan: &Plan) -> Result<Inputs> {
+    let config = &plan.config;
+    let mut inputs = Inputs {
+        title: config.report.title.clone(),
+        corners: config.report.corners,
+        campaign: plan.resolved.clone(),
+        provenance: plan.provenance().rows(),
+        timings: timings::read(plan)?,
+        ..Inputs::default()
+    };
+    if plan.dataset().exists() {
+        let theta = config.dataset.as_ref().map_or("theta", |d| d.theta.as_str());
+        let dataset = Dataset::open(&plan.dataset(), theta)?;
+        inputs.prior = Some(dataset.prior.clone());
+        simulations(plan, &dataset, &mut inputs)?;
+    }
+    for stage in plan.stage_names() {
+        let path = plan.stage(&stage).join("history.jsonl");
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).at(&path)?;
+            let epochs: Vec<Epoch> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            inputs.histories.push((stage, epochs));
+        }
+    }
+    for stage in plan.posteriors()? {
+        let path = plan.posterior(&stage);
+        if path.exists() {
+            inputs.posteriors.push((stage.clone(), Samples::read(&path)?));
+        }
+        if let Some(calibration) = calibrate::read(plan, &stage)? {
+            inputs.calibrations.push((stage, calibration));
+        }
+    }
+    inputs.observations = observations(plan)?;
+    Ok(inputs)
+}
+
+/// Maps and spectra of the first universes of the test split, spread over the prior by the design itself.
+fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()> {
+    let rows: Vec<usize> = dataset.rows(Split::Test).into_iter().take(SHOWN).collect();
+    let p = dataset.prior.len();
+    let label = |row: usize| {
+        let theta = &dataset.theta()[row * p..(row + 1) * p];
+        let each = dataset.prior.parameters.iter().zip(theta).map(|(q, t)| format!("{} = {t:.3}", q.latex));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    for spec in dataset.specs().iter().filter(|s| !s.ragged) {
+        match &spec.shape[..] {
+            // Anything that ends in a picture: its first one.
+            [.., height, width] if *height >= 8 && *width >= 8 && inputs.maps.is_empty() => {
+                for &row in &rows {
+                    let data = dataset.read_f32(&spec.name, &[row])?[..height * width].to_vec();
+                    inputs.maps.push(MapPanel { label: label(row), width: *width, height: *height, data });
+                }
+                inputs.maps_quantity = spec.description.clone();
+            }
+            [n] if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
+                let k = spec.axes[0].values.clone();
+                for &row in &rows {
+                    let linear = linear(plan, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
+                    let pk = dataset.read_f64(&spec.name, &[row])?;
+                    inputs.spectra.push(Spectrum { label: label(row), k: k.clone(), pk, linear });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Linear theory at the campaign's final scale factor; empty where there is none.
+fn linear(plan: &Plan, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
+    let Some(SimulatorConfig::Pm(pm)) = &plan.config.simulator else { return Ok(vec![]) };
+    let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
+    let cosmology = plan.config.cosmology.resolve(&varied)?;
+    let power = plan.config.cosmology.linear_power(&cosmology, index)?;
+    let growth = Growth::new(&cosmology).d1(pm.time.a_end).powi(2);
+    Ok(k.iter().map(|&k| growth * power.p(k)).collect())
+}
+
+/// Every `posterior/observation-NAME-STAGE.h5`, by name.
+fn observations(plan: &Plan) -> Result<Vec<Observation>> {
+    let folder = plan.posterior("x").parent().map(PathBuf::from).unwrap_or_default();
+    let mut found: Vec<Observation> = Vec::new();
+    if !folder.exists() {
+        return Ok(found);
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).at(&folder)?.flatten().map(|e| e.path()).collect();
+    files.sort();
+    for stage in plan.posteriors()? {
+        for path in &files {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+            let name = name.strip_prefix("observation-").and_then(|n| n.strip_suffix(&format!("-{stage}.h5")));
+            let Some(name) = name else { continue };
+            let samples = (stage.clone(), Samples::read(path)?);
+            match found.iter_mut().find(|o| o.name == name) {
+                Some(o) => o.posteriors.push(samples),
+                None => found.push(Observation { name: name.into(), posteriors: vec![samples] }),
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,46 @@
+//! `<output>/timings.json`: wall-clock seconds of each stage, added up over the runs that a campaign took.
+
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::{At, Error, Result};
+use crate::report::StageTiming;
+use std::time::Instant;
+
+/// Runs a stage and books its time. Collective; the root writes. A stage that found nothing to do (`None`) is not booked.
+pub fn timed(
+    plan: &Plan,
+    comm: &Comm,
+    stage: &str,
+    work: impl FnOnce() -> Result<Option<String>>,
+) -> Result<()> {
+    let start = Instant::now();
+    let result = work();
+    let seconds = start.elapsed().as_secs_f64();
+    let Some(detail) = result? else { return Ok(()) };
+    comm.on_root(|| {
+        let mut all = read(plan)?;
+        match all.iter_mut().find(|t| t.stage == stage) {
+            Some(t) => {
+                t.seconds += seconds;
+                t.ranks = comm.size();
+                t.detail = detail;
+            }
+            None => all.push(StageTiming { stage: stage.into(), seconds, ranks: comm.size(), detail }),
+        }
+        let path = plan.timings();
+        let text = serde_json::to_string_pretty(&all).map_err(|e| Error::failed(e.to_string()))?;
+        let temporary = path.with_extension("json.tmp");
+        std::fs::write(&temporary, text).at(&temporary)?;
+        std::fs::rename(&temporary, &path).at(&path)
+    })
+}
+
+/// What has been booked so far.
+pub fn read(plan: &Plan) -> Result<Vec<StageTiming>> {
+    let path = plan.timings();
+    if !path.exists() {
+        return Ok(vec![]);
+    }
+    // Times are a convenience: an unreadable file is started anew.
+    Ok(serde_json::from_str(&std::fs::read_to_string(&path).at(&path)?).unwrap_or_default())
+}
