@@ -157,7 +157,11 @@ impl Curve {
     /// Why the curve fails.
     pub(super) fn reason(&self) -> Option<String> {
         let words: Vec<String> = self.directions.iter().map(Direction::to_string).collect();
-        (!self.pass).then(|| format!("{}: {} (p = {:.1e})", self.name(), words.join(" and "), self.judged_p_value()))
+        let p = match self.judged_p_value() {
+            p if p < 1e-6 => "p < 1e-6".to_string(),
+            p => format!("p = {p:.1e}"),
+        };
+        (!self.pass).then(|| format!("{}: {} ({p})", self.name(), words.join(" and ")))
     }
 
     /// Empirical distribution function: the coverage at nominal credibility `t`.

@@ -13,7 +13,7 @@ impl Calibration {
                 None => counted.push((1, *direction)),
             }
         }
-        counted.sort_by(|a, b| b.0.cmp(&a.0));
+        counted.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
         counted.into_iter().map(|(_, d)| d).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Plots and the HTML report.
 //!
-//! [`write`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as PNG
+//! [`write()`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as PNG
 //! files and one self-contained page. One figure, one file: each function draws one PNG and knows nothing of the page.
 
 mod axes;

@@ -197,3 +197,31 @@ fn half_finished_campaign_has_a_report() {
     assert!(dir.path().join("maps.png").exists() && dir.path().join("losses.png").exists());
     assert!(!dir.path().join("spectra.png").exists() && !dir.path().join("timings.png").exists());
 }
+
+#[test]
+fn corners_of_one_and_of_five_parameters() {
+    let mut rng = rng::stream(10, 0, "report", 0);
+    let dir = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("POLYCOSM_REPORT_DIR").map_or(dir.path().to_path_buf(), PathBuf::from);
+    let all = [r"\Omega_m", r"\sigma_8", r"\Omega_b", "h", "n_s"];
+    for p in [1, 5] {
+        let parameter =
+            |l: &&str| Parameter { name: l.trim_start_matches('\\').into(), latex: l.to_string(), min: 0.0, max: 1.0 };
+        let prior = Prior::new(all[..p].iter().map(parameter).collect()).unwrap();
+        let theta =
+            (0..300 * p).map(|i| 0.5 + 0.02 * (1 + i % p) as f64 * rng.sample::<f64, _>(StandardNormal)).collect();
+        let s = Samples {
+            prior,
+            index: vec![0],
+            draws: 300,
+            theta,
+            ln_prob: vec![f64::NAN; 300],
+            truth: vec![f64::NAN; p],
+            ln_prob_truth: vec![f64::NAN],
+        };
+        let path = dir.join(format!("corner_{p}.png"));
+        corner::figure(&[("posterior", &s, 0)], false).save(&path).unwrap();
+        s.write(&dir.join(format!("samples_{p}.h5")), &[("commit".into(), "abc".into())]).unwrap();
+        assert!(path.metadata().unwrap().len() > 5_000);
+    }
+}
