@@ -3,14 +3,13 @@
 //! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r does.
 
 use super::array::{Aligned, shares};
-use super::real::Dim;
 use super::{Complex, Decomposition, Halo, Mesh, Modes, Real};
 use crate::comm::Comm;
 
 /// How the 1-D transforms are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transform {
-    /// Batched: fastest. Repeats its bits from run to run on the same number of ranks.
+    /// Batched, in blocks that fit the first-level cache. Repeats its bits from run to run on the same number of ranks.
     Fast,
     /// One aligned pencil per call: the same bits on any number of ranks, at about half the speed.
     Exact,
@@ -20,16 +19,22 @@ pub enum Transform {
 struct Stage<T: Real> {
     forward: T::Plan,
     backward: T::Plan,
+    /// Pencils per call of the complex axes.
+    width: usize,
 }
+
+/// Bytes of a block of pencils that is transformed at a time: two thirds of a usual first-level cache.
+const BLOCK: usize = 32 << 10;
 
 /// Plans for one decomposition and halo. Transforms are collective.
 pub struct Fft<T: Real> {
     d: Decomposition,
     halo: Halo,
     how: Transform,
-    /// Axes 2, 1, 0.
-    stages: [Option<Stage<T>>; 3],
-    /// One aligned pencil each of reals and complexes, for [`Transform::Exact`].
+    real_axis: Option<Stage<T>>,
+    /// Axes 0 and 1: whole blocks, and the last, narrower one.
+    complex_axes: [[Option<Stage<T>>; 2]; 2],
+    /// Real pencil, and a block of complex pencils side by side.
     pencil: (Aligned<T>, Aligned<Complex<T>>),
 }
 
@@ -37,55 +42,47 @@ impl<T: Real> Fft<T> {
     /// Plans transforms between meshes with `halo` and modes of `decomposition`.
     pub fn new(decomposition: &Decomposition, halo: Halo, how: Transform) -> Self {
         let d = decomposition.clone();
-        let longest = *d.shape().iter().max().expect("three axes");
-        let pencil = (Aligned::new(longest), Aligned::new(longest + 2));
-        let mut fft = Fft { d, halo, how, stages: [None, None, None], pencil };
+        let [n0, n1, n2] = d.shape();
+        let (a, b, half) = (d.real().len, d.fourier().len, n2 / 2 + 1);
         // Planning with ESTIMATE looks at pointers but not at data.
         let mut mesh = Mesh::<T>::new(decomposition, halo);
         let mut modes = Modes::<T>::new(decomposition);
-        let (r, c) = (mesh.interior(), modes.data.as_mut_ptr());
-        let scratch = mesh.scratch();
-        let [n0, n1, n2] = fft.d.shape();
-        let (a, b, s) = (fft.d.real().len, fft.d.fourier().len, mesh.stride());
-        let half = n2 / 2 + 1;
+        let (r, c, s) = (mesh.interior(), modes.data.as_mut_ptr(), mesh.stride());
+        let width = |n: usize| match how {
+            Transform::Exact => 1,
+            Transform::Fast => (BLOCK / size_of::<Complex<T>>() / n).max(4),
+        };
+        let longest = (n0 * width(n0)).max(n1 * width(n1)).max(half);
+        let mut pencil = (Aligned::<T>::new(n2), Aligned::<Complex<T>>::new(longest));
+        let (pr, pc) = (pencil.0.as_mut_ptr(), pencil.1.as_mut_ptr());
         let i = |x: usize| x as isize;
-        // SAFETY: the strides are those of `Mesh` and `Modes` (see `forward` for the layout of each step).
+        // SAFETY: the strides are those of `Mesh`, `Modes` and the pencils (see `forward` for the layout of each step).
         unsafe {
-            let (pr, pc) = (fft.pencil.0.as_mut_ptr(), fft.pencil.1.as_mut_ptr());
-            let exact = how == Transform::Exact;
-            let empty = |batch: &[Dim]| batch.iter().any(|b| b.0 == 0);
-            let batch = [(a[0], i(s[0]), i(a[1] * half)), (a[1], i(s[1]), i(half))];
-            if exact {
-                fft.stages[2] = Some(Stage {
+            let real_axis = match how {
+                _ if a[0] * a[1] == 0 => None,
+                Transform::Exact => Some(Stage {
                     forward: T::plan_r2c((n2, 1, 1), &[], pr, pc),
                     backward: T::plan_c2r((n2, 1, 1), &[], pc, pr),
-                });
-            } else if !empty(&batch) {
-                let back = batch.map(|(n, is, os)| (n, os, is));
-                fft.stages[2] = Some(Stage {
-                    forward: T::plan_r2c((n2, 1, 1), &batch, r, c),
-                    backward: T::plan_c2r((n2, 1, 1), &back, c, r),
-                });
-            }
-            let other = if fft.d.grid()[1] > 1 { scratch } else { c };
-            let complex = [(1, n1, b[2], other, a[0], n1 * b[2]), (0, n0, b[1] * b[2], c, 1, 0)];
-            for (axis, n, stride, from, planes, plane) in complex {
-                let batch = [(planes, i(plane), i(plane)), (stride, 1, 1)];
-                let dim = (n, i(stride), i(stride));
-                if exact {
-                    fft.stages[axis] = Some(Stage {
-                        forward: T::plan_c2c((n, 1, 1), &[], pc, pc, true),
-                        backward: T::plan_c2c((n, 1, 1), &[], pc, pc, false),
-                    });
-                } else if !empty(&batch) {
-                    fft.stages[axis] = Some(Stage {
-                        forward: T::plan_c2c(dim, &batch, from, c, true),
-                        backward: T::plan_c2c(dim, &batch, c, from, false),
-                    });
+                    width: 1,
+                }),
+                Transform::Fast => {
+                    let batch = [(a[0], i(s[0]), i(a[1] * half)), (a[1], i(s[1]), i(half))];
+                    Some(Stage {
+                        forward: T::plan_r2c((n2, 1, 1), &batch, r, c),
+                        backward: T::plan_c2r((n2, 1, 1), &batch.map(|(n, is, os)| (n, os, is)), c, r),
+                        width: 1,
+                    })
                 }
-            }
+            };
+            let stage = |n: usize, width: usize| {
+                let (dim, batch) = ((n, i(width), i(width)), [(width, 1, 1)]);
+                let plan = |forward: bool| T::plan_c2c(dim, &batch, pc, pc, forward);
+                (width > 0).then(|| Stage { forward: plan(true), backward: plan(false), width })
+            };
+            let blocks = |n: usize, pencils: usize| [stage(n, width(n)), stage(n, pencils % width(n))];
+            let complex_axes = [blocks(n0, b[1] * b[2]), blocks(n1, b[2])];
+            Fft { d, halo, how, real_axis, complex_axes, pencil }
         }
-        fft
     }
 
     /// The decomposition that is transformed.
@@ -159,7 +156,7 @@ impl<T: Real> Fft<T> {
 
     /// Axis 2: real rows of the mesh ↔ modes as [a0][a1][half].
     fn real_axis(&mut self, mesh: &mut Mesh<T>, modes: &mut Modes<T>, forward: bool) {
-        let Some(stage) = &self.stages[2] else { return };
+        let Some(stage) = &self.real_axis else { return };
         let (len, half) = (mesh.block().len, self.d.shape()[2] / 2 + 1);
         // SAFETY: planned in `new` for exactly these strides; exact pencils are as long as the axis.
         unsafe {
@@ -183,29 +180,31 @@ impl<T: Real> Fft<T> {
         }
     }
 
-    /// Axis 1 or 0: within modes, or (axis 1 of a pencil) scratch → modes forward and modes → scratch backward.
+    /// Axis 1 or 0: within modes, or (axis 1 of a pencil) scratch → modes forward and modes → scratch backward. A block of
+    /// neighbouring pencils is copied together, transformed in cache, and copied back.
     fn complex_axis(&mut self, axis: usize, mesh: &mut Mesh<T>, modes: &mut Modes<T>, forward: bool) {
-        let Some(stage) = &self.stages[axis] else { return };
         let (a, b, n) = (self.d.real().len, self.d.fourier().len, self.d.shape()[axis]);
-        let c = modes.data.as_mut_ptr();
-        let other = if axis == 1 && self.d.grid()[1] > 1 { mesh.scratch() } else { c };
-        let (from, to) = if forward { (other, c) } else { (c, other) };
-        let plan = if forward { stage.forward } else { stage.backward };
-        // SAFETY: as in `real_axis`; in exact mode the indices stay within planes × n × stride elements.
-        unsafe {
-            if self.how == Transform::Fast {
-                return T::execute_c2c(plan, from, to);
-            }
-            let (planes, stride) = if axis == 1 { (a[0], b[2]) } else { (1, b[1] * b[2]) };
-            let p = self.pencil.1.as_mut_ptr();
-            for first in (0..planes).flat_map(|plane| (0..stride).map(move |s| plane * n * stride + s)) {
-                for j in 0..n {
-                    *p.add(j) = *from.add(first + j * stride);
+        let (planes, pencils) = if axis == 1 { (a[0], b[2]) } else { (1, b[1] * b[2]) };
+        let modes = modes.data.as_mut_ptr();
+        let other = if axis == 1 && self.d.grid()[1] > 1 { mesh.scratch() } else { modes };
+        let (from, to) = if forward { (other, modes) } else { (modes, other) };
+        let block = self.pencil.1.as_mut_ptr();
+        let [whole, rest] = &self.complex_axes[axis];
+        for plane in 0..planes {
+            let mut at = 0;
+            while let Some(stage) = [whole, rest].into_iter().flatten().find(|s| at + s.width <= pencils) {
+                let (width, first) = (stage.width, plane * n * pencils + at);
+                // SAFETY: the block holds n × width elements; the indices stay within planes × n × pencils.
+                unsafe {
+                    for j in 0..n {
+                        std::ptr::copy_nonoverlapping(from.add(first + j * pencils), block.add(j * width), width);
+                    }
+                    T::execute_c2c(if forward { stage.forward } else { stage.backward }, block, block);
+                    for j in 0..n {
+                        std::ptr::copy_nonoverlapping(block.add(j * width), to.add(first + j * pencils), width);
+                    }
                 }
-                T::execute_c2c(plan, p, p);
-                for j in 0..n {
-                    *to.add(first + j * stride) = *p.add(j);
-                }
+                at += width;
             }
         }
     }
@@ -213,7 +212,7 @@ impl<T: Real> Fft<T> {
 
 impl<T: Real> Drop for Fft<T> {
     fn drop(&mut self) {
-        for stage in self.stages.iter().flatten() {
+        for stage in self.complex_axes.iter().flatten().chain([&self.real_axis]).flatten() {
             // SAFETY: each plan was made once, in `new`.
             unsafe {
                 T::destroy(stage.forward);
