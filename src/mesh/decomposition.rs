@@ -111,7 +111,8 @@ impl Decomposition {
     }
 }
 
-fn compact_grid(ranks: usize) -> [usize; 2] {
+/// The most compact process grid of so many ranks; slabs (one exchange per transform instead of two) below four.
+pub fn compact_grid(ranks: usize) -> [usize; 2] {
     let p1 = (1..=ranks).take_while(|p| p * p <= ranks).filter(|p| ranks % p == 0).last().unwrap_or(1);
     if ranks < 4 { [ranks, 1] } else { [ranks / p1, p1] }
 }

@@ -19,7 +19,7 @@ mod real;
 mod yardstick;
 
 pub use array::{Mesh, Modes};
-pub use decomposition::{Block, Decomposition, Halo};
+pub use decomposition::{Block, Decomposition, Halo, compact_grid};
 pub use fft::{Fft, Transform};
 pub use real::{Real, library_version};
 
