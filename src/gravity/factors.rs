@@ -26,7 +26,7 @@ pub struct Factors<'a> {
 impl Factors<'_> {
     /// FastPM's momentum of the growing mode, G(a) = a³ E dD/da (Feng et al. 2016, eq. 11).
     pub fn growth_momentum(&self, a: f64) -> f64 {
-        a.powi(3) * self.cosmology.e(a) * self.growth.d1_prime(a)
+        a.powi(3) * self.cosmology.e(a) * self.growth.d1_da(a)
     }
 
     /// Δp = factor · g for a kick from `from` to `to` with the force known at `at`.
@@ -37,7 +37,7 @@ impl Factors<'_> {
         match self.integrator {
             Integrator::Fastpm => (self.growth_momentum(to) - self.growth_momentum(from)) / self.growth.d1(at),
             Integrator::Leapfrog => {
-                integral(from, to, |a| 1.5 * self.cosmology.omega_m / (a * a * self.cosmology.e(a)))
+                integral(from, to, |a| 1.5 * self.cosmology.omega_m() / (a * a * self.cosmology.e(a)))
             }
         }
     }

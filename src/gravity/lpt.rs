@@ -74,7 +74,7 @@ impl LptGrowth {
     /// Growth at scale factor `a`.
     pub fn at(factors: &Factors, a: f64) -> Self {
         let (g, speed) = (factors.growth, a.powi(3) * factors.cosmology.e(a));
-        LptGrowth { d: [g.d1(a), g.d2(a)], p: [speed * g.d1_prime(a), speed * g.d2_prime(a)] }
+        LptGrowth { d: [g.d1(a), g.d2(a)], p: [speed * g.d1_da(a), speed * g.d2_da(a)] }
     }
 }
 
