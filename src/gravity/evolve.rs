@@ -42,8 +42,10 @@ pub fn evolve<T: Real>(
                 comm.agree(if sum.is_finite() {
                     Ok(())
                 } else {
-                    Err(Error::failed(format!("the acceleration is not finite at row {index} of the step table, a = {a}"))
-                        .remedy("look at the initial noise and the linear spectrum; polycosm plan prints the table"))
+                    Err(Error::failed(format!(
+                        "the acceleration is not finite at row {index} of the step table, a = {a}"
+                    ))
+                    .remedy("look at the initial noise and the linear spectrum; polycosm plan prints the table"))
                 })?;
             }
             Row::Kick { factor, .. } => timers.time("kick", || {

@@ -24,18 +24,13 @@ pub struct Factors<'a> {
 }
 
 impl Factors<'_> {
-    /// FastPM's momentum of the growing mode, G(a) = a³ E dD/da (Feng et al. 2016, eq. 11).
-    pub fn growth_momentum(&self, a: f64) -> f64 {
-        a.powi(3) * self.cosmology.e(a) * self.growth.d1_da(a)
-    }
-
     /// Δp = factor · g for a kick from `from` to `to` with the force known at `at`.
     ///
-    /// FastPM: ΔG / D(at). Its published form (eq. 16) has dG/da at `at` in the denominator; the growth equation,
+    /// FastPM: ΔG / D(at) with G = a³E dD/da, the momentum of the growing mode. Its published form (eq. 16) has dG/da at `at` in the denominator; the growth equation,
     /// dG/da = (3/2) Ωm D / (a²E), cancels the rest.
     pub fn kick(&self, from: f64, at: f64, to: f64) -> f64 {
         match self.integrator {
-            Integrator::Fastpm => (self.growth_momentum(to) - self.growth_momentum(from)) / self.growth.d1(at),
+            Integrator::Fastpm => (self.growth.gf(to) - self.growth.gf(from)) / self.growth.d1(at),
             Integrator::Leapfrog => {
                 integral(from, to, |a| 1.5 * self.cosmology.omega_m() / (a * a * self.cosmology.e(a)))
             }
@@ -45,7 +40,7 @@ impl Factors<'_> {
     /// Δx = factor · p for a drift from `from` to `to` with the momentum known at `at`. FastPM: ΔD / G(at) (eq. 15).
     pub fn drift(&self, from: f64, at: f64, to: f64) -> f64 {
         match self.integrator {
-            Integrator::Fastpm => (self.growth.d1(to) - self.growth.d1(from)) / self.growth_momentum(at),
+            Integrator::Fastpm => (self.growth.d1(to) - self.growth.d1(from)) / self.growth.gf(at),
             Integrator::Leapfrog => integral(from, to, |a| 1.0 / (a.powi(3) * self.cosmology.e(a))),
         }
     }

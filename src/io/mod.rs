@@ -1,5 +1,5 @@
 //! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
 
 pub mod field;
-pub mod samples;
 pub mod gadget;
+pub mod samples;

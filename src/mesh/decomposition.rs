@@ -45,10 +45,13 @@ impl Decomposition {
         let ranks = comm.size();
         let grid = grid.unwrap_or_else(|| compact_grid(ranks));
         if grid[0] * grid[1] != ranks {
-            return Err(Error::input(format!("this process grid has {} ranks, the group has {ranks}", grid[0] * grid[1]))
-                .key("simulator.process_grid")
-                .value(grid)
-                .remedy("make the product equal to suite.ranks_per_sim, or leave the key out"));
+            return Err(Error::input(format!(
+                "this process grid has {} ranks, the group has {ranks}",
+                grid[0] * grid[1]
+            ))
+            .key("simulator.process_grid")
+            .value(grid)
+            .remedy("make the product equal to suite.ranks_per_sim, or leave the key out"));
         }
         if shape.contains(&0) {
             return Err(Error::input("a mesh needs at least one point per axis").value(shape));
@@ -113,7 +116,7 @@ impl Decomposition {
 
 /// The most compact process grid of so many ranks; slabs (one exchange per transform instead of two) below four.
 pub fn compact_grid(ranks: usize) -> [usize; 2] {
-    let p1 = (1..=ranks).take_while(|p| p * p <= ranks).filter(|p| ranks % p == 0).last().unwrap_or(1);
+    let p1 = (1..=ranks).take_while(|p| p * p <= ranks).filter(|p| ranks.is_multiple_of(*p)).last().unwrap_or(1);
     if ranks < 4 { [ranks, 1] } else { [ranks / p1, p1] }
 }
 

@@ -162,7 +162,11 @@ impl<T: Real> Fft<T> {
         unsafe {
             if self.how == Transform::Fast {
                 let (r, c) = (mesh.interior(), modes.data.as_mut_ptr());
-                return if forward { T::execute_r2c(stage.forward, r, c) } else { T::execute_c2r(stage.backward, c, r) };
+                return if forward {
+                    T::execute_r2c(stage.forward, r, c)
+                } else {
+                    T::execute_c2r(stage.backward, c, r)
+                };
             }
             let (pr, pc) = (&mut self.pencil.0, &mut self.pencil.1);
             for (row, c) in modes.data.chunks_exact_mut(half).take(len[0] * len[1]).enumerate() {
@@ -243,7 +247,14 @@ impl<T: Real> Mesh<T> {
 
 /// From `[outer][n][inner]`, lays the parts of the middle axis one after another: `[part][outer][len][inner]`. Returns the
 /// number of elements of each part.
-fn pack<T: Copy>(from: &[T], to: &mut [T], parts: &[(usize, usize)], outer: usize, n: usize, inner: usize) -> Vec<usize> {
+fn pack<T: Copy>(
+    from: &[T],
+    to: &mut [T],
+    parts: &[(usize, usize)],
+    outer: usize,
+    n: usize,
+    inner: usize,
+) -> Vec<usize> {
     let mut at = 0;
     for &(start, len) in parts {
         for o in 0..outer {

@@ -122,7 +122,8 @@ fn route(n: usize, parts: usize, me: usize, lo: usize, hi: usize) -> Route {
     // Halo planes of rank p, in ascending order: relative index and the global plane it stands for.
     let wanted = |p: usize| {
         let (start, len) = share(n, parts, p);
-        let planes = if len == 0 { vec![] } else { (-(lo as isize)..0).chain(len as isize..(len + hi) as isize).collect() };
+        let planes =
+            if len == 0 { vec![] } else { (-(lo as isize)..0).chain(len as isize..(len + hi) as isize).collect() };
         planes.into_iter().map(move |h| (h, (start as isize + h).rem_euclid(n as isize) as usize))
     };
     let mut route = Route { send: vec![vec![]; parts], recv: vec![vec![]; parts] };

@@ -26,8 +26,13 @@ pub trait Real:
     ///
     /// # Safety
     /// Both pointers are valid for the strides given, now and at every execution.
-    unsafe fn plan_c2c(n: Dim, batch: &[Dim], from: *mut Complex<Self>, to: *mut Complex<Self>, forward: bool)
-    -> Self::Plan;
+    unsafe fn plan_c2c(
+        n: Dim,
+        batch: &[Dim],
+        from: *mut Complex<Self>,
+        to: *mut Complex<Self>,
+        forward: bool,
+    ) -> Self::Plan;
     /// A batched 1-D real-to-complex transform.
     ///
     /// # Safety
@@ -75,12 +80,27 @@ macro_rules! real {
             fn f64(self) -> f64 {
                 self as f64
             }
-            unsafe fn plan_c2c(n: Dim, b: &[Dim], from: *mut Complex<$t>, to: *mut Complex<$t>, forward: bool) -> $plan {
+            unsafe fn plan_c2c(
+                n: Dim,
+                b: &[Dim],
+                from: *mut Complex<$t>,
+                to: *mut Complex<$t>,
+                forward: bool,
+            ) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
                 let sign = if forward { -1 } else { 1 };
                 let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
                 unsafe {
-                    ffi::$dft(1, n.as_ptr().cast(), b.len() as i32, b.as_ptr().cast(), from.cast(), to.cast(), sign, FLAGS)
+                    ffi::$dft(
+                        1,
+                        n.as_ptr().cast(),
+                        b.len() as i32,
+                        b.as_ptr().cast(),
+                        from.cast(),
+                        to.cast(),
+                        sign,
+                        FLAGS,
+                    )
                 }
             }
             unsafe fn plan_r2c(n: Dim, b: &[Dim], from: *mut $t, to: *mut Complex<$t>) -> $plan {
@@ -115,12 +135,26 @@ fn dims(d: &[Dim]) -> Vec<ffi::fftw_iodim64> {
 }
 
 real!(
-    f32, ffi::fftwf_plan, fftwf_plan_guru64_dft, fftwf_plan_guru64_dft_r2c, fftwf_plan_guru64_dft_c2r,
-    fftwf_execute_dft, fftwf_execute_dft_r2c, fftwf_execute_dft_c2r, fftwf_destroy_plan
+    f32,
+    ffi::fftwf_plan,
+    fftwf_plan_guru64_dft,
+    fftwf_plan_guru64_dft_r2c,
+    fftwf_plan_guru64_dft_c2r,
+    fftwf_execute_dft,
+    fftwf_execute_dft_r2c,
+    fftwf_execute_dft_c2r,
+    fftwf_destroy_plan
 );
 real!(
-    f64, ffi::fftw_plan, fftw_plan_guru64_dft, fftw_plan_guru64_dft_r2c, fftw_plan_guru64_dft_c2r,
-    fftw_execute_dft, fftw_execute_dft_r2c, fftw_execute_dft_c2r, fftw_destroy_plan
+    f64,
+    ffi::fftw_plan,
+    fftw_plan_guru64_dft,
+    fftw_plan_guru64_dft_r2c,
+    fftw_plan_guru64_dft_c2r,
+    fftw_execute_dft,
+    fftw_execute_dft_r2c,
+    fftw_execute_dft_c2r,
+    fftw_destroy_plan
 );
 
 /// Name and version of the FFT library.

@@ -27,7 +27,10 @@ impl MapConfig {
         for (key, value) in [("pixels", self.pixels), ("slabs", self.slabs)] {
             if value == 0 {
                 let key = format!("simulator.maps.{key}");
-                return Err(Error::input("must be at least 1").key(key).value(value).remedy("or leave [simulator.maps] out"));
+                return Err(Error::input("must be at least 1")
+                    .key(key)
+                    .value(value)
+                    .remedy("or leave [simulator.maps] out"));
             }
         }
         Ok(())

@@ -63,7 +63,12 @@ impl Domain {
         let (ids, from) = self.comm.exchange(&ids, &counts);
         let reals = |counts: &[usize]| counts.iter().map(|c| 6 * c).collect::<Vec<_>>();
         let mut arrived = vec![T::zero(); 6 * ids.len()];
-        self.comm.exchange_into(bytemuck::cast_slice::<[T; 3], T>(&phase), &reals(&counts), &mut arrived, &reals(&from));
+        self.comm.exchange_into(
+            bytemuck::cast_slice::<[T; 3], T>(&phase),
+            &reals(&counts),
+            &mut arrived,
+            &reals(&from),
+        );
         particles.id.extend(ids);
         for p in arrived.chunks_exact(6) {
             particles.position.push([p[0], p[1], p[2]]);

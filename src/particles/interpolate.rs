@@ -57,9 +57,8 @@ pub fn interpolate_gradient<T: Real>(
             }
         }
         for b in [0, 1, 4, 5] {
-            for a in 0..2 {
-                add(1, cu[a] * dv[b], row(a as isize, b as isize - 2));
-            }
+            add(1, cu[0] * dv[b], row(0, b as isize - 2));
+            add(1, cu[1] * dv[b], row(1, b as isize - 2));
         }
         // CIC along axis 2 reads offsets 0 and 1, which stand at 2 and 3.
         let cic = |s: &[T; WIDTH]| (one - w) * s[2] + w * s[3];

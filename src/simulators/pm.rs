@@ -90,13 +90,28 @@ impl PmConfig {
             Err(e)
         };
         if !(self.box_size > 0.0 && self.box_size.is_finite()) {
-            return bad("box_size", "the box must be positive", format!("{:?}", self.box_size), "give its side in Mpc/h, e.g. 256.0");
+            return bad(
+                "box_size",
+                "the box must be positive",
+                format!("{:?}", self.box_size),
+                "give its side in Mpc/h, e.g. 256.0",
+            );
         }
         if self.particles < 4 {
-            return bad("particles", "at least 4 particles per side are needed", self.particles.to_string(), "64 is a small run");
+            return bad(
+                "particles",
+                "at least 4 particles per side are needed",
+                self.particles.to_string(),
+                "64 is a small run",
+            );
         }
         if !(self.mesh_factor > 0.0 && self.mesh_factor <= 8.0) || self.mesh() < 4 {
-            return bad("mesh_factor", "the mesh must be positive", format!("{:?}", self.mesh_factor), "1 to 3 are usual");
+            return bad(
+                "mesh_factor",
+                "the mesh must be positive",
+                format!("{:?}", self.mesh_factor),
+                "1 to 3 are usual",
+            );
         }
         if !(1..=2).contains(&self.lpt_order) {
             return bad("lpt_order", "orders 1 and 2 are known", self.lpt_order.to_string(), "2 is usual");
@@ -137,7 +152,13 @@ impl<T: Real> Pm<T> {
         let wavenumbers =
             config.power.as_ref().map_or(vec![], |p| Spectrum::wavenumbers(config.power_bins(p), config.box_size));
         let names = prior.names().into_iter().map(String::from).collect();
-        Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, wavenumbers, precision: Default::default() })
+        Ok(Pm {
+            config: config.clone(),
+            cosmology: cosmology.clone(),
+            names,
+            wavenumbers,
+            precision: Default::default(),
+        })
     }
 
     /// The cosmology of a design point.
