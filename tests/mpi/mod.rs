@@ -1,0 +1,110 @@
+//! Runs the body of a test on several ranks: the test starts `mpirun` on its own executable and names itself.
+//!
+//! ```ignore
+//! mod mpi;
+//! #[test]
+//! fn sums() {
+//!     mpi::on_ranks("sums", &[1, 2, 3, 4], |world| assert_eq!(world.sum_of(1), world.size()));
+//! }
+//! ```
+//! The body is called by every rank of every child, so files it writes belong in [`shared_dir`].
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use polycosm::comm::{self, Comm};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Set in the children to the name of the test they run.
+const CHILD: &str = "POLYCOSM_MPI_TEST";
+/// The children's folder for files, fresh for every `mpirun`.
+const DIR: &str = "POLYCOSM_MPI_TEST_DIR";
+/// A run that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Runs `body` on each of these numbers of ranks in turn. `name` is the calling test's full name within its binary.
+pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
+    if let Ok(child) = std::env::var(CHILD) {
+        assert_eq!(child, name, "a child runs one test");
+        comm::abort_on_panic();
+        let world = Comm::world();
+        body(&world);
+        world.barrier();
+        drop(world);
+        comm::finalize();
+        return;
+    }
+    for &n in sizes {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut run = mpirun(n);
+        run.arg(std::env::current_exe().expect("this test's path"));
+        run.args(["--exact", name, "--test-threads=1", "--nocapture"]);
+        run.env(CHILD, name).env(DIR, dir.path());
+        let output = finish(run, LIMIT);
+        // A misspelt name would run no test at all and succeed.
+        let ran = output.text.matches("test result: ok. 1 passed").count();
+        assert!(output.success && ran == n, "{name} failed on {n} ranks:\n{}", output.text);
+    }
+}
+
+/// A folder that all ranks of this child see, removed afterwards.
+pub fn shared_dir() -> PathBuf {
+    std::env::var_os(DIR).expect("inside on_ranks").into()
+}
+
+/// `mpirun` for `n` ranks on this machine; add the program and its arguments.
+pub fn mpirun(n: usize) -> Command {
+    let mut run = Command::new("mpirun");
+    run.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    run.args(["--oversubscribe", "-n", &n.to_string()]);
+    run.env("OMP_NUM_THREADS", "1").env("OPENBLAS_NUM_THREADS", "1");
+    run
+}
+
+/// What became of a command: both of its streams, in one text.
+pub struct Output {
+    pub success: bool,
+    pub code: Option<i32>,
+    pub text: String,
+}
+
+/// Runs a command to its end; past `limit` its whole process group is killed.
+pub fn finish(mut command: Command, limit: Duration) -> Output {
+    // Files, not pipes: a grandchild that outlives the command must not keep us reading.
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let append = || std::fs::OpenOptions::new().append(true).open(log.path());
+    let file = || Stdio::from(append().expect("the log file"));
+    command.stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0);
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("our own child") {
+            Some(status) => break status,
+            None if start.elapsed() > limit => {
+                kill(&mut child);
+                let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+                return Output { success: false, code: None, text: format!("{text}\n[killed after {limit:?}]") };
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let text = String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
+    Output { success: status.success(), code: status.code(), text }
+}
+
+/// Ends a child started with [`finish`]'s process group: first politely, so that `mpirun` ends its ranks, which are in
+/// groups of their own; then for good.
+pub fn kill(child: &mut Child) {
+    for signal in ["-TERM", "-KILL"] {
+        let _ = Command::new("kill").args([signal, "--", &format!("-{}", child.id())]).status();
+        for _ in 0..30 {
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let _ = child.wait();
+}
