@@ -1,3 +1,4 @@
 //! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
 
 pub mod field;
+pub mod hdf;
