@@ -2,3 +2,7 @@
 
 pub mod field;
 pub mod hdf;
+pub mod index;
+pub mod provenance;
+pub mod shard;
+pub mod simulation;

@@ -105,6 +105,11 @@ impl File {
         Ok(self.numbers(at, name)?.and_then(|n| n.first().copied()))
     }
 
+    /// A whole number; f64 would not hold all of them.
+    pub fn unsigned(&self, at: &str, name: &str) -> Result<u64> {
+        self.with_object(at, |o| o.attr(name)?.read_scalar::<u64>())
+    }
+
     /// A value set with [`File::set_json`]; `None` if there is no such attribute.
     pub fn json<T: DeserializeOwned>(&self, at: &str, name: &str) -> Result<Option<T>> {
         let Some(text) = self.text(at, name)? else { return Ok(None) };

@@ -7,7 +7,7 @@ pub mod attributes;
 
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::field::Dtype;
+use crate::io::field::{Data, Dtype};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s};
 use std::path::{Path, PathBuf};
@@ -231,6 +231,46 @@ impl Array {
             unsafe { h5d::H5Dread(self.inner.id(), dtype, memory, file, plist, data.as_mut_ptr().cast()) }
         })?;
         Ok(data)
+    }
+
+    /// [`Array::write`] for a field's data.
+    pub fn write_data(&self, start: &[usize], count: &[usize], data: &Data) -> Result<()> {
+        match data {
+            Data::F32(v) => self.write(start, count, v),
+            Data::F64(v) => self.write(start, count, v),
+            Data::I64(v) => self.write(start, count, v),
+        }
+    }
+
+    /// [`Array::read`] for a field's data.
+    pub fn read_data(&self, dtype: Dtype, start: &[usize], count: &[usize]) -> Result<Data> {
+        Ok(match dtype {
+            Dtype::F32 => Data::F32(self.read(start, count)?),
+            Dtype::F64 => Data::F64(self.read(start, count)?),
+            Dtype::I64 => Data::I64(self.read(start, count)?),
+        })
+    }
+
+    /// Reads rows `start .. start + rows` of the first axis.
+    pub fn read_rows(&self, dtype: Dtype, start: usize, rows: usize) -> Result<Data> {
+        let (start, count) = self.rows(start, rows);
+        self.read_data(dtype, &start, &count)
+    }
+
+    /// Writes rows from `start` on of the first axis.
+    pub fn write_rows(&self, start: usize, rows: usize, data: &Data) -> Result<()> {
+        let (start, count) = self.rows(start, rows);
+        self.write_data(&start, &count, data)
+    }
+
+    /// The block of whole rows `start .. start + rows`.
+    fn rows(&self, start: usize, rows: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut count = self.shape();
+        let mut from = vec![0; count.len()];
+        if let (Some(c), Some(f)) = (count.first_mut(), from.first_mut()) {
+            (*c, *f) = (rows, start);
+        }
+        (from, count)
     }
 
     fn name_it(&self, e: Error) -> Error {
