@@ -65,6 +65,42 @@ impl Data {
         }
     }
 
+    /// The numbers' bytes, as in memory.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Data::F32(v) => bytemuck::cast_slice(v),
+            Data::F64(v) => bytemuck::cast_slice(v),
+            Data::I64(v) => bytemuck::cast_slice(v),
+        }
+    }
+
+    /// What stands where a simulation failed: NaN, or the smallest whole number.
+    pub fn fill(dtype: Dtype, n: usize) -> Data {
+        match dtype {
+            Dtype::F32 => Data::F32(vec![f32::NAN; n]),
+            Dtype::F64 => Data::F64(vec![f64::NAN; n]),
+            Dtype::I64 => Data::I64(vec![i64::MIN; n]),
+        }
+    }
+
+    /// Number of elements that are NaN or infinite.
+    pub fn not_finite(&self) -> usize {
+        match self {
+            Data::F32(v) => v.iter().filter(|x| !x.is_finite()).count(),
+            Data::F64(v) => v.iter().filter(|x| !x.is_finite()).count(),
+            Data::I64(_) => 0,
+        }
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Data::F32(_) => Dtype::F32,
+            Data::F64(_) => Dtype::F64,
+            Data::I64(_) => Dtype::I64,
+        }
+    }
+
     /// True with no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

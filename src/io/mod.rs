@@ -1,5 +1,12 @@
 //! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
 
+pub mod dataset;
 pub mod field;
 pub mod gadget;
-pub mod samples;
+pub mod hdf;
+pub mod index;
+pub mod noise;
+pub mod parameters;
+pub mod provenance;
+pub mod shard;
+pub mod simulation;

@@ -1,1 +1,327 @@
-//! Designs, scheduling over groups of ranks, resume and packing.
+//! Runs the simulations of a design on groups of ranks, resumes what was begun, and packs the dataset.
+//!
+//! The files tell everything: a simulation is finished when its file (or its row in a shard) is there, and every file
+//! appears by a rename. Killed at any moment, the same command continues:
+//!
+//! 1. what has no file yet is simulated, pending row k by group k mod groups;
+//! 2. a shard whose simulations all have files is packed (the old index is removed first), then those files go;
+//! 3. when all shards are whole, the index is written. An index that is there is therefore up to date.
+
+pub mod design;
+mod fingerprint;
+mod lock;
+pub mod status;
+pub mod verify;
+
+pub use lock::Lock;
+
+use crate::comm::{Comm, share, stop, timers::Timers};
+use crate::error::{At, Error, Kind, Result};
+use crate::io::field::FieldSpec;
+use crate::io::hdf::{File, TEMPORARY};
+use crate::io::provenance::Provenance;
+use crate::io::shard::Row;
+use crate::io::simulation::Record;
+use crate::io::{index, shard, simulation};
+use crate::progress::Progress;
+use crate::simulators::{Job, Runner};
+use design::Design;
+use serde::{Deserialize, Serialize};
+use status::{Inventory, State};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// `[suite]`: how the simulations are spread over ranks and files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SuiteConfig {
+    /// Ranks that work together on one simulation.
+    pub ranks_per_sim: usize,
+    /// Simulations in one file of the dataset.
+    pub shard_size: usize,
+}
+
+impl Default for SuiteConfig {
+    fn default() -> Self {
+        SuiteConfig { ranks_per_sim: 1, shard_size: 64 }
+    }
+}
+
+impl SuiteConfig {
+    /// Checks the values; `ranks` is the size of the job that will simulate, where it is known.
+    pub fn check(&self, ranks: Option<usize>) -> Result<()> {
+        let bad = |key: &str, problem: String, value: usize| Error::input(problem).key(format!("suite.{key}")).value(value);
+        if self.ranks_per_sim == 0 {
+            return Err(bad("ranks_per_sim", "a simulation needs a rank".into(), 0).remedy("give a positive number"));
+        }
+        if self.shard_size == 0 {
+            return Err(bad("shard_size", "a shard holds simulations".into(), 0).remedy("give a positive number"));
+        }
+        match ranks {
+            Some(n) if n < self.ranks_per_sim => {
+                let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });
+                let error = bad("ranks_per_sim", format!("larger than the job, which has {n} rank{s}"), k);
+                Err(error.remedy(format!("start with mpirun -n {k} (or a multiple), or set suite.ranks_per_sim to at most {n}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A campaign's simulations.
+pub struct Suite<'a> {
+    /// The campaign's folder.
+    pub output: &'a Path,
+    pub design: &'a Design,
+    pub config: &'a SuiteConfig,
+    pub seed: u64,
+    pub provenance: &'a Provenance,
+    /// The resolved sections that shape the data, by name: `seed`, `cosmology`, `simulator`, `design` (without
+    /// `simulations` where the design can grow, see [`design::DesignConfig::extends`]).
+    pub shape: serde_json::Value,
+}
+
+/// What to run of it.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// These rows of the design alone.
+    pub only: Option<Range<u64>>,
+    /// Run failed simulations again.
+    pub retry_failed: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Simulations run now and finished.
+    pub done: usize,
+    /// Found finished (or failed, without `retry_failed`).
+    pub skipped: usize,
+    /// Run now and failed.
+    pub failed: usize,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Simulations per second.
+    pub rate: f64,
+    /// The index is written: the dataset is complete.
+    pub complete: bool,
+    /// Mean seconds per simulation by the simulator's own names, of the first group.
+    pub timings: Vec<(String, f64)>,
+}
+
+/// Collective: runs what is pending, packs what is whole, writes the index when all is there.
+pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Options) -> Result<Summary> {
+    let start = Instant::now();
+    suite.config.check(Some(comm.size()))?;
+    let specs = runner.specs();
+    comm.agree(check_specs(&specs))?;
+    let mut lock = None;
+    let inventory = comm.on_root(|| {
+        lock = Some(suite.prepare()?);
+        Inventory::take(suite.output, suite.design.len(), suite.config.shard_size)
+    })?;
+    let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
+    let pending: Vec<u64> = (0..suite.design.len() as u64)
+        .filter(chosen)
+        .filter(|&i| match inventory.states[i as usize] {
+            State::Missing => true,
+            State::Failed => options.retry_failed,
+            State::Finished => false,
+        })
+        .collect();
+    let skipped = (0..suite.design.len() as u64).filter(chosen).count() - pending.len();
+
+    let size = suite.config.ranks_per_sim;
+    let groups = comm.size() / size;
+    let idle = comm.size() - groups * size;
+    if idle > 0 && comm.is_root() {
+        log::warn!("{groups} groups of {size} ranks simulate; {idle} ranks are left over and idle");
+    }
+    let mine = comm.rank() / size;
+    let group = comm.split((mine < groups).then_some(mine), comm.rank());
+    let (done, failed, timers) = comm.agree(match &group {
+        None => Ok((0, 0, Timers::default())),
+        Some(group) => {
+            let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
+            let mut progress = Progress::new("simulate", (skipped + pending.len()) as u64, comm.is_root());
+            let ran = suite.run_group(group, runner, &rows, |k, message| {
+                progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
+            });
+            progress.finish(&format!("{} simulations on {groups} groups of {size} ranks", pending.len()));
+            ran
+        }
+    })?;
+    // Each group's root counts for its group.
+    let counts = group.filter(|g| g.is_root()).map_or([0, 0], |_| [done as u64, failed as u64]);
+    let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);
+
+    let complete = suite.finish(comm, &specs)?;
+    drop(lock);
+    let seconds = start.elapsed().as_secs_f64();
+    let ran = done + failed;
+    let own = pending.len().div_ceil(groups).max(1) as f64;
+    let timings = timers.entries().iter().map(|(name, s)| (name.clone(), s / own)).collect();
+    Ok(Summary { done, skipped, failed, seconds, rate: ran as f64 / seconds, complete, timings })
+}
+
+/// Names a dataset can have.
+fn check_specs(specs: &[FieldSpec]) -> Result<()> {
+    for (i, spec) in specs.iter().enumerate() {
+        let taken = index::RESERVED.contains(&spec.name.as_str()) || specs[..i].iter().any(|s| s.name == spec.name);
+        if taken || spec.name.contains('/') || spec.shape.is_empty() || spec.axes.len() != spec.shape.len() {
+            let error = Error::input("a field needs a name of its own and one axis per dimension").key(&spec.name);
+            return Err(error.value(&spec.shape).remedy("rename this product of the simulator"));
+        }
+    }
+    Ok(())
+}
+
+impl Suite<'_> {
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
+    fn prepare(&self) -> Result<Lock> {
+        let unwritable = |e: std::io::Error| {
+            let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
+            error.remedy("give a folder that you may write to")
+        };
+        for folder in ["sims", "shards"] {
+            std::fs::create_dir_all(self.output.join(folder)).map_err(unwritable)?;
+        }
+        tempfile::NamedTempFile::with_suffix_in(TEMPORARY, self.output).map_err(unwritable)?;
+        let lock = Lock::take(self.output)?;
+        let mut shape = self.shape.clone();
+        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
+        fingerprint::check(self.output, &shape)?;
+        for folder in ["", "sims", "shards"] {
+            let folder = self.output.join(folder);
+            for name in status::names(&folder)?.iter().filter(|n| n.ends_with(TEMPORARY)) {
+                remove(&folder.join(name))?;
+            }
+        }
+        Ok(lock)
+    }
+
+    /// A file whose presence asks every group to stop after its simulation.
+    fn stop_file(&self) -> PathBuf {
+        self.output.join(format!("stop{TEMPORARY}"))
+    }
+
+    /// Collective over a group: runs its rows in turn. Returns how many finished and failed, and the simulator's timers.
+    fn run_group(
+        &self,
+        group: &Comm,
+        runner: &dyn Runner,
+        rows: &[u64],
+        mut report: impl FnMut(usize, &str),
+    ) -> Result<(usize, usize, Timers)> {
+        let (mut done, mut failed, mut timers) = (0, 0, Timers::default());
+        let start = Instant::now();
+        for (k, &i) in rows.iter().enumerate() {
+            let rate = k as f64 / start.elapsed().as_secs_f64();
+            report(k, &format!("{rate:.2} simulations/s per group, {failed} failed"));
+            let asked = stop::requested(group);
+            if asked || group.any(group.is_root() && self.stop_file().exists()) {
+                // Errors of one group, and signals that reach one rank alone, come to the others by this file.
+                let _ = std::fs::write(self.stop_file(), "");
+                let error = Error::stopped("stopped cleanly between two simulations");
+                return Err(error.remedy("run the same command again: it resumes"));
+            }
+            match self.run_one(group, runner, i, &mut timers) {
+                Ok(true) => done += 1,
+                Ok(false) => failed += 1,
+                Err(e) => {
+                    let _ = std::fs::write(self.stop_file(), "");
+                    return Err(e);
+                }
+            }
+        }
+        report(rows.len(), "");
+        Ok((done, failed, timers))
+    }
+
+    /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
+    /// error; bad input is, for it would not get better.
+    fn run_one(&self, group: &Comm, runner: &dyn Runner, i: u64, timers: &mut Timers) -> Result<bool> {
+        let row = self.design.row(i as usize);
+        let path = simulation::path(self.output, i);
+        let marker = path.with_extension(format!("running{TEMPORARY}"));
+        group.on_root(|| std::fs::write(&marker, "").at(&marker))?;
+        let job = Job { index: i, realisation: row.realisation, seed: self.seed, theta: row.theta };
+        let (fields, failure) = match runner.simulate(group, &job) {
+            Ok(output) => {
+                output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
+                (output.fields, None)
+            }
+            Err(e) if e.kind == Kind::Failed => {
+                if group.is_root() {
+                    log::error!("simulation {i} {:?} failed: {e}", row.theta);
+                }
+                (vec![], Some(e.to_string()))
+            }
+            Err(e) => return Err(e),
+        };
+        let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), failure };
+        simulation::write(group, &path, &record, &fields, self.provenance)?;
+        group.on_root(|| remove(&marker))?;
+        Ok(record.failure.is_none())
+    }
+
+    /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.
+    fn finish(&self, comm: &Comm, specs: &[FieldSpec]) -> Result<bool> {
+        let (n, m) = (self.design.len(), self.config.shard_size);
+        let rows: Vec<Row> = (0..n).map(|i| self.design.row(i)).collect();
+        let within = |s: usize| s * m..n.min((s + 1) * m);
+        let index = index::path(self.output);
+        let whole = |inventory: &Inventory, s: usize| inventory.states[within(s)].iter().all(|&t| t != State::Missing);
+        let inventory = comm.on_root(|| {
+            let inventory = Inventory::take(self.output, n, m)?;
+            for &i in &inventory.redundant {
+                remove(&simulation::path(self.output, i))?;
+            }
+            let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
+            let current = File::open(&index).and_then(|f| f.array("theta")).is_ok_and(|a| a.shape()[0] == n);
+            if index.exists() && (stale || !current) {
+                remove(&index)?;
+            }
+            Ok(inventory)
+        })?;
+        let todo: Vec<usize> =
+            (0..inventory.packed.len()).filter(|&s| !inventory.packed[s] && whole(&inventory, s)).collect();
+        // As many groups as there are shards, or ranks: a rank alone is the faster writer.
+        let groups = todo.len().min(comm.size());
+        if groups > 0 {
+            let mine = (0..groups).find(|&g| {
+                let (start, len) = share(comm.size(), groups, g);
+                (start..start + len).contains(&comm.rank())
+            });
+            let group = comm.split(mine, comm.rank());
+            let pack = |group: &Comm, g: usize| -> Result<()> {
+                for &s in todo.iter().skip(g).step_by(groups) {
+                    shard::pack(group, self.output, s, &rows[within(s)], specs, self.provenance)?;
+                    group.on_root(|| within(s).try_for_each(|i| remove(&simulation::path(self.output, i as u64))))?;
+                }
+                Ok(())
+            };
+            comm.agree(group.zip(mine).map_or(Ok(()), |(group, g)| pack(&group, g)))?;
+        }
+        let complete = (0..inventory.packed.len()).all(|s| inventory.packed[s] || whole(&inventory, s));
+        if complete {
+            let alone = comm.split(Some(comm.rank()), 0);
+            comm.on_root(|| match alone {
+                Some(alone) if !index.exists() => {
+                    index::write(&alone, self.output, &self.design.prior, &rows, m, specs, self.provenance)
+                }
+                _ => Ok(()),
+            })?;
+        }
+        Ok(complete)
+    }
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).at(path),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! Attributes of the root, of groups and of arrays: text, numbers, JSON. `at` names the object (`""`: the root).
+
+use super::{Element, File, explain};
+use crate::error::{Error, Result};
+use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Longest fixed-length text that is read; what h5py and other programs write as fixed strings is shorter.
+const FIXED: usize = 4096;
+
+impl File {
+    fn with_object<R>(&self, at: &str, f: impl FnOnce(&hdf5::Location) -> hdf5::Result<R>) -> Result<R> {
+        let result = match at.trim_matches('/') {
+            "" => f(&self.inner),
+            at => match self.inner.dataset(at) {
+                Ok(array) => f(&array),
+                Err(_) => self.inner.group(at).and_then(|g| f(&g)),
+            },
+        };
+        result.map_err(|e| explain(e).file(self.path()).key(at))
+    }
+
+    /// Makes a group, with those above it, unless it is there.
+    pub fn group(&self, name: &str) -> Result<()> {
+        if self.exists(name) {
+            return Ok(());
+        }
+        self.inner.create_group(name).map(|_| ()).map_err(|e| explain(e).file(self.path()).key(name))
+    }
+
+    /// Collective: sets a text.
+    pub fn set_text(&self, at: &str, name: &str, text: &str) -> Result<()> {
+        let text = unicode(text);
+        self.with_object(at, |o| o.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text))
+    }
+
+    /// Collective: sets a list of texts.
+    pub fn set_texts<S: AsRef<str>>(&self, at: &str, name: &str, texts: &[S]) -> Result<()> {
+        let texts: Vec<VarLenUnicode> = texts.iter().map(|t| unicode(t.as_ref())).collect();
+        self.with_object(at, |o| {
+            o.new_attr::<VarLenUnicode>().shape(texts.len()).create(name)?.write_raw(&texts)
+        })
+    }
+
+    /// Collective: sets a number.
+    pub fn set_number<T: Element>(&self, at: &str, name: &str, value: T) -> Result<()> {
+        self.with_object(at, |o| o.new_attr::<T>().create(name)?.write_scalar(&value))
+    }
+
+    /// Collective: sets a list of numbers.
+    pub fn set_numbers<T: Element>(&self, at: &str, name: &str, values: &[T]) -> Result<()> {
+        self.with_object(at, |o| o.new_attr::<T>().shape(values.len()).create(name)?.write_raw(values))
+    }
+
+    /// Collective: sets any serialisable value, as JSON text.
+    pub fn set_json<T: Serialize>(&self, at: &str, name: &str, value: &T) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|e| Error::failed(format!("attribute {name}: {e}")).file(self.path()).key(at))?;
+        self.set_text(at, name, &text)
+    }
+
+    /// Names of an object's attributes.
+    pub fn attributes(&self, at: &str) -> Result<Vec<String>> {
+        self.with_object(at, |o| o.attr_names())
+    }
+
+    /// The texts of an attribute (one for a scalar), however they are encoded; `None` if there is no such attribute or it
+    /// holds no text.
+    pub fn texts(&self, at: &str, name: &str) -> Result<Option<Vec<String>>> {
+        self.with_object(at, |o| {
+            let Ok(attr) = o.attr(name) else { return Ok(None) };
+            fn all<S: hdf5::H5Type + AsRef<str>>(attr: &hdf5::Attribute) -> hdf5::Result<Option<Vec<String>>> {
+                Ok(Some(attr.read_raw::<S>()?.iter().map(|s| s.as_ref().to_string()).collect()))
+            }
+            match attr.dtype()?.to_descriptor()? {
+                TypeDescriptor::VarLenUnicode => all::<VarLenUnicode>(&attr),
+                TypeDescriptor::VarLenAscii => all::<VarLenAscii>(&attr),
+                TypeDescriptor::FixedUnicode(n) if n <= FIXED => all::<FixedUnicode<FIXED>>(&attr),
+                TypeDescriptor::FixedAscii(n) if n <= FIXED => all::<FixedAscii<FIXED>>(&attr),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// A text; `None` if there is no such attribute.
+    pub fn text(&self, at: &str, name: &str) -> Result<Option<String>> {
+        Ok(self.texts(at, name)?.and_then(|t| t.into_iter().next()))
+    }
+
+    /// The numbers of an attribute (one for a scalar) as f64; `None` if there is no such attribute or it holds none.
+    pub fn numbers(&self, at: &str, name: &str) -> Result<Option<Vec<f64>>> {
+        self.with_object(at, |o| {
+            let Ok(attr) = o.attr(name) else { return Ok(None) };
+            match attr.dtype()?.to_descriptor()? {
+                TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Float(_) => {
+                    attr.read_raw::<f64>().map(Some)
+                }
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// A number as f64; `None` if there is no such attribute.
+    pub fn number(&self, at: &str, name: &str) -> Result<Option<f64>> {
+        Ok(self.numbers(at, name)?.and_then(|n| n.first().copied()))
+    }
+
+    /// A whole number; f64 would not hold all of them.
+    pub fn unsigned(&self, at: &str, name: &str) -> Result<u64> {
+        self.with_object(at, |o| o.attr(name)?.read_scalar::<u64>())
+    }
+
+    /// A value set with [`File::set_json`]; `None` if there is no such attribute.
+    pub fn json<T: DeserializeOwned>(&self, at: &str, name: &str) -> Result<Option<T>> {
+        let Some(text) = self.text(at, name)? else { return Ok(None) };
+        let value = serde_json::from_str(&text);
+        value.map(Some).map_err(|e| Error::input(format!("attribute {name}: {e}")).file(self.path()).key(at))
+    }
+}
+
+/// HDF5's text ends at the first zero byte, so none may stand in it.
+fn unicode(text: &str) -> VarLenUnicode {
+    text.replace('\0', " ").parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(&dir.path().join("a.h5")).unwrap();
+        file.write(None, "a", &[2], &[1f32, 2.]).unwrap();
+        file.group("g/h").unwrap();
+        file.set_text("", "unit", "Mpc/h · é").unwrap();
+        file.set_texts("a", "names", &["Omega_m", "sigma8"]).unwrap();
+        file.set_texts::<&str>("a", "none", &[]).unwrap();
+        file.set_number("g/h", "n", 3u32).unwrap();
+        file.set_numbers("a", "x", &[1.5f64, 2.5]).unwrap();
+        file.set_json("", "j", &vec![(1, "b")]).unwrap();
+        assert_eq!(file.text("", "unit").unwrap().unwrap(), "Mpc/h · é");
+        assert_eq!(file.texts("a", "names").unwrap().unwrap(), ["Omega_m", "sigma8"]);
+        assert_eq!(file.texts("a", "none").unwrap().unwrap().len(), 0);
+        assert_eq!(file.number("g/h", "n").unwrap(), Some(3.0));
+        assert_eq!(file.numbers("a", "x").unwrap().unwrap(), [1.5, 2.5]);
+        assert_eq!(file.json::<Vec<(i32, String)>>("", "j").unwrap().unwrap(), [(1, "b".to_string())]);
+        assert_eq!((file.text("", "n").unwrap(), file.number("", "unit").unwrap()), (None, None));
+        assert_eq!(file.attributes("a").unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,470 @@
+//! HDF5 as the rest of the program sees it: files, arrays, attributes, and errors that name file and dataset.
+//!
+//! A file opened on several ranks uses the MPI-IO driver and every transfer of an [`Array`] is collective there: all
+//! ranks call it, some perhaps with nothing. On one rank the serial driver does the same, faster.
+
+pub mod attributes;
+
+use crate::comm::Comm;
+use crate::error::{At, Error, Result};
+use crate::io::field::{Data, Dtype};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s};
+use std::path::{Path, PathBuf};
+
+/// Numbers that stand in arrays.
+pub trait Element: hdf5::H5Type + Copy + Default + 'static {}
+impl<T: hdf5::H5Type + Copy + Default + 'static> Element for T {}
+
+/// An open file.
+#[derive(Debug)]
+pub struct File {
+    inner: hdf5::File,
+    path: PathBuf,
+    parallel: bool,
+}
+
+impl File {
+    /// Creates a file with the serial driver, replacing what is there.
+    pub fn create(path: &Path) -> Result<File> {
+        Self::with(path, None, true)
+    }
+
+    /// Collective: creates one file on all ranks of `comm`.
+    pub fn create_on(comm: &Comm, path: &Path) -> Result<File> {
+        comm.agree(Self::with(path, Some(comm), true))
+    }
+
+    /// Opens a file for reading with the serial driver.
+    pub fn open(path: &Path) -> Result<File> {
+        Self::with(path, None, false)
+    }
+
+    /// Collective: opens one file for reading on all ranks of `comm`.
+    pub fn open_on(comm: &Comm, path: &Path) -> Result<File> {
+        comm.agree(Self::with(path, Some(comm), false))
+    }
+
+    fn with(path: &Path, comm: Option<&Comm>, create: bool) -> Result<File> {
+        if !create {
+            readable(path)?;
+        }
+        let comm = comm.filter(|c| c.size() > 1);
+        let mut builder = hdf5::FileBuilder::new();
+        if let Some(comm) = comm {
+            let raw = comm.raw();
+            builder.with_fapl(|p| p.mpio(raw, None));
+        }
+        let file = if create { builder.create(path) } else { builder.open(path) };
+        let inner = file.map_err(|e| explain(e).file(path))?;
+        Ok(File { inner, path: path.to_path_buf(), parallel: comm.is_some() })
+    }
+
+    /// Where the file lies, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file and reports what had not reached the disk; collective where opening was.
+    pub fn close(self) -> Result<()> {
+        self.inner.close().map_err(|e| explain(e).file(&self.path))
+    }
+
+    /// True if there is a group or array of that name.
+    pub fn exists(&self, name: &str) -> bool {
+        // HDF5 asks link by link: `a/b` is only looked for where `a` is.
+        let name = name.trim_matches('/');
+        let ends = name.match_indices('/').map(|(i, _)| i).chain([name.len()]);
+        !name.is_empty() && ends.into_iter().all(|end| self.inner.link_exists(&name[..end]))
+    }
+
+    /// Names of the arrays in the file, with their groups, in alphabetical order.
+    pub fn arrays(&self) -> Vec<String> {
+        fn walk(group: &hdf5::Group, found: &mut Vec<String>) {
+            found.extend(group.datasets().unwrap_or_default().iter().map(|d| d.name().trim_matches('/').to_string()));
+            group.groups().unwrap_or_default().iter().for_each(|g| walk(g, found));
+        }
+        let mut found = vec![];
+        walk(&self.inner, &mut found);
+        found.sort();
+        found
+    }
+
+    /// An array by its name (`group/name`).
+    pub fn array(&self, name: &str) -> Result<Array> {
+        let inner = self.inner.dataset(name).map_err(|_| {
+            let there = self.arrays();
+            let there = if there.is_empty() { "none".to_string() } else { there.join(", ") };
+            let problem = format!("no such dataset (the file's datasets: {there})");
+            Error::input(problem).file(&self.path).key(name).remedy("name one of these, or give another file")
+        })?;
+        Ok(self.wrap(name, inner))
+    }
+
+    /// Collective: a new array of a fixed shape, its contents undefined until written. Groups are made on the way.
+    pub fn create_array<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Array> {
+        let builder = self.inner.new_dataset::<T>().fill_time(hdf5::dataset::FillTime::Never).shape(shape);
+        let inner = builder.create(name).map_err(|e| explain(e).file(&self.path).key(name))?;
+        Ok(self.wrap(name, inner))
+    }
+
+    /// Like [`File::create_array`] for any [`Dtype`].
+    pub fn create_array_of(&self, dtype: Dtype, name: &str, shape: &[usize]) -> Result<Array> {
+        match dtype {
+            Dtype::F32 => self.create_array::<f32>(name, shape),
+            Dtype::F64 => self.create_array::<f64>(name, shape),
+            Dtype::I64 => self.create_array::<i64>(name, shape),
+        }
+    }
+
+    /// Collective: a new array with its contents, which rank 0 writes (`comm` is the one the file was created on; `None`
+    /// for a serial file).
+    pub fn write<T: Element>(&self, comm: Option<&Comm>, name: &str, shape: &[usize], data: &[T]) -> Result<()> {
+        let array = self.create_array::<T>(name, shape)?;
+        let mut count = shape.to_vec();
+        let speaks = comm.is_none_or(|c| c.is_root());
+        if !speaks && !count.is_empty() {
+            count[0] = 0;
+        }
+        array.write(&vec![0; shape.len()], &count, if speaks { data } else { &data[..0] })
+    }
+
+    /// The whole array, converted to `T`.
+    pub fn read<T: Element>(&self, name: &str) -> Result<Vec<T>> {
+        let array = self.array(name)?;
+        let shape = array.shape();
+        array.read(&vec![0; shape.len()], &shape)
+    }
+
+    /// Serial: a virtual array of `shape`, the rows of its first axis taken from other files of this one's folder in
+    /// turn. Rows of absent files read as NaN (0 for integers).
+    pub fn create_virtual(&self, dtype: Dtype, name: &str, shape: &[usize], parts: &[Part]) -> Result<()> {
+        if shape[0] == 0 {
+            return self.create_array_of(dtype, name, shape).map(|_| ());
+        }
+        use hdf5::SliceOrIndex as Slice;
+        let block = |start: usize, rows: usize| {
+            let rest = shape[1..].iter().map(|&n| Slice::from(0..n));
+            hdf5::Hyperslab::from(std::iter::once(Slice::from(start..start + rows)).chain(rest).collect::<Vec<_>>())
+        };
+        let builder = match dtype {
+            Dtype::F32 => self.inner.new_dataset::<f32>().fill_value(f32::NAN),
+            Dtype::F64 => self.inner.new_dataset::<f64>().fill_value(f64::NAN),
+            Dtype::I64 => self.inner.new_dataset::<i64>().fill_value(0i64),
+        };
+        let mut at = 0;
+        let mut maps = vec![];
+        for part in parts.iter().filter(|p| p.rows > 0) {
+            let mut extent = shape.to_vec();
+            extent[0] = part.stored;
+            maps.push((part, extent, block(0, part.rows), block(at, part.rows)));
+            at += part.rows;
+        }
+        let builder = builder.shape(shape).with_dcpl(|p| {
+            maps.iter().fold(p, |p, (part, extent, from, to)| {
+                p.virtual_map(&part.file, &part.array, &extent[..], from.clone(), shape, to.clone())
+            })
+        });
+        builder.create(name).map(|_| ()).map_err(|e| explain(e).file(&self.path).key(name))
+    }
+
+    fn wrap(&self, name: &str, inner: hdf5::Dataset) -> Array {
+        Array { inner, path: self.path.clone(), name: name.to_string(), parallel: self.parallel }
+    }
+}
+
+/// One source of a virtual array.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// File, relative to the folder of the file with the virtual array.
+    pub file: String,
+    /// Name of the array in that file.
+    pub array: String,
+    /// Rows it holds there.
+    pub stored: usize,
+    /// Rows taken, from the first.
+    pub rows: usize,
+}
+
+/// An array of a file.
+pub struct Array {
+    inner: hdf5::Dataset,
+    path: PathBuf,
+    name: String,
+    parallel: bool,
+}
+
+impl Array {
+    /// Lengths of its axes.
+    pub fn shape(&self) -> Vec<usize> {
+        self.inner.shape()
+    }
+
+    /// Its element type, as the nearest one that fields have; an error for text and compounds.
+    pub fn dtype(&self) -> Result<Dtype> {
+        let stored = self.inner.dtype().and_then(|t| t.to_descriptor()).map_err(|e| self.name_it(explain(e)))?;
+        match stored {
+            TypeDescriptor::Float(FloatSize::U8) => Ok(Dtype::F64),
+            TypeDescriptor::Float(_) => Ok(Dtype::F32),
+            TypeDescriptor::Integer(IntSize::U8) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => Ok(Dtype::I64),
+            TypeDescriptor::Boolean => Ok(Dtype::I64),
+            other => Err(self.name_it(Error::input(format!("holds {other}, not numbers")))),
+        }
+    }
+
+    /// Writes the block `start .. start + count`; collective in a parallel file, where a rank with nothing gives a
+    /// count of 0.
+    pub fn write<T: Element>(&self, start: &[usize], count: &[usize], data: &[T]) -> Result<()> {
+        self.fits(start, count, data.len())?;
+        self.transfer::<T>(start, count, |memory, file, plist, dtype| {
+            // SAFETY: `fits` and the selections agree on `data.len()` elements of T; HDF5 only reads them.
+            unsafe { h5d::H5Dwrite(self.inner.id(), dtype, memory, file, plist, data.as_ptr().cast()) }
+        })
+    }
+
+    /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file.
+    pub fn read<T: Element>(&self, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
+        let mut data = vec![T::default(); count.iter().product()];
+        self.fits(start, count, data.len())?;
+        self.transfer::<T>(start, count, |memory, file, plist, dtype| {
+            // SAFETY: `data` holds as many elements of T as the selections do, and lives through the call.
+            unsafe { h5d::H5Dread(self.inner.id(), dtype, memory, file, plist, data.as_mut_ptr().cast()) }
+        })?;
+        Ok(data)
+    }
+
+    /// [`Array::write`] for a field's data.
+    pub fn write_data(&self, start: &[usize], count: &[usize], data: &Data) -> Result<()> {
+        match data {
+            Data::F32(v) => self.write(start, count, v),
+            Data::F64(v) => self.write(start, count, v),
+            Data::I64(v) => self.write(start, count, v),
+        }
+    }
+
+    /// [`Array::read`] for a field's data.
+    pub fn read_data(&self, dtype: Dtype, start: &[usize], count: &[usize]) -> Result<Data> {
+        Ok(match dtype {
+            Dtype::F32 => Data::F32(self.read(start, count)?),
+            Dtype::F64 => Data::F64(self.read(start, count)?),
+            Dtype::I64 => Data::I64(self.read(start, count)?),
+        })
+    }
+
+    /// Reads rows `start .. start + rows` of the first axis.
+    pub fn read_rows(&self, dtype: Dtype, start: usize, rows: usize) -> Result<Data> {
+        let (start, count) = self.rows(start, rows);
+        self.read_data(dtype, &start, &count)
+    }
+
+    /// Writes rows from `start` on of the first axis.
+    pub fn write_rows(&self, start: usize, rows: usize, data: &Data) -> Result<()> {
+        let (start, count) = self.rows(start, rows);
+        self.write_data(&start, &count, data)
+    }
+
+    /// The block of whole rows `start .. start + rows`.
+    fn rows(&self, start: usize, rows: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut count = self.shape();
+        let mut from = vec![0; count.len()];
+        if let (Some(c), Some(f)) = (count.first_mut(), from.first_mut()) {
+            (*c, *f) = (rows, start);
+        }
+        (from, count)
+    }
+
+    fn name_it(&self, e: Error) -> Error {
+        e.file(&self.path).key(&self.name)
+    }
+
+    fn fits(&self, start: &[usize], count: &[usize], elements: usize) -> Result<()> {
+        let shape = self.shape();
+        let inside = start.len() == shape.len()
+            && count.len() == shape.len()
+            && (0..shape.len()).all(|i| start[i].checked_add(count[i]).is_some_and(|end| end <= shape[i]))
+            && count.iter().product::<usize>() == elements;
+        if inside {
+            return Ok(());
+        }
+        let problem = format!("{elements} elements as block {start:?} + {count:?} do not fit the shape {shape:?}");
+        Err(self.name_it(Error::failed(problem)))
+    }
+
+    /// Makes the two selections and the transfer list (collective in a parallel file), and runs `call` with them.
+    fn transfer<T: Element>(
+        &self,
+        start: &[usize],
+        count: &[usize],
+        call: impl FnOnce(hid_t, hid_t, hid_t, hid_t) -> i32,
+    ) -> Result<()> {
+        let dtype = hdf5::Datatype::from_type::<T>().map_err(|e| self.name_it(explain(e)))?;
+        let space = self.inner.space().map_err(|e| self.name_it(explain(e)))?;
+        let wide = |v: &[usize]| v.iter().map(|&n| n as u64).collect::<Vec<_>>();
+        let (start, count) = (wide(start), wide(count));
+        let done = hdf5::sync::sync(|| {
+            // SAFETY: plain HDF5 calls on identifiers that live here, under the crate's lock; the slices are as long as
+            // the array has axes (`fits`), and both identifiers made here are closed.
+            unsafe {
+                let (memory, plist) = if count.is_empty() {
+                    (h5s::H5Screate(h5s::H5S_class_t::H5S_SCALAR), h5p::H5Pcreate(*h5p::H5P_CLS_DATASET_XFER))
+                } else {
+                    let memory = h5s::H5Screate_simple(count.len() as i32, count.as_ptr(), std::ptr::null());
+                    if count.contains(&0) {
+                        h5s::H5Sselect_none(space.id());
+                        h5s::H5Sselect_none(memory);
+                    } else {
+                        let (set, none) = (h5s::H5S_seloper_t::H5S_SELECT_SET, std::ptr::null());
+                        h5s::H5Sselect_hyperslab(space.id(), set, start.as_ptr(), none, count.as_ptr(), none);
+                    }
+                    (memory, h5p::H5Pcreate(*h5p::H5P_CLS_DATASET_XFER))
+                };
+                if self.parallel {
+                    h5p::H5Pset_dxpl_mpio(plist, h5p::H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE);
+                }
+                let status = call(memory, space.id(), plist, dtype.id());
+                let failed = (status < 0).then(|| hdf5::Error::query().map_or_else(|e| e, |e| e));
+                h5p::H5Pclose(plist);
+                h5s::H5Sclose(memory);
+                failed
+            }
+        });
+        done.map_or(Ok(()), |e| Err(self.name_it(explain(e))))
+    }
+}
+
+/// Collective: writes a file under a temporary name, which `write` fills, and renames it when it is whole and on the
+/// disk. A file of that name is therefore finished, whenever the program is killed.
+pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    let temporary = temporary(comm, path);
+    let file = File::create_on(comm, &temporary)?;
+    let written = comm.agree(write(&file));
+    let closed = comm.agree(file.close());
+    let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
+    if moved.is_err() && comm.is_root() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    moved
+}
+
+/// Like [`publish`] for a small text file, written by the calling rank alone.
+pub fn publish_text(path: &Path, text: &str) -> Result<()> {
+    let temporary = PathBuf::from(format!("{}.{}{TEMPORARY}", path.display(), std::process::id()));
+    std::fs::write(&temporary, text).at(&temporary)?;
+    settle(&temporary, path)
+}
+
+/// How the names of files end that are not finished.
+pub const TEMPORARY: &str = ".tmp";
+
+/// A name no other process writes to: a killed program's ranks may outlive it by moments.
+fn temporary(comm: &Comm, path: &Path) -> PathBuf {
+    let mut tag = [std::process::id()];
+    comm.broadcast(0, &mut tag);
+    PathBuf::from(format!("{}.{}{TEMPORARY}", path.display(), tag[0]))
+}
+
+fn settle(temporary: &Path, path: &Path) -> Result<()> {
+    std::fs::File::open(temporary).and_then(|f| f.sync_all()).at(temporary)?;
+    std::fs::rename(temporary, path).at(path)?;
+    // Not every file system lets a folder be synchronised; the rename is then as durable as it gets.
+    let _ = path.parent().map(std::fs::File::open).map(|d| d.and_then(|d| d.sync_all()));
+    Ok(())
+}
+
+fn readable(path: &Path) -> Result<()> {
+    let bad = |problem: &str, remedy: &str| Err(Error::input(problem).file(path).remedy(remedy));
+    match std::fs::metadata(path) {
+        Ok(m) if m.is_dir() => return bad("is a folder, not an HDF5 file", "name a file in it"),
+        Ok(m) if m.len() == 0 => return bad("is empty", "remove it and make it again"),
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return bad("no such file", "check the path"),
+        Err(e) => return Err(e).at(path),
+    }
+    // The signature may follow a user block of 512, 1024 … bytes (HDF5 specification, II.A).
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(path).at(path)?;
+    let length = file.metadata().at(path)?.len();
+    let places = std::iter::once(0).chain((9..).map(|k| 1u64 << k)).take_while(|&at| at < length);
+    for at in places {
+        let mut head = [0u8; 8];
+        if file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut head)).is_ok() && head == *b"\x89HDF\r\n\x1a\n" {
+            return Ok(());
+        }
+    }
+    bad("is not an HDF5 file", "give a file in HDF5 format")
+}
+
+/// HDF5's error with a remedy where one is known.
+fn explain(e: hdf5::Error) -> Error {
+    let mut text = e.to_string();
+    if let Some(stack) = e.stack() {
+        text = stack.description().to_string();
+        // The deepest frame is the cause: "No space left on device", "Permission denied" …
+        if let Some(deepest) = (0..stack.len()).last().and_then(|i| stack.get(i)).map(|f| f.detail().unwrap_or_default()) {
+            text = format!("{text} ({deepest})");
+        }
+    }
+    let error = Error::failed(format!("HDF5: {text}"));
+    let says = |what: &str| text.to_lowercase().contains(what);
+    if says("unable to lock file") || says("resource temporarily unavailable") {
+        error.remedy("another program has this file open: close it there; on a file system without locks set HDF5_USE_FILE_LOCKING=FALSE")
+    } else if says("truncated") {
+        error.remedy("the file is incomplete: copy it again, or remove it and run the same command again")
+    } else if says("no space") {
+        error.remedy("free some space on that disk, then run the same command again: it resumes")
+    } else if says("permission denied") || says("errno = 13") {
+        error.remedy("choose a place you may write to, or change its permissions")
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.h5");
+        let file = File::create(&path).unwrap();
+        let array = file.create_array::<f32>("group/a", &[3, 4]).unwrap();
+        array.write(&[0, 0], &[3, 4], &[0f32; 12]).unwrap();
+        array.write(&[1, 1], &[2, 2], &[1f32, 2., 3., 4.]).unwrap();
+        assert!(array.write(&[2, 1], &[2, 2], &[0f32; 4]).is_err(), "out of bounds");
+        file.write(None, "scalar", &[], &[7i64]).unwrap();
+        file.close().unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(file.array("group/a").unwrap().read::<f64>(&[1, 0], &[2, 3]).unwrap(), [0., 1., 2., 0., 3., 4.]);
+        assert_eq!(file.read::<i64>("scalar").unwrap(), [7]);
+        assert_eq!(file.arrays(), ["group/a", "scalar"]);
+        assert!(file.exists("group/a") && !file.exists("nowhere/a"));
+        assert_eq!(file.array("group/a").unwrap().dtype().unwrap(), Dtype::F32);
+    }
+
+    #[test]
+    fn errors_name_file_and_dataset() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.h5");
+        let missing = File::open(&path).unwrap_err();
+        assert_eq!(missing.exit_code(), 2);
+        std::fs::write(&path, "plain text").unwrap();
+        assert!(File::open(&path).unwrap_err().to_string().contains("not an HDF5 file"));
+        let file = File::create(&path).unwrap();
+        file.write(None, "maps", &[1], &[1f32]).unwrap();
+        let e = file.array("map").err().unwrap().to_string();
+        assert!(e.contains("a.h5") && e.contains("map: no such dataset") && e.contains("maps"), "{e}");
+        assert!(File::create(&dir.path().join("none/a.h5")).unwrap_err().to_string().contains("none/a.h5"));
+    }
+
+    #[test]
+    fn a_file_appears_when_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.h5");
+        let comm = Comm::world();
+        let failed = publish(&comm, &path, |_| Err(Error::failed("on purpose")));
+        assert!(failed.is_err() && std::fs::read_dir(dir.path()).unwrap().next().is_none());
+        publish(&comm, &path, |f| f.write(None, "a", &[1], &[1f64])).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

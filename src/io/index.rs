@@ -1,0 +1,119 @@
+//! `dataset.h5`: virtual datasets over the shards, with the prior and everything small as plain data.
+//!
+//! `h5py.File("dataset.h5")["maps"][i]` works from anywhere: the shards are named relative to the index. A list's
+//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`.
+
+use super::field::FieldSpec;
+use super::hdf::{File, Part, publish};
+use super::provenance::Provenance;
+use super::shard::{self, Row};
+use super::simulation::{Record, describe};
+use crate::comm::Comm;
+use crate::error::{Error, Result};
+use crate::prior::Prior;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Names that fields may not have.
+pub const RESERVED: [&str; 7] = ["theta", "index", "realisation", "split", "status", "axes", "checksum"];
+
+/// Where the index lies.
+pub fn path(output: &Path) -> PathBuf {
+    output.join("dataset.h5")
+}
+
+/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed.
+pub fn write(
+    alone: &Comm,
+    output: &Path,
+    prior: &Prior,
+    rows: &[Row],
+    shard_size: usize,
+    specs: &[FieldSpec],
+    by: &Provenance,
+) -> Result<()> {
+    let shards: Vec<File> =
+        (0..rows.len().div_ceil(shard_size)).map(|s| File::open(&shard::path(output, s))).collect::<Result<_>>()?;
+    let used = |s: usize| shard_size.min(rows.len() - s * shard_size);
+    let mut records: Vec<Record> = vec![];
+    for (s, file) in shards.iter().enumerate() {
+        let here = shard::records(file)?;
+        if here.len() < used(s) {
+            let problem = format!("holds {} simulations, not {}", here.len(), used(s));
+            return Err(Error::failed(problem).file(file.path()).remedy("remove this file and run the same command again"));
+        }
+        records.extend(here.into_iter().take(used(s)));
+    }
+    publish(alone, &path(output), |file| {
+        by.write(file)?;
+        let (n, p) = (rows.len(), prior.len());
+        file.write(None, "theta", &[n, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
+        write_prior(file, prior)?;
+        file.write(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
+        file.write(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
+        file.write(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
+        file.set_texts("split", "values", &["train", "validation", "test"])?;
+        file.write(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
+        file.set_texts("status", "values", &["finished", "failed"])?;
+        let failures: BTreeMap<u64, &String> =
+            records.iter().filter_map(|r| r.failure.as_ref().map(|f| (r.index, f))).collect();
+        file.set_json("status", "failures", &failures)?;
+        file.set_json("", "fields", &specs)?;
+        for spec in specs {
+            field(file, spec, &shards, n, &used)?;
+        }
+        Ok(())
+    })
+}
+
+/// The prior: attributes of `theta`, and as JSON at the root.
+fn write_prior(file: &File, prior: &Prior) -> Result<()> {
+    let all = &prior.parameters;
+    file.set_texts("theta", "parameters", &prior.names())?;
+    file.set_texts("theta", "latex", &all.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
+    file.set_numbers("theta", "min", &all.iter().map(|p| p.min).collect::<Vec<_>>())?;
+    file.set_numbers("theta", "max", &all.iter().map(|p| p.max).collect::<Vec<_>>())?;
+    file.set_text("theta", "density", "independent and uniform between min and max")?;
+    file.set_json("", "prior", prior)
+}
+
+fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {
+    let parts = |array: &str, rows: &dyn Fn(usize) -> usize| -> Result<Vec<Part>> {
+        let part = |(s, file): (usize, &File)| {
+            let stored = file.array(array)?.shape()[0];
+            Ok(Part { file: shard::relative(s), array: array.into(), stored, rows: rows(s) })
+        };
+        shards.iter().enumerate().map(part).collect()
+    };
+    if spec.ragged {
+        let (data, at) = (format!("{}/data", spec.name), format!("{}/offsets", spec.name));
+        let mut offsets = vec![0u64];
+        let mut lengths = vec![];
+        for (s, shard) in shards.iter().enumerate() {
+            let (base, local) = (offsets[offsets.len() - 1], shard.read::<u64>(&at)?);
+            offsets.extend(local[1..=used(s)].iter().map(|o| base + o));
+            lengths.push(local[used(s)] as usize);
+        }
+        let mut shape = spec.shape.clone();
+        shape[0] = offsets[n] as usize;
+        file.create_virtual(spec.dtype, &data, &shape, &parts(&data, &|s| lengths[s])?)?;
+        describe(file, &data, spec, false)?;
+        file.write(None, &at, &[n + 1], &offsets)?;
+    } else {
+        let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
+        file.create_virtual(spec.dtype, &spec.name, &shape, &parts(&spec.name, used)?)?;
+        describe(file, &spec.name, spec, true)?;
+    }
+    let name = format!("checksum/{}", spec.name);
+    let mut sums = vec![];
+    for (s, shard) in shards.iter().enumerate() {
+        sums.extend_from_slice(&shard.read::<u32>(&name)?[..used(s)]);
+    }
+    file.write(None, &name, &[n], &sums)?;
+    for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
+        let name = format!("axes/{}/{}", spec.name, axis.name);
+        file.write(None, &name, &[axis.values.len()], &axis.values)?;
+        file.set_text(&name, "units", &axis.unit)?;
+    }
+    Ok(())
+}

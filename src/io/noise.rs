@@ -1,0 +1,56 @@
+//! Initial noise from a file: real-space white noise of unit variance, (N, N, N) in C order.
+
+use super::hdf::File;
+use crate::error::{Error, Result};
+use std::ops::Range;
+use std::path::Path;
+
+/// Serial: the noise's N; an error unless the array is a cube.
+pub fn size(path: &Path, dataset: &str) -> Result<usize> {
+    let file = File::open(path)?;
+    let array = file.array(dataset)?;
+    array.dtype()?;
+    let shape = array.shape();
+    match shape[..] {
+        [n, m, l] if n == m && n == l && n > 0 => Ok(n),
+        _ => {
+            let error = Error::input(format!("has shape {shape:?}, not (N, N, N)")).file(path).key(dataset);
+            Err(error.remedy("give white noise on a cubic mesh"))
+        }
+    }
+}
+
+/// Serial: a box of the noise, in C order.
+pub fn read_slab(path: &Path, dataset: &str, ranges: &[Range<usize>; 3]) -> Result<Vec<f64>> {
+    let n = size(path, dataset)?;
+    if ranges.iter().any(|r| r.end > n) {
+        let error = Error::input(format!("has N = {n}; {ranges:?} is asked for")).file(path).key(dataset);
+        return Err(error.remedy("the noise has one value per particle of the simulation"));
+    }
+    let start = ranges.each_ref().map(|r| r.start);
+    let count = ranges.each_ref().map(|r| r.len());
+    let values: Vec<f64> = File::open(path)?.array(dataset)?.read(&start, &count)?;
+    match values.iter().find(|v| !v.is_finite()) {
+        None => Ok(values),
+        Some(v) => Err(Error::input("holds numbers that are not finite").file(path).key(dataset).value(v)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_of_the_cube() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("noise.h5");
+        let file = File::create(&path).unwrap();
+        file.write(None, "noise", &[4, 4, 4], &(0..64).map(|i| i as f32).collect::<Vec<_>>()).unwrap();
+        file.write(None, "flat", &[4, 4, 2], &[0f32; 32]).unwrap();
+        file.close().unwrap();
+        assert_eq!(size(&path, "noise").unwrap(), 4);
+        assert_eq!(read_slab(&path, "noise", &[1..2, 2..4, 0..2]).unwrap(), [24., 25., 28., 29.]);
+        assert_eq!(read_slab(&path, "flat", &[0..1, 0..1, 0..1]).unwrap_err().exit_code(), 2);
+        assert_eq!(read_slab(&path, "noise", &[0..5, 0..1, 0..1]).unwrap_err().exit_code(), 2);
+    }
+}

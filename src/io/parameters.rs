@@ -1,0 +1,85 @@
+//! `[design.parameters]` and `[dataset.parameters]`: the varied parameters in the order of the file.
+
+use crate::error::Result;
+use crate::prior::{Parameter, Prior};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One parameter's table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// Lower bound, in the parameter's own unit.
+    pub min: f64,
+    /// Upper bound.
+    pub max: f64,
+    /// Label for plots, without dollar signs; the name by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latex: Option<String>,
+}
+
+/// Names and ranges; the order in the file is the order of the columns of `theta`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters(pub Vec<(String, Range)>);
+
+impl Parameters {
+    /// The uniform prior over these ranges.
+    pub fn prior(&self) -> Result<Prior> {
+        let one = |(name, r): &(String, Range)| Parameter {
+            name: name.clone(),
+            latex: r.latex.clone().unwrap_or_else(|| name.clone()),
+            min: r.min,
+            max: r.max,
+        };
+        Prior::new(self.0.iter().map(one).collect())
+    }
+
+    /// True with no parameters.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|(name, range)| map.serialize_entry(name, range))?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        struct Table;
+        impl<'de> Visitor<'de> for Table {
+            type Value = Parameters;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a table of parameters, each with min and max")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Parameters, A::Error> {
+                let mut all = vec![];
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Parameters(all))
+            }
+        }
+        d.deserialize_map(Table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_the_files() {
+        let text = "[sigma8]\nmin = 0.6\nmax = 1.0\nlatex = '\\sigma_8'\n[Omega_m]\nmin = 0.1\nmax = 0.5\n";
+        let p: Parameters = toml::from_str(text).unwrap();
+        assert_eq!(p.prior().unwrap().names(), ["sigma8", "Omega_m"]);
+        assert_eq!(p.prior().unwrap().parameters[1].latex, "Omega_m");
+        assert_eq!(toml::from_str::<Parameters>(&toml::to_string(&p).unwrap()).unwrap(), p);
+        assert!(toml::from_str::<Parameters>("[a]\nmin = 0.0\nmaximum = 1.0").is_err());
+    }
+}

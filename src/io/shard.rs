@@ -1,0 +1,212 @@
+//! Shard s holds the simulations s·m … (s+1)·m − 1: fields as (m, …) arrays, lists as `name/data` and `name/offsets`.
+//!
+//! A shard is packed from the files of single simulations, and from the shard it replaces where that has some of them
+//! (a design that grew, a failed simulation run again). Each rank copies whole simulations into its rows.
+
+use super::field::{Data, FieldSpec};
+use super::hdf::{File, publish};
+use super::provenance::Provenance;
+use super::simulation::{self, Record, describe, same_checksum};
+use crate::comm::{Comm, share};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where shard `s` lies.
+pub fn path(output: &Path, s: usize) -> PathBuf {
+    output.join(relative(s))
+}
+
+/// Its path as seen from the index.
+pub fn relative(s: usize) -> String {
+    format!("shards/{s:05}.h5")
+}
+
+/// What the design says of one simulation.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    pub index: u64,
+    pub realisation: u64,
+    pub theta: &'a [f64],
+    /// 0 train, 1 validation, 2 test.
+    pub split: u8,
+}
+
+/// Where one simulation's fields lie now.
+struct Source<'a> {
+    file: File,
+    /// Its row in a shard that is being replaced.
+    row: Option<usize>,
+    specs: &'a [FieldSpec],
+    failure: Option<String>,
+}
+
+impl<'a> Source<'a> {
+    fn open(output: &Path, old: &Path, specs: &'a [FieldSpec], row: &Row, first: u64) -> Result<Self> {
+        let own = simulation::path(output, row.index);
+        let (file, at, record) = if own.exists() {
+            let file = File::open(&own)?;
+            let record = simulation::read(&file)?;
+            (file, None, record)
+        } else {
+            let file = File::open(old)?;
+            let at = (row.index - first) as usize;
+            let record = records(&file)?.swap_remove(at);
+            (file, Some(at), record)
+        };
+        let same = record.index == row.index && record.realisation == row.realisation;
+        if !same || record.theta.iter().map(|t| t.to_bits()).ne(row.theta.iter().map(|t| t.to_bits())) {
+            let problem = format!("was run with {:?}, but the design's row {} is {:?}", record.theta, row.index, row.theta);
+            let remedy = "give another output folder, or remove this file to run the simulation anew";
+            return Err(Error::input(problem).file(file.path()).key("theta").remedy(remedy));
+        }
+        Ok(Source { file, row: at, specs, failure: record.failure })
+    }
+
+    /// Length of a list; 0 if the simulation failed.
+    fn length(&self, spec: &FieldSpec) -> Result<usize> {
+        match self.row {
+            _ if self.failure.is_some() => Ok(0),
+            None => Ok(self.file.array(&spec.name)?.shape()[0]),
+            Some(row) => Ok(bounds(&self.file, spec, row)?.1),
+        }
+    }
+
+    /// A whole field and its checksum, which has been verified.
+    fn field(&self, i: usize) -> Result<(Data, u32)> {
+        let spec = &self.specs[i];
+        if self.failure.is_some() {
+            let data = Data::fill(spec.dtype, spec.shape.iter().product());
+            let crc = crc32fast::hash(data.bytes());
+            return Ok((data, crc));
+        }
+        match self.row {
+            None => simulation::read_field(&self.file, &spec.name, spec.dtype).map(|(_, data, crc)| (data, crc)),
+            Some(row) => read_row(&self.file, spec, row),
+        }
+    }
+}
+
+/// Start and length of a list's rows in `name/data`.
+fn bounds(file: &File, spec: &FieldSpec, row: usize) -> Result<(usize, usize)> {
+    let ends = file.array(&format!("{}/offsets", spec.name))?.read::<u64>(&[row], &[2])?;
+    Ok((ends[0] as usize, (ends[1] - ends[0]) as usize))
+}
+
+/// Serial: one simulation's field from a shard, checked against its checksum, which is returned too.
+pub fn read_row(file: &File, spec: &FieldSpec, row: usize) -> Result<(Data, u32)> {
+    let data = if spec.ragged {
+        let (start, length) = bounds(file, spec, row)?;
+        file.array(&format!("{}/data", spec.name))?.read_rows(spec.dtype, start, length)?
+    } else {
+        file.array(&spec.name)?.read_rows(spec.dtype, row, 1)?
+    };
+    let crc = file.array(&format!("checksum/{}", spec.name))?.read::<u32>(&[row], &[1])?[0];
+    same_checksum(file, &spec.name, &data, crc)?;
+    Ok((data, crc))
+}
+
+/// Serial: what a shard says of its simulations, beside their fields.
+pub fn records(file: &File) -> Result<Vec<Record>> {
+    let (index, realisation) = (file.read::<u64>("index")?, file.read::<u64>("realisation")?);
+    let (theta, status) = (file.read::<f64>("theta")?, file.read::<u8>("status")?);
+    let failures: BTreeMap<u64, String> = file.json("status", "failures")?.unwrap_or_default();
+    let p = file.array("theta")?.shape()[1];
+    let record = |i: usize| Record {
+        index: index[i],
+        realisation: realisation[i],
+        theta: theta[i * p..(i + 1) * p].to_vec(),
+        failure: (status[i] != 0).then(|| failures.get(&index[i]).cloned().unwrap_or_default()),
+    };
+    Ok((0..index.len()).map(record).collect())
+}
+
+/// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole; the files it was packed
+/// from are left where they are.
+pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSpec], by: &Provenance) -> Result<()> {
+    let path = path(output, s);
+    let m = rows.len();
+    let (start, mine) = share(m, comm.size(), comm.rank());
+    let open = |row: &Row| Source::open(output, &path, specs, row, rows[0].index);
+    // Files are opened one at a time below; here only what the layout depends on is read.
+    let scan = || -> Result<(Vec<u64>, BTreeMap<u64, String>)> {
+        let (mut lengths, mut failures) = (vec![], BTreeMap::new());
+        for row in &rows[start..start + mine] {
+            let source = open(row)?;
+            for spec in specs.iter().filter(|s| s.ragged) {
+                lengths.push(source.length(spec)? as u64);
+            }
+            source.failure.map(|f| failures.insert(row.index, f));
+        }
+        Ok((lengths, failures))
+    };
+    let (lengths, failures) = comm.agree(scan())?;
+    let lengths = comm.all_gather(&lengths);
+    let failures: BTreeMap<u64, String> = (0..comm.size())
+        .flat_map(|r| comm.broadcast_value(r, Some(failures.clone())))
+        .collect();
+    let lists = specs.iter().filter(|s| s.ragged).count();
+    let offsets = |list: usize| -> Vec<u64> {
+        let ends = (0..m).scan(0, |at, i| {
+            *at += lengths[i * lists + list];
+            Some(*at)
+        });
+        std::iter::once(0).chain(ends).collect()
+    };
+    publish(comm, &path, |file| {
+        by.write(file)?;
+        file.set_number("", "shard", s as u64)?;
+        let (all, p) = (Some(comm), rows[0].theta.len());
+        file.write(all, "theta", &[m, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
+        file.write(all, "index", &[m], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
+        file.write(all, "realisation", &[m], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
+        file.write(all, "split", &[m], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
+        let status: Vec<u8> = rows.iter().map(|r| failures.contains_key(&r.index) as u8).collect();
+        file.write(all, "status", &[m], &status)?;
+        file.set_json("status", "failures", &failures)?;
+
+        let mut arrays = vec![];
+        let mut list = 0;
+        for spec in specs {
+            if spec.ragged {
+                let offsets = offsets(list);
+                list += 1;
+                let mut shape = spec.shape.clone();
+                shape[0] = offsets[m] as usize;
+                let name = format!("{}/data", spec.name);
+                arrays.push((file.create_array_of(spec.dtype, &name, &shape)?, Some(offsets.clone())));
+                describe(file, &name, spec, false)?;
+                file.write(all, &format!("{}/offsets", spec.name), &[m + 1], &offsets)?;
+            } else {
+                let shape: Vec<usize> = std::iter::once(m).chain(spec.shape.iter().copied()).collect();
+                arrays.push((file.create_array_of(spec.dtype, &spec.name, &shape)?, None));
+                describe(file, &spec.name, spec, true)?;
+            }
+        }
+        let mut checksums = vec![vec![0u32; m]; specs.len()];
+        // Transfers are collective: ranks with fewer simulations take part with nothing.
+        for step in 0..share(m, comm.size(), 0).1 {
+            let at = start + step;
+            let source = comm.agree(if step < mine { open(&rows[at]).map(Some) } else { Ok(None) })?;
+            for (i, (array, offsets)) in arrays.iter().enumerate() {
+                let read = source.as_ref().map(|s| s.field(i)).transpose();
+                let written = match comm.agree(read)? {
+                    None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0)),
+                    Some((data, crc)) => {
+                        checksums[i][at] = crc;
+                        match offsets {
+                            None => array.write_rows(at, 1, &data),
+                            Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data),
+                        }
+                    }
+                };
+                comm.agree(written)?;
+            }
+        }
+        for (spec, mut sums) in specs.iter().zip(checksums) {
+            comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
+            file.write(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
+        }
+        Ok(())
+    })
+}

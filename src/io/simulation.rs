@@ -1,0 +1,121 @@
+//! One finished simulation: `sims/000123.h5` holds its fields, parameters and status until its shard is packed.
+
+use super::field::{Data, Dtype, Field, FieldSpec};
+use super::hdf::{File, publish};
+use super::provenance::Provenance;
+use crate::comm::Comm;
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// What a simulation's file says beside its fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Row of the design.
+    pub index: u64,
+    pub realisation: u64,
+    /// Parameters, in the design's order.
+    pub theta: Vec<f64>,
+    /// Why it failed; `None` if it did not.
+    pub failure: Option<String>,
+}
+
+impl Record {
+    /// The `status` of files: 0 finished, 1 failed.
+    pub fn status(&self) -> u8 {
+        self.failure.is_some() as u8
+    }
+}
+
+/// Where the file of simulation `index` lies.
+pub fn path(output: &Path, index: u64) -> PathBuf {
+    output.join("sims").join(format!("{index:06}.h5"))
+}
+
+/// Collective: writes the file; it appears when whole. A failed simulation has no fields.
+pub fn write(comm: &Comm, path: &Path, record: &Record, fields: &[Field], provenance: &Provenance) -> Result<()> {
+    publish(comm, path, |file| {
+        provenance.write(file)?;
+        file.set_number("", "index", record.index)?;
+        file.set_number("", "realisation", record.realisation)?;
+        file.set_number("", "status", record.status())?;
+        file.set_text("", "failure", record.failure.as_deref().unwrap_or(""))?;
+        file.write(Some(comm), "theta", &[record.theta.len()], &record.theta)?;
+        fields.iter().try_for_each(|f| write_field(comm, file, f))
+    })
+}
+
+/// Collective: writes one field, each rank its rows, with its description and its checksum (`crc32`, of the bytes of
+/// the whole array in C order) as attributes.
+pub fn write_field(comm: &Comm, file: &File, field: &Field) -> Result<()> {
+    let spec = &field.spec;
+    let row: usize = spec.shape[1..].iter().product();
+    let rows = comm.sum_of(field.rows as u64) as usize;
+    let whole = spec.ragged || rows == spec.shape[0];
+    let fits = whole && field.data.len() == field.rows * row && field.data.dtype() == spec.dtype;
+    comm.agree(if fits {
+        Ok(())
+    } else {
+        let got = format!("{rows} rows, {} elements here in {} rows", field.data.len(), field.rows);
+        Err(Error::failed(format!("a field does not fit its description {:?} {:?}: {got}", spec.shape, spec.dtype)).key(&spec.name))
+    })?;
+    let mut shape = spec.shape.clone();
+    shape[0] = rows;
+    let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
+    comm.agree(array.write_rows(comm.offset(field.rows), field.rows, &field.data))?;
+    describe(file, &spec.name, spec, false)?;
+    file.set_number(&spec.name, "crc32", checksum(comm, &field.data))
+}
+
+/// Checksum of an array spread over ranks in rank order; the same on every rank.
+fn checksum(comm: &Comm, mine: &Data) -> u32 {
+    let bytes = mine.bytes();
+    let parts = comm.all_gather(&[crc32fast::hash(bytes) as u64, bytes.len() as u64]);
+    let mut whole = crc32fast::Hasher::new();
+    for part in parts.chunks(2) {
+        whole.combine(&crc32fast::Hasher::new_with_initial_len(part[0] as u32, part[1]));
+    }
+    whole.finalize()
+}
+
+/// Attributes of a field's array: units, axes, description, and all of them as JSON (`spec`). `stacked`: the first
+/// axis counts simulations.
+pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Result<()> {
+    let first = stacked.then_some(("simulation", ""));
+    let axes: Vec<(&str, &str)> =
+        first.into_iter().chain(spec.axes.iter().map(|a| (a.name.as_str(), a.unit.as_str()))).collect();
+    file.set_text(at, "units", &spec.unit)?;
+    file.set_text(at, "description", &spec.description)?;
+    file.set_texts(at, "axes", &axes.iter().map(|a| a.0).collect::<Vec<_>>())?;
+    file.set_texts(at, "axes_units", &axes.iter().map(|a| a.1).collect::<Vec<_>>())?;
+    file.set_json(at, "spec", spec)
+}
+
+/// Serial: reads what the file says beside its fields.
+pub fn read(file: &File) -> Result<Record> {
+    let failure = file.text("", "failure")?.unwrap_or_default();
+    Ok(Record {
+        index: file.unsigned("", "index")?,
+        realisation: file.unsigned("", "realisation")?,
+        theta: file.read("theta")?,
+        failure: (file.unsigned("", "status")? != 0).then_some(failure),
+    })
+}
+
+/// Serial: reads one whole field and its checksum; an error if the two disagree.
+pub fn read_field(file: &File, name: &str, dtype: Dtype) -> Result<(Vec<usize>, Data, u32)> {
+    let array = file.array(name)?;
+    let shape = array.shape();
+    let data = array.read_rows(dtype, 0, shape[0])?;
+    let crc = file.unsigned(name, "crc32")? as u32;
+    same_checksum(file, name, &data, crc)?;
+    Ok((shape, data, crc))
+}
+
+/// An error naming file and field unless the data have this checksum.
+pub fn same_checksum(file: &File, name: &str, data: &Data, crc: u32) -> Result<()> {
+    if crc32fast::hash(data.bytes()) == crc {
+        return Ok(());
+    }
+    let error = Error::failed("the data do not have the checksum they were written with: the file is damaged");
+    Err(error.file(file.path()).key(name).remedy("remove this file and run the same command again: it is made anew"))
+}

@@ -1,0 +1,284 @@
+//! Designs: which universes a campaign simulates.
+//!
+//! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design can
+//! grow; a Latin hypercube or a grid cannot.
+
+use crate::error::{At, Error, Result};
+use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
+use crate::io::parameters::Parameters;
+use crate::io::shard::Row;
+use crate::prior::Prior;
+use crate::rng;
+use rand::{Rng, RngCore, seq::SliceRandom};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the points are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Sobol' sequence (Joe & Kuo 2008 direction numbers) with a random digital shift per dimension.
+    #[default]
+    Sobol,
+    /// One point in each of n slices of every parameter (McKay, Beckman & Conover 1979).
+    LatinHypercube,
+    /// Independent draws from the prior.
+    Prior,
+    /// The centres of kᵖ equal cells; n is kᵖ.
+    Grid,
+    /// The rows of a text file.
+    List,
+}
+
+/// `[design]`: the universes to simulate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesignConfig {
+    /// `sobol`, `latin-hypercube`, `prior`, `grid` or `list`.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Number of universes n.
+    pub simulations: usize,
+    /// Fraction kept for validation.
+    #[serde(default = "default_validation")]
+    pub validation: f64,
+    /// Fraction kept for tests.
+    #[serde(default = "default_test")]
+    pub test: f64,
+    /// For `list`: a text file, one universe per line, columns as the parameters; or with a first line of names, among
+    /// them perhaps `realisation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The varied parameters and their uniform priors, one table each; their order is that of theta's columns.
+    pub parameters: Parameters,
+}
+
+/// The universes of a campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Design {
+    pub prior: Prior,
+    /// (n, p) in C order.
+    pub theta: Vec<f64>,
+    /// n: rows of the same number share their initial conditions.
+    pub realisation: Vec<u64>,
+    /// n.
+    pub split: Vec<Split>,
+}
+
+impl Design {
+    /// Number of universes n.
+    pub fn len(&self) -> usize {
+        self.realisation.len()
+    }
+
+    /// True with no universes.
+    pub fn is_empty(&self) -> bool {
+        self.realisation.is_empty()
+    }
+
+    /// Everything about universe i.
+    pub fn row(&self, i: usize) -> Row<'_> {
+        let p = self.prior.len();
+        let theta = &self.theta[i * p..(i + 1) * p];
+        Row { index: i as u64, realisation: self.realisation[i], theta, split: self.split[i] as u8 }
+    }
+}
+
+impl DesignConfig {
+    /// Checks everything that needs no file.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, problem: &str| Error::input(problem).key(format!("design.{key}"));
+        if self.simulations == 0 {
+            return Err(bad("simulations", "there is nothing to simulate").value(0).remedy("give a positive number"));
+        }
+        check_fractions("design", self.validation, self.test)?;
+        if self.parameters.is_empty() {
+            return Err(bad("parameters", "no parameter is varied").remedy("add [design.parameters.Omega_m] with min and max"));
+        }
+        self.parameters.prior()?;
+        match (self.kind, &self.file) {
+            (Kind::List, None) => Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line")),
+            (Kind::List, _) | (_, None) => Ok(()),
+            (_, Some(f)) => Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind")),
+        }
+    }
+
+    /// True if `simulations` may grow later without moving the points there are.
+    pub fn extends(&self) -> bool {
+        matches!(self.kind, Kind::Sobol | Kind::Prior | Kind::List)
+    }
+
+    /// Chooses the points.
+    pub fn resolve(&self, seed: u64) -> Result<Design> {
+        self.check()?;
+        let prior = self.parameters.prior()?;
+        let (n, p) = (self.simulations, prior.len());
+        let mut realisation: Vec<u64> = (0..n as u64).collect();
+        let unit: Vec<f64> = match self.kind {
+            Kind::Sobol => sobol_points(n, p, seed)?,
+            Kind::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
+            Kind::LatinHypercube => latin_hypercube(n, p, seed),
+            Kind::Grid => grid(n, p)?,
+            Kind::List => vec![],
+        };
+        let theta = if self.kind == Kind::List {
+            let (theta, given) = self.read_list(&prior)?;
+            realisation = given.unwrap_or(realisation);
+            theta
+        } else {
+            unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect()
+        };
+        let split = theta.chunks_exact(p).map(|t| Split::of(t, self.validation, self.test)).collect();
+        Ok(Design { prior, theta, realisation, split })
+    }
+
+    fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {
+        let Some(path) = &self.file else { return Ok((vec![], None)) };
+        let text = std::fs::read_to_string(path).at(path).map_err(|e| Error { kind: crate::error::Kind::Input, ..e.key("design.file") })?;
+        let bad = |problem: String| Err(Error::input(problem).file(path).key("design.file"));
+        let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.split('#').next().unwrap_or("").trim()));
+        let mut lines = lines.by_ref().filter(|(_, l)| !l.is_empty()).peekable();
+        let words = |line: &str| -> Vec<String> {
+            line.split([',', ' ', '\t']).filter(|w| !w.is_empty()).map(str::to_string).collect()
+        };
+        let named = lines.peek().is_some_and(|(_, l)| words(l).iter().any(|w| w.parse::<f64>().is_err()));
+        let columns = match lines.next_if(|_| named) {
+            Some((_, line)) => words(line),
+            None => prior.names().iter().map(|n| n.to_string()).collect(),
+        };
+        let column = |name: &str| columns.iter().position(|c| c == name);
+        let mut places = vec![];
+        for name in prior.names() {
+            let Some(place) = column(name) else { return bad(format!("has no column {name}")) };
+            places.push(place);
+        }
+        let (mut theta, mut realisation) = (vec![], vec![]);
+        for (number, line) in lines.take(self.simulations) {
+            let values = words(line);
+            if values.len() != columns.len() {
+                return bad(format!("line {number} has {} columns, not {}", values.len(), columns.len()));
+            }
+            for (&place, p) in places.iter().zip(&prior.parameters) {
+                match values[place].parse::<f64>() {
+                    Ok(v) if (p.min..=p.max).contains(&v) => theta.push(v),
+                    Ok(v) => return bad(format!("line {number}: {} = {v} is outside [{}, {}]", p.name, p.min, p.max)),
+                    Err(_) => return bad(format!("line {number}: {:?} is not a number", values[place])),
+                }
+            }
+            if let Some(place) = column("realisation") {
+                let Ok(r) = values[place].parse() else { return bad(format!("line {number}: realisation is not a whole number")) };
+                realisation.push(r);
+            }
+        }
+        let found = theta.len() / prior.len();
+        if found < self.simulations {
+            return bad(format!("has {found} universes, but design.simulations = {}", self.simulations));
+        }
+        Ok((theta, column("realisation").map(|_| realisation)))
+    }
+}
+
+/// Row i of p uniform numbers.
+fn points(seed: u64, i: u64, p: usize) -> Vec<f64> {
+    let mut rng = rng::stream(seed, 0, "design", i);
+    (0..p).map(|_| rng.random()).collect()
+}
+
+/// n points of the sequence. The shift makes every point uniform over the cube and leaves the sequence's nets what they
+/// are; it lies half a spacing off the dyadic numbers, so that no point falls on a bound.
+fn sobol_points(n: usize, p: usize, seed: u64) -> Result<Vec<f64>> {
+    let most = 1000;
+    if p > most {
+        let error = Error::input(format!("a Sobol design varies at most {most} parameters")).key("design.parameters").value(p);
+        return Err(error.remedy("use kind = \"prior\""));
+    }
+    let shift: Vec<u64> = (0..p).map(|j| rng::stream(seed, 0, "sobol shift", j as u64).next_u64()).collect();
+    let sequence = sobol::Sobol::<u64>::new(p, &sobol::params::JoeKuoD6::standard());
+    let unit = |bits: u64| ((bits >> 12) as f64 + 0.5) / 2f64.powi(52);
+    Ok(sequence.take(n).flat_map(|point| point.into_iter().zip(&shift).map(|(x, s)| unit(x ^ s)).collect::<Vec<_>>()).collect())
+}
+
+fn latin_hypercube(n: usize, p: usize, seed: u64) -> Vec<f64> {
+    let mut unit = vec![0.0; n * p];
+    for j in 0..p {
+        let mut rng = rng::stream(seed, 0, "latin hypercube", j as u64);
+        let mut slices: Vec<usize> = (0..n).collect();
+        slices.shuffle(&mut rng);
+        for (i, slice) in slices.into_iter().enumerate() {
+            unit[i * p + j] = (slice as f64 + rng.random::<f64>()) / n as f64;
+        }
+    }
+    unit
+}
+
+fn grid(n: usize, p: usize) -> Result<Vec<f64>> {
+    let k = (n as f64).powf(1.0 / p as f64).round() as usize;
+    if k.checked_pow(p as u32) != Some(n) {
+        let near = [k.max(2) - 1, k, k + 1].map(|k| k.saturating_pow(p as u32).to_string()).join(", ");
+        let error = Error::input(format!("a grid of {p} parameters has k^{p} universes")).key("design.simulations").value(n);
+        return Err(error.remedy(format!("choose one of {near}")));
+    }
+    let digit = |i: usize, j: usize| i / k.pow((p - 1 - j) as u32) % k;
+    Ok((0..n * p).map(|at| (digit(at / p, at % p) as f64 + 0.5) / k as f64).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(kind: &str, n: usize, more: &str) -> DesignConfig {
+        let text = format!(
+            "kind = \"{kind}\"\nsimulations = {n}\n{more}\n[parameters.b]\nmin = 0.0\nmax = 1.0\n[parameters.a]\nmin = -1.0\nmax = 1.0\n"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn designs_that_extend_do() {
+        for kind in ["sobol", "prior"] {
+            let (small, large) = (config(kind, 50, "").resolve(7).unwrap(), config(kind, 80, "").resolve(7).unwrap());
+            assert_eq!(small.theta, large.theta[..100]);
+            assert_eq!(small.split, large.split[..50]);
+            assert_eq!(small.prior.names(), ["b", "a"]);
+            assert_ne!(small.theta, config(kind, 50, "").resolve(8).unwrap().theta);
+            assert!(small.theta.chunks(2).all(|t| small.prior.ln_density(t).is_finite()));
+        }
+    }
+
+    #[test]
+    fn sobol_and_latin_hypercube_fill_every_slice() {
+        for kind in ["sobol", "latin-hypercube"] {
+            let design = config(kind, 64, "").resolve(3).unwrap();
+            for j in 0..2 {
+                let range = &design.prior.parameters[j];
+                let slice = |t: &[f64]| ((t[j] - range.min) / (range.max - range.min) * 64.0) as usize;
+                let mut slices: Vec<_> = design.theta.chunks(2).map(slice).collect();
+                slices.sort_unstable();
+                assert!(slices.into_iter().eq(0..64), "{kind}");
+            }
+        }
+        // A (0, m, 2)-net: also one point in every cell of 8 x 8.
+        let design = config("sobol", 64, "").resolve(3).unwrap();
+        let cell = |t: &[f64]| (t[0] * 8.0) as usize * 8 + ((t[1] + 1.0) * 4.0) as usize;
+        let mut cells: Vec<_> = design.theta.chunks(2).map(cell).collect();
+        cells.sort_unstable();
+        assert!(cells.into_iter().eq(0..64));
+    }
+
+    #[test]
+    fn grids_and_lists() {
+        let design = config("grid", 9, "").resolve(1).unwrap();
+        assert_eq!(design.row(1).theta, [1.0 / 6.0, 0.0]);
+        assert!(config("grid", 10, "").resolve(1).unwrap_err().to_string().contains("4, 9, 16"));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.txt");
+        std::fs::write(&path, "a, realisation, b\n# pairs\n0.5, 3, 0.25\n-0.5, 3, 0.75\n").unwrap();
+        let file = format!("file = {path:?}");
+        let design = config("list", 2, &file).resolve(1).unwrap();
+        assert_eq!((design.theta, design.realisation), (vec![0.25, 0.5, 0.75, -0.5], vec![3, 3]));
+        assert_eq!(config("list", 3, &file).resolve(1).unwrap_err().exit_code(), 2);
+        std::fs::write(&path, "0.5 2.0\n").unwrap();
+        assert!(config("list", 1, &file).resolve(1).unwrap_err().to_string().contains("outside"));
+        assert!(config("sobol", 0, "").check().is_err() && config("list", 2, "").check().is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! One job at a time works on a campaign's folder. The lock goes with the process, however that ends.
+
+use crate::error::{At, Error, Result};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Held while it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// How long a killed job's last process may take to go.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Lock {
+    /// Takes the lock of a campaign's folder.
+    pub fn take(output: &Path) -> Result<Lock> {
+        let path = output.join("lock");
+        let file = OpenOptions::new().create(true).append(true).open(&path).at(&path)?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let error = Error::input("another job is simulating into this folder").key("output").value(output);
+                    return Err(error.remedy("wait for it (polycosm status shows it), or give another output"));
+                }
+                Err(TryLockError::Error(e)) => {
+                    log::warn!("{}: no locks on this file system ({e}): start one job at a time", path.display());
+                    return Ok(Lock { _file: file });
+                }
+            }
+        }
+    }
+
+    /// True if a job holds the lock of this folder.
+    pub fn held_elsewhere(output: &Path) -> bool {
+        let file = File::open(output.join("lock"));
+        file.is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}

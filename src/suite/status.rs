@@ -1,0 +1,122 @@
+//! What a campaign's folder holds, told from its files alone: `polycosm status`, and where a run resumes.
+
+use super::Lock;
+use crate::error::{At, Result};
+use crate::io::hdf::{File, TEMPORARY};
+use crate::io::{index, shard, simulation};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Where one simulation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Missing,
+    Finished,
+    Failed,
+}
+
+/// State of every simulation of the design, and which shards are whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Inventory {
+    /// n.
+    pub states: Vec<State>,
+    /// Per shard: it holds all of its simulations in their newest state.
+    pub packed: Vec<bool>,
+    /// Files of single simulations that a shard already holds.
+    pub redundant: Vec<u64>,
+}
+
+impl Inventory {
+    /// Looks at the files of a campaign of `n` simulations.
+    pub fn take(output: &Path, n: usize, shard_size: usize) -> Result<Self> {
+        let mut states = vec![State::Missing; n];
+        let mut packed = vec![false; n.div_ceil(shard_size)];
+        for (s, packed) in packed.iter_mut().enumerate() {
+            let path = shard::path(output, s);
+            if !path.exists() {
+                continue;
+            }
+            let records = shard::records(&File::open(&path)?)?;
+            let wanted = &mut states[s * shard_size..n.min((s + 1) * shard_size)];
+            *packed = records.len() >= wanted.len();
+            for (state, record) in wanted.iter_mut().zip(records) {
+                *state = if record.failure.is_some() { State::Failed } else { State::Finished };
+            }
+        }
+        let mut redundant = vec![];
+        for i in names(&output.join("sims"))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse::<usize>().ok()) {
+            if i >= n {
+                continue;
+            }
+            let record = simulation::read(&File::open(&simulation::path(output, i as u64))?)?;
+            match (states[i], record.failure) {
+                (State::Finished, _) | (State::Failed, Some(_)) => redundant.push(i as u64),
+                (_, None) => {
+                    states[i] = State::Finished;
+                    packed[i / shard_size] = false; // a failed one was run again
+                }
+                (State::Missing, Some(_)) => states[i] = State::Failed,
+            }
+        }
+        // A file is only redundant where its shard stays; one that is packed anew is read from either.
+        redundant.retain(|&i| packed[i as usize / shard_size]);
+        Ok(Inventory { states, packed, redundant })
+    }
+
+    /// How many simulations are in this state.
+    pub fn count(&self, state: State) -> usize {
+        self.states.iter().filter(|&&s| s == state).count()
+    }
+}
+
+/// Names of the files in a folder, sorted; none if it is not there.
+pub fn names(folder: &Path) -> Result<Vec<String>> {
+    if !folder.is_dir() {
+        return Ok(vec![]);
+    }
+    let entries = std::fs::read_dir(folder).at(folder)?.collect::<std::io::Result<Vec<_>>>().at(folder)?;
+    let mut names: Vec<_> = entries.iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// `polycosm status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Simulations of the design.
+    pub total: usize,
+    pub done: usize,
+    pub failed: usize,
+    /// Simulations being run now; 0 if no job works on this campaign.
+    pub running: usize,
+    /// Whole shards, and how many there will be.
+    pub shards: [usize; 2],
+    /// The index is written: the dataset can be read.
+    pub dataset: bool,
+    /// Simulations per second, from the times of the files of those not yet packed.
+    pub rate: Option<f64>,
+    /// Seconds until all are done, at that rate; only while a job works on it.
+    pub eta: Option<f64>,
+}
+
+/// Looks at the files of a campaign of `n` simulations; changes nothing.
+pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
+    let inventory = Inventory::take(output, n, shard_size)?;
+    let sims = output.join("sims");
+    let files = names(&sims)?;
+    let active = Lock::held_elsewhere(output);
+    let running = files.iter().filter(|f| f.ends_with(&format!(".running{TEMPORARY}"))).count() * active as usize;
+    let mut times: Vec<SystemTime> = files
+        .iter()
+        .filter(|f| f.ends_with(".h5"))
+        .filter_map(|f| std::fs::metadata(sims.join(f)).and_then(|m| m.modified()).ok())
+        .collect();
+    times.sort();
+    let span = times.first().zip(times.last()).and_then(|(a, b)| b.duration_since(*a).ok()).map(|d| d.as_secs_f64());
+    let rate = span.filter(|&s| s > 0.0).map(|s| (times.len() - 1) as f64 / s);
+    let (done, failed) = (inventory.count(State::Finished), inventory.count(State::Failed));
+    let eta = rate.filter(|_| active).map(|r| (n - done - failed) as f64 / r);
+    let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
+    Ok(Status { total: n, done, failed, running, shards, dataset: index::path(output).exists(), rate, eta })
+}

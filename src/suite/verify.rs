@@ -1,0 +1,62 @@
+//! `polycosm verify`: every number of the dataset read again, its checksum compared, NaNs counted.
+
+use crate::comm::{Comm, share};
+use crate::error::Result;
+use crate::io::dataset::Dataset;
+use crate::io::hdf::File;
+use crate::io::{index, shard};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// One defect of one simulation's field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Defect {
+    pub field: String,
+    /// Row of the dataset.
+    pub index: u64,
+    /// What is wrong: a damaged or unreadable file, or how many elements are not finite.
+    pub problem: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Simulations of the dataset.
+    pub simulations: usize,
+    /// Rows of failed simulations.
+    pub failed: Vec<u64>,
+    /// Everything wrong, in the order of the rows.
+    pub defects: Vec<Defect>,
+}
+
+impl Verification {
+    /// True if no defect was found; failed simulations are none.
+    pub fn is_sound(&self) -> bool {
+        self.defects.is_empty()
+    }
+}
+
+/// Collective: reads the whole dataset of a campaign, each rank its shards.
+pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verification> {
+    let data = comm.agree(Dataset::open(index::path(output), "theta"))?;
+    let (n, specs) = (data.len(), data.specs());
+    let (first, mine) = share(n.div_ceil(shard_size), comm.size(), comm.rank());
+    let mut defects = vec![];
+    for s in first..first + mine {
+        let rows = s * shard_size..n.min((s + 1) * shard_size);
+        let file = File::open(&shard::path(output, s));
+        for i in rows.filter(|&i| data.status()[i] == 0) {
+            for spec in &specs {
+                let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));
+                let problem = match read {
+                    Err(e) => Some(e.to_string()),
+                    Ok((data, _)) => Some(data.not_finite()).filter(|&n| n > 0).map(|n| format!("{n} elements are not finite")),
+                };
+                defects.extend(problem.map(|problem| Defect { field: spec.name.clone(), index: i as u64, problem }));
+            }
+        }
+    }
+    let defects = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(defects.clone()))).collect();
+    let failed = (0..n as u64).filter(|&i| data.status()[i as usize] != 0).collect();
+    Ok(Verification { simulations: n, failed, defects })
+}
