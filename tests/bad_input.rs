@@ -17,6 +17,21 @@ struct Row {
     says: &'static [&'static str],
 }
 
+/// A campaign without its simulator.
+macro_rules! campaign {
+    () => {
+        "output = \"o\"\nseed = 1\n[cosmology]\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\n[design]\nsimulations = 4\n\
+         [design.parameters.Omega_m]\nmin = 0.1\nmax = 0.5\nlatex = 'M'\n\
+         [design.parameters.sigma8]\nmin = 0.6\nmax = 1.0\nlatex = 'S'\n"
+    };
+}
+
+macro_rules! simulator {
+    () => {
+        "[simulator]\nkind = \"pm\"\nbox_size = 64.0\nparticles = 16\n"
+    };
+}
+
 const ROWS: &[Row] = &[
     Row {
         what: "no such file",
@@ -77,6 +92,78 @@ const ROWS: &[Row] = &[
         arguments: &["new", "run.toml"],
         campaign: "output = \"o\"\n",
         says: &["run.toml: exists already", "remedy: choose another name"],
+    },
+    Row {
+        what: "an unknown key",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), "[simulator]\nkind = \"pm\"\nboxsize = 64.0\nparticles = 16\n"),
+        says: &["run.toml:", "simulator.boxsize = 64.0: ", "unknown key", "remedy: ", "box_size"],
+    },
+    Row {
+        what: "a wrong type in a section",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), "[simulator]\nkind = \"pm\"\nbox_size = \"big\"\nparticles = 16\n"),
+        says: &["run.toml:", "simulator.box_size = \"big\": ", "wrong type", "remedy: expected "],
+    },
+    Row {
+        what: "an unknown simulator",
+        arguments: &["check", "run.toml", "--set", "simulator.kind=gpm"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.kind = \"gpm\": ", "remedy: ", "pm"],
+    },
+    Row {
+        what: "Omega_m not positive",
+        arguments: &["simulate", "run.toml", "--set", "design.parameters.Omega_m.min=-0.1"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["run.toml", "Omega_m", "-0.1", "remedy: "],
+    },
+    Row {
+        what: "Omega_m of zero",
+        arguments: &["simulate", "run.toml", "--set", "cosmology.Omega_b=0.0", "--set", "cosmology.h=-0.7"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["run.toml", "cosmology.", "remedy: "],
+    },
+    Row {
+        what: "groups larger than the job",
+        arguments: &["simulate", "run.toml", "--set", "suite.ranks_per_sim=64"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["suite.ranks_per_sim = 64: ", "larger than the job", "remedy: start more ranks (mpirun -n 64"],
+    },
+    Row {
+        what: "a box that is not positive",
+        arguments: &["simulate", "run.toml", "--set", "simulator.box_size=-256.0"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.box_size = -256.0: ", "positive", "remedy: "],
+    },
+    Row {
+        what: "a mesh that is not positive",
+        arguments: &["simulate", "run.toml", "--set", "simulator.mesh_factor=0.0"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.mesh_factor = 0.0: ", "positive", "remedy: "],
+    },
+    Row {
+        what: "sigma8 fixed and varied",
+        arguments: &["simulate", "run.toml", "--set", "cosmology.sigma8=0.8"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["cosmology.sigma8 = 0.8: ", "given twice", "remedy: "],
+    },
+    Row {
+        what: "output not writable",
+        arguments: &["simulate", "run.toml", "--set", "output=run.toml/runs"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["output = \"run.toml/runs\": ", "remedy: choose a folder"],
+    },
+    Row {
+        what: "a table that is missing",
+        arguments: &["simulate", "run.toml", "--set", "cosmology.transfer=table", "--set", "cosmology.table=no.txt"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["no.txt", "remedy: "],
+    },
+    Row {
+        what: "one table for many cosmologies",
+        arguments: &["simulate", "run.toml", "--set", "cosmology.transfer=table", "--set", "cosmology.table=run.toml"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["Omega_m", "{index}", "remedy: "],
     },
     Row {
         what: "an unknown subcommand",

@@ -1,6 +1,7 @@
 //! The flags of every subcommand that takes a campaign.
 
 use crate::comm::Comm;
+use crate::config::campaign::{Config, Plan};
 use crate::config::{Loaded, load};
 use crate::error::Result;
 use serde::de::DeserializeOwned;
@@ -22,5 +23,10 @@ impl Campaign {
     /// Collective: reads the file, with one message from one rank when it is wrong.
     pub fn load<T: DeserializeOwned>(&self, comm: &Comm) -> Result<Loaded<T>> {
         comm.agree(load(&self.file, &self.set))
+    }
+
+    /// Collective: reads the campaign and does every check that needs no simulation.
+    pub fn plan(&self, comm: &Comm) -> Result<Plan> {
+        Plan::new(&Config::load(comm, &self.file, &self.set)?, comm)
     }
 }

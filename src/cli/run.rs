@@ -1,0 +1,33 @@
+//! `polycosm run`: every stage in order, skipping what is done.
+
+use super::campaign::Campaign;
+use super::{calibrate, infer, report, simulate, train};
+use crate::comm::Comm;
+use crate::error::Result;
+use crate::suite::Options;
+
+/// The whole campaign in order: simulate, train, infer, calibrate, report; skips what is done
+///
+/// Example: mpirun -n 2 polycosm run run.toml
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+}
+
+/// Collective.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let plan = args.campaign.plan(comm)?;
+    if plan.config.simulator.is_some() {
+        simulate::simulate(&plan, comm, &Options::default())?;
+    }
+    if plan.config.train.is_empty() {
+        return report::report(&plan, comm);
+    }
+    train::train(&plan, comm, None)?;
+    if plan.config.infer.is_some() {
+        infer::infer(&plan, comm)?;
+        calibrate::calibrate(&plan, comm, None)?;
+    }
+    report::report(&plan, comm)
+}
