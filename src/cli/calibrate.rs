@@ -33,7 +33,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> {
     comm.on_root(|| {
         let mut judged: Vec<Samples> = Vec::new();
-        for stage in plan.posteriors()? {
+        for stage in plan.posteriors() {
             let path = plan.posterior(&stage);
             if !path.exists() {
                 let problem = format!("there are no posterior samples of stage {stage}");
@@ -54,7 +54,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> 
         }
         if let [ours, baseline] = &judged[..] {
             let c = compare(ours, baseline)?;
-            say(format_args!("gain over the baseline: {:.3} ± {:.3} nats", c.nats, c.error));
+            say(format_args!("against the baseline: {c}"));
         }
         Ok(())
     })

@@ -3,6 +3,7 @@
 use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
+use crate::config::campaign::{Config, Plan};
 use crate::config::origin;
 use crate::error::Result;
 
@@ -17,7 +18,8 @@ pub struct Args {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let loaded = args.campaign.load::<toml::Table>(comm)?;
+    let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
+    Plan::new(&loaded, comm)?;
     let entries = comm.agree(loaded.origins())?;
     if comm.is_root() {
         say(origin::table(&entries).trim_end());

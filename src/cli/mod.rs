@@ -1,13 +1,20 @@
 //! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
 
 pub mod bench;
+pub mod calibrate;
 pub mod campaign;
 pub mod check;
 pub mod doctor;
 pub mod job;
 pub mod new;
+pub mod plan;
+pub mod report;
+pub mod simulate;
 pub mod start;
+pub mod status;
 pub mod threads;
+pub mod timings;
+pub mod verify;
 
 use crate::comm::Comm;
 use crate::error::Result;
@@ -41,6 +48,12 @@ pub struct Cli {
 pub enum Command {
     New(new::Args),
     Check(check::Args),
+    Plan(plan::Args),
+    Simulate(simulate::Args),
+    Status(status::Args),
+    Verify(verify::Args),
+    Calibrate(calibrate::Args),
+    Report(report::Args),
     Job(job::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
@@ -51,6 +64,12 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
     match command {
         Command::New(args) => new::run(args, comm),
         Command::Check(args) => check::run(args, comm),
+        Command::Plan(args) => plan::run(args, comm),
+        Command::Simulate(args) => simulate::run(args, comm),
+        Command::Status(args) => status::run(args, comm),
+        Command::Verify(args) => verify::run(args, comm),
+        Command::Calibrate(args) => calibrate::run(args, comm),
+        Command::Report(args) => report::run(args, comm),
         Command::Job(args) => job::run(args, comm),
         Command::Bench(args) => bench::run(args, comm),
         Command::Doctor(args) => doctor::run(args, comm),

@@ -7,6 +7,7 @@ use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
 use crate::error::{At, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
@@ -34,24 +35,33 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 
 /// Gathers what there is and writes the page.
 pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
-    let page = comm.on_root(|| report::write(&gather(plan)?, &plan.report()))?;
+    let provenance = plan.provenance(comm);
+    let page = comm.on_root(|| report::write(&gather(plan, &provenance)?, &plan.report()))?;
     log::info!("report: {}", page.display());
     Ok(())
 }
 
-fn gather(plan: &Plan) -> Result<Inputs> {
+fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
     let config = &plan.config;
     let mut inputs = Inputs {
         title: config.report.title.clone(),
         corners: config.report.corners,
         campaign: plan.resolved.clone(),
-        provenance: plan.provenance().rows(),
+        provenance: [
+            ("version", &by.version),
+            ("commit", &by.commit),
+            ("created", &by.created),
+            ("host", &by.host),
+            ("seed", &by.seed.to_string()),
+            ("units", &by.units),
+        ]
+        .map(|(name, text)| (name.to_string(), text.clone()))
+        .to_vec(),
         timings: timings::read(plan)?,
         ..Inputs::default()
     };
     if plan.dataset().exists() {
-        let theta = config.dataset.as_ref().map_or("theta", |d| d.theta.as_str());
-        let dataset = Dataset::open(&plan.dataset(), theta)?;
+        let dataset = plan.open_dataset()?;
         inputs.prior = Some(dataset.prior.clone());
         simulations(plan, &dataset, &mut inputs)?;
     }
@@ -63,7 +73,7 @@ fn gather(plan: &Plan) -> Result<Inputs> {
             inputs.histories.push((stage, epochs));
         }
     }
-    for stage in plan.posteriors()? {
+    for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
         if path.exists() {
             inputs.posteriors.push((stage.clone(), Samples::read(&path)?));
@@ -110,7 +120,7 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
 }
 
 /// Linear theory at the campaign's final scale factor; empty where there is none.
-fn linear(plan: &Plan, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
+pub fn linear(plan: &Plan, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
     let Some(SimulatorConfig::Pm(pm)) = &plan.config.simulator else { return Ok(vec![]) };
     let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
     let cosmology = plan.config.cosmology.resolve(&varied)?;
@@ -128,7 +138,7 @@ fn observations(plan: &Plan) -> Result<Vec<Observation>> {
     }
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).at(&folder)?.flatten().map(|e| e.path()).collect();
     files.sort();
-    for stage in plan.posteriors()? {
+    for stage in plan.posteriors() {
         for path in &files {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
             let name = name.strip_prefix("observation-").and_then(|n| n.strip_suffix(&format!("-{stage}.h5")));

@@ -3,6 +3,8 @@
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::io::dataset::Dataset;
+use crate::io::provenance::Provenance;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -91,8 +93,11 @@ impl Config {
         if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
             design.check()?;
             simulator.check()?;
-            self.suite.check()?;
-            self.cosmology.check(prior, design.simulations)?;
+            self.suite.check(None)?;
+            self.cosmology.check(prior, design.simulations as u64)?;
+        }
+        if let Some(dataset) = &self.dataset {
+            dataset.check()?;
         }
         self.calibrate.check()?;
         self.report.check()?;
@@ -113,7 +118,7 @@ impl Plan {
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
         let config = loaded.value.clone();
         let checked = || -> Result<_> {
-            let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.prior())?;
+            let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             config.check(&prior)?;
             Ok((prior, loaded.resolved()?))
         };
@@ -125,20 +130,47 @@ impl Plan {
 
     /// Refuses to simulate with groups that are larger than the job.
     pub fn check_groups(&self, comm: &Comm) -> Result<()> {
-        let wanted = self.config.suite.ranks_per_sim;
-        if wanted > comm.size() && self.config.simulator.is_some() {
-            let problem = format!("larger than the job, which has {} rank(s)", comm.size());
-            let remedy = format!("start more ranks (mpirun -n {wanted} polycosm ...), or lower it");
-            let error = Error::input(problem).key("suite.ranks_per_sim").value(wanted).remedy(remedy);
-            return comm.agree(Err(error));
-        }
-        Ok(())
+        comm.agree(self.config.suite.check(Some(comm.size())))
     }
 
     /// An input file as named by the campaign: from the working directory or, failing that, from beside the campaign file.
     pub fn input(&self, path: &Path) -> PathBuf {
         let beside = self.folder.join(path);
         if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
+    }
+
+    /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.
+    pub fn open_dataset(&self) -> Result<Dataset> {
+        match &self.config.dataset {
+            Some(foreign) => foreign.open(),
+            None if self.dataset().exists() => Dataset::open(self.dataset(), "theta"),
+            None => Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`")),
+        }
+    }
+
+    /// This run's provenance. Collective.
+    pub fn provenance(&self, comm: &Comm) -> Provenance {
+        Provenance::collect(comm, self.config.seed, &self.resolved)
+    }
+
+    /// Names of the training stages, in order.
+    pub fn stage_names(&self) -> Vec<String> {
+        #[cfg(feature = "torch")]
+        let names = self.config.train.iter().map(|s| s.name.clone()).collect();
+        #[cfg(not(feature = "torch"))]
+        let names = self.config.train.iter().filter_map(|s| s.get("name")?.as_str().map(String::from)).collect();
+        names
+    }
+
+    /// The posterior that the campaign is about, and its baseline where there is one.
+    pub fn posteriors(&self) -> Vec<String> {
+        #[cfg(feature = "torch")]
+        let names = self.config.infer.iter().flat_map(|i| std::iter::once(i.posterior.clone()).chain(i.baseline.clone()));
+        #[cfg(not(feature = "torch"))]
+        let names = self.config.infer.iter().flat_map(|i| {
+            ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
+        });
+        names.collect()
     }
 
     fn under(&self, parts: &[&str]) -> PathBuf {

@@ -3,6 +3,7 @@
 //! [`load()`] reads any section of it into a struct and, when that fails, says what a person needs to mend it: file and line,
 //! full dotted key, offending value, remedy. The sections themselves stand beside the code they configure.
 
+pub mod campaign;
 mod explain;
 pub mod load;
 pub mod origin;

@@ -8,5 +8,6 @@ pub mod index;
 pub mod noise;
 pub mod parameters;
 pub mod provenance;
+pub mod samples;
 pub mod shard;
 pub mod simulation;

@@ -1,16 +1,25 @@
-//! What the suite knows of a simulator, and one file per simulator.
+//! Simulators: one file each behind one trait. The suite engine knows nothing else about physics.
+
+mod pm;
+
+pub use pm::{Pm, PmConfig, Precision, memory_per_rank};
 
 use crate::comm::Comm;
+use crate::cosmology::CosmologyConfig;
 use crate::error::Result;
 use crate::io::field::{Field, FieldSpec};
+use crate::prior::Prior;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// One universe to simulate.
+/// One universe to be simulated.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     /// Row of the design.
     pub index: u64,
-    /// Which realisation of the initial conditions; rows may share one.
+    /// Realisation number: with the campaign's seed it names the random fields.
     pub realisation: u64,
     /// The campaign's seed.
     pub seed: u64,
@@ -18,31 +27,115 @@ pub struct Job<'a> {
     pub theta: &'a [f64],
 }
 
-/// What a simulation leaves.
-#[derive(Debug, Clone)]
+/// What a simulation gives.
 pub struct Output {
-    /// One per [`Runner::specs`], in that order.
     pub fields: Vec<Field>,
-    /// Seconds by name.
+    /// Seconds by name, this rank's.
     pub timings: Vec<(String, f64)>,
 }
 
-/// What an observation becomes: the simulator's fields, and the true parameters where they are known.
-#[derive(Debug, Clone)]
+/// What an observation file gives.
 pub struct Observed {
     pub fields: Vec<Field>,
-    /// In the design's order.
+    /// The parameters it was made with, in the design's order, where the file tells.
     pub truth: Option<Vec<f64>>,
 }
 
-/// A simulator as the suite sees it.
-pub trait Runner {
-    /// The fields of one universe; all universes alike.
+/// A simulator on a communicator. All methods but `specs` are collective over it.
+pub trait Simulator {
+    /// A universe before it is observed.
+    type State;
+    /// The fields that [`Simulator::observe`] gives, alike for all universes.
     fn specs(&self) -> Vec<FieldSpec>;
+    /// Makes a universe.
+    fn evolve(&self, comm: &Comm, job: &Job, timings: &mut crate::comm::timers::Timers) -> Result<Self::State>;
+    /// Looks at it.
+    fn observe(&self, comm: &Comm, state: &Self::State) -> Result<Vec<Field>>;
+    /// A universe from another code's file, and its parameters where the file tells.
+    fn load(&self, comm: &Comm, path: &Path) -> Result<(Self::State, Option<Vec<f64>>)>;
+}
 
-    /// Collective over `comm`: runs one universe. The result is already agreed over `comm`.
+/// Any [`Simulator`], its state hidden: what the suite engine drives.
+pub trait Runner {
+    /// The fields of every universe.
+    fn specs(&self) -> Vec<FieldSpec>;
+    /// Makes and observes one universe. Collective; a failure is every rank's.
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output>;
-
-    /// Collective over `comm`: passes another code's snapshot through the same observables.
+    /// Observes another code's universe through the same eyes. Collective.
     fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed>;
+}
+
+impl<S: Simulator> Runner for S {
+    fn specs(&self) -> Vec<FieldSpec> {
+        Simulator::specs(self)
+    }
+
+    fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
+        let mut timings = crate::comm::timers::Timers::default();
+        let state = comm.agree(self.evolve(comm, job, &mut timings))?;
+        let start = std::time::Instant::now();
+        let fields = comm.agree(self.observe(comm, &state))?;
+        timings.add("observe", start.elapsed().as_secs_f64());
+        Ok(Output { fields, timings: timings.entries().to_vec() })
+    }
+
+    fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed> {
+        let (state, truth) = comm.agree(self.load(comm, path))?;
+        Ok(Observed { fields: comm.agree(self.observe(comm, &state))?, truth })
+    }
+}
+
+/// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SimulatorConfig {
+    /// Particle-mesh N-body.
+    Pm(PmConfig),
+}
+
+/// The simulators by name.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Pm,
+}
+
+impl SimulatorConfig {
+    /// Refuses what cannot be run.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            SimulatorConfig::Pm(c) => c.check(),
+        }
+    }
+
+    /// The simulator of a campaign with this cosmology and prior.
+    pub fn runner(&self, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Box<dyn Runner>> {
+        Ok(match self {
+            SimulatorConfig::Pm(c) if c.precision == Precision::F64 => Box::new(Pm::<f64>::new(c, cosmology, prior)?),
+            SimulatorConfig::Pm(c) => Box::new(Pm::<f32>::new(c, cosmology, prior)?),
+        })
+    }
+}
+
+// By hand, because a derived tagged enum buffers its content and forgets which key was wrong. The loader puts `kind` first.
+impl<'de> Deserialize<'de> for SimulatorConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct ByKind;
+        impl<'de> Visitor<'de> for ByKind {
+            type Value = SimulatorConfig;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a table with the key `kind`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                match map.next_key::<String>()? {
+                    Some(key) if key == "kind" => {}
+                    _ => return Err(serde::de::Error::missing_field("kind")),
+                }
+                match map.next_value()? {
+                    Kind::Pm => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(SimulatorConfig::Pm),
+                }
+            }
+        }
+        deserializer.deserialize_map(ByKind)
+    }
 }

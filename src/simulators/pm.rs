@@ -303,8 +303,8 @@ impl<T: Real> Simulator for Pm<T> {
         if (snapshot.scale_factor - c.time.a_end).abs() > 1e-3 {
             return differs("scale factor", snapshot.scale_factor, c.time.a_end);
         }
-        if snapshot.total != self.total() {
-            return differs("number of particles", snapshot.total as f64, self.total() as f64);
+        if snapshot.npart != self.total() {
+            return differs("number of particles", snapshot.npart as f64, self.total() as f64);
         }
         let l = T::of(c.box_size);
         let mut particles = Particles {
@@ -314,7 +314,7 @@ impl<T: Real> Simulator for Pm<T> {
             id: snapshot.ids,
         };
         Domain::new(&self.mesh_decomposition(comm)?, c.box_size).exchange(&mut particles);
-        let truth = self.names.iter().map(|n| snapshot.attributes.get(n).copied()).collect();
+        let truth = self.names.iter().map(|n| snapshot.truth.iter().find(|t| &t.0 == n).map(|t| t.1)).collect();
         Ok((PmState { particles, total: self.total(), a: c.time.a_end }, truth))
     }
 }

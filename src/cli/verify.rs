@@ -1,0 +1,67 @@
+//! `polycosm verify`: is the dataset what it should be?
+
+use super::campaign::Campaign;
+use super::report::linear;
+use super::start::say;
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::{Error, Result};
+use crate::suite::verify::verify;
+
+/// Read the whole dataset again: checksums, NaNs, mean spectra against linear theory
+///
+/// Example: mpirun -n 4 polycosm verify run.toml
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+}
+
+/// Collective. Fails if the dataset is damaged.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let plan = args.campaign.plan(comm)?;
+    if plan.config.simulator.is_none() {
+        let error = Error::input("foreign data carry no checksums to verify");
+        return comm.agree(Err(error.remedy("verify belongs to campaigns that simulate")));
+    }
+    let found = verify(comm, &plan.config.output, plan.config.suite.shard_size)?;
+    comm.on_root(|| {
+        say(format_args!("{} simulations, {} failed", found.simulations, found.failed.len()));
+        for d in &found.defects {
+            say(format_args!("  {} of simulation {}: {}", d.field, d.index, d.problem));
+        }
+        spectra(&plan)?;
+        match found.is_sound() {
+            true => {
+                say("every checksum holds, every number is finite");
+                Ok(())
+            }
+            false => Err(Error::failed(format!("{} defects in the dataset", found.defects.len()))
+                .file(plan.dataset())
+                .remedy("remove the shards named above and run `polycosm simulate` again: it remakes them")),
+        }
+    })
+}
+
+/// Mean ratio of measured to linear power in the lowest bins: far from one means a wrong normalisation.
+fn spectra(plan: &Plan) -> Result<()> {
+    const BINS: usize = 3;
+    let dataset = plan.open_dataset()?;
+    let p = dataset.prior.len();
+    for spec in dataset.specs() {
+        let k = match (&spec.shape[..], spec.axes.first()) {
+            ([n], Some(a)) if a.name == "k" && a.values.len() == *n && *n >= BINS => a.values[..BINS].to_vec(),
+            _ => continue,
+        };
+        let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).take(256).collect();
+        let mut ratio = [0.0; BINS];
+        for &row in &rows {
+            let measured = dataset.read_f64(&spec.name, &[row])?;
+            let theory = linear(plan, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
+            (0..BINS).for_each(|b| ratio[b] += measured[b] / theory[b] / rows.len() as f64);
+        }
+        let each: Vec<String> = k.iter().zip(ratio).map(|(k, r)| format!("{r:.3} at k = {k:.3} h/Mpc")).collect();
+        say(format_args!("{} over linear theory, mean of {}: {}", spec.name, rows.len(), each.join(", ")));
+    }
+    Ok(())
+}
