@@ -1,1 +1,119 @@
-//! The `Model` trait and one file per published system.
+//! Models: one file each behind one trait. The trainer knows nothing else about networks.
+
+mod npe;
+mod vmim;
+
+pub use npe::{Npe, NpeConfig};
+pub use vmim::{Vmim, VmimConfig};
+
+use crate::error::{Error, Result};
+use crate::prior::Prior;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, nn};
+
+/// Some samples, on the model's device.
+pub struct Batch {
+    /// (n, …): what is seen.
+    pub x: Tensor,
+    /// (n, p), double: what is to be learned, in its own units.
+    pub theta: Tensor,
+}
+
+/// A named network with an optimiser of its own.
+pub struct Part {
+    pub name: String,
+    pub vs: nn::VarStore,
+}
+
+/// A loss, averaged over the batch, and the parts that follow its gradient.
+pub struct Loss {
+    pub name: String,
+    pub value: Tensor,
+    pub parts: Vec<usize>,
+}
+
+/// A published system: named parts, trained in one or more phases.
+pub trait Model {
+    /// The networks, in a fixed order.
+    fn parts(&self) -> &[Part];
+    /// Takes what standardises the inputs from the training inputs (n, …).
+    fn standardise(&mut self, _x: &Tensor) {}
+    /// Phases, trained in order.
+    fn phases(&self) -> usize {
+        1
+    }
+    /// The losses of a batch in a phase. Each is minimised over its own parts.
+    fn step(&self, batch: &Batch, phase: usize) -> Vec<Loss>;
+    /// What the trained model makes of inputs (n, …): named fields, each (n, …).
+    fn apply(&self, x: &Tensor) -> Vec<(String, Tensor)>;
+    /// ln q(θ | x) of each row, (n), for models that are densities.
+    fn log_prob(&self, _x: &Tensor, _theta: &Tensor) -> Option<Tensor> {
+        None
+    }
+    /// `draws` parameters for each row of x: (n, draws, p) and ln q of each (n, draws); `seeds`, one per row, fix the draws.
+    fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<(Tensor, Tensor)> {
+        None
+    }
+}
+
+/// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ModelConfig {
+    /// A compressor trained by variational mutual information maximisation.
+    Vmim(VmimConfig),
+    /// An ensemble of neural posterior estimators.
+    Npe(NpeConfig),
+}
+
+impl ModelConfig {
+    /// An untrained model for samples of this shape.
+    pub fn build(&self, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Result<Box<dyn Model>> {
+        if shape.iter().product::<usize>() == 0 || prior.is_empty() {
+            return Err(Error::input("there is nothing to learn from: an input without elements, or no parameters"));
+        }
+        Ok(match self {
+            ModelConfig::Vmim(c) => Box::new(Vmim::new(c, shape, prior, device, kind)),
+            ModelConfig::Npe(c) => Box::new(Npe::new(c, shape, prior, device, kind)),
+        })
+    }
+
+    /// True if the model gives summaries that later stages can take as their input.
+    pub fn compresses(&self) -> bool {
+        matches!(self, ModelConfig::Vmim(_))
+    }
+}
+
+/// The models by name.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Name {
+    Vmim,
+    Npe,
+}
+
+// By hand, because a derived tagged enum forgets which key was wrong. The loader puts `kind` first.
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct ByKind;
+        impl<'de> Visitor<'de> for ByKind {
+            type Value = ModelConfig;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a table with the key `kind`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                match map.next_key::<String>()? {
+                    Some(key) if key == "kind" => {}
+                    _ => return Err(serde::de::Error::missing_field("kind")),
+                }
+                match map.next_value()? {
+                    Name::Vmim => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(ModelConfig::Vmim),
+                    Name::Npe => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(ModelConfig::Npe),
+                }
+            }
+        }
+        deserializer.deserialize_map(ByKind)
+    }
+}

@@ -1,1 +1,147 @@
 //! Data-parallel training: loader, optimiser, gradient all-reduce, checkpoints.
+
+pub mod checkpoint;
+pub mod data;
+pub mod optimiser;
+pub mod stage;
+pub mod trainer;
+
+pub use optimiser::Rule;
+pub use stage::{Trained, train_stage};
+pub use trainer::Trainer;
+
+use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+/// `[[train]]`: one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageConfig {
+    /// Name of the stage: its folder, and what later stages call it as their input.
+    pub name: String,
+    /// A field of the dataset, or an earlier stage whose summaries are the input.
+    pub input: String,
+    /// The model and its size.
+    pub network: ModelConfig,
+    /// Passes over the training split.
+    #[serde(default = "epochs")]
+    pub epochs: u64,
+    /// Samples of a step, over all ranks together.
+    #[serde(default = "batch_size")]
+    pub batch_size: usize,
+    /// Peak of the learning rate; a linear warm-up of one epoch, then a cosine to zero.
+    #[serde(default = "learning_rate")]
+    pub learning_rate: f64,
+    /// Decoupled weight decay.
+    #[serde(default = "weight_decay")]
+    pub weight_decay: f64,
+    /// Largest norm of a gradient; 0: any.
+    #[serde(default = "clip")]
+    pub clip: f64,
+    /// `adamw` or `sgd`.
+    #[serde(default)]
+    pub optimiser: Rule,
+    /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
+    #[serde(default)]
+    pub patience: u64,
+    /// Shifts, turns and mirrors maps of periodic boxes at random.
+    #[serde(default)]
+    pub augment: bool,
+    /// For a stage on another's summaries: how many augmented copies of each training universe are compressed.
+    #[serde(default = "copies")]
+    pub copies: usize,
+    /// Seed of initial weights, shuffling and augmentation.
+    #[serde(default)]
+    pub seed: u64,
+    /// Epochs between checkpoints.
+    #[serde(default = "checkpoint_every")]
+    pub checkpoint_every: u64,
+}
+
+fn epochs() -> u64 {
+    50
+}
+fn batch_size() -> usize {
+    32
+}
+fn learning_rate() -> f64 {
+    1e-3
+}
+fn weight_decay() -> f64 {
+    1e-4
+}
+fn clip() -> f64 {
+    5.0
+}
+fn copies() -> usize {
+    1
+}
+fn checkpoint_every() -> u64 {
+    1
+}
+
+impl StageConfig {
+    fn check(&self) -> Result<()> {
+        let bad = |key: &str, problem: &str, value: String, remedy: &str| {
+            let mut e = Error::input(problem).key(format!("train.{}.{key}", self.name)).remedy(remedy);
+            e.value = Some(value);
+            Err(e)
+        };
+        let positive = [
+            ("epochs", self.epochs as usize),
+            ("batch_size", self.batch_size),
+            ("copies", self.copies),
+            ("checkpoint_every", self.checkpoint_every as usize),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return bad(key, "must be at least 1", value.to_string(), "give a positive number");
+            }
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return bad("learning_rate", "must be positive", format!("{:?}", self.learning_rate), "1e-3 is usual");
+        }
+        for (key, value) in [("weight_decay", self.weight_decay), ("clip", self.clip)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
+            }
+        }
+        if let ModelConfig::Npe(npe) = &self.network
+            && npe.ensemble == 0
+        {
+            return bad("network.ensemble", "an ensemble needs a member", "0".into(), "1 is a single flow");
+        }
+        Ok(())
+    }
+}
+
+/// Checks the stages, one by one and together.
+pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
+    for (i, stage) in stages.iter().enumerate() {
+        stage.check()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if stage.name.is_empty() || !stage.name.chars().all(plain) || stage.name.starts_with('.') {
+            return Err(Error::input("is no name for a folder")
+                .key(format!("train.{i}.name"))
+                .value(&stage.name)
+                .remedy("use letters, digits, - and _"));
+        }
+        if stages[..i].iter().any(|s| s.name == stage.name) {
+            return Err(Error::input("two stages have this name")
+                .key(format!("train.{i}.name"))
+                .value(&stage.name)
+                .remedy("rename one"));
+        }
+        if let Some(source) = stages.iter().position(|s| s.name == stage.input)
+            && (source >= i || !stages[source].network.compresses())
+        {
+            let problem = if source >= i { "that stage comes later" } else { "that stage gives no summaries" };
+            return Err(Error::input(problem)
+                .key(format!("train.{}.input", stage.name))
+                .value(&stage.input)
+                .remedy("name a dataset field, or an earlier stage that compresses"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
+//! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
+
+use super::{Batch, Loss, Model, Part};
+use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Preprocess, Transform};
+use crate::prior::Prior;
+use crate::rng::stream;
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, nn};
+
+/// `[train.network]` with `kind = "npe"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NpeConfig {
+    /// Flows whose densities are averaged.
+    pub ensemble: usize,
+    /// Transform of the inputs.
+    pub transform: Transform,
+    /// Outputs of the embedding network; 0: the inputs go to the flow as they are.
+    pub embedding: i64,
+    /// The embedding network.
+    pub mlp: MlpConfig,
+    /// Each flow.
+    pub flow: FlowConfig,
+}
+
+impl Default for NpeConfig {
+    fn default() -> Self {
+        NpeConfig {
+            ensemble: 4,
+            transform: Transform::None,
+            embedding: 0,
+            mlp: MlpConfig::default(),
+            flow: FlowConfig::default(),
+        }
+    }
+}
+
+struct Member {
+    preprocess: Preprocess,
+    embedding: Option<Mlp>,
+    flow: Flow,
+}
+
+impl Member {
+    fn context(&self, x: &Tensor) -> Tensor {
+        let x = self.preprocess.forward(&x.reshape([x.size()[0], -1]));
+        self.embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x))
+    }
+}
+
+/// The ensemble.
+pub struct Npe {
+    parts: Vec<Part>,
+    members: Vec<Member>,
+    p: i64,
+}
+
+impl Npe {
+    /// For samples of this shape.
+    pub fn new(config: &NpeConfig, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Self {
+        let n = shape.iter().product::<usize>() as i64;
+        let (mut parts, mut members) = (Vec::new(), Vec::new());
+        for m in 0..config.ensemble {
+            let mut vs = nn::VarStore::new(device);
+            vs.set_kind(kind);
+            let root = vs.root();
+            let preprocess = Preprocess::new(&(&root / "input"), config.transform, &[n]);
+            let (embedding, context) = match config.embedding {
+                0 => (None, n),
+                e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
+            };
+            let flow = Flow::new(&(&root / "flow"), prior, context, &config.flow);
+            parts.push(Part { name: format!("member{m}"), vs });
+            members.push(Member { preprocess, embedding, flow });
+        }
+        Npe { parts, members, p: prior.len() as i64 }
+    }
+}
+
+impl Model for Npe {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn standardise(&mut self, x: &Tensor) {
+        let x = x.reshape([x.size()[0], -1]);
+        self.members.iter_mut().for_each(|m| m.preprocess.fit(&x));
+    }
+
+    fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
+        let each = |(i, m): (usize, &Member)| {
+            let ln_q = m.flow.log_prob(&batch.theta, &m.context(&batch.x));
+            Loss { name: format!("−E[ln q] of member {i}"), value: -ln_q.mean(None::<Kind>), parts: vec![i] }
+        };
+        self.members.iter().enumerate().map(each).collect()
+    }
+
+    fn apply(&self, _x: &Tensor) -> Vec<(String, Tensor)> {
+        vec![]
+    }
+
+    fn log_prob(&self, x: &Tensor, theta: &Tensor) -> Option<Tensor> {
+        let all: Vec<Tensor> = self.members.iter().map(|m| m.flow.log_prob(theta, &m.context(x))).collect();
+        let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
+        Some(mean)
+    }
+
+    fn sample(&self, x: &Tensor, draws: i64, seeds: &[u64]) -> Option<(Tensor, Tensor)> {
+        let (n, p, kind) = (x.size()[0], self.p, x.kind());
+        let mut theta = Vec::new();
+        for (row, &seed) in (0..n).zip(seeds) {
+            // Draws of a universe depend on its seed alone, not on the rank or batch it is in.
+            let mut rng = stream(seed, 0, "posterior draws", 0);
+            let pick = Uniform::new(0, self.members.len()).expect("an ensemble has members");
+            let members: Vec<usize> = (0..draws).map(|_| pick.sample(&mut rng)).collect();
+            let z: Vec<f64> = (0..draws * p).map(|_| StandardNormal.sample(&mut rng)).collect();
+            let z = Tensor::from_slice(&z).view([draws, p]).to_device(x.device()).to_kind(kind);
+            let one = x.narrow(0, row, 1);
+            let mut out = Tensor::zeros([draws, p], (Kind::Double, x.device()));
+            for (m, member) in self.members.iter().enumerate() {
+                let own: Vec<i64> = (0..draws).filter(|&d| members[d as usize] == m).collect();
+                if own.is_empty() {
+                    continue;
+                }
+                let own = Tensor::from_slice(&own).to_device(x.device());
+                let c = member.context(&one);
+                let context = c.expand([own.size()[0], c.size()[1]], true);
+                out = out.index_copy(0, &own, &member.flow.sample(&z.index_select(0, &own), &context));
+            }
+            theta.push(out);
+        }
+        let theta = Tensor::stack(&theta, 0);
+        let ln: Vec<Tensor> = (0..n)
+            .filter_map(|row| {
+                let one = x.narrow(0, row, 1);
+                let mut shape = one.size();
+                shape[0] = draws;
+                self.log_prob(&one.expand(shape.as_slice(), true), &theta.select(0, row))
+            })
+            .collect();
+        Some((theta, Tensor::stack(&ln, 0)))
+    }
+}

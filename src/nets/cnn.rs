@@ -1,0 +1,103 @@
+//! Residual convolutional networks without normalisation layers: residual branches start at zero (SkipInit, De & Smith
+//! 2020), so amplitudes pass through, and a batch shared over ranks gives the same gradients as on one.
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+/// Size of a residual network over periodic maps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CnnConfig {
+    /// Channels of the first stage; doubled at each following one.
+    pub width: i64,
+    /// Residual blocks of each stage; each stage after the first halves the map.
+    pub blocks: Vec<i64>,
+    /// Maps are periodic (a whole simulation box): they are padded circularly.
+    pub periodic: bool,
+}
+
+impl Default for CnnConfig {
+    fn default() -> Self {
+        CnnConfig { width: 24, blocks: vec![1, 1, 1], periodic: true }
+    }
+}
+
+struct Conv {
+    conv: nn::Conv2D,
+    pad: i64,
+    periodic: bool,
+}
+
+impl Conv {
+    fn new(path: nn::Path, from: i64, to: i64, size: i64, stride: i64, periodic: bool) -> Self {
+        let padding = if periodic { 0 } else { size / 2 };
+        let ws_init = nn::init::DEFAULT_KAIMING_NORMAL;
+        let config = nn::ConvConfig { stride, padding, ws_init, ..Default::default() };
+        Conv { conv: nn::conv2d(path, from, to, size, config), pad: size / 2, periodic }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        if !self.periodic || self.pad == 0 {
+            return x.apply(&self.conv);
+        }
+        x.pad([self.pad; 4], "circular", None).apply(&self.conv)
+    }
+}
+
+struct Block {
+    skip: Option<Conv>,
+    first: Conv,
+    second: Conv,
+    scale: Tensor,
+}
+
+impl Block {
+    fn new(path: nn::Path, from: i64, to: i64, stride: i64, periodic: bool) -> Self {
+        let skip = (from != to || stride != 1).then(|| Conv::new(&path / "skip", from, to, 1, stride, periodic));
+        Block {
+            skip,
+            first: Conv::new(&path / "first", from, to, 3, stride, periodic),
+            second: Conv::new(&path / "second", to, to, 3, 1, periodic),
+            scale: path.var("scale", &[1], nn::Init::Const(0.0)),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let branch = self.second.forward(&self.first.forward(&x.silu()).silu());
+        self.skip.as_ref().map_or_else(|| x.shallow_clone(), |s| s.forward(x)) + branch * &self.scale
+    }
+}
+
+/// Maps (n, channels, H, W) to (n, outputs).
+pub struct Cnn {
+    stem: Conv,
+    blocks: Vec<Block>,
+    head: [nn::Linear; 2],
+}
+
+impl Cnn {
+    /// A network from so many channels to so many outputs.
+    pub fn new(path: &nn::Path, channels: i64, outputs: i64, config: &CnnConfig) -> Self {
+        let stem = Conv::new(path / "stem", channels, config.width, 5, 2, config.periodic);
+        let (mut blocks, mut from) = (Vec::new(), config.width);
+        for (s, &count) in config.blocks.iter().enumerate() {
+            let to = config.width << s;
+            for b in 0..count {
+                let stride = if s > 0 && b == 0 { 2 } else { 1 };
+                blocks.push(Block::new(path / format!("stage{s}") / format!("block{b}"), from, to, stride, config.periodic));
+                from = to;
+            }
+        }
+        let linear = |name: &str, a, b| nn::linear(path / name, a, b, Default::default());
+        Cnn { stem, blocks, head: [linear("hidden", from, 2 * from), linear("summary", 2 * from, outputs)] }
+    }
+
+    /// (n, channels, H, W) → (n, outputs).
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let mut h = self.stem.forward(x);
+        for block in &self.blocks {
+            h = block.forward(&h);
+        }
+        h.silu().mean_dim([-2i64, -1].as_slice(), false, x.kind()).apply(&self.head[0]).silu().apply(&self.head[1])
+    }
+}

@@ -1,0 +1,171 @@
+//! Checkpoints: everything a training goes on from, in one safetensors file that appears when whole. The one before it is
+//! kept: an unreadable checkpoint costs a few epochs, not the run.
+
+use super::optimiser::Flat;
+use super::trainer::Epoch;
+use crate::comm::Comm;
+use crate::error::{At, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tch::Tensor;
+
+/// Where a training stands, beside its parameters.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Best validation loss of each part.
+    pub best: Vec<f64>,
+    /// Epochs since each part's best.
+    pub waited: Vec<u64>,
+    /// Optimiser steps of each part.
+    pub steps: Vec<i64>,
+    /// Patience has run out.
+    pub stopped: bool,
+    pub history: Vec<Epoch>,
+    /// Parameters at each part's best.
+    #[serde(skip)]
+    pub best_parameters: Vec<Tensor>,
+}
+
+impl State {
+    /// A training that has not begun.
+    pub fn new(parts: usize) -> Self {
+        State {
+            epoch: 0,
+            step: 0,
+            best: vec![f64::MAX; parts],
+            waited: vec![0; parts],
+            steps: vec![0; parts],
+            stopped: false,
+            history: vec![],
+            best_parameters: vec![],
+        }
+    }
+
+    /// Remembers parameters that are the best so far; stops when no part has improved for `patience` epochs (0: never).
+    /// Without a validation split the newest are the best.
+    pub fn judge(&mut self, losses: &[f64], flats: &[Flat], patience: u64, validated: bool) {
+        self.best_parameters.resize_with(flats.len(), Tensor::new);
+        for (p, flat) in flats.iter().enumerate() {
+            self.steps[p] = flat.steps;
+            if !validated || losses[p] < self.best[p] || !self.best_parameters[p].defined() {
+                self.best[p] = losses[p];
+                self.waited[p] = 0;
+                self.best_parameters[p] = flat.parameters.copy();
+            } else {
+                self.waited[p] += 1;
+            }
+        }
+        self.stopped = patience > 0 && self.waited.iter().all(|&w| w >= patience);
+    }
+
+    /// Puts the best parameters back.
+    pub fn restore_best(&self, flats: &mut [Flat]) {
+        tch::no_grad(|| {
+            for (flat, best) in flats.iter_mut().zip(&self.best_parameters) {
+                flat.parameters.copy_(best);
+            }
+        });
+    }
+}
+
+/// The newest checkpoint of a stage's folder.
+pub fn path(folder: &Path) -> PathBuf {
+    folder.join("checkpoint.safetensors")
+}
+
+fn previous(folder: &Path) -> PathBuf {
+    folder.join("checkpoint.previous.safetensors")
+}
+
+/// Writes a checkpoint and `history.jsonl`. Collective; the root writes.
+pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Result<()> {
+    comm.on_root(|| {
+        let json = serde_json::to_vec(state).map_err(|e| Error::failed(e.to_string()))?;
+        let mut tensors = vec![("state".to_string(), Tensor::from_slice(&json))];
+        for (p, flat) in flats.iter().enumerate() {
+            let best = state.best_parameters.get(p).unwrap_or(&flat.parameters);
+            for (name, t) in
+                [("parameters", &flat.parameters), ("first", &flat.first), ("second", &flat.second), ("best", best)]
+            {
+                tensors.push((format!("{p}.{name}"), t.detach().to_device(tch::Device::Cpu)));
+            }
+        }
+        std::fs::create_dir_all(folder).at(folder)?;
+        let (path, temporary) = (path(folder), folder.join("checkpoint.tmp"));
+        save(&tensors, &temporary)?;
+        if path.exists() {
+            std::fs::rename(&path, previous(folder)).at(&path)?;
+        }
+        std::fs::rename(&temporary, &path).at(&path)?;
+        let lines: Result<Vec<String>> = state
+            .history
+            .iter()
+            .map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string())))
+            .collect();
+        let history = folder.join("history.jsonl");
+        std::fs::write(&history, lines?.join("\n") + "\n").at(&history)
+    })
+}
+
+/// Writes named tensors to a safetensors file and makes sure that they are on the disk.
+pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
+    Tensor::write_safetensors(tensors, path).map_err(|e| Error::failed(format!("cannot be written: {e}")).file(path))?;
+    std::fs::File::open(path).and_then(|f| f.sync_all()).at(path)
+}
+
+/// Takes up the newest readable checkpoint, if there is one: the same on every rank. Collective.
+pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat]) -> Result<()> {
+    let choice = comm.on_root(|| {
+        for candidate in [path(folder), previous(folder)] {
+            if !candidate.exists() {
+                continue;
+            }
+            match read(&candidate, flats) {
+                Ok(_) => return Ok(Some(candidate)),
+                Err(e) => log::warn!("{e}; the checkpoint before it is used"),
+            }
+        }
+        Ok(None)
+    })?;
+    let Some(path) = choice else { return Ok(()) };
+    let (read_state, tensors) = comm.agree(read(&path, flats))?;
+    *state = read_state;
+    tch::no_grad(|| {
+        for ((flat, parts), steps) in flats.iter_mut().zip(tensors).zip(&state.steps) {
+            let [parameters, first, second, best] = parts;
+            flat.parameters.copy_(&parameters);
+            flat.first.copy_(&first);
+            flat.second.copy_(&second);
+            flat.steps = *steps;
+            state.best_parameters.push(best.to_device(flat.parameters.device()));
+        }
+    });
+    log::info!("going on from {} after epoch {}", path.display(), state.epoch);
+    Ok(())
+}
+
+fn read(path: &Path, flats: &[Flat]) -> Result<(State, Vec<[Tensor; 4]>)> {
+    let bad = |problem: String| {
+        let remedy = "remove the stage's folder to train it anew";
+        Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(remedy)
+    };
+    let mut all: std::collections::HashMap<String, Tensor> =
+        Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
+    let mut take = |name: &str| all.remove(name).ok_or_else(|| bad(format!("{name} is missing")));
+    let json = Vec::<u8>::try_from(take("state")?).map_err(|e| bad(e.to_string()))?;
+    let state: State = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+    let mut tensors = Vec::new();
+    for (p, flat) in flats.iter().enumerate() {
+        let mut one = |name: &str| -> Result<Tensor> {
+            let t = take(&format!("{p}.{name}"))?;
+            let fits = t.numel() == flat.parameters.numel();
+            if fits { Ok(t) } else { Err(bad("it belongs to a network of another size".into())) }
+        };
+        tensors.push([one("parameters")?, one("first")?, one("second")?, one("best")?]);
+    }
+    Ok((state, tensors))
+}
