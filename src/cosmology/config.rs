@@ -134,7 +134,7 @@ impl CosmologyConfig {
 /// there was such a place.
 fn expand(pattern: &str, index: u64) -> Result<(String, bool)> {
     let bad = |place: &str| {
-        Error::input(format!("{{{place} is not a place for the simulation's number"))
+        Error::input(format!("{{{place}}} is not a place for the simulation's number"))
             .key("cosmology.table")
             .value(pattern)
             .remedy("write {index}, or {index:06} for six digits")
