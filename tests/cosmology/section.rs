@@ -1,7 +1,7 @@
 //! The section `[cosmology]`: how it resolves, and what is refused with which words.
 
-use super::{data, planck};
-use polycosm::cosmology::{Cosmology, CosmologyConfig, LinearPower, Transfer};
+use super::{data, eisenstein_hu, planck};
+use polycosm::cosmology::{Cosmology, CosmologyConfig, Transfer};
 use polycosm::error::Error;
 use polycosm::prior::{Parameter, Prior};
 use std::path::Path;
@@ -36,7 +36,7 @@ fn section_reads_and_resolves() {
     assert_eq!(config(&toml::to_string(&fixed).unwrap()), fixed);
     fixed.check(&prior(&[("Omega_m", 0.1, 0.5), ("sigma8", 0.6, 1.0)]), 10).unwrap();
     let no_wiggle = config("transfer = \"eisenstein-hu-no-wiggle\"").linear_power(&planck(), 0).unwrap();
-    assert_eq!(no_wiggle.p(0.1), LinearPower::eisenstein_hu(&planck(), false).p(0.1));
+    assert_eq!(no_wiggle.p(0.1), eisenstein_hu(false).p(0.1));
     assert!(toml::from_str::<CosmologyConfig>("Omega_M = 0.3").unwrap_err().to_string().contains("Omega_M"));
     assert!(toml::from_str::<CosmologyConfig>("transfer = \"bbks\"").is_err());
 }
@@ -72,6 +72,8 @@ fn impossible_parameters_are_refused() {
     refused(open.check(&wide, 10), &["cosmology.Omega_b = 0.05: impossible", "Omega_m = 0.04"]);
     let negative = prior(&[("Omega_m", 0.1, 0.5), ("sigma8", -0.6, 1.0)]);
     refused(open.check(&negative, 10), &["design.parameters.sigma8 = -0.6"]);
+    let baryons = prior(&[("sigma8", 0.6, 1.0), ("Omega_m", 0.07, 0.5)]);
+    refused(open.check(&baryons, 10), &["cosmology.transfer: Eisenstein & Hu's fit", "here 0.714"]);
     let unknown = prior(&[("Omega_m", 0.1, 0.5), ("sigma8", 0.6, 1.0), ("w", -1.2, -0.8)]);
     refused(open.check(&unknown, 10), &["design.parameters.w = -1.2"]);
 }
