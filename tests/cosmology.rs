@@ -201,7 +201,7 @@ fn tables_of_camb_and_class() {
     let table = |name, sigma8| read_table(&data(name), sigma8).unwrap();
     let camb = table("camb_linear_pk.txt", 0.8159);
     let reference = rows("camb_linear_pk.txt");
-    // The file was made for 0.8159, and is so within CAMB's own quadrature, 1.4e-4 (CLASS, with the same A_s: 1.5e-4).
+    // The file says 0.8159; integrated, its P(k) gives 1.4e-4 more (CLASS with the same A_s: 1.5e-4).
     let own = summed(&reference, 8.0);
     assert!((own / 0.8159 - 1.0).abs() < 1.5e-4, "{own}");
     agree("CAMB", reference.iter().map(|r| (r[0], camb.p(r[0]), r[1])), 3e-4);
@@ -210,7 +210,7 @@ fn tables_of_camb_and_class() {
     assert!((camb.sigma(8.0) / 0.8159 - 1.0).abs() < 1e-12);
     let low = table("camb_linear_pk.txt", 0.4);
     agree("rescaled", reference.iter().map(|r| (r[0], low.p(r[0]) / camb.p(r[0]), (0.4_f64 / 0.8159).powi(2))), 1e-12);
-    // Half of the rows tell the other half; all of them are 16 times better.
+    // Half of the rows tell the other half.
     let folder = tempfile::tempdir().unwrap();
     let half: String = reference.iter().step_by(2).map(|r| format!("{:e} {:e}\n", r[0], r[1])).collect();
     std::fs::write(folder.path().join("half.txt"), half).unwrap();

@@ -133,8 +133,8 @@ impl CosmologyConfig {
     }
 }
 
-/// Puts `index` into a pattern at `{index}` or, padded with zeros to N digits, at `{index:N}` and `{index:0N}`; also tells
-/// whether there was such a place.
+/// Puts `index` into a pattern at `{index}` or, padded with zeros to N digits, at `{index:N}` and `{index:0N}`; also
+/// tells whether there was such a place.
 fn expand(pattern: &str, index: u64) -> Result<(String, bool)> {
     let bad = |place: &str| {
         Error::input(format!("{{{place}}} is not a place for the simulation's number"))

@@ -53,7 +53,7 @@ impl LinearPower {
         const PANELS: usize = 96;
         static RULE: LazyLock<GaussLegendre> =
             LazyLock::new(|| GaussLegendre::new(const { NonZeroUsize::new(16).unwrap() }));
-        // Below: far beyond the peak of P and kr ≪ 1; above: W² has fallen to 1e-9.
+        // Below: far beyond the peak of P and kr ≪ 1; above: W² has fallen below 1e-8.
         let (first, last) = ((1e-3 / r).min(1e-5).ln(), (200.0 / r).ln());
         let panel = (last - first) / PANELS as f64;
         let integrand = |ln_k: f64| {

@@ -4,7 +4,7 @@ use super::{LinearPower, Spline};
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// A table reaches at least from here to there (h/Mpc), which holds all of sigma8 but 1e-5.
+/// A table reaches at least from here to there (h/Mpc): outside lies 1e-4 of sigma8, which the continued power laws supply.
 const NEEDED: (f64, f64) = (1e-3, 2.0);
 /// Fewest rows that resolve the acoustic oscillations at all.
 const ROWS: usize = 50;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::units::T_CMB;
 use std::f64::consts::E;
 
-/// Largest baryon fraction. The fit is meant for up to about one half; at two thirds it starts to pass through zero.
+/// Largest baryon fraction: from about 0.69 on the fitted T(k) passes through zero, and P has no logarithm.
 const MAX_BARYON_FRACTION: f64 = 0.6;
 
 /// The fit's coefficients for one cosmology.
