@@ -1,6 +1,6 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
-use super::{Cosmology, LinearPower, NAMES, read_table};
+use super::{Cosmology, EisensteinHu, LinearPower, NAMES, read_table};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,10 @@ impl CosmologyConfig {
         for corner in 0..1_u32 << p {
             let end = |i: usize| if corner >> i & 1 == 0 { prior.parameters[i].min } else { prior.parameters[i].max };
             let theta: Vec<_> = prior.names().into_iter().take(p).enumerate().map(|(i, name)| (name, end(i))).collect();
-            self.resolve(&theta)?;
+            let cosmology = self.resolve(&theta)?;
+            if self.transfer != Transfer::Table {
+                EisensteinHu::new(&cosmology)?;
+            }
         }
         let Some(table) = self.table()? else { return Ok(()) };
         let (first, indexed) = expand(table, 0)?;
@@ -109,7 +112,7 @@ impl CosmologyConfig {
     pub fn linear_power(&self, cosmology: &Cosmology, index: u64) -> Result<LinearPower> {
         match self.table()? {
             Some(table) => read_table(Path::new(&expand(table, index)?.0), cosmology.sigma8()),
-            None => Ok(LinearPower::eisenstein_hu(cosmology, self.transfer == Transfer::EisensteinHu)),
+            None => LinearPower::eisenstein_hu(cosmology, self.transfer == Transfer::EisensteinHu),
         }
     }
 
@@ -130,11 +133,11 @@ impl CosmologyConfig {
     }
 }
 
-/// Puts `index` into a pattern at `{index}` or, padded with zeros to N digits, at `{index:N}` and `{index:0N}`; and whether
-/// there was such a place.
+/// Puts `index` into a pattern at `{index}` or, padded with zeros to N digits, at `{index:N}` and `{index:0N}`; also
+/// tells whether there was such a place.
 fn expand(pattern: &str, index: u64) -> Result<(String, bool)> {
     let bad = |place: &str| {
-        Error::input(format!("{{{place} is not a place for the simulation's number"))
+        Error::input(format!("{{{place}}} is not a place for the simulation's number"))
             .key("cosmology.table")
             .value(pattern)
             .remedy("write {index}, or {index:06} for six digits")

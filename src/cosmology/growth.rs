@@ -3,8 +3,8 @@
 //!
 //! D1″ + (2 + dlnH/dlna) D1′ = 3/2 Ωm(a) D1,    D2″ + (2 + dlnH/dlna) D2′ = 3/2 Ωm(a) (D2 − D1²),
 //!
-//! started early in matter domination with D1 = a, D2 = −3/7 a². D1 is normalised to 1 today and D2 to D1(1)², so that D2
-//! is negative and today near, not exactly, −3/7.
+//! started early in matter domination with D1 = a, D2 = −3/7 a². D1 is normalised to 1 today and D2 to D1(1)², so
+//! that D2 is negative and today near, not exactly, −3/7.
 
 use super::Cosmology;
 

@@ -21,14 +21,13 @@ pub struct LinearPower {
 
 impl LinearPower {
     /// P ∝ k^n_s T², T of Eisenstein & Hu 1998 with (`wiggles`) or without acoustic oscillations.
-    pub fn eisenstein_hu(cosmology: &Cosmology, wiggles: bool) -> Self {
-        let fit = EisensteinHu::new(cosmology);
+    pub fn eisenstein_hu(cosmology: &Cosmology, wiggles: bool) -> Result<Self> {
+        let fit = EisensteinHu::new(cosmology)?;
         let (first, last) = (RANGE.0.ln(), RANGE.1.ln());
         let ln_k: Vec<f64> = (0..POINTS).map(|i| first + (last - first) * i as f64 / (POINTS - 1) as f64).collect();
         let transfer = |k: f64| if wiggles { fit.wiggle(k) } else { fit.no_wiggle(k) };
-        // At absurd baryon fractions the fitted T(k) passes through zero; there its logarithm is kept finite.
-        let ln_p = ln_k.iter().map(|x| cosmology.n_s * x + transfer(x.exp()).powi(2).max(1e-300).ln()).collect();
-        Self::normalised(Spline::new(ln_k, ln_p), cosmology.sigma8)
+        let ln_p = ln_k.iter().map(|x| cosmology.n_s * x + 2.0 * transfer(x.exp()).ln()).collect();
+        Ok(Self::normalised(Spline::new(ln_k, ln_p), cosmology.sigma8))
     }
 
     /// From any ln P over ln k (k in h/Mpc), rescaled so that sigma(8 Mpc/h) = `sigma8`.
@@ -48,13 +47,13 @@ impl LinearPower {
         k.iter().map(|&k| self.p(k)).collect()
     }
 
-    /// Linear rms of the density in spheres of radius `r` Mpc/h: σ² = ∫ dln k k³P/(2π²) W(kr)², W the top hat's transform.
+    /// Linear rms of the density in spheres of radius `r` Mpc/h: σ² = ∫ dln k k³P/(2π²) W(kr)², W the top hat's.
     pub fn sigma(&self, r: f64) -> f64 {
         /// Panels in ln k: narrower than the acoustic oscillations where they matter.
         const PANELS: usize = 96;
         static RULE: LazyLock<GaussLegendre> =
             LazyLock::new(|| GaussLegendre::new(const { NonZeroUsize::new(16).unwrap() }));
-        // Below: far beyond the peak of P and kr ≪ 1; above: W² has fallen to 1e-9.
+        // Below: far beyond the peak of P and kr ≪ 1; above: W² has fallen below 1e-8.
         let (first, last) = ((1e-3 / r).min(1e-5).ln(), (200.0 / r).ln());
         let panel = (last - first) / PANELS as f64;
         let integrand = |ln_k: f64| {

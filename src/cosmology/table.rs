@@ -4,13 +4,13 @@ use super::{LinearPower, Spline};
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// A table reaches at least from here to there (h/Mpc), which holds all of sigma8 but 1e-5.
+/// A table reaches at least from here to there (h/Mpc): outside lies 1e-4 of sigma8, which the continued power laws supply.
 const NEEDED: (f64, f64) = (1e-3, 2.0);
 /// Fewest rows that resolve the acoustic oscillations at all.
 const ROWS: usize = 50;
 
-/// Reads k [h/Mpc] and P(k) [(Mpc/h)³] from the first two columns of a text file, `#` starting a comment, and normalises
-/// to `sigma8`. Errors name the key `cosmology.table` with the path as value.
+/// Reads k [h/Mpc] and P(k) [(Mpc/h)³] from the first two columns of a text file, `#` starting a comment, and
+/// normalises to `sigma8`. Errors name the key `cosmology.table` with the path as value.
 pub fn read_table(path: &Path, sigma8: f64) -> Result<LinearPower> {
     let (ln_k, ln_p) = std::fs::read_to_string(path)
         .map_err(|e| Error::input(format!("cannot be read: {e}")).remedy("give the path of a CAMB or CLASS table"))

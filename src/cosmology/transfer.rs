@@ -2,8 +2,12 @@
 //! numbers are theirs; inside, wavenumbers are in 1/Mpc, as there.
 
 use super::Cosmology;
+use crate::error::{Error, Result};
 use crate::units::T_CMB;
 use std::f64::consts::E;
+
+/// Largest baryon fraction: from about 0.69 on the fitted T(k) passes through zero, and P has no logarithm.
+const MAX_BARYON_FRACTION: f64 = 0.6;
 
 /// The fit's coefficients for one cosmology.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +29,19 @@ pub struct EisensteinHu {
 }
 
 impl EisensteinHu {
-    /// Coefficients for `cosmology`, with the temperature [`T_CMB`].
-    pub fn new(cosmology: &Cosmology) -> Self {
+    /// Coefficients for `cosmology`, with the temperature [`T_CMB`]; refused where baryons outweigh dark matter.
+    pub fn new(cosmology: &Cosmology) -> Result<Self> {
         let h = cosmology.h;
         let m = cosmology.omega_m * h * h;
         let b = cosmology.omega_b * h * h;
         let f_b = b / m;
+        if f_b > MAX_BARYON_FRACTION {
+            return Err(Error::input(format!(
+                "Eisenstein & Hu's fit fails where Omega_b/Omega_m is above {MAX_BARYON_FRACTION}, here {f_b:.3}"
+            ))
+            .key("cosmology.transfer")
+            .remedy("choose a smaller Omega_b or a larger Omega_m, or transfer = \"table\""));
+        }
         let theta = T_CMB / 2.7;
 
         let z_eq = 2.50e4 * m * theta.powi(-4); // (2)
@@ -61,7 +72,7 @@ impl EisensteinHu {
 
         let s_fit = 44.5 * (9.83 / m).ln() / (1.0 + 10.0 * b.powf(0.75)).sqrt(); // (26)
         let alpha_gamma = 1.0 - 0.328 * (431.0 * m).ln() * f_b + 0.38 * (22.3 * m).ln() * f_b * f_b; // (31)
-        EisensteinHu {
+        Ok(EisensteinHu {
             h,
             omega_m_h2: m,
             f_b,
@@ -76,7 +87,7 @@ impl EisensteinHu {
             beta_node,
             s_fit,
             alpha_gamma,
-        }
+        })
     }
 
     /// T(k) with acoustic oscillations, k in h/Mpc; 1 on the largest scales (equations 16–24).
