@@ -56,7 +56,8 @@ fn datasets(path: &Path) -> BTreeMap<String, Vec<u8>> {
 /// Starts a command and kills it, with all its ranks, as soon as `ready` says so.
 fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
     use std::os::unix::process::CommandExt;
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
     let start = Instant::now();
     while !ready() {
         assert!(start.elapsed() < LIMIT, "never came to the point where it was to be killed");
@@ -86,7 +87,9 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     let seconds = start.elapsed().as_secs_f64();
     assert!(text.contains("PASS") || text.contains("FAIL"), "no verdict was printed:\n{text}");
     println!("smoke recipe: {seconds:.1} s");
-    for file in ["dataset.h5", "campaign.toml", "report/index.html", "posterior/posterior.h5", "calibration/posterior.json"] {
+    for file in
+        ["dataset.h5", "campaign.toml", "report/index.html", "posterior/posterior.h5", "calibration/posterior.json"]
+    {
         assert!(calm_out.join(file).exists(), "{file} was not written:\n{text}");
     }
     let page = std::fs::read_to_string(calm_out.join("report/index.html")).unwrap();
@@ -101,7 +104,9 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
 
     // Another run is killed while it simulates, and again while it trains.
     let out = rough.path().join("run");
-    kill_when(polycosm(2, "run", &out, &[]), || count(&out.join("sims"), ".h5") >= 5 || count(&out.join("shards"), ".h5") >= 1);
+    kill_when(polycosm(2, "run", &out, &[]), || {
+        count(&out.join("sims"), ".h5") >= 5 || count(&out.join("shards"), ".h5") >= 1
+    });
     let stage = out.join("train/compressor");
     kill_when(polycosm(2, "run", &out, &[]), || stage.join("checkpoint.safetensors").exists());
     assert!(!stage.join("model.json").exists(), "killed too late: the stage was finished");
@@ -109,7 +114,10 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     assert_eq!(datasets(&calm_out.join("dataset.h5")), datasets(&out.join("dataset.h5")), "the datasets differ");
     for stage in ["compressor", "posterior"] {
         let weights = |out: &Path| std::fs::read(out.join("train").join(stage).join("weights.safetensors")).unwrap();
-        assert!(weights(&calm_out) == weights(&out), "stage {stage}: training did not go on as if nothing had happened");
+        assert!(
+            weights(&calm_out) == weights(&out),
+            "stage {stage}: training did not go on as if nothing had happened"
+        );
     }
     assert_eq!(datasets(&calm_out.join("posterior/posterior.h5")), datasets(&out.join("posterior/posterior.h5")));
 

@@ -5,15 +5,22 @@ pub mod calibrate;
 pub mod campaign;
 pub mod check;
 pub mod doctor;
+pub mod export;
+#[cfg(feature = "torch")]
+pub mod infer;
 pub mod job;
 pub mod new;
 pub mod plan;
 pub mod report;
+#[cfg(feature = "torch")]
+pub mod run;
 pub mod simulate;
 pub mod start;
 pub mod status;
 pub mod threads;
 pub mod timings;
+#[cfg(feature = "torch")]
+pub mod train;
 pub mod verify;
 
 use crate::comm::Comm;
@@ -52,8 +59,15 @@ pub enum Command {
     Simulate(simulate::Args),
     Status(status::Args),
     Verify(verify::Args),
+    #[cfg(feature = "torch")]
+    Train(train::Args),
+    #[cfg(feature = "torch")]
+    Infer(infer::Args),
     Calibrate(calibrate::Args),
+    Export(export::Args),
     Report(report::Args),
+    #[cfg(feature = "torch")]
+    Run(run::Args),
     Job(job::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
@@ -68,6 +82,13 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Simulate(args) => simulate::run(args, comm),
         Command::Status(args) => status::run(args, comm),
         Command::Verify(args) => verify::run(args, comm),
+        #[cfg(feature = "torch")]
+        Command::Train(args) => train::run(args, comm),
+        #[cfg(feature = "torch")]
+        Command::Infer(args) => infer::run(args, comm),
+        Command::Export(args) => export::run(args, comm),
+        #[cfg(feature = "torch")]
+        Command::Run(args) => run::run(args, comm),
         Command::Calibrate(args) => calibrate::run(args, comm),
         Command::Report(args) => report::run(args, comm),
         Command::Job(args) => job::run(args, comm),

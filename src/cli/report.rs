@@ -47,16 +47,7 @@ fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
         title: config.report.title.clone(),
         corners: config.report.corners,
         campaign: plan.resolved.clone(),
-        provenance: [
-            ("version", &by.version),
-            ("commit", &by.commit),
-            ("created", &by.created),
-            ("host", &by.host),
-            ("seed", &by.seed.to_string()),
-            ("units", &by.units),
-        ]
-        .map(|(name, text)| (name.to_string(), text.clone()))
-        .to_vec(),
+        provenance: by.pairs(),
         timings: timings::read(plan)?,
         ..Inputs::default()
     };

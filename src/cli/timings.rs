@@ -7,12 +7,7 @@ use crate::report::StageTiming;
 use std::time::Instant;
 
 /// Runs a stage and books its time. Collective; the root writes. A stage that found nothing to do (`None`) is not booked.
-pub fn timed(
-    plan: &Plan,
-    comm: &Comm,
-    stage: &str,
-    work: impl FnOnce() -> Result<Option<String>>,
-) -> Result<()> {
+pub fn timed(plan: &Plan, comm: &Comm, stage: &str, work: impl FnOnce() -> Result<Option<String>>) -> Result<()> {
     let start = Instant::now();
     let result = work();
     let seconds = start.elapsed().as_secs_f64();

@@ -144,7 +144,9 @@ impl Plan {
         match &self.config.dataset {
             Some(foreign) => foreign.open(),
             None if self.dataset().exists() => Dataset::open(self.dataset(), "theta"),
-            None => Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`")),
+            None => {
+                Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`"))
+            }
         }
     }
 
@@ -165,7 +167,8 @@ impl Plan {
     /// The posterior that the campaign is about, and its baseline where there is one.
     pub fn posteriors(&self) -> Vec<String> {
         #[cfg(feature = "torch")]
-        let names = self.config.infer.iter().flat_map(|i| std::iter::once(i.posterior.clone()).chain(i.baseline.clone()));
+        let names =
+            self.config.infer.iter().flat_map(|i| std::iter::once(i.posterior.clone()).chain(i.baseline.clone()));
         #[cfg(not(feature = "torch"))]
         let names = self.config.infer.iter().flat_map(|i| {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))

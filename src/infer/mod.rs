@@ -134,7 +134,9 @@ impl Drawn {
         seeds: &[u64],
     ) -> Result<()> {
         let no_density = || {
-            Error::input("this stage's model is no density").key("infer.posterior").remedy("name a stage of kind \"npe\"")
+            Error::input("this stage's model is no density")
+                .key("infer.posterior")
+                .remedy("name a stage of kind \"npe\"")
         };
         tch::no_grad(|| {
             let x = trained.input(values, seeds.len());

@@ -1,6 +1,6 @@
 //! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
 
-use super::field::{Axis, Dtype, FieldSpec};
+use super::field::{Axis, Data, Dtype, FieldSpec};
 use super::hdf::{Array, Element, File};
 use super::parameters::Parameters;
 use super::provenance::FORMAT_VERSION;
@@ -238,6 +238,11 @@ impl Dataset {
     /// A field of some universes as f64, (rows, …) in C order and in the order of `rows`.
     pub fn read_f64(&self, field: &str, rows: &[usize]) -> Result<Vec<f64>> {
         self.read(field, rows)
+    }
+
+    /// A field of one universe in its own type.
+    pub fn read_data(&self, spec: &FieldSpec, row: usize) -> Result<Data> {
+        self.file.array(&spec.name)?.read_rows(spec.dtype, row, 1)
     }
 
     /// The list of one universe (a ragged field) as f64, (rows, …) in C order.

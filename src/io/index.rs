@@ -40,7 +40,9 @@ pub fn write(
         let here = shard::records(file)?;
         if here.len() < used(s) {
             let problem = format!("holds {} simulations, not {}", here.len(), used(s));
-            return Err(Error::failed(problem).file(file.path()).remedy("remove this file and run the same command again"));
+            return Err(Error::failed(problem)
+                .file(file.path())
+                .remedy("remove this file and run the same command again"));
         }
         records.extend(here.into_iter().take(used(s)));
     }
@@ -67,7 +69,7 @@ pub fn write(
 }
 
 /// The prior: attributes of `theta`, and as JSON at the root.
-fn write_prior(file: &File, prior: &Prior) -> Result<()> {
+pub fn write_prior(file: &File, prior: &Prior) -> Result<()> {
     let all = &prior.parameters;
     file.set_texts("theta", "parameters", &prior.names())?;
     file.set_texts("theta", "latex", &all.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;

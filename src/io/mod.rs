@@ -1,6 +1,7 @@
 //! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
 
 pub mod dataset;
+pub mod export;
 pub mod field;
 pub mod gadget;
 pub mod hdf;

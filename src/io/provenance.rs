@@ -63,6 +63,22 @@ impl Provenance {
         file.set_number("", "seed", self.seed)
     }
 
+    /// Names and texts, for files that are not written through [`File`], and for the report.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        [
+            ("version", &self.version),
+            ("commit", &self.commit),
+            ("created", &self.created),
+            ("host", &self.host),
+            ("command", &self.command),
+            ("seed", &self.seed.to_string()),
+            ("units", &self.units),
+            ("campaign", &self.campaign),
+        ]
+        .map(|(name, text)| (name.to_string(), text.clone()))
+        .to_vec()
+    }
+
     /// Reads what [`Provenance::write`] wrote; what is absent reads as empty.
     pub fn read(file: &File) -> Result<Self> {
         let text = |name| file.text("", name).map(Option::unwrap_or_default);

@@ -11,7 +11,8 @@ use crate::prior::Prior;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::nn;
+pub use tch::{Device, Kind, Tensor};
 
 /// Some samples, on the model's device.
 pub struct Batch {

@@ -84,7 +84,13 @@ impl Cnn {
             let to = config.width << s;
             for b in 0..count {
                 let stride = if s > 0 && b == 0 { 2 } else { 1 };
-                blocks.push(Block::new(path / format!("stage{s}") / format!("block{b}"), from, to, stride, config.periodic));
+                blocks.push(Block::new(
+                    path / format!("stage{s}") / format!("block{b}"),
+                    from,
+                    to,
+                    stride,
+                    config.periodic,
+                ));
                 from = to;
             }
         }

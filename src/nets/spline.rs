@@ -26,10 +26,7 @@ pub fn rational_quadratic(x: &Tensor, parameters: &Tensor, bins: i64, bound: f64
     let d = Tensor::cat(&[&one, &d, &one], -1);
 
     let edges = if inverse { &ky } else { &kx };
-    let at = edges
-        .narrow(-1, 1, bins - 1)
-        .le_tensor(&xc.unsqueeze(-1))
-        .sum_dim_intlist(-1i64, true, Kind::Int64);
+    let at = edges.narrow(-1, 1, bins - 1).le_tensor(&xc.unsqueeze(-1)).sum_dim_intlist(-1i64, true, Kind::Int64);
     let pick = |t: &Tensor, at: &Tensor| t.gather(-1, at, false).squeeze_dim(-1);
     let next = &at + 1;
     let (x0, x1, y0, y1) = (pick(&kx, &at), pick(&kx, &next), pick(&ky, &at), pick(&ky, &next));
@@ -50,12 +47,9 @@ pub fn rational_quadratic(x: &Tensor, parameters: &Tensor, bins: i64, bound: f64
     };
     let theta = &xi * (-&xi + 1.0);
     let denominator = &s + &curve * &theta;
-    let slope = s.square() * (&d1 * xi.square() + &s * &theta * 2.0 + &d0 * (-&xi + 1.0).square()) / denominator.square();
-    let y = if inverse {
-        &xi * &w + &x0
-    } else {
-        &y0 + &h * (&s * xi.square() + &d0 * &theta) / &denominator
-    };
+    let slope =
+        s.square() * (&d1 * xi.square() + &s * &theta * 2.0 + &d0 * (-&xi + 1.0).square()) / denominator.square();
+    let y = if inverse { &xi * &w + &x0 } else { &y0 + &h * (&s * xi.square() + &d0 * &theta) / &denominator };
     let ln = if inverse { -slope.log() } else { slope.log() };
     (y.where_self(&inside, x), ln.where_self(&inside, &Tensor::zeros_like(x)))
 }

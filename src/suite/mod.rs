@@ -51,7 +51,8 @@ impl Default for SuiteConfig {
 impl SuiteConfig {
     /// Checks the values; `ranks` is the size of the job that will simulate, where it is known.
     pub fn check(&self, ranks: Option<usize>) -> Result<()> {
-        let bad = |key: &str, problem: String, value: usize| Error::input(problem).key(format!("suite.{key}")).value(value);
+        let bad =
+            |key: &str, problem: String, value: usize| Error::input(problem).key(format!("suite.{key}")).value(value);
         if self.ranks_per_sim == 0 {
             return Err(bad("ranks_per_sim", "a simulation needs a rank".into(), 0).remedy("give a positive number"));
         }
@@ -62,7 +63,9 @@ impl SuiteConfig {
             Some(n) if n < self.ranks_per_sim => {
                 let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });
                 let error = bad("ranks_per_sim", format!("larger than the job, which has {n} rank{s}"), k);
-                Err(error.remedy(format!("start with mpirun -n {k} (or a multiple), or set suite.ranks_per_sim to at most {n}")))
+                Err(error.remedy(format!(
+                    "start with mpirun -n {k} (or a multiple), or set suite.ranks_per_sim to at most {n}"
+                )))
             }
             _ => Ok(()),
         }

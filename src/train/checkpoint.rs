@@ -101,11 +101,8 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
             std::fs::rename(&path, previous(folder)).at(&path)?;
         }
         std::fs::rename(&temporary, &path).at(&path)?;
-        let lines: Result<Vec<String>> = state
-            .history
-            .iter()
-            .map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string())))
-            .collect();
+        let lines: Result<Vec<String>> =
+            state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
         let history = folder.join("history.jsonl");
         std::fs::write(&history, lines?.join("\n") + "\n").at(&history)
     })
@@ -113,7 +110,8 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
 
 /// Writes named tensors to a safetensors file and makes sure that they are on the disk.
 pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    Tensor::write_safetensors(tensors, path).map_err(|e| Error::failed(format!("cannot be written: {e}")).file(path))?;
+    Tensor::write_safetensors(tensors, path)
+        .map_err(|e| Error::failed(format!("cannot be written: {e}")).file(path))?;
     std::fs::File::open(path).and_then(|f| f.sync_all()).at(path)
 }
 

@@ -36,7 +36,8 @@ impl Flat {
             part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let mut variables: Vec<Tensor> = named.into_iter().map(|(_, t)| t).collect();
-        let parameters = tch::no_grad(|| Tensor::cat(&variables.iter().map(|t| t.flatten(0, -1)).collect::<Vec<_>>(), 0));
+        let parameters =
+            tch::no_grad(|| Tensor::cat(&variables.iter().map(|t| t.flatten(0, -1)).collect::<Vec<_>>(), 0));
         let parameters = parameters.detach().copy();
         let mut at = 0;
         for t in &mut variables {
@@ -55,7 +56,8 @@ impl Flat {
 
     /// Gradients in the order of the buffer, summed over ranks unless `reduce` is off (a test does so). Collective.
     pub fn gradient(&self, comm: &Comm, reduce: bool) -> Result<Tensor> {
-        let zero = |t: &Tensor| if t.grad().defined() { t.grad().flatten(0, -1) } else { t.zeros_like().flatten(0, -1) };
+        let zero =
+            |t: &Tensor| if t.grad().defined() { t.grad().flatten(0, -1) } else { t.zeros_like().flatten(0, -1) };
         let gradient = tch::no_grad(|| Tensor::cat(&self.variables.iter().map(zero).collect::<Vec<_>>(), 0));
         if comm.size() == 1 || !reduce {
             return Ok(gradient);

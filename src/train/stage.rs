@@ -93,7 +93,10 @@ fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
 fn find<'a>(stages: &'a [StageConfig], name: &str) -> Result<&'a StageConfig> {
     stages.iter().find(|s| s.name == name).ok_or_else(|| {
         let names: Vec<&str> = stages.iter().map(|s| s.name.as_str()).collect();
-        Error::input("there is no such stage").key("train").value(name).remedy(format!("choose one of {}", names.join(", ")))
+        Error::input("there is no such stage")
+            .key("train")
+            .value(name)
+            .remedy(format!("choose one of {}", names.join(", ")))
     })
 }
 

@@ -133,8 +133,10 @@ impl<'a> Trainer<'a> {
                     let loss = self.step(table, batch, phase, epoch, rate)?;
                     if !loss.is_finite() {
                         let problem = format!("the loss is {loss} in epoch {epoch}, step {}", self.state.step);
-                        let remedy = format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
-                        return comm.agree(Err(Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy)));
+                        let remedy =
+                            format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
+                        return comm
+                            .agree(Err(Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy)));
                     }
                     sum += loss * batch.len() as f64;
                     self.state.step += 1;

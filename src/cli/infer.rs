@@ -1,0 +1,147 @@
+//! `polycosm infer`: posterior samples of the test split and of observations.
+
+use super::campaign::Campaign;
+use super::timings::timed;
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::{At, Error, Result};
+use crate::infer::{InferConfig, observation, test_split};
+use crate::io::provenance::Provenance;
+use crate::io::samples::Samples;
+use crate::models::Device;
+use crate::train::Trained;
+use crate::train::stage::{Context, folder};
+use std::path::{Path, PathBuf};
+
+/// Draw posterior samples of the test universes, and of observations
+///
+/// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
+/// observables. Where its root attributes tell the true parameters, they are kept.
+///
+/// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub campaign: Campaign,
+    /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub observation: Vec<PathBuf>,
+}
+
+/// Collective.
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    let plan = args.campaign.plan(comm)?;
+    match args.observation.is_empty() {
+        true => infer(&plan, comm),
+        false => observe(&plan, comm, &args.observation, true),
+    }
+}
+
+fn section(plan: &Plan) -> Result<&InferConfig> {
+    let missing = || Error::input("is missing").key("infer").remedy("add [infer] with posterior = \"STAGE\"");
+    plan.config.infer.as_ref().ok_or_else(missing)
+}
+
+/// Loads a stage for inference.
+fn load(plan: &Plan, comm: &Comm, stage: &str) -> Result<(Trained, crate::io::dataset::Dataset)> {
+    let dataset = comm.agree(plan.open_dataset())?;
+    let folder = folder(&plan.config.output);
+    let (stages, seed) = (&plan.config.train, plan.config.seed);
+    let context =
+        Context { comm, stages, folder: &folder, dataset: &dataset, seed, device: Device::cuda_if_available() };
+    let trained = comm.agree(Trained::load(&context, stage))?;
+    Ok((trained, dataset))
+}
+
+/// True if `made` is there and no older than what it is made from. Collective.
+fn up_to_date(comm: &Comm, made: &Path, from: &[PathBuf]) -> Result<bool> {
+    comm.on_root(|| {
+        let time = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
+        Ok(time(made).is_some_and(|made| from.iter().all(|f| time(f).is_none_or(|f| f <= made))))
+    })
+}
+
+/// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
+pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
+    let config = comm.agree(section(plan))?;
+    let provenance = plan.provenance(comm);
+    for stage in plan.posteriors() {
+        let path = plan.posterior(&stage);
+        if up_to_date(comm, &path, &[plan.stage(&stage).join("model.json"), plan.dataset()])? {
+            continue;
+        }
+        timed(plan, comm, &format!("infer {stage}"), || {
+            let (trained, dataset) = load(plan, comm, &stage)?;
+            let samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
+            if samples.is_empty() {
+                let error = Error::input("no universe is in the test split").file(plan.dataset());
+                return comm.agree(Err(error.remedy("raise design.test, or simulate more")));
+            }
+            comm.on_root(|| write(&samples, &path, &provenance))?;
+            if comm.is_root() {
+                log::info!("infer {stage}: {} universes, {} draws each", samples.len(), samples.draws);
+            }
+            Ok(Some(format!("{} universes, {} draws each", samples.len(), samples.draws)))
+        })?;
+    }
+    observe(plan, comm, &config.observations, false)
+}
+
+/// Samples of observations, for the posterior and its baseline.
+fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let config = comm.agree(section(plan))?;
+    let Some(simulator) = &plan.config.simulator else {
+        let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
+        return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
+    };
+    let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
+    let provenance = plan.provenance(comm);
+    for file in files {
+        let file = plan.input(file);
+        let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
+        let stages = plan.posteriors();
+        let mut due = Vec::new();
+        for stage in stages {
+            let from = [plan.stage(&stage).join("model.json"), file.clone()];
+            if anew || !up_to_date(comm, &plan.observed(&name, &stage), &from)? {
+                due.push(stage);
+            }
+        }
+        if due.is_empty() {
+            continue;
+        }
+        timed(plan, comm, &format!("observation {name}"), || {
+            let observed = runner.observe_file(comm, &file).map_err(|e| e.file(&file))?;
+            for stage in &due {
+                let (trained, _) = load(plan, comm, stage)?;
+                // The fields are whole on the root; one universe is little work.
+                comm.on_root(|| {
+                    let (truth, draws) = (observed.truth.as_deref(), config.draws);
+                    let samples = observation(&trained, &observed.fields, truth, draws, plan.config.seed)?;
+                    log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                    write(&samples, &plan.observed(&name, stage), &provenance)
+                })?;
+            }
+            Ok(Some(format!("{} posterior(s)", due.len())))
+        })?;
+    }
+    Ok(())
+}
+
+fn describe(samples: &Samples) -> String {
+    let each = |(j, q): (usize, &crate::prior::Parameter)| {
+        let (mean, sd) = samples.mean_sd(0, j);
+        let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
+        format!("{} = {mean:.3} ± {sd:.3}{truth}", q.name)
+    };
+    samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
+}
+
+fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).at(folder)?;
+    samples.write(path, &by.pairs())
+}
