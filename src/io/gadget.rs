@@ -101,11 +101,17 @@ fn read_header(file: &File) -> Result<Header> {
     let bad = |key: &str, problem: &str, remedy: &str| Error::input(problem).file(file.path()).key(key).remedy(remedy);
     if !file.exists("Header") {
         let names = file.arrays().join(", ");
-        return Err(bad("Header", &format!("no such group (datasets: {names})"), "give a snapshot in GADGET's HDF5 format"));
+        return Err(bad(
+            "Header",
+            &format!("no such group (datasets: {names})"),
+            "give a snapshot in GADGET's HDF5 format",
+        ));
     }
     let header = |name: &str| -> Result<f64> {
         let value = file.number("Header", name)?;
-        value.ok_or_else(|| bad("Header", &format!("lacks the attribute {name}"), "give a snapshot in GADGET's HDF5 format"))
+        value.ok_or_else(|| {
+            bad("Header", &format!("lacks the attribute {name}"), "give a snapshot in GADGET's HDF5 format")
+        })
     };
     // Cosmology and units stand in Parameters (GADGET-4) or Header (GADGET-2 and others).
     let either = |name: &str| -> Result<Option<f64>> {

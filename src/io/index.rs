@@ -40,7 +40,9 @@ pub fn write(
         let here = shard::records(file)?;
         if here.len() < used(s) {
             let problem = format!("holds {} simulations, not {}", here.len(), used(s));
-            return Err(Error::failed(problem).file(file.path()).remedy("remove this file and run the same command again"));
+            return Err(Error::failed(problem)
+                .file(file.path())
+                .remedy("remove this file and run the same command again"));
         }
         records.extend(here.into_iter().take(used(s)));
     }

@@ -56,7 +56,8 @@ impl<'a> Source<'a> {
         };
         let same = record.index == row.index && record.realisation == row.realisation;
         if !same || record.theta.iter().map(|t| t.to_bits()).ne(row.theta.iter().map(|t| t.to_bits())) {
-            let problem = format!("was run with {:?}, but the design's row {} is {:?}", record.theta, row.index, row.theta);
+            let problem =
+                format!("was run with {:?}, but the design's row {} is {:?}", record.theta, row.index, row.theta);
             let remedy = "give another output folder, or remove this file to run the simulation anew";
             return Err(Error::input(problem).file(file.path()).key("theta").remedy(remedy));
         }
@@ -142,9 +143,8 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
     };
     let (lengths, failures) = comm.agree(scan())?;
     let lengths = comm.all_gather(&lengths);
-    let failures: BTreeMap<u64, String> = (0..comm.size())
-        .flat_map(|r| comm.broadcast_value(r, Some(failures.clone())))
-        .collect();
+    let failures: BTreeMap<u64, String> =
+        (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(failures.clone()))).collect();
     let lists = specs.iter().filter(|s| s.ragged).count();
     let offsets = |list: usize| -> Vec<u64> {
         let ends = (0..m).scan(0, |at, i| {

@@ -56,7 +56,8 @@ pub fn write_field(comm: &Comm, file: &File, field: &Field) -> Result<()> {
         Ok(())
     } else {
         let got = format!("{rows} rows, {} elements here in {} rows", field.data.len(), field.rows);
-        Err(Error::failed(format!("a field does not fit its description {:?} {:?}: {got}", spec.shape, spec.dtype)).key(&spec.name))
+        Err(Error::failed(format!("a field does not fit its description {:?} {:?}: {got}", spec.shape, spec.dtype))
+            .key(&spec.name))
     })?;
     let mut shape = spec.shape.clone();
     shape[0] = rows;

@@ -93,13 +93,19 @@ impl DesignConfig {
         }
         check_fractions("design", self.validation, self.test)?;
         if self.parameters.is_empty() {
-            return Err(bad("parameters", "no parameter is varied").remedy("add [design.parameters.Omega_m] with min and max"));
+            return Err(
+                bad("parameters", "no parameter is varied").remedy("add [design.parameters.Omega_m] with min and max")
+            );
         }
         self.parameters.prior()?;
         match (self.kind, &self.file) {
-            (Kind::List, None) => Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line")),
+            (Kind::List, None) => {
+                Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line"))
+            }
             (Kind::List, _) | (_, None) => Ok(()),
-            (_, Some(f)) => Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind")),
+            (_, Some(f)) => {
+                Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind"))
+            }
         }
     }
 
@@ -134,7 +140,9 @@ impl DesignConfig {
 
     fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {
         let Some(path) = &self.file else { return Ok((vec![], None)) };
-        let text = std::fs::read_to_string(path).at(path).map_err(|e| Error { kind: crate::error::Kind::Input, ..e.key("design.file") })?;
+        let text = std::fs::read_to_string(path)
+            .at(path)
+            .map_err(|e| Error { kind: crate::error::Kind::Input, ..e.key("design.file") })?;
         let bad = |problem: String| Err(Error::input(problem).file(path).key("design.file"));
         let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.split('#').next().unwrap_or("").trim()));
         let mut lines = lines.by_ref().filter(|(_, l)| !l.is_empty()).peekable();
@@ -166,7 +174,9 @@ impl DesignConfig {
                 }
             }
             if let Some(place) = column("realisation") {
-                let Ok(r) = values[place].parse() else { return bad(format!("line {number}: realisation is not a whole number")) };
+                let Ok(r) = values[place].parse() else {
+                    return bad(format!("line {number}: realisation is not a whole number"));
+                };
                 realisation.push(r);
             }
         }
@@ -189,13 +199,17 @@ fn points(seed: u64, i: u64, p: usize) -> Vec<f64> {
 fn sobol_points(n: usize, p: usize, seed: u64) -> Result<Vec<f64>> {
     let most = 1000;
     if p > most {
-        let error = Error::input(format!("a Sobol design varies at most {most} parameters")).key("design.parameters").value(p);
+        let error =
+            Error::input(format!("a Sobol design varies at most {most} parameters")).key("design.parameters").value(p);
         return Err(error.remedy("use kind = \"prior\""));
     }
     let shift: Vec<u64> = (0..p).map(|j| rng::stream(seed, 0, "sobol shift", j as u64).next_u64()).collect();
     let sequence = sobol::Sobol::<u64>::new(p, &sobol::params::JoeKuoD6::standard());
     let unit = |bits: u64| ((bits >> 12) as f64 + 0.5) / 2f64.powi(52);
-    Ok(sequence.take(n).flat_map(|point| point.into_iter().zip(&shift).map(|(x, s)| unit(x ^ s)).collect::<Vec<_>>()).collect())
+    Ok(sequence
+        .take(n)
+        .flat_map(|point| point.into_iter().zip(&shift).map(|(x, s)| unit(x ^ s)).collect::<Vec<_>>())
+        .collect())
 }
 
 fn latin_hypercube(n: usize, p: usize, seed: u64) -> Vec<f64> {
@@ -215,7 +229,8 @@ fn grid(n: usize, p: usize) -> Result<Vec<f64>> {
     let k = (n as f64).powf(1.0 / p as f64).round() as usize;
     if k.checked_pow(p as u32) != Some(n) {
         let near = [k.max(2) - 1, k, k + 1].map(|k| k.saturating_pow(p as u32).to_string()).join(", ");
-        let error = Error::input(format!("a grid of {p} parameters has k^{p} universes")).key("design.simulations").value(n);
+        let error =
+            Error::input(format!("a grid of {p} parameters has k^{p} universes")).key("design.simulations").value(n);
         return Err(error.remedy(format!("choose one of {near}")));
     }
     let digit = |i: usize, j: usize| i / k.pow((p - 1 - j) as u32) % k;

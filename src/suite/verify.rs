@@ -50,7 +50,9 @@ pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verificat
                 let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));
                 let problem = match read {
                     Err(e) => Some(e.to_string()),
-                    Ok((data, _)) => Some(data.not_finite()).filter(|&n| n > 0).map(|n| format!("{n} elements are not finite")),
+                    Ok((data, _)) => {
+                        Some(data.not_finite()).filter(|&n| n > 0).map(|n| format!("{n} elements are not finite"))
+                    }
                 };
                 defects.extend(problem.map(|problem| Defect { field: spec.name.clone(), index: i as u64, problem }));
             }

@@ -37,9 +37,7 @@ impl File {
     /// Collective: sets a list of texts.
     pub fn set_texts<S: AsRef<str>>(&self, at: &str, name: &str, texts: &[S]) -> Result<()> {
         let texts: Vec<VarLenUnicode> = texts.iter().map(|t| unicode(t.as_ref())).collect();
-        self.with_object(at, |o| {
-            o.new_attr::<VarLenUnicode>().shape(texts.len()).create(name)?.write_raw(&texts)
-        })
+        self.with_object(at, |o| o.new_attr::<VarLenUnicode>().shape(texts.len()).create(name)?.write_raw(&texts))
     }
 
     /// Collective: sets a number.

@@ -206,7 +206,9 @@ impl Array {
         match stored {
             TypeDescriptor::Float(FloatSize::U8) => Ok(Dtype::F64),
             TypeDescriptor::Float(_) => Ok(Dtype::F32),
-            TypeDescriptor::Integer(IntSize::U8) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => Ok(Dtype::I64),
+            TypeDescriptor::Integer(IntSize::U8) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => {
+                Ok(Dtype::I64)
+            }
             TypeDescriptor::Boolean => Ok(Dtype::I64),
             other => Err(self.name_it(Error::input(format!("holds {other}, not numbers")))),
         }
@@ -387,7 +389,9 @@ fn readable(path: &Path) -> Result<()> {
     let places = std::iter::once(0).chain((9..).map(|k| 1u64 << k)).take_while(|&at| at < length);
     for at in places {
         let mut head = [0u8; 8];
-        if file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut head)).is_ok() && head == *b"\x89HDF\r\n\x1a\n" {
+        if file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut head)).is_ok()
+            && head == *b"\x89HDF\r\n\x1a\n"
+        {
             return Ok(());
         }
     }
@@ -400,7 +404,9 @@ fn explain(e: hdf5::Error) -> Error {
     if let Some(stack) = e.stack() {
         text = stack.description().to_string();
         // The deepest frame is the cause: "No space left on device", "Permission denied" …
-        if let Some(deepest) = (0..stack.len()).last().and_then(|i| stack.get(i)).map(|f| f.detail().unwrap_or_default()) {
+        if let Some(deepest) =
+            (0..stack.len()).last().and_then(|i| stack.get(i)).map(|f| f.detail().unwrap_or_default())
+        {
             text = format!("{text} ({deepest})");
         }
     }
