@@ -1,11 +1,321 @@
-//! Datasets from end to end with a small fake simulator.
+//! Datasets from end to end with a small fake simulator: content, resume, failures, fingerprints, snapshots.
 
 mod mpi;
 
+use polycosm::comm::{Comm, share};
+use polycosm::error::{Error, Result};
+use polycosm::io::dataset::{Dataset, Split};
+use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use polycosm::io::hdf::File;
+use polycosm::io::provenance::Provenance;
+use polycosm::io::{gadget, index};
+use polycosm::simulators::{Job, Observed, Output, Runner};
+use polycosm::suite::design::{Design, DesignConfig};
+use polycosm::suite::{Options, Suite, SuiteConfig, Summary, simulate, status, verify};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+/// Fields that depend on parameters and seed alone; simulations listed in `fail` fail, `ran` remembers the others.
+#[derive(Default)]
+struct Fake {
+    fail: Vec<u64>,
+    ran: RefCell<Vec<u64>>,
+}
+
+fn spec(name: &str, shape: &[usize], dtype: Dtype, ragged: bool) -> FieldSpec {
+    let mut axes: Vec<Axis> = (0..shape.len()).map(|i| Axis::new(&format!("axis{i}"), "Mpc/h")).collect();
+    axes[shape.len() - 1].values = (0..shape[shape.len() - 1]).map(|i| i as f64 / 2.0).collect();
+    let (shape, unit) = (shape.to_vec(), "Mpc/h".into());
+    FieldSpec { name: name.into(), shape, axes, unit, description: "made up".into(), ragged, dtype }
+}
+
+fn map(job: &Job) -> Vec<f32> {
+    (0..20)
+        .map(|k| (job.theta[0] * k as f64 + job.theta[1]) as f32 + job.seed as f32 + job.realisation as f32)
+        .collect()
+}
+
+fn list(job: &Job) -> Vec<f64> {
+    (0..3 * (job.index as usize % 4)).map(|k| job.theta[1] + k as f64).collect()
+}
+
+impl Runner for Fake {
+    fn specs(&self) -> Vec<FieldSpec> {
+        vec![spec("maps", &[5, 4], Dtype::F32, false), spec("halos", &[0, 3], Dtype::F64, true)]
+    }
+
+    fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
+        if self.fail.contains(&job.index) {
+            return Err(Error::failed("on purpose"));
+        }
+        self.ran.borrow_mut().push(job.index);
+        let specs = self.specs();
+        // Maps are spread over the ranks by rows; the list is the root's.
+        let (start, rows) = share(5, comm.size(), comm.rank());
+        let maps = Data::F32(map(job)[start * 4..(start + rows) * 4].to_vec());
+        let halos = if comm.is_root() { list(job) } else { vec![] };
+        let fields = vec![
+            Field { spec: specs[0].clone(), rows, data: maps },
+            Field { spec: specs[1].clone(), rows: halos.len() / 3, data: Data::F64(halos) },
+        ];
+        Ok(Output { fields, timings: vec![("fake".into(), 1.0)] })
+    }
+
+    fn observe_file(&self, _: &Comm, _: &Path) -> Result<Observed> {
+        Err(Error::failed("a fake observes nothing"))
+    }
+}
+
+fn design(n: usize) -> Design {
+    let text =
+        format!("simulations = {n}\n[parameters.a]\nmin = 0.0\nmax = 1.0\n[parameters.b]\nmin = 2.0\nmax = 3.0\n");
+    toml::from_str::<DesignConfig>(&text).unwrap().resolve(5).unwrap()
+}
+
+/// Runs a campaign of n simulations in shards of 4.
+fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, options: &Options) -> Result<Summary> {
+    let provenance = Provenance::collect(comm, 5, "seed = 5\n");
+    let config = SuiteConfig { ranks_per_sim, shard_size: 4 };
+    let shape = serde_json::json!({ "seed": 5, "simulator": { "kind": "fake" } });
+    let (design, provenance) = (&design(n), &provenance);
+    simulate(comm, &Suite { output, design, config: &config, seed: 5, provenance, shape }, fake, options)
+}
+
+fn job<'a>(design: &'a Design, i: usize) -> Job<'a> {
+    let row = design.row(i);
+    Job { index: row.index, realisation: row.realisation, seed: 5, theta: row.theta }
+}
+
+/// All numbers of the dataset and of its shards, by file and name.
+fn contents(output: &Path) -> Vec<(String, Vec<u64>)> {
+    let mut all = vec![];
+    let shards = status::names(&output.join("shards")).unwrap().into_iter().map(|s| format!("shards/{s}"));
+    for name in shards.chain(["dataset.h5".to_string()]) {
+        let file = File::open(&output.join(&name)).unwrap();
+        for array in file.arrays() {
+            let bits = file.read::<f64>(&array).unwrap().iter().map(|v| v.to_bits()).collect();
+            all.push((format!("{name}/{array}"), bits));
+        }
+    }
+    all
+}
+
+fn check_dataset(output: &Path, n: usize, failed: &[usize]) {
+    let design = design(n);
+    let data = Dataset::open(index::path(output), "theta").unwrap();
+    assert_eq!((data.len(), data.theta()), (n, &design.theta[..]));
+    assert_eq!((data.split(), &data.prior), (&design.split[..], &design.prior));
+    for i in 0..n {
+        let (maps, halos) = (data.read_f32("maps", &[i]).unwrap(), data.read_list("halos", i).unwrap());
+        if failed.contains(&i) {
+            assert!(maps.iter().all(|x| x.is_nan()) && halos.is_empty() && data.status()[i] == 1, "{i}");
+        } else {
+            assert_eq!((maps, halos), (map(&job(&design, i)), list(&job(&design, i))), "{i}");
+            assert_eq!(data.status()[i], 0);
+        }
+    }
+    let usable: usize = [Split::Train, Split::Validation, Split::Test].iter().map(|&s| data.rows(s).len()).sum();
+    assert_eq!(usable, n - failed.len());
+    let left = status::names(&output.join("sims")).unwrap();
+    assert!(left.is_empty(), "packed simulations are removed: {left:?}");
+}
+
 #[test]
-fn ranks_add_up() {
-    mpi::on_ranks("ranks_add_up", &[1, 2, 4], |world| {
-        assert_eq!(world.sum_of(1u64), world.size() as u64);
-        std::fs::write(mpi::shared_dir().join(world.rank().to_string()), "here").unwrap();
+fn a_campaign_on_any_number_of_ranks() {
+    mpi::on_ranks("a_campaign_on_any_number_of_ranks", &[1, 2, 3, 4], |world| {
+        for (ranks_per_sim, n) in [(1, 10), (2, 4), (2, 10)] {
+            let output = mpi::shared_dir().join(format!("{ranks_per_sim}-{n}"));
+            let fake = Fake { fail: vec![2], ..Fake::default() };
+            let result = run(world, &output, n, &fake, ranks_per_sim, &Options::default());
+            if ranks_per_sim > world.size() {
+                let e = result.unwrap_err();
+                assert_eq!((e.key.as_deref(), e.exit_code()), (Some("suite.ranks_per_sim"), 2));
+                assert!(!output.exists(), "nothing is written");
+                continue;
+            }
+            let summary = result.unwrap();
+            assert_eq!((summary.done, summary.failed, summary.complete), (n - 1, 1, true));
+            world.barrier();
+            if world.is_root() {
+                check_dataset(&output, n, &[2]);
+            }
+            let found = verify::verify(world, &output, 4).unwrap();
+            assert!(found.is_sound() && found.failed == [2], "{found:?}");
+            // Once more: nothing to do. Then the failed one again, which works now.
+            let again = run(world, &output, n, &fake, ranks_per_sim, &Options::default()).unwrap();
+            assert_eq!((again.done, again.failed, again.skipped), (0, 0, n));
+            let options = Options { retry_failed: true, ..Options::default() };
+            let summary = run(world, &output, n, &Fake::default(), ranks_per_sim, &options).unwrap();
+            assert_eq!((summary.done, summary.skipped), (1, n - 1));
+            world.barrier();
+            if world.is_root() {
+                check_dataset(&output, n, &[]);
+            }
+            world.barrier();
+        }
+    });
+}
+
+/// Copies a folder of folders of files.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|e| e.unwrap()) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            std::fs::copy(entry.path(), target).map(|_| ()).unwrap()
+        }
+    }
+}
+
+#[test]
+fn every_interruption_ends_in_the_same_dataset() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    let go = |output: &Path, only| {
+        let (fake, options) = (Fake::default(), Options { only, retry_failed: false });
+        let summary = run(&world, output, 10, &fake, 1, &options).unwrap();
+        (summary, fake.ran.into_inner())
+    };
+    let whole = dir.path().join("whole");
+    assert!(go(&whole, None).0.complete);
+    let wanted = contents(&whole);
+    check_dataset(&whole, 10, &[]);
+
+    // Stopped half-way: shard 0 is packed, 4 and 5 are files of their own.
+    let half = dir.path().join("half");
+    let (summary, ran) = go(&half, Some(0..6));
+    assert_eq!((summary.complete, ran.len(), index::path(&half).exists()), (false, 6, false));
+    let state = status::status(&half, 10, 4).unwrap();
+    assert_eq!((state.done, state.running, state.shards, state.dataset), (6, 0, [1, 3], false));
+
+    // Killed while writing, after packing and before removing, before the index, and while writing the index.
+    type Wound = (&'static str, fn(&Path, &Path), usize);
+    let wounds: [Wound; 6] = [
+        ("nothing", |_, _| (), 4),
+        (
+            "half-written files",
+            |o, _| {
+                for name in [
+                    "sims/000007.h5.1.tmp",
+                    "sims/000006.running.tmp",
+                    "shards/00001.h5.1.tmp",
+                    "dataset.h5.1.tmp",
+                    "stop.tmp",
+                ] {
+                    std::fs::write(o.join(name), "half").unwrap();
+                }
+            },
+            4,
+        ),
+        ("a lost simulation", |o, _| std::fs::remove_file(o.join("sims/000004.h5")).unwrap(), 5),
+        ("a lost shard", |o, _| std::fs::remove_file(o.join("shards/00000.h5")).unwrap(), 8),
+        (
+            "a packed shard beside its simulations",
+            |o, whole| std::fs::copy(whole.join("shards/00001.h5"), o.join("shards/00001.h5")).map(|_| ()).unwrap(),
+            2,
+        ),
+        (
+            "all but the index",
+            |o, whole| {
+                copy(&whole.join("shards"), &o.join("shards"));
+            },
+            0,
+        ),
+    ];
+    for (name, wound, missing) in wounds {
+        let output = dir.path().join(name);
+        copy(&half, &output);
+        wound(&output, &whole);
+        let (summary, ran) = go(&output, None);
+        assert_eq!((summary.complete, ran.len()), (true, missing), "{name}");
+        assert!(contents(&output) == wanted, "{name}");
+        check_dataset(&output, 10, &[]);
+        let left = status::names(&output).unwrap();
+        assert_eq!(left, ["dataset.h5", "fingerprint.json", "lock", "shards", "sims"], "{name}");
+    }
+}
+
+#[test]
+fn a_design_grows_and_shrinks() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    for (n, new) in [(6, 6), (10, 4), (6, 0)] {
+        let fake = Fake::default();
+        assert!(run(&world, dir.path(), n, &fake, 1, &Options::default()).unwrap().complete);
+        assert_eq!(fake.ran.into_inner().len(), new);
+        check_dataset(dir.path(), n, &[]);
+    }
+}
+
+#[test]
+fn another_campaign_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 4, &Fake::default(), 1, &Options::default()).unwrap();
+    let provenance = Provenance::collect(&world, 6, "");
+    let (design, config) = (&design(4), &SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+    let shape = serde_json::json!({ "seed": 6, "simulator": { "kind": "fake" } });
+    let suite = Suite { output: dir.path(), design, config, seed: 6, provenance: &provenance, shape };
+    let e = simulate(&world, &suite, &Fake::default(), &Options::default()).unwrap_err();
+    assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("seed"), Some("Number(6)"), 2));
+    check_dataset(dir.path(), 4, &[]);
+}
+
+#[test]
+fn damage_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let path = dir.path().join("shards/00001.h5");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let wanted: Vec<u8> = map(&job(&design(10), 6)).iter().flat_map(|x| x.to_le_bytes()).collect();
+    let at = bytes.windows(wanted.len()).position(|w| w == wanted).unwrap();
+    bytes[at + 5] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    assert_eq!(found.defects.len(), 1);
+    assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
+}
+
+fn observation() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/fastpm_observation.hdf5")
+}
+
+#[test]
+fn a_fastpm_snapshot_is_read_and_written() {
+    mpi::on_ranks("a_fastpm_snapshot_is_read_and_written", &[1, 2, 3, 4], |world| {
+        let snapshot = gadget::read(world, &observation()).unwrap();
+        assert_eq!((snapshot.npart, snapshot.box_size, snapshot.scale_factor), (64u64.pow(3), 256.0, 1.0));
+        assert_eq!(snapshot.omega_m, Some(0.25));
+        assert!(snapshot.truth.contains(&("sigma8".into(), 0.9)) && snapshot.truth.contains(&("steps".into(), 10.0)));
+        assert!(snapshot.positions.iter().flatten().all(|x| (0.0..=256.0).contains(x)));
+        let (start, len) = share(snapshot.npart as usize, world.size(), world.rank());
+        assert_eq!((snapshot.ids.len(), snapshot.velocities.len()), (len, len));
+        let squares = world.sum_of(snapshot.velocities.iter().flatten().map(|v| v * v).sum::<f64>());
+        let rms = (squares / snapshot.npart as f64).sqrt();
+        assert!((rms - 639.702043).abs() < 1e-5, "{rms} km/s; NumPy has 639.702043");
+
+        let path = mpi::shared_dir().join("copy.hdf5");
+        for double in [false, true] {
+            let header = gadget::SnapshotHeader {
+                box_size: 256.0,
+                scale_factor: 0.5,
+                omega_m: 0.25,
+                omega_b: 0.05,
+                h: 0.7,
+                double,
+                truth: vec![("sigma8".into(), 0.9)],
+            };
+            gadget::write(world, &path, &header, &snapshot.positions, &snapshot.velocities, &snapshot.ids, None)
+                .unwrap();
+            let copy = gadget::read(world, &path).unwrap();
+            assert_eq!((copy.scale_factor, copy.omega_m, copy.npart), (0.5, Some(0.25), snapshot.npart));
+            assert_eq!((&copy.positions, &copy.ids, &copy.truth), (&snapshot.positions, &snapshot.ids, &header.truth));
+            let close = |a: &[f64; 3], b: &[f64; 3]| (0..3).all(|k| (a[k] - b[k]).abs() <= 1e-6 * b[k].abs());
+            assert!(copy.velocities.iter().zip(&snapshot.velocities).all(|(a, b)| close(a, b)), "from row {start}");
+        }
+        assert_eq!(gadget::read(world, &mpi::shared_dir().join("none.hdf5")).unwrap_err().exit_code(), 2);
     });
 }

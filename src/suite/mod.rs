@@ -143,7 +143,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     }
     let mine = comm.rank() / size;
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
-    let (done, failed, timers) = comm.agree(match &group {
+    let ran = match &group {
         None => Ok((0, 0, Timers::default())),
         Some(group) => {
             let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
@@ -154,7 +154,11 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
             progress.finish(&format!("{} simulations on {groups} groups of {size} ranks", pending.len()));
             ran
         }
-    })?;
+    };
+    // A group's error makes the others stop cleanly; it is the error that is reported.
+    let cause = ran.as_ref().err().filter(|e| e.kind != Kind::Stopped).cloned();
+    comm.agree(cause.map_or(Ok(()), Err))?;
+    let (done, failed, timers) = comm.agree(ran)?;
     // Each group's root counts for its group.
     let counts = group.filter(|g| g.is_root()).map_or([0, 0], |_| [done as u64, failed as u64]);
     let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);

@@ -51,6 +51,9 @@ impl File {
         }
         let comm = comm.filter(|c| c.size() > 1);
         let mut builder = hdf5::FileBuilder::new();
+        // Files appear whole, by a rename, so HDF5's own locks would only fail: on file systems without them, and while
+        // a child process still holds what it inherited.
+        builder.with_fapl(|p| p.file_locking(false));
         if let Some(comm) = comm {
             let raw = comm.raw();
             builder.with_fapl(|p| p.mpio(raw, None));
@@ -324,7 +327,7 @@ impl Array {
                     h5p::H5Pset_dxpl_mpio(plist, h5p::H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE);
                 }
                 let status = call(memory, space.id(), plist, dtype.id());
-                let failed = (status < 0).then(|| hdf5::Error::query().map_or_else(|e| e, |e| e));
+                let failed = (status < 0).then(|| hdf5::Error::query().unwrap_or_else(|e| e));
                 h5p::H5Pclose(plist);
                 h5s::H5Sclose(memory);
                 failed
