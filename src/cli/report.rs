@@ -94,7 +94,7 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
                     let data = dataset.read_f32(&spec.name, &[row])?[..height * width].to_vec();
                     inputs.maps.push(MapPanel { label: label(row), width: *width, height: *height, data });
                 }
-                inputs.maps_quantity = spec.description.clone();
+                inputs.maps_quantity = spec.description.split(',').next().unwrap_or("").to_string();
             }
             [n] if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
                 let k = spec.axes[0].values.clone();
