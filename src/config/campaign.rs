@@ -65,8 +65,8 @@ pub struct Plan {
     pub resolved: String,
     /// The parameters that vary. Empty for foreign data, whose file tells.
     pub prior: Prior,
-    /// Folder of the campaign file: inputs that are not found from the working directory are looked for here.
-    folder: PathBuf,
+    /// The campaign as read, to say where a key stands.
+    loaded: Loaded<Config>,
 }
 
 impl Config {
@@ -124,18 +124,22 @@ impl Plan {
         };
         let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
-        let folder = loaded.path.parent().unwrap_or(Path::new("")).to_path_buf();
-        Ok(Plan { config, resolved, prior, folder })
+        Ok(Plan { config, resolved, prior, loaded: loaded.clone() })
     }
 
     /// Refuses to simulate with groups that are larger than the job.
     pub fn check_groups(&self, comm: &Comm) -> Result<()> {
-        comm.agree(self.config.suite.check(Some(comm.size())))
+        comm.agree(self.config.suite.check(Some(comm.size())).map_err(|e| self.locate(e)))
+    }
+
+    /// Adds file, line and value to an error about one of the campaign's keys.
+    pub fn locate(&self, error: Error) -> Error {
+        self.loaded.locate(error)
     }
 
     /// An input file as named by the campaign: from the working directory or, failing that, from beside the campaign file.
     pub fn input(&self, path: &Path) -> PathBuf {
-        let beside = self.folder.join(path);
+        let beside = self.loaded.path.parent().unwrap_or(Path::new("")).join(path);
         if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
     }
 
