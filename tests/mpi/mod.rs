@@ -111,7 +111,7 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
 /// groups of their own; then for good.
 pub fn kill(child: &mut Child) {
     for signal in ["-TERM", "-KILL"] {
-        let _ = Command::new("kill").args([signal, "--", &format!("-{}", child.id())]).status();
+        send(signal, &format!("-{}", child.id()));
         for _ in 0..30 {
             if matches!(child.try_wait(), Ok(Some(_))) {
                 break;
@@ -120,4 +120,19 @@ pub fn kill(child: &mut Child) {
         }
     }
     let _ = child.wait();
+}
+
+/// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has another.
+pub fn send(signal: &str, to: &str) {
+    let _ = Command::new("sh").arg("-c").arg(format!("kill {signal} -- {to}")).stderr(Stdio::null()).status();
+}
+
+/// Processes whose parent is `pid`.
+pub fn children(pid: u32) -> Vec<u32> {
+    let parent = |stat: String| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok();
+    let processes = std::fs::read_dir("/proc").expect("a /proc").flatten();
+    processes
+        .filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok())
+        .filter(|p| std::fs::read_to_string(format!("/proc/{p}/stat")).ok().and_then(parent) == Some(pid))
+        .collect()
 }
