@@ -68,9 +68,9 @@ fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
     }
     // The ranks first, as a node failure would take them: SIGKILL to every process that descends from mpirun.
     for rank in mpi::children(child.id()) {
-        mpi::send("-KILL", &rank.to_string());
+        mpi::send("KILL", &rank.to_string());
     }
-    mpi::send("-KILL", &child.id().to_string());
+    mpi::send("KILL", &child.id().to_string());
     let _ = child.wait();
 }
 

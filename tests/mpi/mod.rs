@@ -110,7 +110,7 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
 /// Ends a child started with [`finish`]'s process group: first politely, so that `mpirun` ends its ranks, which are in
 /// groups of their own; then for good.
 pub fn kill(child: &mut Child) {
-    for signal in ["-TERM", "-KILL"] {
+    for signal in ["TERM", "KILL"] {
         send(signal, &format!("-{}", child.id()));
         for _ in 0..30 {
             if matches!(child.try_wait(), Ok(Some(_))) {
@@ -124,7 +124,7 @@ pub fn kill(child: &mut Child) {
 
 /// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has another.
 pub fn send(signal: &str, to: &str) {
-    let _ = Command::new("sh").arg("-c").arg(format!("kill {signal} -- {to}")).stderr(Stdio::null()).status();
+    let _ = Command::new("sh").arg("-c").arg(format!("kill -s {signal} -- {to}")).stderr(Stdio::null()).status();
 }
 
 /// Processes whose parent is `pid`.
