@@ -22,7 +22,7 @@ const CHILD: &str = "POLYCOSM_MPI_TEST";
 /// The children's folder for files, fresh for every `mpirun`.
 const DIR: &str = "POLYCOSM_MPI_TEST_DIR";
 /// A run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(420);
 
 /// Runs `body` on each of these numbers of ranks in turn. `name` is the calling test's full name within its binary.
 pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
@@ -44,12 +44,13 @@ pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
         }
         let mut run = mpirun(n);
         run.arg(std::env::current_exe().expect("this test's path"));
-        run.args(["--exact", name, "--test-threads=1", "--nocapture"]);
+        run.args(["--exact", name, "--include-ignored", "--test-threads=1", "--nocapture"]);
         run.env(CHILD, name).env(DIR, dir.path());
         let output = finish(run, LIMIT);
         // A misspelt name would run no test at all and succeed.
         let ran = std::fs::read_dir(dir.path().join("ran")).expect("that folder").count();
         assert!(output.success && ran == n, "{name} failed on {n} ranks:\n{}", output.text);
+        print!("{}", output.text);
     }
 }
 
