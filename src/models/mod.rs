@@ -84,4 +84,3 @@ impl ModelConfig {
         matches!(self, ModelConfig::Vmim(_))
     }
 }
-

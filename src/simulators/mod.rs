@@ -91,7 +91,6 @@ pub enum SimulatorConfig {
     Pm(PmConfig),
 }
 
-
 impl SimulatorConfig {
     /// Refuses what cannot be run.
     pub fn check(&self) -> Result<()> {
