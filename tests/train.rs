@@ -90,7 +90,7 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     let bounds = [(0.1, 0.5), (0.6, 1.0)];
     let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
     let model = config.build(&[3], &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
-    shake(model.as_ref(), 0.06);
+    shake(model.as_ref(), 0.04);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
     let n = 300i64;
     let axis = |(low, high): (f64, f64)| {
