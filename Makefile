@@ -36,7 +36,7 @@ test: setup ## all tests
 	cargo test --release --workspace
 
 bench: build ## the kernels' speed on NP ranks
-	@for kernel in fft pm io train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done
+	@for kernel in fft pm train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done
 
 validate: setup ## the long checks against published numbers (docs/validation.md)
 	cargo test --release --workspace -- --ignored --nocapture --test-threads=1

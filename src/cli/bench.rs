@@ -30,6 +30,9 @@ pub enum What {
     Fft(FftArgs),
     /// Particle-mesh steps
     Pm(PmArgs),
+    /// Training steps of the demo's compressor
+    #[cfg(feature = "torch")]
+    Train(TrainArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,20 @@ pub struct PmArgs {
     pub json: bool,
 }
 
+#[cfg(feature = "torch")]
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    /// Universes of a step, over all ranks together
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Steps that are timed
+    #[arg(long, default_value_t = 10)]
+    pub steps: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Serialize)]
 struct Stage {
     name: String,
@@ -93,6 +110,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let (outcome, json) = match &args.what {
         What::Fft(a) => (if a.single { fft::<f32>(a, comm, y)? } else { fft::<f64>(a, comm, y)? }, a.json),
         What::Pm(a) => (if a.double { pm::<f64>(a, comm, y)? } else { pm::<f32>(a, comm, y)? }, a.json),
+        #[cfg(feature = "torch")]
+        What::Train(a) => (train(a, comm, y)?, a.json),
     };
     if comm.is_root() {
         if json {
@@ -206,5 +225,50 @@ fn pm<T: Real>(args: &PmArgs, comm: &Comm, y: f64) -> Result<Outcome> {
         step_seconds: step,
         step_over_yardstick: step / y,
         stages: listed,
+    })
+}
+
+/// Steps of the demo's compressor (three views of four 64² maps per universe) on maps of noise.
+#[cfg(feature = "torch")]
+fn train(args: &TrainArgs, comm: &Comm, y: f64) -> Result<Outcome> {
+    use crate::models::{Device, Kind, ModelConfig, Tensor, VmimConfig};
+    use crate::prior::{Parameter, Prior};
+    use crate::train::{Trainer, data::Table};
+    let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
+    let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
+    let shape = [3, 4, 64, 64];
+    let text = format!(
+        "name = \"bench\"\ninput = \"x\"\naugment = true\nbatch_size = {}\n[network]\nkind = \"vmim\"\n",
+        args.batch
+    );
+    let config = crate::config::parse("bench", text, &[])?.value;
+    let mut model = ModelConfig::Vmim(VmimConfig::default()).build(&shape, &prior, Device::Cpu, Kind::Float)?;
+    let n = 2 * args.batch;
+    let maps: Vec<i64> = std::iter::once(n).chain(shape).map(|n| n as i64).collect();
+    let x = Tensor::rand(maps.as_slice(), (Kind::Float, Device::Cpu));
+    let theta = Tensor::rand([n as i64, 2], (Kind::Double, Device::Cpu));
+    let table = Table { x, theta, train: (0..n).collect(), validation: vec![], maps: true };
+    model.standardise(&table.x);
+    let mut trainer = Trainer::new(comm, &config, model.as_ref());
+    let rows: Vec<usize> = (0..args.batch).collect();
+    let mut times = Vec::new();
+    for step in 0..args.steps + 2 {
+        comm.barrier();
+        let start = Instant::now();
+        trainer.step(&table, &rows, 0, step as u64, 1e-4)?;
+        times.push(comm.max_of(start.elapsed().as_secs_f64()));
+    }
+    let mut times = times.split_off(2);
+    times.sort_by(f64::total_cmp);
+    let step = times[times.len() / 2];
+    let each = step / args.batch as f64;
+    let one = Stage { name: "one universe".into(), seconds_max: each, seconds_mean: each, over_yardstick: each / y };
+    Ok(Outcome {
+        what: format!("training step of the demo's compressor, batch {}", args.batch),
+        ranks: comm.size(),
+        yardstick_seconds: y,
+        step_seconds: step,
+        step_over_yardstick: step / y,
+        stages: vec![one],
     })
 }
