@@ -1,6 +1,6 @@
 //! `docs/campaign.md` explains every key that a campaign may have, each in the part on its own section.
 
-use polycosm::config::{Config, load};
+use polycosm::config::{campaign::Config, load};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use toml::{Table, Value};
