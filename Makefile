@@ -39,7 +39,7 @@ bench: build ## the kernels' speed on NP ranks
 	@for kernel in fft pm io train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done
 
 validate: setup ## the long checks against published numbers (docs/validation.md)
-	cargo test --release --workspace -- --ignored
+	cargo test --release --workspace -- --ignored --nocapture --test-threads=1
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

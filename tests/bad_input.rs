@@ -127,7 +127,11 @@ const ROWS: &[Row] = &[
         what: "groups larger than the job",
         arguments: &["simulate", "run.toml", "--set", "suite.ranks_per_sim=64"],
         campaign: concat!(campaign!(), simulator!()),
-        says: &["suite.ranks_per_sim = 64: ", "larger than the job", "remedy: start more ranks (mpirun -n 64"],
+        says: &[
+            "run.toml (--set): suite.ranks_per_sim = 64: ",
+            "larger than the job",
+            "remedy: start with mpirun -n 64",
+        ],
     },
     Row {
         what: "a box that is not positive",

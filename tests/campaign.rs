@@ -20,6 +20,8 @@ fn polycosm(ranks: usize, command: &str, output: &Path, more: &[&str]) -> Comman
     run.current_dir(repository(""));
     run.arg(env!("CARGO_BIN_EXE_polycosm")).arg(command).arg("recipes/smoke.toml");
     run.arg("--set").arg(format!("output={}", output.display())).args(more);
+    // Long enough to be killed in the middle.
+    run.args(["--set", "train.compressor.epochs=100"]);
     run
 }
 
@@ -65,11 +67,10 @@ fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
     // The ranks first, as a node failure would take them: SIGKILL to every process that descends from mpirun.
-    let ranks = Command::new("pgrep").args(["-P", &child.id().to_string()]).output().unwrap();
-    for pid in String::from_utf8_lossy(&ranks.stdout).split_whitespace() {
-        let _ = Command::new("kill").args(["-9", pid]).status();
+    for rank in mpi::children(child.id()) {
+        mpi::send("KILL", &rank.to_string());
     }
-    let _ = Command::new("kill").args(["-9", &child.id().to_string()]).status();
+    mpi::send("KILL", &child.id().to_string());
     let _ = child.wait();
 }
 

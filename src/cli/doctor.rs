@@ -4,6 +4,7 @@ use super::start::say;
 use super::{VERSION, threads};
 use crate::comm::{self, Comm};
 use crate::error::{Error, Result};
+use crate::io::hdf;
 use std::process::Command;
 
 /// Report what was found on this machine, what is missing, and the remedy
@@ -63,9 +64,10 @@ fn findings() -> Vec<Finding> {
     };
     let mut list = vec![
         needed("MPI", Some(first_line(&comm::library_version())).filter(|v| !v.is_empty()), "no library", setup),
+        needed("HDF5", Some(hdf::version()), "no library", setup),
         needed("FFTW (f64)", library("libfftw3.so"), "not loaded", setup),
         needed("FFTW (f32)", library("libfftw3f.so"), "not loaded", setup),
-        good("OpenBLAS", library("libopenblas").or_else(|| library("libblas")), "not loaded", setup),
+        needed("LAPACK", lapack(), "not loaded", setup),
     ];
     if cfg!(feature = "torch") {
         list.push(needed("libtorch", libtorch(), "not loaded", setup));
@@ -117,6 +119,12 @@ fn libtorch() -> Option<String> {
     let version = std::path::Path::new(&file).ancestors().nth(2).map(|home| home.join("build-version"));
     let version = version.and_then(|v| std::fs::read_to_string(v).ok()).unwrap_or_default();
     Some(format!("{} {file}", version.trim()).trim().to_string())
+}
+
+/// OpenBLAS, or the LAPACK inside libtorch, which comes first where both are linked.
+fn lapack() -> Option<String> {
+    let torch = || libtorch().filter(|_| cfg!(feature = "torch")).map(|_| "libtorch's own".into());
+    library("libopenblas").or_else(|| library("libblas")).or_else(torch)
 }
 
 fn cores() -> Option<String> {

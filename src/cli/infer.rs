@@ -100,7 +100,6 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
     for file in files {
-        let file = plan.input(file);
         let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
         let stages = plan.posteriors();
         let mut due = Vec::new();
@@ -114,7 +113,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             continue;
         }
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, &file).map_err(|e| e.file(&file))?;
+            let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
             for stage in &due {
                 let (trained, _) = load(plan, comm, stage)?;
                 // The fields are whole on the root; one universe is little work.

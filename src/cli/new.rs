@@ -41,6 +41,8 @@ fn write(file: &Path, recipe: &str) -> Result<()> {
     // A campaign of its own name gets an output folder of its own.
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let text = text.replacen(&format!("\"runs/{name}\""), &format!("\"runs/{stem}\""), 1);
+    // The recipe's observation lies beside the recipe, not beside the new campaign.
+    let text = text.replacen("\nobservations = ", "\n# observations = ", 1);
     let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Error::input("exists already").file(file).remedy("choose another name, or remove it first")

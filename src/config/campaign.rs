@@ -65,8 +65,8 @@ pub struct Plan {
     pub resolved: String,
     /// The parameters that vary. Empty for foreign data, whose file tells.
     pub prior: Prior,
-    /// Folder of the campaign file: inputs that are not found from the working directory are looked for here.
-    folder: PathBuf,
+    /// The campaign as read, to say where a key stands.
+    loaded: Loaded<Config>,
 }
 
 impl Config {
@@ -74,6 +74,29 @@ impl Config {
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
+    }
+
+    /// Input files that are not found from the working directory are looked for beside the campaign file.
+    fn rebase(&mut self, folder: &Path) {
+        let found = |path: &Path| {
+            let beside = folder.join(path);
+            if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
+        };
+        if let Some(dataset) = &mut self.dataset {
+            dataset.file = found(&dataset.file);
+        }
+        if let Some(table) = &mut self.cosmology.table {
+            // A pattern names no file by itself: its folder decides.
+            let place = Path::new(table.as_str()).parent().unwrap_or(Path::new("")).to_path_buf();
+            let moved = found(&place);
+            if moved != place && !Path::new(table.as_str()).exists() {
+                *table = folder.join(table.as_str()).display().to_string();
+            }
+        }
+        #[cfg(feature = "torch")]
+        if let Some(infer) = &mut self.infer {
+            infer.observations.iter_mut().for_each(|o| *o = found(o));
+        }
     }
 
     /// Every section's own checks, and those that concern more than one.
@@ -107,6 +130,12 @@ impl Config {
             let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
             if let Some(infer) = &self.infer {
                 infer.check(&names)?;
+                if let Some(missing) = infer.observations.iter().find(|o| !o.is_file()) {
+                    return Err(Error::input("there is no such file")
+                        .key("infer.observations")
+                        .value(missing)
+                        .remedy("give the path of a GADGET HDF5 snapshot, or leave observations out"));
+                }
             }
         }
         Ok(())
@@ -116,7 +145,8 @@ impl Config {
 impl Plan {
     /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
-        let config = loaded.value.clone();
+        let mut config = loaded.value.clone();
+        config.rebase(loaded.path.parent().unwrap_or(Path::new("")));
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             config.check(&prior)?;
@@ -124,19 +154,17 @@ impl Plan {
         };
         let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
-        let folder = loaded.path.parent().unwrap_or(Path::new("")).to_path_buf();
-        Ok(Plan { config, resolved, prior, folder })
+        Ok(Plan { config, resolved, prior, loaded: loaded.clone() })
     }
 
     /// Refuses to simulate with groups that are larger than the job.
     pub fn check_groups(&self, comm: &Comm) -> Result<()> {
-        comm.agree(self.config.suite.check(Some(comm.size())))
+        comm.agree(self.config.suite.check(Some(comm.size())).map_err(|e| self.locate(e)))
     }
 
-    /// An input file as named by the campaign: from the working directory or, failing that, from beside the campaign file.
-    pub fn input(&self, path: &Path) -> PathBuf {
-        let beside = self.folder.join(path);
-        if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
+    /// Adds file, line and value to an error about one of the campaign's keys.
+    pub fn locate(&self, error: Error) -> Error {
+        self.loaded.locate(error)
     }
 
     /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.
@@ -182,7 +210,7 @@ impl Plan {
 
     /// The dataset that networks learn from: the campaign's own index, or the foreign file.
     pub fn dataset(&self) -> PathBuf {
-        self.config.dataset.as_ref().map_or_else(|| self.under(&["dataset.h5"]), |d| self.input(&d.file))
+        self.config.dataset.as_ref().map_or_else(|| self.under(&["dataset.h5"]), |d| d.file.clone())
     }
 
     /// Folder of a training stage.

@@ -4,56 +4,52 @@
 use super::{Decomposition, Mesh, Real};
 use crate::comm::share;
 
-/// One axis's traffic: planes this rank sends to and receives from each rank along the axis, as indices relative to the
-/// sender's (receiver's) block.
+/// One axis's traffic with each rank along it, as indices of planes relative to this rank's block: its own planes that
+/// stand in the other's halo, and the planes of its halo that are the other's.
 struct Route {
-    send: Vec<Vec<isize>>,
-    recv: Vec<Vec<isize>>,
+    own: Vec<Vec<isize>>,
+    halo: Vec<Vec<isize>>,
 }
 
 impl<T: Real> Mesh<T> {
     /// Copies the points that the halo stands for into it. Collective.
     pub fn fill_halo(&mut self, d: &Decomposition) {
         for axis in [2, 1, 0] {
-            self.each_route(d, axis, |mesh, send, recv, comm| {
-                let (out, counts) = mesh.collect(axis, send);
-                let from: Vec<usize> = recv.iter().map(|r| r.len() * mesh.plane_len(axis)).collect();
-                let mut buffer = vec![T::zero(); from.iter().sum()];
-                match comm {
-                    Some(comm) => comm.exchange_into(&out, &counts, &mut buffer, &from),
-                    None => buffer = out,
-                }
-                mesh.deal(axis, recv, &buffer, |own, new| *own = new);
-            });
+            let Route { own, halo } = self.route(d, axis);
+            self.transfer(d, axis, &own, &halo, |point, value| *point = value);
         }
     }
 
     /// Adds the halo to the points it stands for; the halo's own values are spent. Collective.
     pub fn add_halo(&mut self, d: &Decomposition) {
         for axis in [0, 1, 2] {
-            self.each_route(d, axis, |mesh, send, recv, comm| {
-                let (out, counts) = mesh.collect(axis, recv);
-                let from: Vec<usize> = send.iter().map(|s| s.len() * mesh.plane_len(axis)).collect();
-                let mut buffer = vec![T::zero(); from.iter().sum()];
-                match comm {
-                    Some(comm) => comm.exchange_into(&out, &counts, &mut buffer, &from),
-                    None => buffer = out,
-                }
-                mesh.deal(axis, send, &buffer, |own, more| *own += more);
-            });
+            let Route { own, halo } = self.route(d, axis);
+            self.transfer(d, axis, &halo, &own, |point, value| *point += value);
         }
     }
 
-    fn each_route(
+    /// Sends the planes `from` to each rank along an axis, and puts what arrives into the planes `to`.
+    fn transfer(
         &mut self,
         d: &Decomposition,
         axis: usize,
-        f: impl FnOnce(&mut Self, &[Vec<isize>], &[Vec<isize>], Option<&crate::comm::Comm>),
+        from: &[Vec<isize>],
+        to: &[Vec<isize>],
+        put: impl Fn(&mut T, T),
     ) {
+        let (out, counts) = self.collect(axis, from);
+        if from.len() == 1 {
+            return self.deal(axis, to, &out, put);
+        }
+        let expected: Vec<usize> = to.iter().map(|planes| planes.len() * self.plane_len(axis)).collect();
+        let mut arrived = vec![T::zero(); expected.iter().sum()];
+        d.axis_comm(axis).exchange_into(&out, &counts, &mut arrived, &expected);
+        self.deal(axis, to, &arrived, put);
+    }
+
+    fn route(&self, d: &Decomposition, axis: usize) -> Route {
         let (parts, me) = if axis < 2 { (d.grid()[axis], d.at()[axis]) } else { (1, 0) };
-        let route = route(d.shape()[axis], parts, me, self.halo.lo, self.halo.hi);
-        let comm = (parts > 1).then(|| d.axis_comm(axis));
-        f(self, &route.send, &route.recv, comm);
+        route(d.shape()[axis], parts, me, self.halo.lo, self.halo.hi)
     }
 
     /// Elements of a plane across `axis`. Axes below `axis` are taken with their halo: axis 2 is filled first and added
@@ -126,13 +122,13 @@ fn route(n: usize, parts: usize, me: usize, lo: usize, hi: usize) -> Route {
             if len == 0 { vec![] } else { (-(lo as isize)..0).chain(len as isize..(len + hi) as isize).collect() };
         planes.into_iter().map(move |h| (h, (start as isize + h).rem_euclid(n as isize) as usize))
     };
-    let mut route = Route { send: vec![vec![]; parts], recv: vec![vec![]; parts] };
+    let mut route = Route { own: vec![vec![]; parts], halo: vec![vec![]; parts] };
     let my_start = share(n, parts, me).0;
     for (h, global) in wanted(me) {
-        route.recv[owner(global)].push(h);
+        route.halo[owner(global)].push(h);
     }
     for p in 0..parts {
-        route.send[p].extend(wanted(p).filter(|w| owner(w.1) == me).map(|w| w.1 as isize - my_start as isize));
+        route.own[p].extend(wanted(p).filter(|w| owner(w.1) == me).map(|w| w.1 as isize - my_start as isize));
     }
     route
 }

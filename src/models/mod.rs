@@ -8,8 +8,6 @@ pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
 use crate::prior::Prior;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use tch::nn;
 pub use tch::{Device, Kind, Tensor};
@@ -60,7 +58,7 @@ pub trait Model {
 }
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// A compressor trained by variational mutual information maximisation.
@@ -84,37 +82,5 @@ impl ModelConfig {
     /// True if the model gives summaries that later stages can take as their input.
     pub fn compresses(&self) -> bool {
         matches!(self, ModelConfig::Vmim(_))
-    }
-}
-
-/// The models by name.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Name {
-    Vmim,
-    Npe,
-}
-
-// By hand, because a derived tagged enum forgets which key was wrong. The loader puts `kind` first.
-impl<'de> Deserialize<'de> for ModelConfig {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct ByKind;
-        impl<'de> Visitor<'de> for ByKind {
-            type Value = ModelConfig;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a table with the key `kind`")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-                match map.next_key::<String>()? {
-                    Some(key) if key == "kind" => {}
-                    _ => return Err(serde::de::Error::missing_field("kind")),
-                }
-                match map.next_value()? {
-                    Name::Vmim => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(ModelConfig::Vmim),
-                    Name::Npe => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(ModelConfig::Npe),
-                }
-            }
-        }
-        deserializer.deserialize_map(ByKind)
     }
 }

@@ -36,7 +36,7 @@ impl Default for VmimConfig {
 }
 
 enum Compressor {
-    Maps(Cnn),
+    Maps(Box<Cnn>),
     Vector(Mlp),
 }
 
@@ -64,7 +64,7 @@ impl Vmim {
                 let four: Vec<i64> = std::iter::repeat_n(1, 4 - s.len()).chain(s.iter().copied()).collect();
                 let channels = four[1];
                 let cnn = Cnn::new(&(&root / "cnn"), channels, summaries, &config.cnn);
-                (four, Compressor::Maps(cnn), vec![channels, 1, 1])
+                (four, Compressor::Maps(Box::new(cnn)), vec![channels, 1, 1])
             }
             s => {
                 let n: i64 = s.iter().product();

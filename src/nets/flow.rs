@@ -154,7 +154,7 @@ impl Flow {
         for layer in &self.layers {
             let (z, l) = layer.forward(&u, context, &self.config);
             u = z;
-            ln = ln + l;
+            ln += l;
         }
         let base = u.square().sum_dim_intlist(-1i64, false, None::<Kind>) * -0.5;
         ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln()

@@ -9,8 +9,6 @@ use crate::cosmology::CosmologyConfig;
 use crate::error::Result;
 use crate::io::field::{Field, FieldSpec};
 use crate::prior::Prior;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -86,18 +84,11 @@ impl<S: Simulator> Runner for S {
 }
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SimulatorConfig {
     /// Particle-mesh N-body.
     Pm(PmConfig),
-}
-
-/// The simulators by name.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    Pm,
 }
 
 impl SimulatorConfig {
@@ -114,28 +105,5 @@ impl SimulatorConfig {
             SimulatorConfig::Pm(c) if c.precision == Precision::F64 => Box::new(Pm::<f64>::new(c, cosmology, prior)?),
             SimulatorConfig::Pm(c) => Box::new(Pm::<f32>::new(c, cosmology, prior)?),
         })
-    }
-}
-
-// By hand, because a derived tagged enum buffers its content and forgets which key was wrong. The loader puts `kind` first.
-impl<'de> Deserialize<'de> for SimulatorConfig {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct ByKind;
-        impl<'de> Visitor<'de> for ByKind {
-            type Value = SimulatorConfig;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a table with the key `kind`")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-                match map.next_key::<String>()? {
-                    Some(key) if key == "kind" => {}
-                    _ => return Err(serde::de::Error::missing_field("kind")),
-                }
-                match map.next_value()? {
-                    Kind::Pm => Deserialize::deserialize(MapAccessDeserializer::new(map)).map(SimulatorConfig::Pm),
-                }
-            }
-        }
-        deserializer.deserialize_map(ByKind)
     }
 }

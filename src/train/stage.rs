@@ -144,7 +144,7 @@ pub fn train_stage(context: &Context, name: &str) -> Result<bool> {
     if comm.on_root(|| begin(&folder, &description))? {
         return Ok(false);
     }
-    tch::manual_seed(config.seed as i64);
+    crate::nets::seed(config.seed as i64);
     let mut model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
     let table = table(context, &config, &field, &spec.shape, before.as_ref())?;
     model.standardise(&table.select(&table.train).0);

@@ -72,23 +72,22 @@ impl<'a> Trainer<'a> {
         };
         let count = self.comm.max_of(losses.len() as u64) as usize;
         let mut values = vec![0f64; count];
-        for i in 0..count {
+        for (i, value) in values.iter_mut().enumerate() {
             self.flats.iter_mut().for_each(Flat::zero_grad);
             // A rank without samples of this batch takes part with a gradient of zero.
             let mut parts = 0u64;
             if let Some(loss) = losses.get(i) {
-                values[i] = weight * loss.value.double_value(&[]);
+                *value = weight * loss.value.double_value(&[]);
                 (&loss.value * weight).backward();
                 parts = loss.parts.iter().fold(0, |bits, &p| bits | 1 << p);
             }
             let parts = self.comm.max_of(parts);
-            for (p, flat) in self.flats.iter_mut().enumerate().filter(|(p, _)| parts >> p & 1 == 1) {
-                let _ = p;
+            for (_, flat) in self.flats.iter_mut().enumerate().filter(|(p, _)| parts >> p & 1 == 1) {
                 let mut gradient = flat.gradient(self.comm, self.reduce)?;
                 if self.config.clip > 0.0 {
                     let norm = gradient.norm().double_value(&[]);
                     if norm > self.config.clip {
-                        gradient = gradient * (self.config.clip / norm);
+                        gradient *= self.config.clip / norm;
                     }
                 }
                 flat.step(&gradient, rate, self.config.weight_decay);
@@ -154,7 +153,7 @@ impl<'a> Trainer<'a> {
                     seconds: before + start.elapsed().as_secs_f64(),
                 });
                 self.state.epoch += 1;
-                if self.state.epoch % config.checkpoint_every == 0 || self.state.epoch == config.epochs {
+                if self.state.epoch.is_multiple_of(config.checkpoint_every) || self.state.epoch == config.epochs {
                     checkpoint::write(comm, folder, &self.state, &self.flats)?;
                 }
                 progress.set(self.state.epoch, &format!("loss {:.3}, validation {mean:.3}", sum / rows.len() as f64));

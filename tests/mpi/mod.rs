@@ -22,7 +22,7 @@ const CHILD: &str = "POLYCOSM_MPI_TEST";
 /// The children's folder for files, fresh for every `mpirun`.
 const DIR: &str = "POLYCOSM_MPI_TEST_DIR";
 /// A run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(420);
 
 /// Runs `body` on each of these numbers of ranks in turn. `name` is the calling test's full name within its binary.
 pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
@@ -44,12 +44,13 @@ pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
         }
         let mut run = mpirun(n);
         run.arg(std::env::current_exe().expect("this test's path"));
-        run.args(["--exact", name, "--test-threads=1", "--nocapture"]);
+        run.args(["--exact", name, "--include-ignored", "--test-threads=1", "--nocapture"]);
         run.env(CHILD, name).env(DIR, dir.path());
         let output = finish(run, LIMIT);
         // A misspelt name would run no test at all and succeed.
         let ran = std::fs::read_dir(dir.path().join("ran")).expect("that folder").count();
         assert!(output.success && ran == n, "{name} failed on {n} ranks:\n{}", output.text);
+        print!("{}", output.text);
     }
 }
 
@@ -110,8 +111,8 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
 /// Ends a child started with [`finish`]'s process group: first politely, so that `mpirun` ends its ranks, which are in
 /// groups of their own; then for good.
 pub fn kill(child: &mut Child) {
-    for signal in ["-TERM", "-KILL"] {
-        let _ = Command::new("kill").args([signal, "--", &format!("-{}", child.id())]).status();
+    for signal in ["TERM", "KILL"] {
+        send(signal, &format!("-{}", child.id()));
         for _ in 0..30 {
             if matches!(child.try_wait(), Ok(Some(_))) {
                 break;
@@ -120,4 +121,19 @@ pub fn kill(child: &mut Child) {
         }
     }
     let _ = child.wait();
+}
+
+/// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has another.
+pub fn send(signal: &str, to: &str) {
+    let _ = Command::new("sh").arg("-c").arg(format!("kill -s {signal} -- {to}")).stderr(Stdio::null()).status();
+}
+
+/// Processes whose parent is `pid`.
+pub fn children(pid: u32) -> Vec<u32> {
+    let parent = |stat: String| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok();
+    let processes = std::fs::read_dir("/proc").expect("a /proc").flatten();
+    processes
+        .filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok())
+        .filter(|p| std::fs::read_to_string(format!("/proc/{p}/stat")).ok().and_then(parent) == Some(pid))
+        .collect()
 }

@@ -24,6 +24,12 @@ pub struct File {
     parallel: bool,
 }
 
+/// Version of the HDF5 library. It is a parallel one: the program would not link with another.
+pub fn version() -> String {
+    let (major, minor, micro) = hdf5::library_version();
+    format!("{major}.{minor}.{micro}, parallel")
+}
+
 impl File {
     /// Creates a file with the serial driver, replacing what is there.
     pub fn create(path: &Path) -> Result<File> {

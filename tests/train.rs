@@ -1,0 +1,280 @@
+//! Networks against problems with a known answer, and data-parallel training against serial.
+#![cfg(feature = "torch")]
+
+mod mpi;
+
+use polycosm::comm::Comm;
+use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
+use polycosm::nets::rational_quadratic;
+use polycosm::prior::{Parameter, Prior};
+use polycosm::train::data::Table;
+use polycosm::train::{Rule, StageConfig, Trainer, checkpoint};
+
+fn prior(bounds: &[(f64, f64)]) -> Prior {
+    let one =
+        |(i, &(min, max)): (usize, &(f64, f64))| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
+    Prior::new(bounds.iter().enumerate().map(one).collect()).unwrap()
+}
+
+fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
+    StageConfig {
+        name: "test".into(),
+        input: "x".into(),
+        network,
+        epochs: 6,
+        batch_size: 32,
+        learning_rate: 1e-3,
+        weight_decay: 1e-4,
+        clip: 5.0,
+        optimiser,
+        patience: 0,
+        augment: true,
+        copies: 1,
+        seed: 5,
+        checkpoint_every: 1,
+    }
+}
+
+fn values(t: &Tensor) -> Vec<f64> {
+    let t = t.detach().to_kind(Kind::Double).contiguous();
+    let mut v = vec![0f64; t.numel()];
+    t.copy_data(&mut v, t.numel());
+    v
+}
+
+fn uniform(shape: &[i64], low: f64, high: f64, kind: Kind) -> Tensor {
+    (Tensor::rand(shape, (Kind::Double, Device::Cpu)) * (high - low) + low).to_kind(kind)
+}
+
+#[test]
+fn spline_inverts_and_its_log_determinant_is_the_derivative() {
+    tch_seed(1);
+    let bins = 6;
+    let x = uniform(&[200], -6.0, 6.0, Kind::Double).set_requires_grad(true);
+    let q = Tensor::randn([200, 3 * bins - 1], (Kind::Double, Device::Cpu));
+    let (y, ln) = rational_quadratic(&x, &q, bins, 4.0, false);
+    let (back, ln_back) = rational_quadratic(&y, &q, bins, 4.0, true);
+    let gradient = Tensor::run_backward(&[y.sum(Kind::Double)], &[&x], true, false).swap_remove(0);
+    let close = |a: &Tensor, b: &Tensor, what: &str| {
+        let worst = values(&(a - b).abs().max());
+        assert!(worst[0] < 1e-9, "{what}: off by {}", worst[0]);
+    };
+    close(&back, &x, "inverse of forward");
+    close(&(&ln + &ln_back), &x.zeros_like(), "sum of both log-determinants");
+    close(&gradient.log(), &ln, "log-determinant against autograd");
+    let outside = x.abs().gt(4.0);
+    assert!(values(&outside.to_kind(Kind::Double)).iter().sum::<f64>() > 20.0);
+    close(&(&y - &x).masked_select(&outside), &Tensor::zeros([1], (Kind::Double, Device::Cpu)), "identity outside");
+}
+
+/// Moves every trainable number, so that a flow is not the identity it starts as.
+fn shake(model: &dyn Model, size: f64) {
+    for part in model.parts() {
+        let mut named: Vec<_> = part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        for (_, t) in named {
+            let noise = Tensor::randn_like(&t) * size;
+            let mut data = t.detach();
+            let _ = data.g_add_(&noise);
+        }
+    }
+}
+
+fn tch_seed(seed: i64) {
+    polycosm::nets::seed(seed);
+}
+
+#[test]
+fn flow_density_integrates_to_one_and_matches_its_samples() {
+    tch_seed(2);
+    let bounds = [(0.1, 0.5), (0.6, 1.0)];
+    let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
+    let model = config.build(&[3], &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
+    shake(model.as_ref(), 0.06);
+    let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
+    let n = 300i64;
+    let axis = |(low, high): (f64, f64)| {
+        (Tensor::arange(n, (Kind::Double, Device::Cpu)) + 0.5) * ((high - low) / n as f64) + low
+    };
+    let (a, b) = (axis(bounds[0]), axis(bounds[1]));
+    let grid = Tensor::stack(&[a.repeat_interleave_self_int(n, 0, None), b.repeat([n])], 1);
+    let ln = model.log_prob(&x.expand([n * n, 3], true), &grid).unwrap();
+    let p = ln.exp() * (0.16 / (n * n) as f64);
+    let total = values(&p.sum(Kind::Double))[0];
+    assert!((total - 1.0).abs() < 1e-3, "the density integrates to {total}");
+    let (theta, ln_draws) = model.sample(&x, 20_000, &[7]).unwrap();
+    let theta = theta.squeeze_dim(0);
+    for d in 0..2 {
+        let mean = values(&(grid.select(1, d) * &p).sum(Kind::Double))[0];
+        let draws = values(&theta.select(1, d));
+        let (m, s) = moments(&draws);
+        let error = 4.0 * s / (draws.len() as f64).sqrt() + 1e-4;
+        assert!((m - mean).abs() < error, "parameter {d}: draws have mean {m}, the density {mean}");
+        let (low, high) = bounds[d as usize];
+        assert!(draws.iter().all(|t| (low..=high).contains(t)), "a draw left the prior");
+    }
+    let again = model.log_prob(&x.expand([20_000, 3], true), &theta).unwrap();
+    assert!(values(&(again - ln_draws.squeeze_dim(0)).abs().max())[0] < 1e-9);
+}
+
+fn moments(v: &[f64]) -> (f64, f64) {
+    let m = v.iter().sum::<f64>() / v.len() as f64;
+    (m, (v.iter().map(|x| (x - m).powi(2)).sum::<f64>() / v.len() as f64).sqrt())
+}
+
+/// x = θ + noise with a wide uniform prior: the exact posterior is a Gaussian of the noise's width about x.
+#[test]
+fn linear_gaussian_posterior_is_learned() {
+    mpi::on_ranks("linear_gaussian_posterior_is_learned", &[1], |comm| {
+        tch_seed(3);
+        let bounds = [(-5.0, 5.0), (-5.0, 5.0)];
+        let sd = 0.5;
+        let draw = |n: i64| {
+            let theta = uniform(&[n, 2], -5.0, 5.0, Kind::Double);
+            let x = (&theta + Tensor::randn([n, 2], (Kind::Double, Device::Cpu)) * sd).to_kind(Kind::Float);
+            (x, theta)
+        };
+        let network = ModelConfig::Npe(NpeConfig { ensemble: 1, ..NpeConfig::default() });
+        let mut config = stage(network, Rule::Adamw);
+        (config.epochs, config.batch_size, config.augment) = (25, 128, false);
+        let (x, theta) = draw(5000);
+        let table = Table { x, theta, train: (0..4500).collect(), validation: (4500..5000).collect(), maps: false };
+        let mut model = config.network.build(&[2], &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
+        model.standardise(&table.x);
+        let folder = tempfile::tempdir().unwrap();
+        Trainer::new(comm, &config, model.as_ref()).run(&table, folder.path()).unwrap();
+        // Away from the edges, where the exact posterior is not cut off.
+        let (x, theta) = draw(6000);
+        let inside = x.abs().amax([1i64].as_slice(), false).lt(3.0).nonzero().squeeze_dim(1);
+        let (x, theta) = (x.index_select(0, &inside), theta.index_select(0, &inside));
+        let learned = values(&model.log_prob(&x, &theta).unwrap());
+        let exact =
+            values(&(((&theta - &x) / sd).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double) * -0.5));
+        let norm = -(std::f64::consts::TAU * sd * sd).ln();
+        let gap = exact.iter().zip(&learned).map(|(e, l)| e + norm - l).sum::<f64>() / exact.len() as f64;
+        assert!(gap.abs() < 0.05, "{gap} nats below the exact posterior");
+    });
+}
+
+/// Parameters after ten steps of batch 32, training the compressor on maps of noise.
+fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
+    tch_seed(4);
+    let network = ModelConfig::Vmim(VmimConfig::default());
+    let config = stage(network, rule);
+    let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
+    let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
+    let table = Table { x, theta, train: (0..64).collect(), validation: vec![], maps: true };
+    let mut model =
+        config.network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+    model.standardise(&table.x);
+    shake(model.as_ref(), 0.01);
+    let mut trainer = Trainer::new(comm, &config, model.as_ref());
+    trainer.reduce = reduce;
+    for step in 0..10usize {
+        let rows: Vec<usize> = (0..32).map(|i| (i * 7 + step * 13) % 64).collect();
+        trainer.step(&table, &rows, 0, step as u64, 1e-3).unwrap();
+    }
+    values(&trainer.flats[0].parameters)
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let norm = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(|i| f(i).powi(2)).sum::<f64>().sqrt();
+    norm(&|i| a[i] - b[i]) / norm(&|i| b[i])
+}
+
+#[test]
+fn two_ranks_of_16_equal_one_of_32() {
+    mpi::on_ranks("two_ranks_of_16_equal_one_of_32", &[2, 3], |comm| {
+        polycosm::nets::set_threads(1);
+        for (rule, kind) in [(Rule::Sgd, Kind::Float), (Rule::Adamw, Kind::Double)] {
+            let alone = ten_steps(&comm.alone(), rule, kind, true);
+            let start = { ten_steps_start(kind) };
+            let moved = distance(&alone, &start);
+            let together = distance(&ten_steps(comm, rule, kind, true), &alone);
+            assert!(together < 1e-5, "{rule:?} {kind:?}: {together} apart on {} ranks", comm.size());
+            // Without the reduction each rank follows its own half of the batch: the test would notice.
+            let apart = distance(&ten_steps(comm, rule, kind, false), &alone);
+            assert!(apart > 1e-5, "{rule:?} {kind:?}: the same without the reduction ({apart}); moved {moved}");
+            assert!(apart > 20.0 * together, "{rule:?} {kind:?}: {apart} without the reduction, {together} with it");
+        }
+    });
+}
+
+fn ten_steps_start(kind: Kind) -> Vec<f64> {
+    tch_seed(4);
+    let _ = (uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind), uniform(&[64, 2], 0.0, 1.0, Kind::Double));
+    let network = ModelConfig::Vmim(VmimConfig::default());
+    let model = network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+    shake(model.as_ref(), 0.01);
+    let comm = Comm::world().alone();
+    let config = stage(network, Rule::Sgd);
+    values(&Trainer::new(&comm, &config, model.as_ref()).flats[0].parameters)
+}
+
+#[test]
+fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
+    mpi::on_ranks("training_resumes_bitwise_and_survives_a_truncated_checkpoint", &[1, 2], |comm| {
+        polycosm::nets::set_threads(1);
+        let train = |folder: &std::path::Path, spoil: &dyn Fn(u64)| {
+            tch_seed(6);
+            let x = uniform(&[48, 2, 16, 16], 0.0, 3.0, Kind::Float);
+            let theta = uniform(&[48, 2], 0.0, 1.0, Kind::Double);
+            let table = Table { x, theta, train: (0..40).collect(), validation: (40..48).collect(), maps: true };
+            let config = stage(ModelConfig::Vmim(VmimConfig::default()), Rule::Adamw);
+            let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
+            let mut model = config.network.build(&[2, 16, 16], &bounds, Device::Cpu, Kind::Float).unwrap();
+            model.standardise(&table.x);
+            let mut trainer = Trainer::new(comm, &config, model.as_ref());
+            spoil(0);
+            trainer.run(&table, folder).unwrap();
+            (values(&trainer.flats[0].parameters), trainer.state.history.len())
+        };
+        let base = mpi::shared_dir();
+        let (calm, rough) = (base.join("calm"), base.join("rough"));
+        let (expect, epochs) = train(&calm, &|_| {});
+        assert_eq!(epochs, 6);
+        // A run that was killed after its last but one checkpoint, the newest of which is damaged.
+        train(&rough, &|_| {});
+        comm.barrier();
+        if comm.is_root() {
+            let newest = checkpoint::path(&rough);
+            let bytes = std::fs::read(&newest).unwrap();
+            std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        comm.barrier();
+        assert_eq!(
+            train(&rough, &|_| {}),
+            (expect.clone(), 6),
+            "not the same after going on from the checkpoint before"
+        );
+        // Both damaged: from the start.
+        if comm.is_root() {
+            for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
+                std::fs::write(rough.join(name), b"damaged").unwrap();
+            }
+        }
+        comm.barrier();
+        assert_eq!(train(&rough, &|_| {}), (expect, 6));
+    });
+}
+
+#[test]
+fn batches_with_nothing_for_a_rank_are_no_problem() {
+    mpi::on_ranks("batches_with_nothing_for_a_rank_are_no_problem", &[3], |comm| {
+        tch_seed(8);
+        let config = stage(ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() }), Rule::Adamw);
+        let x = uniform(&[4, 3], 0.0, 1.0, Kind::Float);
+        let theta = uniform(&[4, 1], 0.0, 1.0, Kind::Double);
+        let table = Table { x, theta, train: vec![0, 1], validation: vec![2], maps: false };
+        let mut model = config.network.build(&[3], &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
+        model.standardise(&table.x);
+        let mut trainer = Trainer::new(comm, &config, model.as_ref());
+        let loss = trainer.step(&table, &[0, 1], 0, 0, 1e-3).unwrap();
+        assert!(loss.is_finite());
+        let all = comm.all_gather(&values(&trainer.flats[1].parameters));
+        let mine = values(&trainer.flats[1].parameters);
+        assert!(all.chunks(mine.len()).all(|c| c == mine), "the ranks' parameters drifted apart");
+        let batch = Batch { x: table.x.shallow_clone(), theta: table.theta.shallow_clone() };
+        assert_eq!(model.step(&batch, 0).len(), 2);
+    });
+}
