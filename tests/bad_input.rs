@@ -146,6 +146,12 @@ const ROWS: &[Row] = &[
         says: &["simulator.mesh_factor = 0.0: ", "positive", "remedy: "],
     },
     Row {
+        what: "more particles than the memory holds",
+        arguments: &["simulate", "run.toml", "--set", "simulator.particles=8000"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.particles = 8000: ", "GB", "remedy: share each simulation"],
+    },
+    Row {
         what: "sigma8 fixed and varied",
         arguments: &["simulate", "run.toml", "--set", "cosmology.sigma8=0.8"],
         campaign: concat!(campaign!(), simulator!()),

@@ -5,6 +5,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
+use crate::simulators::{SimulatorConfig, memory_per_rank};
 use crate::suite::{self, Options, Suite};
 use serde_json::json;
 use std::ops::Range;
@@ -39,6 +40,33 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     simulate(&plan, comm, &Options { only: args.only.clone(), retry_failed: args.retry_failed })
 }
 
+/// Refuses universes that the node's memory cannot hold: better now than when the first one is half done.
+fn fits(simulator: &SimulatorConfig, ranks_per_sim: usize, ranks_here: usize) -> Result<()> {
+    let SimulatorConfig::Pm(pm) = simulator;
+    let Some(free) = free_memory() else { return Ok(()) };
+    let each = memory_per_rank(pm, ranks_per_sim);
+    if each.saturating_mul(ranks_here as u64) <= free {
+        return Ok(());
+    }
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let problem = format!(
+        "needs {:.1} GB on each rank; {:.1} GB are free for this node's {ranks_here} rank(s)",
+        gb(each),
+        gb(free)
+    );
+    Err(Error::input(problem)
+        .key("simulator.particles")
+        .value(pm.particles)
+        .remedy("share each simulation between more ranks on more nodes (suite.ranks_per_sim), or lower particles or mesh_factor"))
+}
+
+/// Bytes that this node can still give, where the system tells.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// Simulates what is not there yet.
 pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     let (config, seed) = (&plan.config, plan.config.seed);
@@ -47,6 +75,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
     };
     plan.check_groups(comm)?;
+    comm.agree(fits(simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&config.cosmology, &plan.prior))?;
     let resolved = comm.agree(design.resolve(seed))?;
     // What shapes the data: a campaign that differs in it may not go on in the same folder.

@@ -25,20 +25,31 @@ impl Spectrum {
 
     /// Mean wavenumbers in h/Mpc of the first `bins` bins in a box of `box_size` Mpc/h.
     pub fn wavenumbers(bins: usize, box_size: f64) -> Vec<f64> {
+        // Shells this wide hold so many modes that their mean is the continuum's to 1e-6.
+        const COUNTED: usize = 128;
+        let continuum = |b: usize| {
+            let (low, high) = (b as f64 + 0.5, b as f64 + 1.5);
+            TAU / box_size * 0.75 * (high.powi(4) - low.powi(4)) / (high.powi(3) - low.powi(3))
+        };
+        let (all, bins) = (bins, bins.min(COUNTED));
         let (mut sum, mut count) = (vec![0f64; bins], vec![0u64; bins]);
+        // One octant stands for all: every axis that is not zero has a mirror image.
         let reach = bins as i64 + 1;
-        for a in -reach..=reach {
-            for b in -reach..=reach {
-                for c in -reach..=reach {
+        let mirrors = |i: i64| 1 + (i > 0) as u64;
+        for a in 0..=reach {
+            for b in 0..=reach {
+                for c in 0..=reach {
                     let m2 = a * a + b * b + c * c;
                     if let Some(bin) = bin_of(m2, bins) {
-                        sum[bin] += (m2 as f64).sqrt();
-                        count[bin] += 1;
+                        let weight = mirrors(a) * mirrors(b) * mirrors(c);
+                        sum[bin] += weight as f64 * (m2 as f64).sqrt();
+                        count[bin] += weight;
                     }
                 }
             }
         }
-        sum.iter().zip(&count).map(|(s, &c)| TAU / box_size * s / c.max(1) as f64).collect()
+        let counted = sum.iter().zip(&count).map(|(s, &c)| TAU / box_size * s / c.max(1) as f64);
+        counted.chain((bins..all).map(continuum)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::fields::spectrum::Spectrum;
 use crate::gravity::{Factors, Force, LptGrowth, StepConfig, StepTable, displaced_lattice, displacements, evolve};
 use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use crate::io::gadget;
-use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
+use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, compact_grid};
 use crate::observables::{MapConfig, PowerConfig, PowerMeter, by_lagrangian_id, projected_maps};
 use crate::particles::{Domain, Particles, wrap};
 use crate::prior::Prior;
@@ -112,6 +112,11 @@ impl PmConfig {
                 format!("{:?}", self.mesh_factor),
                 "1 to 3 are usual",
             );
+        }
+        if self.mesh() > 1 << 15 {
+            let remedy =
+                "lower particles or mesh_factor: the largest mesh that has ever been run is about 20000 per side";
+            return bad("particles", "no machine holds such a mesh", self.particles.to_string(), remedy);
         }
         if !(1..=2).contains(&self.lpt_order) {
             return bad("lpt_order", "orders 1 and 2 are known", self.lpt_order.to_string(), "2 is usual");
@@ -326,10 +331,11 @@ pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> u64 {
         Precision::F64 => 8,
     };
     let (n, m) = (config.particles as u64, config.mesh() as u64);
-    let planes = |n: u64, halo: u64| share(n as usize, ranks, 0).1 as u64 + halo;
-    let mesh = planes(m, 5) * (m + 5) * (m + 8) * real;
-    let modes = planes(m, 0) * m * (m + 2) * real;
-    let lattice = planes(n, 0) * n * n;
+    let grid = config.process_grid.unwrap_or(compact_grid(ranks));
+    let part = |n: u64, axis: usize| share(n as usize, grid[axis], 0).1 as u64;
+    let mesh = (part(m, 0) + 5) * (part(m, 1) + 5) * (m + 8) * real;
+    let modes = part(m, 0) * part(m, 1) * (m + 2) * real;
+    let lattice = part(n, 0) * part(n, 1) * n;
     let particle = lattice * (9 * real + 8);
     // Displacements of both orders, the Hessian's diagonal and the lattice's meshes, before the force mesh exists.
     let initial = lattice * (6 + 3 + 1 + 4 * 2) * real;
