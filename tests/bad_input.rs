@@ -146,6 +146,32 @@ const ROWS: &[Row] = &[
         says: &["simulator.mesh_factor = 0.0: ", "positive", "remedy: "],
     },
     Row {
+        what: "a stage that reads nothing there is",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(
+            campaign!(),
+            simulator!(),
+            "power = {}\n[[train]]\nname = \"a\"\ninput = \"map\"\nnetwork = { kind = \"vmim\" }\n"
+        ),
+        says: &["run.toml:", "input = \"map\": ", "remedy: choose one of power"],
+    },
+    Row {
+        what: "a network of no width",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(
+            campaign!(),
+            simulator!(),
+            "power = {}\n[[train]]\nname = \"a\"\ninput = \"power\"\nnetwork = { kind = \"vmim\", cnn = { width = -3 } }\n"
+        ),
+        says: &["network.cnn.width = -3: ", "remedy: "],
+    },
+    Row {
+        what: "a process grid of other ranks",
+        arguments: &["check", "run.toml", "--set", "simulator.process_grid=[3, 5]"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.process_grid = [3, 5]: ", "remedy: "],
+    },
+    Row {
         what: "more particles than the memory holds",
         arguments: &["simulate", "run.toml", "--set", "simulator.particles=8000"],
         campaign: concat!(campaign!(), simulator!()),

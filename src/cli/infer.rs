@@ -53,11 +53,12 @@ fn load(plan: &Plan, comm: &Comm, stage: &str) -> Result<(Trained, crate::io::da
     Ok((trained, dataset))
 }
 
-/// True if `made` is there and no older than what it is made from. Collective.
-fn up_to_date(comm: &Comm, made: &Path, from: &[PathBuf]) -> Result<bool> {
+/// True if the samples `made` are there, are as many as wanted, and no older than what they are made from. Collective.
+fn up_to_date(comm: &Comm, made: &Path, draws: usize, from: &[PathBuf]) -> Result<bool> {
     comm.on_root(|| {
         let time = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
-        Ok(time(made).is_some_and(|made| from.iter().all(|f| time(f).is_none_or(|f| f <= made))))
+        let newer = time(made).is_some_and(|made| from.iter().all(|f| time(f).is_none_or(|f| f <= made)));
+        Ok(newer && Samples::read(made).is_ok_and(|s| s.draws == draws))
     })
 }
 
@@ -65,9 +66,10 @@ fn up_to_date(comm: &Comm, made: &Path, from: &[PathBuf]) -> Result<bool> {
 pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     let config = comm.agree(section(plan))?;
     let provenance = plan.provenance(comm);
+    plan.record(comm)?;
     for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
-        if up_to_date(comm, &path, &[plan.stage(&stage).join("model.json"), plan.dataset()])? {
+        if up_to_date(comm, &path, config.draws, &[plan.stage(&stage).join("model.json"), plan.dataset()])? {
             continue;
         }
         timed(plan, comm, &format!("infer {stage}"), || {
@@ -105,7 +107,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let mut due = Vec::new();
         for stage in stages {
             let from = [plan.stage(&stage).join("model.json"), file.clone()];
-            if anew || !up_to_date(comm, &plan.observed(&name, &stage), &from)? {
+            if anew || !up_to_date(comm, &plan.observed(&name, &stage), config.draws, &from)? {
                 due.push(stage);
             }
         }

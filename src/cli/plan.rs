@@ -1,4 +1,4 @@
-//! `polycosm plan`: a dry run. Step table, layout, memory, disk and time, before anything is computed.
+//! `polycosm plan`: a dry run. Step table, layout, memory and disk, before anything is computed.
 
 use super::campaign::Campaign;
 use super::start::say;
@@ -11,7 +11,7 @@ use crate::mesh::compact_grid;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use std::fmt::Write;
 
-/// Dry run: step table, layout, memory per rank, disk and work
+/// Dry run: step table, layout, memory per rank and disk
 ///
 /// Example: polycosm plan run.toml -n 512
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors);
         line("force evaluations", format!("{} per universe, two transforms of {m}³ each", table.forces()));
-        let _ = write!(t, "\nstep table at the middle of the prior ({varied:?}):\n{table}");
+        let middle: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
+        let _ = write!(t, "\nstep table at the middle of the prior ({}):\n{table}", middle.join(", "));
         Ok(t)
     })?;
     if comm.is_root() {

@@ -27,7 +27,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     train::train(&plan, comm, None)?;
     if plan.config.infer.is_some() {
         infer::infer(&plan, comm)?;
-        calibrate::calibrate(&plan, comm, None)?;
+        // A posterior that cannot be judged (too few test universes) still has a report.
+        let judged = calibrate::calibrate(&plan, comm, None);
+        report::report(&plan, comm)?;
+        return judged;
     }
     report::report(&plan, comm)
 }

@@ -4,7 +4,7 @@ use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use crate::suite::{self, Options, Suite};
 use serde_json::json;
@@ -95,10 +95,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     };
     timed(plan, comm, "simulate", || {
         let summary = suite::simulate(comm, &suite, runner.as_ref(), options)?;
-        comm.on_root(|| {
-            let path = config.output.join("campaign.toml");
-            std::fs::write(&path, &plan.resolved).at(&path)
-        })?;
+        plan.record(comm)?;
         let (ran, skipped) = (summary.done + summary.failed, summary.skipped);
         if comm.is_root() && summary.failed > 0 {
             log::warn!("{} simulations failed; `polycosm simulate --retry-failed` runs them again", summary.failed);

@@ -28,6 +28,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// Trains one stage, or all.
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
+    plan.record(comm)?;
     let folder = folder(&plan.config.output);
     let context = Context {
         comm,

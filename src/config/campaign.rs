@@ -2,10 +2,12 @@
 
 use super::{Loaded, load};
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::hdf::publish_text;
 use crate::io::provenance::Provenance;
 use crate::prior::Prior;
+use crate::simulators::SimulatorConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -99,6 +101,22 @@ impl Config {
         }
     }
 
+    /// The stages' inputs are fields of the simulator, or other stages.
+    #[cfg(feature = "torch")]
+    fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
+        let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+        for (i, stage) in self.train.iter().enumerate() {
+            let source = stage.input.as_str();
+            if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
+                return Err(Error::input("is neither a product of the simulator nor a stage")
+                    .key(format!("train.{i}.input"))
+                    .value(source)
+                    .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
     /// Every section's own checks, and those that concern more than one.
     fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
@@ -117,7 +135,16 @@ impl Config {
             design.check()?;
             simulator.check()?;
             self.suite.check(None)?;
+            let SimulatorConfig::Pm(pm) = simulator;
+            if let Some(grid) = pm.process_grid.filter(|g| g[0].checked_mul(g[1]) != Some(self.suite.ranks_per_sim)) {
+                return Err(Error::input(format!("is no grid of {} rank(s)", self.suite.ranks_per_sim))
+                    .key("simulator.process_grid")
+                    .value(grid)
+                    .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
+            }
             self.cosmology.check(prior, design.simulations as u64)?;
+            #[cfg(feature = "torch")]
+            self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }
         if let Some(dataset) = &self.dataset {
             dataset.check()?;
@@ -231,6 +258,14 @@ impl Plan {
     /// Verdict on a posterior.
     pub fn calibration(&self, stage: &str) -> PathBuf {
         self.under(&["calibration", &format!("{stage}.json")])
+    }
+
+    /// Writes the resolved campaign beside what is computed from it. Collective.
+    pub fn record(&self, comm: &Comm) -> Result<()> {
+        comm.on_root(|| {
+            std::fs::create_dir_all(&self.config.output).at(&self.config.output)?;
+            publish_text(&self.under(&["campaign.toml"]), &self.resolved)
+        })
     }
 
     /// Folder of the report.

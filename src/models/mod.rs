@@ -79,6 +79,31 @@ impl ModelConfig {
         })
     }
 
+    /// The first size that is not positive, by its key.
+    pub fn not_positive(&self) -> Option<(&'static str, i64)> {
+        let (mlp, flow, more) = match self {
+            ModelConfig::Vmim(c) => {
+                let smallest = c.cnn.blocks.iter().copied().min().unwrap_or(0);
+                (
+                    &c.mlp,
+                    &c.flow,
+                    vec![("cnn.width", c.cnn.width), ("cnn.blocks", smallest), ("summaries", c.summaries + 1)],
+                )
+            }
+            ModelConfig::Npe(c) => {
+                (&c.mlp, &c.flow, vec![("ensemble", c.ensemble as i64), ("embedding", c.embedding + 1)])
+            }
+        };
+        let sizes = [
+            ("mlp.hidden", mlp.hidden),
+            ("mlp.layers", mlp.layers + 1),
+            ("flow.layers", flow.layers),
+            ("flow.hidden", flow.hidden),
+            ("flow.bins", flow.bins - 1),
+        ];
+        sizes.into_iter().chain(more).find(|(_, n)| *n < 1)
+    }
+
     /// True if the model gives summaries that later stages can take as their input.
     pub fn compresses(&self) -> bool {
         matches!(self, ModelConfig::Vmim(_))

@@ -25,7 +25,7 @@ pub fn check(output: &Path, shape: &Value) -> Result<()> {
     let problem = format!("the folder {} was begun with {}", output.display(), show(old.get(&key)));
     let error = Error::input(problem);
     let error = match new.get(&key) {
-        Some(value) => error.key(key).value(value),
+        Some(value) => Error { value: Some(value.to_string()), ..error.key(key) },
         None => error.key(key),
     };
     Err(error.remedy("give another output, set the key back, or delete that folder"))

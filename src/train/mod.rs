@@ -107,10 +107,8 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
-        if let ModelConfig::Npe(npe) = &self.network
-            && npe.ensemble == 0
-        {
-            return bad("network.ensemble", "an ensemble needs a member", "0".into(), "1 is a single flow");
+        if let Some((key, value)) = self.network.not_positive() {
+            return bad(&format!("network.{key}"), "must be at least 1", value.to_string(), "give a positive number");
         }
         Ok(())
     }
