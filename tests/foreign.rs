@@ -55,7 +55,7 @@ fn a_foreign_file_becomes_a_calibrated_posterior() {
     let index = file.dataset("index").unwrap().read_raw::<u64>().unwrap();
     let x = hdf5::File::open(&data).unwrap().dataset("x").unwrap().read_raw::<f32>().unwrap();
     let exact_sd = SD / (COPIES as f64).sqrt();
-    let (mut offset, mut width, mut count) = (0.0, 0.0, 0.0);
+    let (mut offset, mut width, mut count) = (0f64, 0f64, 0f64);
     for (row, &i) in index.iter().enumerate() {
         for d in 0..2 {
             let seen = (0..COPIES).map(|c| x[i as usize * 2 * COPIES + 2 * c + d] as f64);
@@ -70,7 +70,7 @@ fn a_foreign_file_becomes_a_calibrated_posterior() {
             count += 1.0;
         }
     }
-    let (offset, width) = ((offset / count as f64).sqrt(), width / count);
+    let (offset, width) = ((offset / count).sqrt(), width / count);
     assert!(offset < 0.4, "posterior means are {offset} exact standard deviations off (rms)");
     assert!((0.85..1.3).contains(&width), "posteriors are {width} times as wide as the exact ones");
 }
