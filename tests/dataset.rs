@@ -259,7 +259,7 @@ fn another_campaign_is_refused() {
     let shape = serde_json::json!({ "seed": 6, "simulator": { "kind": "fake" } });
     let suite = Suite { output: dir.path(), design, config, seed: 6, provenance: &provenance, shape };
     let e = simulate(&world, &suite, &Fake::default(), &Options::default()).unwrap_err();
-    assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("seed"), Some("Number(6)"), 2));
+    assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("seed"), Some("6"), 2));
     check_dataset(dir.path(), 4, &[]);
 }
 
