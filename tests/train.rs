@@ -102,6 +102,8 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     let p = ln.exp() * (0.16 / (n * n) as f64);
     let total = values(&p.sum(Kind::Double))[0];
     assert!((total - 1.0).abs() < 1e-3, "the density integrates to {total}");
+    let beyond = Tensor::from_slice(&[0.3f64, 1.01]).view([1, 2]);
+    assert_eq!(values(&model.log_prob(&x, &beyond).unwrap()), [f64::NEG_INFINITY], "density outside the prior");
     let (theta, ln_draws) = model.sample(&x, 20_000, &[7]).unwrap();
     let theta = theta.squeeze_dim(0);
     for d in 0..2 {

@@ -91,7 +91,9 @@ impl ModelConfig {
                 )
             }
             ModelConfig::Npe(c) => {
-                (&c.mlp, &c.flow, vec![("ensemble", c.ensemble as i64), ("embedding", c.embedding + 1)])
+                // More than 64 members would not fit the trainer's mask of parts; nobody averages so many.
+                let members = if c.ensemble > 64 { 0 } else { c.ensemble as i64 };
+                (&c.mlp, &c.flow, vec![("ensemble", members), ("embedding", c.embedding + 1)])
             }
         };
         let sizes = [

@@ -144,10 +144,12 @@ impl Flow {
         Flow { layers, config: config.clone(), low: bound(&|q| q.min), width: bound(&|q| q.max - q.min), p }
     }
 
-    /// ln q(θ | context) per row, in units of θ: θ (n, p), context (n, c).
+    /// ln q(θ | context) per row, in units of θ; −∞ outside the box: θ (n, p), context (n, c).
     pub fn log_prob(&self, theta: &Tensor, context: &Tensor) -> Tensor {
         let kind = context.kind();
-        let unit = ((theta - &self.low) / &self.width).to_kind(kind).clamp(1e-6, 1.0 - 1e-6);
+        let unit = (theta - &self.low) / &self.width;
+        let outside = unit.lt(0.0).logical_or(&unit.gt(1.0)).any_dim(-1, false);
+        let unit = unit.to_kind(kind).clamp(1e-6, 1.0 - 1e-6);
         let mut u = unit.logit(None::<f64>);
         let jacobian = unit.log() + (-&unit + 1.0).log() + self.width.log().to_kind(kind);
         let mut ln = -jacobian.sum_dim_intlist(-1i64, false, None::<Kind>);
@@ -157,7 +159,7 @@ impl Flow {
             ln += l;
         }
         let base = u.square().sum_dim_intlist(-1i64, false, None::<Kind>) * -0.5;
-        ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln()
+        (ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln()).masked_fill(&outside, f64::NEG_INFINITY)
     }
 
     /// Maps base draws z (n, p) to θ (n, p) given the context (n, c).

@@ -108,7 +108,12 @@ impl StageConfig {
             }
         }
         if let Some((key, value)) = self.network.not_positive() {
-            return bad(&format!("network.{key}"), "must be at least 1", value.to_string(), "give a positive number");
+            return bad(
+                &format!("network.{key}"),
+                "is out of range",
+                value.to_string(),
+                "give a positive number (an ensemble has at most 64 members)",
+            );
         }
         Ok(())
     }

@@ -242,6 +242,15 @@ fn table(
             .remedy("simulate more, or lower the validation and test fractions")));
     }
     let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
+    let outside = rows.iter().find(|&&r| dataset.prior.ln_density(&dataset.theta()[r * p..(r + 1) * p]).is_infinite());
+    comm.agree(match outside {
+        Some(&row) => Err(Error::input(format!("row {row} lies outside the prior"))
+            .file(&dataset.path)
+            .key("theta")
+            .value(&dataset.theta()[row * p..(row + 1) * p])
+            .remedy("widen the bounds in [dataset.parameters], or remove such rows")),
+        None => Ok(()),
+    })?;
     let values = comm.agree(dataset.read_f32(field, &rows))?;
     let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
     let x = tensor(&values, &full, context.device, Kind::Float);
@@ -259,8 +268,9 @@ fn table(
     let (n, all) = (train.len(), rows.len());
     train = (0..n).collect();
     validation = (n..all).collect();
-    let two_dimensional = shape.len() >= 2;
-    let table = Table { x, theta, train, validation, maps: two_dimensional };
+    // The same rule by which a compressor sees maps: the last two axes are a picture.
+    let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
+    let table = Table { x, theta, train, validation, maps };
     let Some(before) = before else { return Ok(table) };
     summarised(context, config, table, before)
 }
