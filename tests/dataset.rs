@@ -83,7 +83,7 @@ fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, 
 
 fn job<'a>(design: &'a Design, i: usize) -> Job<'a> {
     let row = design.row(i);
-    Job { index: row.index, realisation: row.realisation, seed: 5, theta: row.theta }
+    Job { index: row.index, realisation: row.realisation, seed: 5, theta: row.theta, folder: None }
 }
 
 /// All numbers of the dataset and of its shards, by file and name.

@@ -61,12 +61,11 @@ fn run_like_fastpm<T: Real>(comm: &Comm, fastpm_second_order: bool) -> (Particle
     let file = hdf5::File::open(data("fastpm_64_noise.h5")).unwrap();
     let delta: Vec<f64> = file.dataset("delta_linear_z0").unwrap().read_raw().unwrap();
     let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
-    let modes = modes_of::<T>(&lattice, |[i, j, k]| delta[(i * n + j) * n + k]);
+    let delta = modes_of::<T>(&lattice, |[i, j, k]| delta[(i * n + j) * n + k]);
     let (cosmology, growth) = { (planck(), Growth::new(&planck())) };
     let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
     let time = StepConfig { steps: 40, ..StepConfig::default() };
     let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-    let psi = displacements(&mut fft, &modes, box_size, Gradient::FourPoint, 2);
     let mut lpt = LptGrowth::at(&factors, time.a_start);
     if fastpm_second_order {
         // FastPM normalises D2 to −3/7 today.
@@ -74,11 +73,12 @@ fn run_like_fastpm<T: Real>(comm: &Comm, fastpm_second_order: bool) -> (Particle
         lpt.d[1] *= scale;
         lpt.p[1] *= scale;
     }
-    let mut particles = displaced_lattice(&lattice, &psi, box_size, lpt);
+    let mut particles = lagrangian_particles(&mut fft, &delta, box_size, Gradient::FourPoint, 2, &lpt, false);
     let mesh = lattice.with_shape([2 * n; 3]);
-    let mut force = Force::new(&mesh, box_size, (n * n * n) as u64);
-    let table = StepTable::new(&time, &factors);
-    evolve(comm, &table, &mut particles, &mut force, box_size, &mut Timers::default(), &mut ()).unwrap();
+    let mut force = Force::new(&mesh, box_size, (n * n * n) as u64, &ForceConfig::default());
+    let table = StepTable::new(&time, &factors, &[]);
+    force.exchange(&mut particles);
+    evolve(comm, &table, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
     (particles, PowerMeter::new(&mesh, box_size))
 }
 
@@ -207,11 +207,19 @@ fn toy_universe<T: Real>(comm: &Comm, n: usize, amplitude: f64, a_start: f64) ->
     let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
     let time = StepConfig { a_start, ..StepConfig::default() };
     let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-    let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
-    let mut particles = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, a_start));
-    let mut force = Force::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3));
-    let table = StepTable::new(&time, &factors);
-    evolve(comm, &table, &mut particles, &mut force, box_size, &mut Timers::default(), &mut ()).unwrap();
+    let mut particles = lagrangian_particles(
+        &mut fft,
+        &delta,
+        box_size,
+        Gradient::FourPoint,
+        2,
+        &LptGrowth::at(&factors, a_start),
+        false,
+    );
+    let mut force = Force::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3), &ForceConfig::default());
+    let table = StepTable::new(&time, &factors, &[]);
+    force.exchange(&mut particles);
+    evolve(comm, &table, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
     (particles, force)
 }
 
@@ -269,7 +277,7 @@ fn force_of_a_plane_wave() {
     mpi::on_ranks("force_of_a_plane_wave", &[1, 2, 4], |comm| {
         let (n, l, eps) = (16usize, 100.0, 1e-6);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
-        let mut force = Force::<f64>::new(&d, l, (n as u64).pow(3));
+        let mut force = Force::<f64>::new(&d, l, (n as u64).pow(3), &ForceConfig::default());
         let h = l / n as f64;
         let k = TAU / l * 2.0;
         let b = d.real();
@@ -286,7 +294,7 @@ fn force_of_a_plane_wave() {
             }
         }
         force.exchange(&mut particles);
-        force.accelerations(&mut particles, &mut Timers::default());
+        force.accelerations(&mut particles, 1.0, &mut Timers::default()).unwrap();
         // Particles half-way between mesh points: δ at x_i is −(ε/h)[cos k(x_i + h/2) − cos k(x_i − h/2)] = (2ε/h) sin(kh/2) sin(k x_i).
         // The potential is −δ/k², its difference gives g(k)/k² cos, and reading out half-way multiplies by cos(kh/2).
         let g = (8.0 * (k * h).sin() - (2.0 * k * h).sin()) / (6.0 * h);
@@ -318,11 +326,19 @@ fn linear_growth() {
         let mut fft = Fft::new(&lattice, Halo::default(), Transform::Exact);
         let power = |k: f64| 1e-6 * 4e5 * k / (1.0 + (k / 0.02).powi(3));
         let delta = linear_modes(&mut fft, &mut noise, box_size, power, false, false);
-        let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
         let cosmology = planck();
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
-        let mut early = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, 0.1));
-        Force::<f64>::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3)).exchange(&mut early);
+        let mut early = lagrangian_particles(
+            &mut fft,
+            &delta,
+            box_size,
+            Gradient::FourPoint,
+            2,
+            &LptGrowth::at(&factors, 0.1),
+            false,
+        );
+        Force::<f64>::new(&lattice.with_shape([2 * n; 3]), box_size, (n as u64).pow(3), &ForceConfig::default())
+            .exchange(&mut early);
         let start = measure(&early);
         for bin in 0..2 {
             let grown = end.power[bin] / start.power[bin] * growth.d1(0.1).powi(2);
@@ -337,7 +353,7 @@ fn step_table_is_consistent() {
     let (cosmology, growth) = (planck(), Growth::new(&planck()));
     for integrator in [Integrator::Fastpm, Integrator::Leapfrog] {
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator };
-        let table = StepTable::new(&StepConfig { integrator, ..StepConfig::default() }, &factors);
+        let table = StepTable::new(&StepConfig { integrator, ..StepConfig::default() }, &factors, &[]);
         assert_eq!(table.forces(), 11);
         // Kicks and drifts each cover the whole interval without gap or overlap.
         let (mut kicked, mut drifted) = (0.1, 0.1);
@@ -351,7 +367,7 @@ fn step_table_is_consistent() {
                     assert_eq!(from, drifted);
                     drifted = to;
                 }
-                Row::Force { a } => assert_eq!(a, drifted),
+                Row::Force { a } | Row::Output { a } => assert_eq!(a, drifted),
             }
         }
         assert_eq!((kicked, drifted), (1.0, 1.0));

@@ -45,7 +45,7 @@ fn nonlinear_power_against_hmcode() {
         let (growth, power) = (Growth::new(&cosmology), config.linear_power(&cosmology, 0).unwrap());
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
         let time = StepConfig { steps: 40, ..StepConfig::default() };
-        let steps = StepTable::new(&time, &factors);
+        let steps = StepTable::new(&time, &factors, &[]);
         let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
         let mesh = lattice.with_shape([2 * n; 3]);
         let mut meter = PowerMeter::<f32>::new(&mesh, box_size);
@@ -56,10 +56,18 @@ fn nonlinear_power_against_hmcode() {
             let mut exact = Fft::new(&lattice, Halo::default(), Transform::Exact);
             let delta = linear_modes(&mut exact, &mut noise, box_size, |k| power.p(k), true, inverted);
             let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-            let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
-            let mut particles = displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, time.a_start));
-            let mut force = Force::new(&mesh, box_size, total);
-            evolve(comm, &steps, &mut particles, &mut force, box_size, &mut Timers::default(), &mut ()).unwrap();
+            let mut particles = lagrangian_particles(
+                &mut fft,
+                &delta,
+                box_size,
+                Gradient::FourPoint,
+                2,
+                &LptGrowth::at(&factors, time.a_start),
+                false,
+            );
+            let mut force = Force::new(&mesh, box_size, total, &ForceConfig::default());
+            force.exchange(&mut particles);
+            evolve(comm, &steps, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
             force.exchange(&mut particles);
             let spectrum = meter.measure(&PowerConfig::default(), &particles.position, total);
             sum.resize(spectrum.power.len(), 0.0);

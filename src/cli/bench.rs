@@ -8,7 +8,7 @@ use crate::fields::kernels::Gradient;
 use crate::fields::linear::linear_modes;
 use crate::fields::noise::white_noise;
 use crate::gravity::{
-    Factors, Force, Integrator, LptGrowth, StepConfig, StepTable, displaced_lattice, displacements, evolve,
+    Factors, Force, ForceConfig, Integrator, LptGrowth, StepConfig, StepTable, evolve, lagrangian_particles,
 };
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, yardstick};
 use serde::Serialize;
@@ -185,24 +185,25 @@ fn pm<T: Real>(args: &PmArgs, comm: &Comm, y: f64) -> Result<Outcome> {
         let mut exact = Fft::new(&lattice, Halo::default(), Transform::Exact);
         let delta = linear_modes(&mut exact, &mut noise, box_size, |k| power.p(k), false, false);
         let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-        let psi = displacements(&mut fft, &delta, box_size, Gradient::FourPoint, 2);
-        displaced_lattice(&lattice, &psi, box_size, LptGrowth::at(&factors, 0.1))
+        let growth = LptGrowth::at(&factors, 0.1);
+        lagrangian_particles(&mut fft, &delta, box_size, Gradient::FourPoint, 2, &growth, false)
     };
     comm.barrier();
     let initial = start.elapsed().as_secs_f64();
     let mesh = lattice.with_shape([(args.mesh_factor * n as f64).round() as usize; 3]);
-    let mut force = Force::new(&mesh, box_size, (n as u64).pow(3));
+    let mut force = Force::new(&mesh, box_size, (n as u64).pow(3), &ForceConfig::default());
+    force.exchange(&mut particles);
     let table = |a_start: f64, a_end: f64, steps: usize| {
-        StepTable::new(&StepConfig { a_start, a_end, steps, ..StepConfig::default() }, &factors)
+        StepTable::new(&StepConfig { a_start, a_end, steps, ..StepConfig::default() }, &factors, &[])
     };
     // Half of the way as a warm-up: the timed steps see clustered particles, as most of a run does.
     let mut warm = Timers::default();
-    evolve(comm, &table(0.1, 0.55, 5), &mut particles, &mut force, box_size, &mut warm, &mut ())?;
+    evolve(comm, &table(0.1, 0.55, 5), 0, &mut particles, &mut force, &mut warm, &mut ())?;
     let mut rows = table(0.55, 1.0, args.steps);
     rows.rows.remove(0); // the force at the start is known
     comm.barrier();
     let start = Instant::now();
-    evolve(comm, &rows, &mut particles, &mut force, box_size, &mut stages, &mut ())?;
+    evolve(comm, &rows, 0, &mut particles, &mut force, &mut stages, &mut ())?;
     comm.barrier();
     let per_step = 1.0 / args.steps as f64;
     let step = start.elapsed().as_secs_f64() * per_step;

@@ -54,7 +54,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         line("groups", format!("{groups} of {per_sim} rank(s), {} idle", ranks % per_sim));
         line("process grid", format!("{} × {}", grid[0], grid[1]));
         line("universes per group", format!("{}", (n as u64).div_ceil(groups as u64)));
-        line("memory per rank", format!("{} and the program itself", size(memory_per_rank(pm, per_sim))));
+        let memory = memory_per_rank(pm, per_sim);
+        let bound = format!("{} at an imbalance of {}", size(memory.largest), pm.max_imbalance);
+        line("memory per rank", format!("{}, at most {bound}; and the program itself", size(memory.expected)));
         line("disk", format!("{} ({} per universe)", size(universe * n as u64), size(universe)));
         for spec in &specs {
             line("", format!("{} {:?}, {}: {}", spec.name, spec.shape, size(bytes(spec)), spec.description));
@@ -65,7 +67,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let cosmology = config.cosmology.resolve(&varied)?;
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
-        let table = StepTable::new(&pm.time, &factors);
+        let table = StepTable::new(&pm.time, &factors, &pm.moments());
         line("force evaluations", format!("{} per universe, two transforms of {m}³ each", table.forces()));
         let middle: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
         let _ = write!(t, "\nstep table at the middle of the prior ({}):\n{table}", middle.join(", "));

@@ -45,13 +45,23 @@ fn fits(simulator: &SimulatorConfig, ranks_per_sim: usize, ranks_here: usize) ->
     let SimulatorConfig::Pm(pm) = simulator;
     let Some(free) = free_memory() else { return Ok(()) };
     let each = memory_per_rank(pm, ranks_per_sim);
-    if each.saturating_mul(ranks_here as u64) <= free {
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let all = |bytes: u64| bytes.saturating_mul(ranks_here as u64);
+    if all(each.expected) <= free {
+        if all(each.largest) > free {
+            log::warn!(
+                "{:.1} GB are free on this node: enough for evenly spread particles, but not for an imbalance of {} \
+                 ({:.1} GB on every rank); more ranks per simulation, or a smaller simulator.max_imbalance, is safer",
+                gb(free),
+                pm.max_imbalance,
+                gb(each.largest)
+            );
+        }
         return Ok(());
     }
-    let gb = |bytes: u64| bytes as f64 / 1e9;
     let problem = format!(
         "needs {:.1} GB on each rank; {:.1} GB are free for this node's {ranks_here} rank(s)",
-        gb(each),
+        gb(each.expected),
         gb(free)
     );
     Err(Error::input(problem)

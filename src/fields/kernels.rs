@@ -1,6 +1,6 @@
 //! Fourier kernels on a mesh of spacing h = L/N: Laplacian's inverse, gradients, assignment windows.
 
-use crate::mesh::{Modes, Real};
+use crate::mesh::{Complex, Modes, Real};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
@@ -47,11 +47,7 @@ impl Wavenumbers {
     }
 
     /// Calls `f([i0, i1], k_⊥², first i2, row)` for each row of modes along axis 2: indices are global.
-    pub fn rows<T: Real>(
-        &self,
-        modes: &mut Modes<T>,
-        mut f: impl FnMut([usize; 2], f64, usize, &mut [num_complex::Complex<T>]),
-    ) {
+    pub fn rows<T: Real>(&self, modes: &mut Modes<T>, mut f: impl FnMut([usize; 2], f64, usize, &mut [Complex<T>])) {
         let (block, len) = (modes.block(), modes.block().len);
         if block.volume() == 0 {
             return;
@@ -61,6 +57,16 @@ impl Wavenumbers {
             let k2 = self.k[0][i[0]].powi(2) + self.k[1][i[1]].powi(2);
             f(i, k2, block.start[2], row);
         }
+    }
+
+    /// Multiplies every mode by factor(g), with g its gradient factors: (i g_d) differentiates along axis d.
+    pub fn derive<T: Real>(&self, modes: &mut Modes<T>, factor: impl Fn([f64; 3]) -> Complex<f64>) {
+        self.rows(modes, |[i0, i1], _, first, row| {
+            for (mode, g2) in row.iter_mut().zip(&self.g[2][first..]) {
+                let f = factor([self.g[0][i0], self.g[1][i1], *g2]);
+                *mode *= Complex::new(T::of(f.re), T::of(f.im));
+            }
+        });
     }
 
     /// Multiplies by `scale`/k², and sets the mean to zero.
@@ -74,7 +80,58 @@ impl Wavenumbers {
                 *mode = mode.scale(scale / (k2 + z));
             }
             if i == [0, 0] && first == 0 {
-                row[0] = num_complex::Complex::new(T::zero(), T::zero());
+                row[0] = Complex::new(T::zero(), T::zero());
+            }
+        });
+    }
+}
+
+/// What else multiplies a potential: smoothing and the deconvolution of assignment windows, one factor per axis and index;
+/// a sharp cut in |k|.
+pub struct Filter<T> {
+    axis: [Vec<T>; 3],
+    k_max: Option<f64>,
+}
+
+/// Smoothing of the force.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Smoothing {
+    /// exp(−k² R² / 2) with `radius` R in Mpc/h.
+    Gaussian { radius: f64 },
+    /// Nothing above `k_max` in h/Mpc.
+    SharpK { k_max: f64 },
+}
+
+impl Wavenumbers {
+    /// The filter of a `smoothing` and of `windows` assignment windows (each sinc(k h / 2)) to be divided out per axis.
+    pub fn filter<T: Real>(&self, smoothing: Option<Smoothing>, windows: i32, box_size: f64) -> Filter<T> {
+        let shape = [self.k[0].len(), self.k[1].len(), self.k[0].len()];
+        let axis = std::array::from_fn(|d| {
+            let factor = |k: &f64| {
+                let index = (k * box_size / TAU).round() as i64;
+                let smooth = match smoothing {
+                    Some(Smoothing::Gaussian { radius }) => (-0.5 * (k * radius).powi(2)).exp(),
+                    _ => 1.0,
+                };
+                T::of(smooth / assignment_window(windows, index, shape[d]))
+            };
+            self.k[d].iter().map(factor).collect()
+        });
+        let k_max = match smoothing {
+            Some(Smoothing::SharpK { k_max }) => Some(k_max),
+            _ => None,
+        };
+        Filter { axis, k_max }
+    }
+
+    /// Multiplies by the filter.
+    pub fn apply<T: Real>(&self, filter: &Filter<T>, modes: &mut Modes<T>) {
+        let cut = filter.k_max.map_or(f64::INFINITY, |k| k * k);
+        self.rows(modes, |[i0, i1], k2, first, row| {
+            let outer = filter.axis[0][i0] * filter.axis[1][i1];
+            for ((mode, &inner), kz) in row.iter_mut().zip(&filter.axis[2][first..]).zip(&self.k[2][first..]) {
+                *mode = mode.scale(if k2 + kz * kz > cut { T::zero() } else { outer * inner });
             }
         });
     }

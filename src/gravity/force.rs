@@ -1,34 +1,85 @@
-//! The particle-mesh force: deposit, Poisson's equation in Fourier space, gradient in real space at the particles.
+//! The particle-mesh force: deposit, Poisson's equation in Fourier space, gradient, interpolation to the particles.
 
 use crate::comm::timers::Timers;
-use crate::fields::kernels::{Gradient, Wavenumbers};
-use crate::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
-use crate::particles::{Domain, Particles, deposit_cic, interpolate_gradient};
+use crate::error::{Error, Result};
+use crate::fields::kernels::{Filter, Gradient, Smoothing, Wavenumbers};
+use crate::mesh::{Complex, Decomposition, Fft, Mesh, Modes, Real, Transform};
+use crate::particles::{Assignment, Domain, Particles, deposit, gradient_halo, interpolate, interpolate_gradient};
+use serde::{Deserialize, Serialize};
 
-/// Layers around a block that the force reads.
-pub const FORCE_HALO: Halo = Halo { lo: 2, hi: 3 };
+/// `[simulator.force]`: the kernel of the particle-mesh force. The default is FastPM's `1_4`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForceConfig {
+    /// Deposit and interpolation: `cic` or `tsc`.
+    pub assignment: Assignment,
+    /// `four-point`: one inverse transform, the potential differenced at the particles. `spectral`: ik, three transforms.
+    pub gradient: Gradient,
+    /// Divides the windows of deposit and interpolation out of the potential.
+    pub deconvolve: bool,
+    /// `{ kind = "gaussian", radius = … Mpc/h }` or `{ kind = "sharp-k", k_max = … h/Mpc }`; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoothing: Option<Smoothing>,
+}
 
-/// The force mesh with its buffers: made once, used every step.
-pub struct Force<T: Real> {
+impl ForceConfig {
+    /// Refuses scales that are not positive.
+    pub fn check(&self) -> Result<()> {
+        let (name, scale) = match self.smoothing {
+            None => return Ok(()),
+            Some(Smoothing::Gaussian { radius }) => ("radius", radius),
+            Some(Smoothing::SharpK { k_max }) => ("k_max", k_max),
+        };
+        if scale > 0.0 && scale.is_finite() {
+            return Ok(());
+        }
+        let error = Error::input("must be positive").key(format!("simulator.force.smoothing.{name}")).value(scale);
+        Err(error.remedy("leave smoothing out for none"))
+    }
+}
+
+/// The force mesh and its buffers, free to be used between evaluations.
+pub struct Workspace<T: Real> {
     pub fft: Fft<T>,
-    /// Scratch between steps; 1 + δ after [`Force::density`].
     pub mesh: Mesh<T>,
-    modes: Modes<T>,
+    pub modes: Modes<T>,
+    /// Side of the box in Mpc/h.
+    pub box_size: f64,
+}
+
+/// Adds to the mesh's accelerations what the mesh cannot resolve: potential gradient descent (Dai et al. 2018), a learned
+/// kernel.
+pub trait Correction<T: Real> {
+    /// Adds to `particles.acceleration` (−∇φ with ∇²φ = δ, Mpc/h) after each evaluation of the force, at scale factor
+    /// `a`. Collective; every particle is on its rank, and `workspace` may be used up.
+    fn correct(&mut self, workspace: &mut Workspace<T>, particles: &mut Particles<T>, a: f64) -> Result<()>;
+}
+
+/// The force: made once, used every step.
+pub struct Force<T: Real> {
+    pub workspace: Workspace<T>,
+    config: ForceConfig,
     wave: Wavenumbers,
+    filter: Option<Filter<T>>,
     domain: Domain,
-    box_size: f64,
     /// Mean number of mesh cells per particle.
     weight: f64,
+    /// Short-range correction, where there is one.
+    pub correction: Option<Box<dyn Correction<T>>>,
 }
 
 impl<T: Real> Force<T> {
     /// A force mesh over a cube of `box_size` Mpc/h for `particles` particles in all.
-    pub fn new(d: &Decomposition, box_size: f64, particles: u64) -> Self {
-        let fft = Fft::new(d, FORCE_HALO, Transform::Fast);
-        let (mesh, modes) = (fft.mesh(), fft.modes());
-        let wave = Wavenumbers::new(d.shape(), box_size, Gradient::FourPoint);
+    pub fn new(d: &Decomposition, box_size: f64, particles: u64, config: &ForceConfig) -> Self {
+        let fft = Fft::new(d, gradient_halo(config.assignment), Transform::Fast);
+        let wave = Wavenumbers::new(d.shape(), box_size, Gradient::Spectral);
+        let windows = if config.deconvolve { 2 * config.assignment.order() } else { 0 };
+        let filtered = config.deconvolve || config.smoothing.is_some();
+        let filter = filtered.then(|| wave.filter(config.smoothing, windows, box_size));
         let weight = d.volume() as f64 / particles as f64;
-        Force { mesh, modes, wave, domain: Domain::new(d, box_size), box_size, weight, fft }
+        let domain = Domain::new(d, box_size);
+        let workspace = Workspace { mesh: fft.mesh(), modes: fft.modes(), fft, box_size };
+        Force { workspace, config: config.clone(), wave, filter, domain, weight, correction: None }
     }
 
     /// Sends particles to the ranks they lie on. Collective.
@@ -38,21 +89,47 @@ impl<T: Real> Force<T> {
 
     /// Fills the mesh with 1 + δ, positions shifted by `shift` cells. Collective.
     pub fn density(&mut self, particles: &Particles<T>, shift: f64) -> &mut Mesh<T> {
-        let d = self.fft.decomposition().clone();
-        deposit_cic(&mut self.mesh, &d, &particles.position, self.box_size, self.weight, shift);
-        &mut self.mesh
+        let Workspace { fft, mesh, box_size, .. } = &mut self.workspace;
+        deposit(self.config.assignment, mesh, fft.decomposition(), &particles.position, *box_size, self.weight, shift);
+        mesh
     }
 
-    /// Accelerations −∇φ with ∇²φ = δ of every particle (CIC, −1/k² Green's function, four-point gradient, as FastPM's
-    /// kernel `1_4`). Two transforms per call. Collective; every particle is on its rank.
-    pub fn accelerations(&mut self, particles: &mut Particles<T>, timers: &mut Timers) {
-        let d = self.fft.decomposition().clone();
+    /// Accelerations −∇φ with ∇²φ = δ of every particle, from the −1/k² Green's function. Two transforms per call with
+    /// the four-point gradient, four with the spectral one. Collective; every particle is on its rank.
+    pub fn accelerations(&mut self, particles: &mut Particles<T>, a: f64, timers: &mut Timers) -> Result<()> {
         timers.time("deposit", || _ = self.density(particles, 0.0));
-        timers.time("fft", || self.fft.forward(&mut self.mesh, &mut self.modes));
-        timers.time("kernel", || self.wave.inverse_k2(&mut self.modes, -1.0 / d.volume() as f64));
-        timers.time("fft", || self.fft.inverse(&mut self.modes, &mut self.mesh));
-        timers.time("halo", || self.mesh.fill_halo(&d));
-        let (position, out) = (&particles.position, &mut particles.acceleration);
-        timers.time("interpolate", || interpolate_gradient(&self.mesh, &d, position, self.box_size, out));
+        let Workspace { fft, mesh, modes, box_size } = &mut self.workspace;
+        let d = fft.decomposition().clone();
+        timers.time("fft", || fft.forward(mesh, modes));
+        timers.time("kernel", || {
+            self.wave.inverse_k2(modes, -1.0 / d.volume() as f64);
+            self.filter.iter().for_each(|f| self.wave.apply(f, modes));
+        });
+        let (assignment, position, out) = (self.config.assignment, &particles.position, &mut particles.acceleration);
+        match self.config.gradient {
+            Gradient::FourPoint => {
+                timers.time("fft", || fft.inverse(modes, mesh));
+                timers.time("halo", || mesh.fill_halo(&d));
+                timers.time("interpolate", || interpolate_gradient(assignment, mesh, &d, position, *box_size, out));
+            }
+            Gradient::Spectral => {
+                out.clear();
+                out.resize(position.len(), [T::zero(); 3]);
+                let mut component = fft.modes();
+                for axis in 0..3 {
+                    timers.time("kernel", || {
+                        component.data_mut().copy_from_slice(modes.data());
+                        self.wave.derive(&mut component, |g| Complex::new(0.0, -g[axis]));
+                    });
+                    timers.time("fft", || fft.inverse(&mut component, mesh));
+                    timers.time("halo", || mesh.fill_halo(&d));
+                    timers.time("interpolate", || interpolate(assignment, mesh, &d, position, *box_size, axis, out));
+                }
+            }
+        }
+        match &mut self.correction {
+            Some(correction) => timers.time("correction", || correction.correct(&mut self.workspace, particles, a)),
+            None => Ok(()),
+        }
     }
 }

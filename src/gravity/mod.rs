@@ -8,7 +8,7 @@ mod lpt;
 mod table;
 
 pub use evolve::{Observer, evolve};
-pub use factors::{Factors, Integrator};
-pub use force::{FORCE_HALO, Force};
-pub use lpt::{Displacements, LptGrowth, displaced_lattice, displacements};
+pub use factors::{Factor, Factors, Integrator};
+pub use force::{Correction, Force, ForceConfig, Workspace};
+pub use lpt::{LptGrowth, lagrangian_particles};
 pub use table::{Row, Spacing, StepConfig, StepTable};

@@ -1,6 +1,6 @@
 //! The step table: the integrator as data. `polycosm plan` prints it, one loop executes it.
 
-use super::factors::{Factors, Integrator};
+use super::factors::{Factor, Factors, Integrator};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -27,19 +27,51 @@ pub struct StepConfig {
     pub steps: usize,
     /// `linear` or `log` in the scale factor.
     pub spacing: Spacing,
-    /// `fastpm` or `leapfrog`.
+    /// The scale factors between the steps, ascending, both ends included: instead of the four keys above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_factors: Option<Vec<f64>>,
+    /// `fastpm`, `leapfrog` or `cola`.
     pub integrator: Integrator,
 }
 
 impl Default for StepConfig {
     fn default() -> Self {
-        StepConfig { a_start: 0.1, a_end: 1.0, steps: 10, spacing: Spacing::Linear, integrator: Integrator::Fastpm }
+        StepConfig {
+            a_start: 0.1,
+            a_end: 1.0,
+            steps: 10,
+            spacing: Spacing::Linear,
+            scale_factors: None,
+            integrator: Integrator::Fastpm,
+        }
     }
 }
 
 impl StepConfig {
     /// Refuses intervals and counts that make no sense.
     pub fn check(&self) -> Result<()> {
+        if let Some(list) = &self.scale_factors {
+            let rising = list.len() >= 2 && list.windows(2).all(|w| w[0] < w[1]);
+            if !(rising && list[0] > 0.0 && list[list.len() - 1] <= 1.0) {
+                return Err(Error::input("must rise within (0, 1], from the start to the end")
+                    .key("simulator.time.scale_factors")
+                    .value(list)
+                    .remedy("e.g. [0.1, 0.4, 0.7, 1.0]; or give a_start, a_end and steps instead"));
+            }
+            if *self
+                != (StepConfig {
+                    scale_factors: self.scale_factors.clone(),
+                    integrator: self.integrator,
+                    ..Default::default()
+                })
+            {
+                return Err(Error::input("given beside a_start, a_end, steps or spacing, which it replaces")
+                    .key("simulator.time.scale_factors")
+                    .value(list)
+                    .remedy("keep either the list or the others"));
+            }
+            return Ok(());
+        }
         if !(self.a_start > 0.0 && self.a_start < 1.0) {
             return Err(Error::input("the scale factor of the initial conditions must lie in (0, 1)")
                 .key("simulator.time.a_start")
@@ -61,8 +93,21 @@ impl StepConfig {
         Ok(())
     }
 
-    /// The scale factors between the steps: `steps + 1` of them.
+    /// Scale factor of the initial conditions.
+    pub fn start(&self) -> f64 {
+        self.scale_factors.as_ref().map_or(self.a_start, |list| list[0])
+    }
+
+    /// Scale factor of the end.
+    pub fn end(&self) -> f64 {
+        self.scale_factors.as_ref().map_or(self.a_end, |list| list[list.len() - 1])
+    }
+
+    /// The scale factors between the steps, both ends included.
     pub fn scale_factors(&self) -> Vec<f64> {
+        if let Some(list) = &self.scale_factors {
+            return list.clone();
+        }
         (0..=self.steps)
             .map(|i| {
                 let t = i as f64 / self.steps as f64;
@@ -82,9 +127,11 @@ pub enum Row {
     /// Computes accelerations from the positions at `a`.
     Force { a: f64 },
     /// p += factor · g, from scale factor `from` to `to` with the force known at `at`.
-    Kick { from: f64, at: f64, to: f64, factor: f64 },
+    Kick { from: f64, at: f64, to: f64, factor: Factor },
     /// x += factor · p, from scale factor `from` to `to` with the momentum known at `at`.
-    Drift { from: f64, at: f64, to: f64, factor: f64 },
+    Drift { from: f64, at: f64, to: f64, factor: Factor },
+    /// Positions and momenta both stand at `a`: a moment that was asked for.
+    Output { a: f64 },
 }
 
 /// Rows in order of execution.
@@ -95,16 +142,33 @@ pub struct StepTable {
 
 impl StepTable {
     /// Kick–drift–kick with half steps at the geometric mean of their ends, as FastPM has them. Two kicks by the same
-    /// force are one row.
-    pub fn new(config: &StepConfig, factors: &Factors) -> Self {
-        let a = config.scale_factors();
-        let mut rows = vec![Row::Force { a: a[0] }];
+    /// force are one row. Each of the `outputs` (scale factors from the start to the end) ends a step: where none of the
+    /// configured steps ends there, the one around it is cut in two.
+    pub fn new(config: &StepConfig, factors: &Factors, outputs: &[f64]) -> Self {
+        let mut a = config.scale_factors();
+        let same = |x: f64, y: f64| (x / y - 1.0).abs() < 1e-9;
+        for &output in outputs.iter().filter(|&&o| o > config.start()) {
+            match a.iter_mut().find(|a| same(**a, output)) {
+                Some(there) => *there = output,
+                None => a.push(output),
+            }
+        }
+        a.sort_by(f64::total_cmp);
+        let wanted = |a: f64| outputs.iter().any(|&o| same(o, a));
+        let mut rows = vec![];
+        if wanted(a[0]) {
+            rows.push(Row::Output { a: a[0] });
+        }
+        rows.push(Row::Force { a: a[0] });
         for (start, end) in a.iter().copied().zip(a.iter().copied().skip(1)) {
             let half = (start * end).sqrt();
             push_kick(&mut rows, factors, start, start, half);
             rows.push(Row::Drift { from: start, at: half, to: end, factor: factors.drift(start, half, end) });
             rows.push(Row::Force { a: end });
             push_kick(&mut rows, factors, half, end, end);
+            if wanted(end) {
+                rows.push(Row::Output { a: end });
+            }
         }
         StepTable { rows }
     }
@@ -128,15 +192,20 @@ fn push_kick(rows: &mut Vec<Row>, factors: &Factors, from: f64, at: f64, to: f64
 
 impl std::fmt::Display for StepTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "  row  what   from a    known at  to a      factor")?;
+        writeln!(f, "  row  what    from a    known at  to a      factor")?;
+        let lpt = |l: &[f64; 2]| match l {
+            [0.0, 0.0] => String::new(),
+            [first, second] => format!("  + {first:.8} Ψ1 + {second:.8} Ψ2"),
+        };
         for (i, row) in self.rows.iter().enumerate() {
             match row {
-                Row::Force { a } => writeln!(f, "{i:5}  force            {a:9.6}")?,
-                Row::Kick { from, at, to, factor } => {
-                    writeln!(f, "{i:5}  kick  {from:9.6} {at:9.6} {to:9.6}  {factor:.8}")?
+                Row::Force { a } => writeln!(f, "{i:5}  force             {a:9.6}")?,
+                Row::Output { a } => writeln!(f, "{i:5}  output            {a:9.6}")?,
+                Row::Kick { from, at, to, factor: Factor { force, lpt: l } } => {
+                    writeln!(f, "{i:5}  kick   {from:9.6} {at:9.6} {to:9.6}  {force:.8}{}", lpt(l))?
                 }
-                Row::Drift { from, at, to, factor } => {
-                    writeln!(f, "{i:5}  drift {from:9.6} {at:9.6} {to:9.6}  {factor:.8}")?
+                Row::Drift { from, at, to, factor: Factor { force, lpt: l } } => {
+                    writeln!(f, "{i:5}  drift  {from:9.6} {at:9.6} {to:9.6}  {force:.8}{}", lpt(l))?
                 }
             }
         }

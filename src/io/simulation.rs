@@ -64,12 +64,22 @@ pub fn write_field(comm: &Comm, file: &File, field: &Field) -> Result<()> {
     let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
     comm.agree(array.write_rows(comm.offset(field.rows), field.rows, &field.data))?;
     describe(file, &spec.name, spec, false)?;
-    file.set_number(&spec.name, "crc32", checksum(comm, &field.data))
+    file.set_number(&spec.name, "crc32", checksum(comm, field.data.bytes()))
 }
 
-/// Checksum of an array spread over ranks in rank order; the same on every rank.
-fn checksum(comm: &Comm, mine: &Data) -> u32 {
-    let bytes = mine.bytes();
+/// Collective: reads `rows` rows of a field from row `from` on, each rank its own and together all of them in rank order;
+/// an error on all ranks if they do not have the field's checksum.
+pub fn read_field_rows(comm: &Comm, file: &File, spec: &FieldSpec, from: usize, rows: usize) -> Result<Data> {
+    let data = comm.agree(file.array(&spec.name).and_then(|a| a.read_rows(spec.dtype, from, rows)))?;
+    let crc = comm.agree(file.unsigned(&spec.name, "crc32"))? as u32;
+    match checksum(comm, data.bytes()) == crc {
+        true => Ok(data),
+        false => Err(damaged(file, &spec.name)),
+    }
+}
+
+/// Checksum (CRC-32) of bytes spread over ranks in rank order; the same on every rank. Collective.
+pub fn checksum(comm: &Comm, bytes: &[u8]) -> u32 {
     let parts = comm.all_gather(&[crc32fast::hash(bytes) as u64, bytes.len() as u64]);
     let mut whole = crc32fast::Hasher::new();
     for part in parts.chunks(2) {
@@ -117,6 +127,10 @@ pub fn same_checksum(file: &File, name: &str, data: &Data, crc: u32) -> Result<(
     if crc32fast::hash(data.bytes()) == crc {
         return Ok(());
     }
+    Err(damaged(file, name))
+}
+
+fn damaged(file: &File, name: &str) -> Error {
     let error = Error::failed("the data do not have the checksum they were written with: the file is damaged");
-    Err(error.file(file.path()).key(name).remedy("remove this file and run the same command again: it is made anew"))
+    error.file(file.path()).key(name).remedy("remove this file and run the same command again: it is made anew")
 }

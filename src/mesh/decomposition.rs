@@ -106,6 +106,16 @@ impl Decomposition {
         Block { start: [0, s1, s2], len: [self.shape[0], n1, n2] }
     }
 
+    /// The rank that holds the mode with these global indices (axis 2 counted to N2/2).
+    pub fn fourier_rank(&self, [_, i1, i2]: [usize; 3]) -> usize {
+        let part = |n: usize, parts: usize, i: usize| {
+            let (base, extra) = (n / parts, n % parts);
+            let wide = extra * (base + 1);
+            if i < wide { i / (base + 1) } else { extra + (i - wide) / base.max(1) }
+        };
+        part(self.shape[1], self.grid[0], i1) * self.grid[1] + part(self.shape[2] / 2 + 1, self.grid[1], i2)
+    }
+
     /// For each index along axis 0 (or 1): the coordinate on the process grid that holds it in real space.
     pub fn owners(&self, axis: usize) -> Vec<u32> {
         (0..self.grid[axis])

@@ -1,19 +1,13 @@
-//! Mass assignment: cloud in cell (Hockney & Eastwood 1981, §5-3).
+//! Mass assignment onto the mesh.
 
+use super::assignment::{Assignment, Cic, Tsc, Weights, cell};
 use crate::mesh::{Decomposition, Mesh, Real};
 
-/// The cell below a coordinate in mesh units, relative to a block's start, and the distance to it.
-#[inline(always)]
-pub(super) fn cell<T: Real>(x: T, n: usize, start: usize) -> (isize, T) {
-    // Rounding may put a particle just below L onto the mesh's end: the last cell with distance one.
-    let i = x.to_usize().unwrap_or(0).min(n - 1);
-    (i as isize - start as isize, x - T::of(i as f64))
-}
-
-/// Deposits particles of `weight` each onto `mesh` (which is cleared first and needs one halo layer above), positions
-/// shifted by `shift` cells along each axis (½ for the second mesh of an interlaced pair). The halo is added up across
-/// ranks: collective. Every particle lies over this rank's block, before the shift.
-pub fn deposit_cic<T: Real>(
+/// Deposits particles of `weight` each onto `mesh` (which is cleared first and has at least [`Assignment::halo`]),
+/// positions shifted by `shift` cells along each axis (½ for the second mesh of an interlaced pair, at most ½). The halo
+/// is added up across ranks: collective. Every particle lies over this rank's block, before the shift.
+pub fn deposit<T: Real>(
+    assignment: Assignment,
     mesh: &mut Mesh<T>,
     d: &Decomposition,
     positions: &[[T; 3]],
@@ -22,6 +16,65 @@ pub fn deposit_cic<T: Real>(
     shift: f64,
 ) {
     mesh.fill(T::zero());
+    debug_assert!(mesh.halo().lo >= assignment.halo().lo && mesh.halo().hi + 1 >= assignment.halo().hi);
+    match assignment {
+        Assignment::Cic => add_cic(mesh, d, positions, box_size, weight, shift),
+        Assignment::Tsc => add::<T, Tsc, 3>(mesh, d, positions, box_size, weight, shift),
+    }
+    mesh.add_halo(d);
+}
+
+/// [`deposit`] with [`Assignment::Cic`].
+pub fn deposit_cic<T: Real>(
+    mesh: &mut Mesh<T>,
+    d: &Decomposition,
+    positions: &[[T; 3]],
+    box_size: f64,
+    weight: f64,
+    shift: f64,
+) {
+    deposit(Assignment::Cic, mesh, d, positions, box_size, weight, shift);
+}
+
+/// Any scheme of P points per axis.
+fn add<T: Real, W: Weights<T, P>, const P: usize>(
+    mesh: &mut Mesh<T>,
+    d: &Decomposition,
+    positions: &[[T; 3]],
+    box_size: f64,
+    weight: f64,
+    shift: f64,
+) {
+    let (n, start, stride) = (d.shape(), mesh.block().start, mesh.stride());
+    let scale = T::of(n[0] as f64 / box_size);
+    let (weight, shift) = (T::of(weight), T::of(shift));
+    let origin = mesh.index(0, 0, 0) as isize;
+    let data = mesh.data_mut();
+    for x in positions {
+        let [(i, wi), (j, wj), (k, wk)] = std::array::from_fn(|a| {
+            let (i, f) = cell(x[a] * scale, n[a], start[a]);
+            W::weights(i, f + shift)
+        });
+        let at = (origin + i * stride[0] as isize + j * stride[1] as isize + k) as usize;
+        for (a, wi) in wi.into_iter().enumerate() {
+            for (b, wj) in wj.into_iter().enumerate() {
+                let row = at + a * stride[0] + b * stride[1];
+                let q = weight * wi * wj;
+                data[row..row + P].iter_mut().zip(wk).for_each(|(point, w)| *point += q * w);
+            }
+        }
+    }
+}
+
+/// Cloud in cell, the hot path of every step.
+fn add_cic<T: Real>(
+    mesh: &mut Mesh<T>,
+    d: &Decomposition,
+    positions: &[[T; 3]],
+    box_size: f64,
+    weight: f64,
+    shift: f64,
+) {
     let (n, start) = (d.shape(), mesh.block().start);
     let scale = T::of(n[0] as f64 / box_size);
     let (weight, shift) = (T::of(weight), T::of(shift));
@@ -29,10 +82,9 @@ pub fn deposit_cic<T: Real>(
     let origin = mesh.index(0, 0, 0) as isize;
     let data = mesh.data_mut();
     for x in positions {
-        let [(i, u), (j, v), (k, w)] = std::array::from_fn(|a| {
+        let [(i, [_, u]), (j, [_, v]), (k, [_, w])] = std::array::from_fn(|a| {
             let (i, f) = cell(x[a] * scale, n[a], start[a]);
-            let f = f + shift;
-            if f >= T::one() { (i + 1, f - T::one()) } else { (i, f) }
+            Cic::weights(i, f + shift)
         });
         let at = (origin + i * stride[0] as isize + j * stride[1] as isize + k) as usize;
         let (u0, v0, w0) = (weight * (T::one() - u), T::one() - v, T::one() - w);
@@ -45,5 +97,4 @@ pub fn deposit_cic<T: Real>(
             pair[1] += q * w;
         }
     }
-    mesh.add_halo(d);
 }

@@ -47,37 +47,38 @@ impl Domain {
         }
         let counts: Vec<usize> = leaving.iter().map(|l| l.len()).collect();
         let order: Vec<usize> = leaving.into_iter().flatten().collect();
-        let ids: Vec<u64> = order.iter().map(|&i| particles.id[i]).collect();
-        let mut phase: Vec<[T; 3]> = Vec::with_capacity(2 * order.len());
-        for &i in &order {
-            phase.push(particles.position[i]);
-            phase.push(particles.momentum[i]);
-        }
         let mut gone = vec![false; particles.len()];
         order.iter().for_each(|&i| gone[i] = true);
-        retain(&mut particles.position, &gone);
-        retain(&mut particles.momentum, &gone);
-        retain(&mut particles.id, &gone);
         particles.acceleration.clear();
 
+        let ids: Vec<u64> = order.iter().map(|&i| particles.id[i]).collect();
         let (ids, from) = self.comm.exchange(&ids, &counts);
-        let reals = |counts: &[usize]| counts.iter().map(|c| 6 * c).collect::<Vec<_>>();
-        let mut arrived = vec![T::zero(); 6 * ids.len()];
-        self.comm.exchange_into(
-            bytemuck::cast_slice::<[T; 3], T>(&phase),
-            &reals(&counts),
-            &mut arrived,
-            &reals(&from),
-        );
-        particles.id.extend(ids);
-        for p in arrived.chunks_exact(6) {
-            particles.position.push([p[0], p[1], p[2]]);
-            particles.momentum.push([p[3], p[4], p[5]]);
+        let staying = particles.len() - order.len();
+        replace(&mut particles.id, &gone, staying, ids.into_iter());
+        let reals = |counts: &[usize]| counts.iter().map(|c| 3 * c).collect::<Vec<_>>();
+        let Particles { position, momentum, psi, .. } = particles;
+        for column in [position, momentum].into_iter().chain(psi.iter_mut().flatten()) {
+            let sent: Vec<[T; 3]> = order.iter().map(|&i| column[i]).collect();
+            let mut arrived = vec![[T::zero(); 3]; from.iter().sum()];
+            self.comm.exchange_into(
+                bytemuck::cast_slice::<[T; 3], T>(&sent),
+                &reals(&counts),
+                bytemuck::cast_slice_mut::<[T; 3], T>(&mut arrived),
+                &reals(&from),
+            );
+            replace(column, &gone, staying, arrived.into_iter());
         }
     }
 }
 
-fn retain<C>(column: &mut Vec<C>, gone: &[bool]) {
+/// Removes the elements that are gone and appends the new ones, with little room to spare: a doubling vector would
+/// double the memory of a run.
+fn replace<C>(column: &mut Vec<C>, gone: &[bool], staying: usize, new: impl ExactSizeIterator<Item = C>) {
     let mut gone = gone.iter();
     column.retain(|_| !gone.next().is_some_and(|&g| g));
+    let wanted = staying + new.len();
+    if wanted > column.capacity() {
+        column.reserve_exact(new.len() + wanted / 32);
+    }
+    column.extend(new);
 }

@@ -1,12 +1,14 @@
 //! Structure-of-arrays particles, their exchange between ranks, deposit and interpolation.
 
+mod assignment;
 mod deposit;
 mod domain;
 mod interpolate;
 
-pub use deposit::deposit_cic;
+pub use assignment::Assignment;
+pub use deposit::{deposit, deposit_cic};
 pub use domain::Domain;
-pub use interpolate::interpolate_gradient;
+pub use interpolate::{gradient_halo, interpolate, interpolate_gradient};
 
 use crate::mesh::Real;
 
@@ -21,6 +23,9 @@ pub struct Particles<T> {
     pub acceleration: Vec<[T; 3]>,
     /// Lagrangian identity: index of the lattice point it started from, in C order.
     pub id: Vec<u64>,
+    /// Lagrangian displacements ψ1 and ψ2 for D1(1) = 1, in Mpc/h. COLA steps around them; `None` on all
+    /// ranks when not in use.
+    pub psi: Option<[Vec<[T; 3]>; 2]>,
 }
 
 impl<T: Real> Particles<T> {

@@ -2,7 +2,7 @@
 
 mod pm;
 
-pub use pm::{Pm, PmConfig, Precision, memory_per_rank};
+pub use pm::{FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank};
 
 use crate::comm::Comm;
 use crate::cosmology::CosmologyConfig;
@@ -23,6 +23,8 @@ pub struct Job<'a> {
     pub seed: u64,
     /// Parameters, in the design's order.
     pub theta: &'a [f64],
+    /// The campaign's folder, for what outlives an interrupted simulation; `None`: nothing does.
+    pub folder: Option<&'a Path>,
 }
 
 /// What a simulation gives.
@@ -49,6 +51,8 @@ pub trait Simulator {
     fn evolve(&self, comm: &Comm, job: &Job, timings: &mut crate::comm::timers::Timers) -> Result<Self::State>;
     /// Looks at it.
     fn observe(&self, comm: &Comm, state: &Self::State) -> Result<Vec<Field>>;
+    /// Removes what only an interrupted simulation would need: its fields are safe.
+    fn finished(&self, _comm: &Comm, _job: &Job) {}
     /// A universe from another code's file, and its parameters where the file tells.
     fn load(&self, comm: &Comm, path: &Path) -> Result<(Self::State, Option<Vec<f64>>)>;
 }
@@ -59,6 +63,8 @@ pub trait Runner {
     fn specs(&self) -> Vec<FieldSpec>;
     /// Makes and observes one universe. Collective; a failure is every rank's.
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output>;
+    /// Removes what only an interrupted simulation would need: its fields are safe.
+    fn finished(&self, _comm: &Comm, _job: &Job) {}
     /// Observes another code's universe through the same eyes. Collective.
     fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed>;
 }
@@ -77,6 +83,10 @@ impl<S: Simulator> Runner for S {
         Ok(Output { fields, timings: timings.entries().to_vec() })
     }
 
+    fn finished(&self, comm: &Comm, job: &Job) {
+        Simulator::finished(self, comm, job)
+    }
+
     fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed> {
         let (state, truth) = comm.agree(self.load(comm, path))?;
         Ok(Observed { fields: comm.agree(self.observe(comm, &state))?, truth })
@@ -92,10 +102,10 @@ pub enum SimulatorConfig {
 }
 
 impl SimulatorConfig {
-    /// Refuses what cannot be run.
+    /// Serial: refuses what cannot be run; looks at the files it names.
     pub fn check(&self) -> Result<()> {
         match self {
-            SimulatorConfig::Pm(c) => c.check(),
+            SimulatorConfig::Pm(c) => c.check().and_then(|()| c.initial.check_file(c.particles)),
         }
     }
 

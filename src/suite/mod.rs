@@ -253,7 +253,13 @@ impl Suite<'_> {
         let path = simulation::path(self.output, i);
         let marker = path.with_extension(format!("running{TEMPORARY}"));
         group.on_root(|| std::fs::write(&marker, "").at(&marker))?;
-        let job = Job { index: i, realisation: row.realisation, seed: self.seed, theta: row.theta };
+        let job = Job {
+            index: i,
+            realisation: row.realisation,
+            seed: self.seed,
+            theta: row.theta,
+            folder: Some(self.output),
+        };
         let (fields, failure) = match runner.simulate(group, &job) {
             Ok(output) => {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
@@ -269,6 +275,7 @@ impl Suite<'_> {
         };
         let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), failure };
         simulation::write(group, &path, &record, &fields, self.provenance)?;
+        runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
         Ok(record.failure.is_none())
     }

@@ -1,0 +1,163 @@
+//! `[simulator]` with `kind = "pm"`.
+
+use super::initial::InitialConfig;
+use crate::error::{Error, Result};
+use crate::fields::spectrum::Spectrum;
+use crate::gravity::{ForceConfig, StepConfig};
+use crate::observables::{MapConfig, PowerConfig};
+use serde::{Deserialize, Serialize};
+
+/// Floating-point precision of meshes and particles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    F64,
+}
+
+/// `[simulator]` with `kind = "pm"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PmConfig {
+    /// Side of the periodic box in Mpc/h.
+    pub box_size: f64,
+    /// Particles per side: `particles`³ in all.
+    pub particles: usize,
+    /// Force mesh points per side over particles per side (FastPM's B).
+    #[serde(default = "two")]
+    pub mesh_factor: f64,
+    /// `f32` or `f64`.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Redshifts at which the universe is looked at, between the start and the end; the end alone when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redshifts: Vec<f64>,
+    /// Process grid P0 × P1 of each group; chosen automatically when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_grid: Option<[usize; 2]>,
+    /// The most particles that one rank may hold, over the mean: memory is bounded by it.
+    #[serde(default = "three")]
+    pub max_imbalance: f64,
+    /// Minutes between checkpoints of a running universe; 0: none.
+    #[serde(default = "half_an_hour")]
+    pub checkpoint_minutes: f64,
+    /// Initial conditions.
+    #[serde(default)]
+    pub initial: InitialConfig,
+    /// Steps in time.
+    #[serde(default)]
+    pub time: StepConfig,
+    /// The force's kernel.
+    #[serde(default)]
+    pub force: ForceConfig,
+    /// Projected density maps; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maps: Option<MapConfig>,
+    /// Measured power spectrum; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerConfig>,
+    /// Keeps the positions and velocities of all particles.
+    #[serde(default)]
+    pub keep_particles: bool,
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+fn three() -> f64 {
+    3.0
+}
+
+fn half_an_hour() -> f64 {
+    30.0
+}
+
+impl PmConfig {
+    /// Force mesh points per side.
+    pub fn mesh(&self) -> usize {
+        (self.mesh_factor * self.particles as f64).round() as usize
+    }
+
+    /// Scale factors at which the universe is looked at, ascending.
+    pub fn moments(&self) -> Vec<f64> {
+        let mut moments: Vec<f64> = self.redshifts.iter().map(|z| 1.0 / (1.0 + z)).collect();
+        if moments.is_empty() {
+            moments.push(self.time.end());
+        }
+        // A redshift given to a few digits means the end of the steps, not a moment just before it.
+        let end = self.time.end();
+        moments.iter_mut().filter(|a| (**a / end - 1.0).abs() < 1e-6).for_each(|a| *a = end);
+        moments.sort_by(f64::total_cmp);
+        moments
+    }
+
+    /// Refuses what cannot be run.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, problem: &str, value: String, remedy: &str| {
+            let mut e = Error::input(problem).key(format!("simulator.{key}")).remedy(remedy);
+            e.value = Some(value);
+            Err(e)
+        };
+        if !(self.box_size > 0.0 && self.box_size.is_finite()) {
+            return bad(
+                "box_size",
+                "the box must be positive",
+                format!("{:?}", self.box_size),
+                "give its side in Mpc/h, e.g. 256.0",
+            );
+        }
+        if self.particles < 4 {
+            return bad(
+                "particles",
+                "at least 4 particles per side are needed",
+                self.particles.to_string(),
+                "64 is a small run",
+            );
+        }
+        if !(self.mesh_factor > 0.0 && self.mesh_factor <= 8.0) || self.mesh() < 4 {
+            return bad(
+                "mesh_factor",
+                "the mesh must be positive",
+                format!("{:?}", self.mesh_factor),
+                "1 to 3 are usual",
+            );
+        }
+        if self.mesh() > 1 << 15 {
+            let remedy =
+                "lower particles or mesh_factor: the largest mesh that has ever been run is about 20000 per side";
+            return bad("particles", "no machine holds such a mesh", self.particles.to_string(), remedy);
+        }
+        if !(self.max_imbalance >= 1.0 && self.max_imbalance.is_finite()) {
+            let remedy = "3 is ample for ranks whose domain is at least 50 Mpc/h wide";
+            return bad("max_imbalance", "must be at least 1", format!("{:?}", self.max_imbalance), remedy);
+        }
+        if !(self.checkpoint_minutes >= 0.0 && self.checkpoint_minutes.is_finite()) {
+            let value = format!("{:?}", self.checkpoint_minutes);
+            return bad("checkpoint_minutes", "must be 0 (none) or positive", value, "30.0 is usual");
+        }
+        self.initial.check()?;
+        self.time.check()?;
+        self.force.check()?;
+        let (start, end) = (self.time.start(), self.time.end());
+        let inside = |a: f64| a >= start * (1.0 - 1e-9) && a <= end * (1.0 + 1e-9);
+        let moments = self.moments();
+        if !moments.iter().all(|&a| inside(a)) || moments.windows(2).any(|w| w[1] / w[0] - 1.0 < 1e-6) {
+            let problem = format!(
+                "must differ and lie between redshift {:.4} (the end) and {:.4} (the start)",
+                1.0 / end - 1.0,
+                1.0 / start - 1.0
+            );
+            return bad("redshifts", &problem, format!("{:?}", self.redshifts), "or change the steps' start and end");
+        }
+        self.maps.iter().try_for_each(MapConfig::check)?;
+        self.power.iter().try_for_each(PowerConfig::check)
+    }
+
+    /// Bins of the measured spectrum.
+    pub(super) fn power_bins(&self, config: &PowerConfig) -> usize {
+        let wanted = (self.particles as f64 / 2.0 * config.k_max_over_nyquist).floor() as usize;
+        wanted.saturating_sub(1).clamp(1, Spectrum::bins(self.mesh()))
+    }
+}

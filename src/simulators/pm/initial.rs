@@ -1,0 +1,169 @@
+//! `[simulator.initial]`: the linear density field and the particles that start from it.
+
+use crate::cosmology::{Cosmology, Growth, LinearPower};
+use crate::error::{Error, Result};
+use crate::fields::kernels::Gradient;
+use crate::fields::linear::{add_f_nl, coloured, graft};
+use crate::fields::noise::white_noise;
+use crate::io::noise;
+use crate::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
+use crate::simulators::Job;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What an array read from a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FieldKind {
+    /// Real-space noise of zero mean and unit variance, which the linear spectrum colours.
+    WhiteNoise,
+    /// The linear density contrast today (D = 1).
+    LinearDensity,
+}
+
+/// A field in an HDF5 file, (N, N, N) in C order with N the particles per side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldFile {
+    /// `white-noise` or `linear-density`.
+    pub kind: FieldKind,
+    /// The HDF5 file.
+    pub file: PathBuf,
+    /// The array's name in it.
+    pub dataset: String,
+}
+
+/// `[simulator.initial]`: initial conditions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitialConfig {
+    /// Order of the Lagrangian perturbation theory: 1, 2 or 3.
+    pub lpt_order: usize,
+    /// Its derivatives: `four-point` (FastPM's) or `spectral`.
+    pub gradient: Gradient,
+    /// Fixes the amplitude of every mode to its mean.
+    pub fixed_amplitudes: bool,
+    /// Realisations 2r and 2r + 1 share noise r, the second with all phases turned by π.
+    pub paired: bool,
+    /// Local primordial non-Gaussianity.
+    pub f_nl: f64,
+    /// Points per side of the mesh on which the modes below its Nyquist wavenumber are drawn, whatever the number of
+    /// particles: runs that share it share their large scales. The particles' own lattice when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_mesh: Option<usize>,
+    /// Another code's field instead of our own noise: `{ kind, file, dataset }`. Every universe starts from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<FieldFile>,
+}
+
+impl Default for InitialConfig {
+    fn default() -> Self {
+        InitialConfig {
+            lpt_order: 2,
+            gradient: Gradient::FourPoint,
+            fixed_amplitudes: false,
+            paired: false,
+            f_nl: 0.0,
+            noise_mesh: None,
+            field: None,
+        }
+    }
+}
+
+impl InitialConfig {
+    /// Refuses what cannot be run.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, problem: &str| Error::input(problem).key(format!("simulator.initial.{key}"));
+        if !(1..=3).contains(&self.lpt_order) {
+            return Err(bad("lpt_order", "orders 1, 2 and 3 are known").value(self.lpt_order).remedy("2 is usual"));
+        }
+        if !self.f_nl.is_finite() {
+            return Err(bad("f_nl", "must be finite").value(self.f_nl).remedy("0 is a Gaussian field"));
+        }
+        if self.noise_mesh.is_some_and(|n| n < 4) {
+            let error = bad("noise_mesh", "at least 4 points per side are needed").value(self.noise_mesh);
+            return Err(error.remedy("give the larger of the two runs' particles per side"));
+        }
+        let Some(field) = &self.field else { return Ok(()) };
+        let beside = |key: &str| {
+            let error = bad(key, "has no meaning for a field that is read from a file");
+            Err(error.remedy("leave it out, or leave simulator.initial.field out"))
+        };
+        match field.kind {
+            _ if self.noise_mesh.is_some() => beside("noise_mesh"),
+            FieldKind::LinearDensity if self.f_nl != 0.0 => beside("f_nl"),
+            FieldKind::LinearDensity if self.fixed_amplitudes => beside("fixed_amplitudes"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Serial: refuses a field that is not there or does not have one value per particle.
+    pub fn check_file(&self, particles: usize) -> Result<()> {
+        let Some(field) = &self.field else { return Ok(()) };
+        let n = noise::size(&field.file, &field.dataset)?;
+        if n == particles {
+            return Ok(());
+        }
+        Err(Error::input(format!("has {n} points per side, the simulation {particles} particles"))
+            .file(&field.file)
+            .key(&field.dataset)
+            .remedy(format!("set simulator.particles = {n}, or give another field")))
+    }
+
+    /// Linear density modes today (D = 1) on the particles' lattice. Collective.
+    pub fn linear_density<T: Real>(
+        &self,
+        lattice: &Decomposition,
+        job: &Job,
+        box_size: f64,
+        cosmology: &Cosmology,
+        growth: &Growth,
+        power: &LinearPower,
+    ) -> Result<Modes<T>> {
+        let mut fft = Fft::new(lattice, Halo::default(), Transform::Exact);
+        let (realisation, inverted) =
+            if self.paired { (job.realisation / 2, job.realisation % 2 == 1) } else { (job.realisation, false) };
+        let mut modes = fft.modes();
+        let from_file = |field: &FieldFile| lattice.comm.agree(read(lattice, field));
+        match &self.field {
+            Some(field) => fft.forward(&mut from_file(field)?, &mut modes),
+            None => fft.forward(&mut white_noise(lattice, job.seed, realisation), &mut modes),
+        }
+        if let Some(n) = self.noise_mesh.filter(|&n| n != lattice.shape()[0]) {
+            let coarse = lattice.with_shape([n; 3]);
+            let mut other = Fft::new(&coarse, Halo::default(), Transform::Exact);
+            let mut large = other.modes();
+            other.forward(&mut white_noise(&coarse, job.seed, realisation), &mut large);
+            graft(lattice, &mut large, &mut modes);
+        }
+        if self.field.as_ref().is_some_and(|f| f.kind == FieldKind::LinearDensity) {
+            let scale = T::of(if inverted { -1.0 } else { 1.0 } / lattice.volume() as f64);
+            modes.data_mut().iter_mut().for_each(|m| *m = m.scale(scale));
+        } else {
+            coloured(&mut modes, box_size, |k| power.p(k), self.fixed_amplitudes, inverted);
+        }
+        if self.f_nl != 0.0 {
+            // D today over that of a universe that had kept its early growth, D = a.
+            let early = 1e-3;
+            let alpha = power.poisson(cosmology, early / growth.d1(early));
+            add_f_nl(&mut fft, &mut modes, box_size, self.f_nl, alpha);
+        }
+        Ok(modes)
+    }
+}
+
+/// This rank's part of a field in a file.
+fn read<T: Real>(lattice: &Decomposition, field: &FieldFile) -> Result<Mesh<T>> {
+    let mut mesh = Mesh::new(lattice, Halo::default());
+    let block = mesh.block();
+    if block.volume() == 0 {
+        return Ok(mesh);
+    }
+    let ranges = std::array::from_fn(|d| block.start[d]..block.start[d] + block.len[d]);
+    let values = noise::read_slab(&field.file, &field.dataset, &ranges)?;
+    for (row, values) in values.chunks_exact(block.len[2]).enumerate() {
+        let target = mesh.row_mut(row / block.len[1], row % block.len[1]);
+        target.iter_mut().zip(values).for_each(|(x, &v)| *x = T::of(v));
+    }
+    Ok(mesh)
+}
