@@ -133,6 +133,7 @@ fn planted() -> (Vec<([f64; 3], u64)>, Vec<usize>) {
     }
     for corner in 0..64 {
         let c = [corner / 16, corner / 4 % 4, corner % 4].map(|i| i as f64 * 4.0);
+        // Three arms through one point, where three particles lie.
         let arm = |m: usize| {
             let mut x = c;
             x[m % 3] += (m / 3) as f64 * b - 2.0 * b;
@@ -162,7 +163,6 @@ fn planted_groups_are_found() {
         expected.iter().for_each(|(_, label)| *members.entry(*label).or_default() += 1);
         let mut found: Vec<usize> = members.into_values().collect();
         found.sort_unstable();
-        // The crosses meet in one point, counted once for each arm: 15 particles in 13 places.
         assert_eq!(found, sizes, "the planted groups are not what they should be");
 
         // Uneven blocks; all on one rank; dealt like cards, against all advice.
@@ -363,7 +363,7 @@ fn galaxies_have_the_moments_of_their_occupation() {
         let cosmology = planck();
         let epoch = Epoch { cosmology: &cosmology, a: 0.5, box_size: 100.0 };
         let (hod, n) = (HodConfig::default(), 20_000);
-        for (log_m, centrals) in [(13.03, 0.5), (13.41, 0.921_350_396), (14.5, 0.999_999_998)] {
+        for (log_m, centrals) in [(13.03, 0.5), (13.41, 0.921_350_396), (14.5, 0.999_999_977_5)] {
             let mass = 10f64.powf(log_m);
             let halos = equal_halos(comm, n, mass, 100.0);
             let galaxies = populate(comm, &hod, &halos, &epoch, 5, 2).unwrap();
@@ -376,7 +376,7 @@ fn galaxies_have_the_moments_of_their_occupation() {
 
             let expected = centrals * ((mass - 10f64.powf(13.27)).max(0.0) / 10f64.powf(14.08)).powf(0.76);
             assert!((hod.mean_centrals(mass) - centrals).abs() < 1e-7);
-            assert!((hod.mean_satellites(mass) - expected).abs() < 1e-7 * expected);
+            assert!((hod.mean_satellites(mass) - expected).abs() <= 1e-7 * expected);
             let (mut has, mut number) = (0usize, vec![0f64; n]);
             for row in &rows {
                 if row[6] == 1.0 { has += 1 } else { number[row[7] as usize / 3] += 1.0 }
@@ -389,12 +389,8 @@ fn galaxies_have_the_moments_of_their_occupation() {
             // Var(s²) of a Poisson number is (λ + 2λ²) / n.
             let error = ((expected + 2.0 * expected * expected) / count).sqrt();
             assert!((variance - expected).abs() <= 4.0 * error, "variance {variance}, expected {expected}");
-            say(
-                comm,
-                format_args!(
-                    "log M {log_m}: centrals {mean:.4} ({centrals:.4}), satellites {satellites:.4} ({expected:.4}), variance {variance:.4}"
-                ),
-            );
+            say(comm, format_args!("log M {log_m}: centrals {mean:.4} ({centrals:.4})"));
+            say(comm, format_args!("  satellites {satellites:.4} ({expected:.4}), their variance {variance:.4}"));
         }
     });
 }

@@ -1,8 +1,8 @@
 //! Friends of friends (Davis, Efstathiou, Frenk & White 1985, ApJ 292, 371), over any number of ranks.
 //!
 //! Two particles are friends if r² ≤ b², where r² = Δ₀² + Δ₁² + Δ₂² is summed in that order in f64 from the stored
-//! coordinates and Δ = min(|x − y|, L − |x − y|); a group is all particles joined by chains of friends. This is an
-//! equality to the last bit: the groups depend neither on the ranks nor on the order of the particles.
+//! coordinates and Δ = min(|x − y|, L − |x − y|); a group is all particles joined by chains of friends. Every rank would
+//! decide alike, so that the groups depend neither on the ranks nor on the order of the particles.
 //!
 //! Within a rank: particles are sorted into cells whose diagonal is at most b, so that all particles of a cell are
 //! friends, and a pair of cells is looked at only while they are not yet of one group. The sorted list is walked along
@@ -38,29 +38,26 @@ impl Groups {
 
 /// Groups of the particles of a periodic cube of side `box_size` that are linked over up to `length` (both Mpc/h), which
 /// is below half the box. Identities are unique. Right however the particles are spread over the ranks; fast if each rank
-/// holds a compact region. Collective.
+/// holds a compact region. Beside them it needs about 60 bytes per particle for a while. Collective.
 pub fn friends_of_friends<T: Real>(comm: &Comm, particles: &Particles<T>, box_size: f64, length: f64) -> Groups {
     let grid = Grid::new(box_size, length);
     let cells: Vec<[i32; 3]> = particles.position.iter().map(|x| grid.cell(x)).collect();
     let regions = Region::of_all(comm, &cells, grid.reach);
     let copies = Copies::of(comm.rank(), &cells, &regions, grid.side, grid.reach);
     let route = Route::new(comm, &copies.to);
-    let copied = |i: &u32| *i as usize;
-
     let own = &regions[comm.rank()];
     let mut keys: Vec<u64> = cells.iter().map(|c| own.key(*c)).collect();
     drop(cells);
     keys.extend(route.send(&copies.key));
-    let mut positions = particles.position.clone();
-    positions.extend(route.send(&copies.of.iter().map(|i| particles.position[copied(i)]).collect::<Vec<_>>()));
-    let mut ids = particles.id.clone();
-    ids.extend(route.send(&copies.of.iter().map(|i| particles.id[copied(i)]).collect::<Vec<_>>()));
+    let positions = copies.appended(&route, &particles.position);
+    let ids = copies.appended(&route, &particles.id);
 
     let roots = link(&keys, &positions, &own.rows(grid.reach), |x, y| grid.friends(x, y));
     let mut groups = number(&roots, &ids, particles.len());
+    // Labels only fall: this ends, after as many rounds as a label passes from rank to rank.
     loop {
-        let theirs = route
-            .send(&copies.of.iter().map(|i| groups.label[groups.fragment[copied(i)] as usize]).collect::<Vec<_>>());
+        let label = |&i: &u32| groups.label[groups.fragment[i as usize] as usize];
+        let theirs = route.send(&copies.of.iter().map(label).collect::<Vec<_>>());
         let mut changed = false;
         for (&fragment, label) in groups.fragment[particles.len()..].iter().zip(theirs) {
             let known = &mut groups.label[fragment as usize];
@@ -196,6 +193,12 @@ impl Copies {
             }
         }
         copies
+    }
+
+    /// A column of this rank's particles, and behind it that of the copies which came here. Collective.
+    fn appended<R: bytemuck::Pod>(&self, route: &Route, column: &[R]) -> Vec<R> {
+        let copies: Vec<R> = self.of.iter().map(|&i| column[i as usize]).collect();
+        [column, &route.send(&copies)].concat()
     }
 }
 

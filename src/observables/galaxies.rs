@@ -13,8 +13,9 @@ use statrs::function::erf::erf;
 /// A halo with more galaxies on average is a mistake in the parameters.
 const MOST_PER_HALO: f64 = 1e6;
 
-/// `[simulator.galaxies]`: galaxies painted into the halos. The first five may be varied; masses are friends-of-friends
-/// masses. The defaults are those of Reid et al. (2014, MNRAS 444, 476) for BOSS CMASS.
+/// `[simulator.galaxies]`: galaxies painted into the halos. The first five may be varied. Masses of halos are those of
+/// their friends-of-friends groups, which are taken for M_200m wherever a radius or concentration is needed. The defaults
+/// are those of Reid et al. (2014, MNRAS 444, 476) for BOSS CMASS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HodConfig {

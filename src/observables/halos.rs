@@ -1,16 +1,13 @@
 //! The halo catalogue: mass, centre, velocity, size and origin of every friends-of-friends group.
-//!
-//! All sums over members are sums of whole numbers (units of 2⁻²⁸ Mpc/h or km/s, in 128 bits), which give the same bits
-//! in any order: a catalogue does not depend on the number of ranks.
 
 use super::fof::friends_of_friends;
+use super::members::{Claim, Sums, judge, lattice_point, merge, nearest, owner};
 use super::rows::{Route, sort_over_ranks};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::mesh::Real;
 use crate::particles::{Particles, wrap};
-use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -129,101 +126,19 @@ impl HaloCatalogue {
         (0..self.len()).map(row).collect()
     }
 
-    fn push(&mut self, halo: &Sums, particle_mass: f64, spacing: f64, epoch: &Epoch) {
-        let n = halo.count as f64;
-        let l = epoch.box_size;
-        let mean = |sum: [i128; 3]| sum.map(|s| s as f64 / (n * UNIT));
-        // Σ|d − ⟨d⟩|² = Σd² − |Σd|²/n, in whole numbers before anything is rounded.
-        let scatter = |square: i128, sum: [i128; 3]| {
-            let n = halo.count as i128;
-            let around = square - sum.iter().map(|s| s / n * s + s % n * s / n).sum::<i128>();
-            around.max(0) as f64 / (n as f64 * UNIT * UNIT)
-        };
-        let (d, q) = (mean(halo.distance), halo.lattice.map(|s| s as f64 / n));
+    fn push(&mut self, halo: &Sums, particle_mass: f64, spacing: f64, l: f64) {
+        let (n, d) = (halo.count as f64, halo.mean(halo.distance));
+        let q = halo.lattice.map(|sum| sum as f64 / n);
+        let origin = lattice_point(halo.label, (l / spacing).round() as u64);
         self.label.push(halo.label as i64);
         self.count.push(halo.count as i64);
         self.mass.push(n * particle_mass);
         self.position.push(std::array::from_fn(|k| wrap(halo.reference[k] + d[k], l)));
-        self.velocity.push(mean(halo.velocity));
-        self.radius.push(scatter(halo.distance_square, halo.distance).sqrt());
-        self.dispersion.push((scatter(halo.velocity_square, halo.velocity) / 3.0).sqrt());
-        let origin = lattice_point(halo.label, (l / spacing).round() as u64);
+        self.velocity.push(halo.mean(halo.velocity));
+        self.radius.push(halo.variance(halo.distance_square, halo.distance).sqrt());
+        self.dispersion.push((halo.variance(halo.velocity_square, halo.velocity) / 3.0).sqrt());
         self.lagrangian.push(std::array::from_fn(|k| wrap((origin[k] as f64 + q[k]) * spacing, l)));
     }
-}
-
-/// Steps per Mpc/h and per km/s of the sums.
-const UNIT: f64 = (1u64 << 28) as f64;
-
-/// A part of a group asks the group's owner whether it is large enough, and where to measure distances from.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Claim {
-    label: u64,
-    count: u64,
-    /// Position of the particle that gave the label; NaN where it is not here.
-    reference: [f64; 3],
-}
-
-/// Sums over a part of a halo, or a whole one.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Sums {
-    label: u64,
-    count: u64,
-    /// Position of the particle that gave the label, Mpc/h.
-    reference: [f64; 3],
-    /// Lattice points from the label's.
-    lattice: [i64; 3],
-    /// From the reference.
-    distance: [i128; 3],
-    distance_square: i128,
-    velocity: [i128; 3],
-    velocity_square: i128,
-}
-
-impl Sums {
-    fn new(label: u64, reference: [f64; 3]) -> Self {
-        Sums { label, reference, ..Zeroable::zeroed() }
-    }
-
-    /// A member at a distance (Mpc/h), with a velocity (km/s) and a lattice point, both distances from the reference's.
-    fn add(&mut self, distance: [f64; 3], velocity: [f64; 3], lattice: [i64; 3]) {
-        let (d, v) = (distance.map(whole), velocity.map(whole));
-        self.count += 1;
-        for k in 0..3 {
-            self.lattice[k] += lattice[k];
-            self.distance[k] += d[k];
-            self.distance_square += d[k] * d[k];
-            self.velocity[k] += v[k];
-            self.velocity_square += v[k] * v[k];
-        }
-    }
-
-    fn merge(&mut self, other: &Sums) {
-        self.count += other.count;
-        self.distance_square += other.distance_square;
-        self.velocity_square += other.velocity_square;
-        for k in 0..3 {
-            self.lattice[k] += other.lattice[k];
-            self.distance[k] += other.distance[k];
-            self.velocity[k] += other.velocity[k];
-        }
-    }
-}
-
-fn whole(x: f64) -> i128 {
-    (x * UNIT).round() as i128
-}
-
-/// The shortest way round a circle of circumference `l`.
-fn nearest(d: f64, l: f64) -> f64 {
-    d - l * (d / l).round()
-}
-
-/// Lattice point of a Lagrangian identity, C order, `n` per side.
-fn lattice_point(id: u64, n: u64) -> [i64; 3] {
-    [id / (n * n) % n, id / n % n, id % n].map(|i| i as i64)
 }
 
 /// Finds the halos of `per_side`³ particles. Collective; fast if each rank's particles lie over its block of the mesh.
@@ -272,39 +187,6 @@ pub fn find_halos<T: Real>(
     let sorted = sort_over_ranks(comm, whole, |h| ((u64::MAX - h.count) as u128) << 64 | h.label as u128);
     let particle_mass = epoch.cosmology.mean_density() * spacing.powi(3);
     let mut catalogue = HaloCatalogue::default();
-    sorted.iter().for_each(|halo| catalogue.push(halo, particle_mass, spacing, epoch));
+    sorted.iter().for_each(|halo| catalogue.push(halo, particle_mass, spacing, epoch.box_size));
     catalogue
-}
-
-/// The rank that puts a group's parts together.
-fn owner(comm: &Comm, label: u64) -> usize {
-    (label % comm.size() as u64) as usize
-}
-
-/// Answers every claim with the position that its group's distances are measured from; NaN if the group is too small.
-fn judge(claims: &[Claim], min_members: u64) -> Vec<[f64; 3]> {
-    let mut order: Vec<usize> = (0..claims.len()).collect();
-    order.sort_unstable_by_key(|&i| claims[i].label);
-    let mut answers = vec![[f64::NAN; 3]; claims.len()];
-    for group in order.chunk_by(|&i, &j| claims[i].label == claims[j].label) {
-        let count: u64 = group.iter().map(|&i| claims[i].count).sum();
-        let reference = group.iter().map(|&i| claims[i].reference).find(|x| !x[0].is_nan());
-        if let Some(x) = reference.filter(|_| count >= min_members) {
-            group.iter().for_each(|&i| answers[i] = x);
-        }
-    }
-    answers
-}
-
-/// Adds up the parts of each group.
-fn merge(mut parts: Vec<Sums>) -> Vec<Sums> {
-    parts.sort_unstable_by_key(|part| part.label);
-    parts.dedup_by(|part, whole| {
-        let same = part.label == whole.label;
-        if same {
-            whole.merge(part);
-        }
-        same
-    });
-    parts
 }

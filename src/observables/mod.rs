@@ -6,6 +6,7 @@ mod galaxies;
 mod halos;
 mod maps;
 mod mass_function;
+mod members;
 mod power;
 mod rows;
 
