@@ -1,9 +1,19 @@
-//! Density maps and spectra of a particle distribution.
+//! Density maps, spectra, halos and galaxies of a particle distribution.
 
 mod columns;
+mod fof;
+mod galaxies;
+mod halos;
 mod maps;
+mod mass_function;
+mod members;
 mod power;
+mod rows;
 
 pub use columns::by_lagrangian_id;
+pub use fof::{Groups, friends_of_friends};
+pub use galaxies::{Galaxies, HodConfig, duffy_concentration, nfw_radius, populate, redshift_space};
+pub use halos::{Epoch, HaloCatalogue, HaloConfig, find_halos};
 pub use maps::{MapConfig, projected_maps};
+pub use mass_function::{MassFunction, MassFunctionConfig};
 pub use power::{PowerConfig, PowerMeter};
