@@ -1,6 +1,8 @@
 //! White noise, Gaussian fields, Fourier kernels and measured spectra.
 
+pub mod cross;
 pub mod kernels;
 pub mod linear;
+pub mod multipoles;
 pub mod noise;
 pub mod spectrum;

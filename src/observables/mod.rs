@@ -1,9 +1,13 @@
 //! Density maps and spectra of a particle distribution.
 
 mod columns;
+mod density;
 mod maps;
 mod power;
+mod redshift_space;
 
 pub use columns::by_lagrangian_id;
+pub use density::{CIC, DensityMeter};
 pub use maps::{MapConfig, projected_maps};
 pub use power::{PowerConfig, PowerMeter};
+pub use redshift_space::{LineOfSight, MultipoleConfig, MultipoleMeter, RedshiftSpace};

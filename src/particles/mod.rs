@@ -3,10 +3,12 @@
 mod deposit;
 mod domain;
 mod interpolate;
+mod points;
 
 pub use deposit::deposit_cic;
 pub use domain::Domain;
 pub use interpolate::interpolate_gradient;
+pub use points::Points;
 
 use crate::mesh::Real;
 
