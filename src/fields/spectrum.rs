@@ -110,13 +110,7 @@ pub(super) fn binned<T: Real, const Q: usize>(
 
 /// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window of
 /// the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0). Collective.
-pub fn measure<T: Real>(
-    modes: &mut Modes<T>,
-    box_size: f64,
-    window: i32,
-    shot_noise: f64,
-    comm: &Comm,
-) -> Spectrum {
+pub fn measure<T: Real>(modes: &mut Modes<T>, box_size: f64, window: i32, shot_noise: f64, comm: &Comm) -> Spectrum {
     let Binned { k, modes, mean: [power] } = binned(modes, box_size, 2 * window, comm, |_, _, c| [c.norm_sqr()]);
     Spectrum { k, power: power.into_iter().map(|p| p - shot_noise).collect(), modes }
 }

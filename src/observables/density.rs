@@ -32,7 +32,7 @@ impl<T: Real> DensityMeter<T> {
     }
 
     /// *Unnormalised* forward modes of 1 + δ by CIC. `interlaced` takes the mean of two meshes half a cell apart, whose odd
-    /// aliases cancel (Sefusatti et al. 2016, §3.2). Collective; every point is on its rank.
+    /// aliases cancel (Sefusatti et al. 2016). Collective; every point is on its rank.
     pub fn modes(&mut self, points: Points<T>, interlaced: bool) -> Modes<T> {
         let d = self.fft.decomposition().clone();
         let [total, _] = points.weight_sums(&d.comm);

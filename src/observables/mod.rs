@@ -1,11 +1,13 @@
 //! Density maps and spectra of a particle distribution.
 
+mod bispectrum;
 mod columns;
 mod density;
 mod maps;
 mod power;
 mod redshift_space;
 
+pub use bispectrum::{BispectrumConfig, BispectrumMeter, Configuration};
 pub use columns::by_lagrangian_id;
 pub use density::{CIC, DensityMeter};
 pub use maps::{MapConfig, projected_maps};
