@@ -16,7 +16,7 @@ use polycosm::fields::spectrum::{Spectrum, measure};
 use polycosm::gravity::{Factors, Integrator, LptGrowth, displaced_lattice, displacements};
 use polycosm::mesh::{Decomposition, Fft, Halo, Modes, Transform};
 use polycosm::observables::*;
-use polycosm::particles::{Domain, Particles, Points};
+use polycosm::particles::{Domain, Particles, Points, wrap};
 use std::f64::consts::TAU;
 
 const RANKS: &[usize] = &[1, 2, 3, 4];
@@ -165,7 +165,7 @@ fn linear_particles(comm: &Comm, n: usize, a: f64) -> (Particles<f64>, f64) {
     let d = Decomposition::new(comm, [n; 3], None).unwrap();
     let mut noise = white_noise::<f64>(&d, 5, 2);
     let mut fft = Fft::new(&d, Halo::default(), Transform::Exact);
-    let delta = linear_modes(&mut fft, &mut noise, L, |k| 1e-6 * power(k), true, false);
+    let delta = linear_modes(&mut fft, &mut noise, L, |k| 1e-8 * power(k), true, false);
     let psi = displacements(&mut fft, &delta, L, Gradient::Spectral, 1);
     let (cosmology, growth) = (planck(), Growth::new(&planck()));
     let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
@@ -176,7 +176,9 @@ fn linear_particles(comm: &Comm, n: usize, a: f64) -> (Particles<f64>, f64) {
 /// than the particles' lattice: what its harmonics fold back onto the waves grows as (k h)².
 fn redshift_space(comm: &Comm, axis: LineOfSight) -> [Multipoles; 2] {
     let (n, a) = (16, 0.6);
-    let (particles, f) = linear_particles(comm, n, a);
+    let (mut particles, f) = linear_particles(comm, n, a);
+    // Off the mesh's points, where the cloud's weights have kinks.
+    particles.position.iter_mut().for_each(|x| *x = x.map(|x| wrap(x + L / n as f64 / 20.0, L)));
     let d = Decomposition::new(comm, [6 * n; 3], None).unwrap();
     let config = MultipoleConfig { axis, ..MultipoleConfig::default() };
     let (space, points) = (RedshiftSpace::of_momenta(&planck(), a), Points::equal(&particles.position));
@@ -191,9 +193,9 @@ fn linear_velocities_have_kaisers_multipoles() {
     mpi::on_ranks("linear_velocities_have_kaisers_multipoles", RANKS, |comm| {
         for axis in [LineOfSight::X, LineOfSight::Y, LineOfSight::Z, LineOfSight::All] {
             let [poles, planted] = redshift_space(comm, axis);
-            let growth = 1e-6 * Growth::new(&planck()).d1(0.6).powi(2);
+            let growth = 1e-8 * Growth::new(&planck()).d1(0.6).powi(2);
             let mut worst = [0f64; 3];
-            for b in 0..3 {
+            for b in 0..6 {
                 let off = |l: usize| (poles.power[l][b] / growth - planted.power[l][b]) / planted.power[0][b];
                 (0..3).for_each(|l| worst[l] = worst[l].max(off(l).abs()));
             }
