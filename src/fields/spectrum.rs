@@ -2,7 +2,7 @@
 
 use super::kernels::assignment_window;
 use crate::comm::Comm;
-use crate::mesh::{Modes, Real};
+use crate::mesh::{Complex, Modes, Real};
 use std::f64::consts::TAU;
 
 /// A spherically averaged power spectrum in bins of the fundamental wavenumber k_f = 2π/L: bin b holds the modes with
@@ -59,37 +59,58 @@ fn bin_of(m2: i64, bins: usize) -> Option<usize> {
     (1..=bins).contains(&bin).then(|| bin - 1)
 }
 
-/// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window of
-/// the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0). Collective.
-pub fn measure<T: Real>(
+/// Means over the bins of a [`Spectrum`].
+pub(super) struct Binned<const Q: usize> {
+    /// Mean wavenumber in h/Mpc.
+    pub k: Vec<f64>,
+    /// Modes of the full space.
+    pub modes: Vec<u64>,
+    /// V times the mean of each quantity, assignment window divided out: (Mpc/h)³.
+    pub mean: [Vec<f64>; Q],
+}
+
+/// Averages `Q` quantities quadratic in *unnormalised* modes of fields on an n³ mesh: `quantity(i, n, |c|²-like)` is asked
+/// of the i-th mode of this rank with signed integer wavenumber n. `window` is the sum of both fields' assignment orders
+/// (4 for the CIC spectrum). Collective.
+pub(super) fn binned<T: Real, const Q: usize>(
     modes: &mut Modes<T>,
-    n: usize,
     box_size: f64,
     window: i32,
-    shot_noise: f64,
     comm: &Comm,
-) -> Spectrum {
+    quantity: impl Fn(usize, [i64; 3], Complex<f64>) -> [f64; Q],
+) -> Binned<Q> {
+    let n = modes.shape()[0];
     let bins = Spectrum::bins(n);
-    let (mut sum_k, mut sum_p, mut count) = (vec![0f64; bins], vec![0f64; bins], vec![0u64; bins]);
+    let (mut sum_k, mut sum, mut count) = (vec![0f64; bins], vec![[0f64; Q]; bins], vec![0u64; bins]);
     let inverse_window: Vec<f64> =
-        (0..=n as i64).map(|i| 1.0 / assignment_window(window, i.min(n as i64 / 2), n).powi(2)).collect();
-    let norm = box_size.powi(3) / (n as f64).powi(6);
-    let double = |n2: i64| if n2 == 0 || 2 * n2 == n as i64 { 1 } else { 2 };
-    modes.for_each(|[a, b, c], mode| {
-        let m2 = a * a + b * b + c * c;
+        (0..=n as i64 / 2).map(|i| 1.0 / assignment_window(window, i.min(n as i64 / 2), n)).collect();
+    let mut at = 0;
+    modes.for_each(|m, mode| {
+        at += 1;
+        let m2: i64 = m.iter().map(|i| i * i).sum();
         let Some(bin) = bin_of(m2, bins) else { return };
-        let weight = double(c);
-        let w: f64 = [a, b, c].iter().map(|i| inverse_window[i.unsigned_abs() as usize]).product();
+        let weight = if m[2] == 0 || 2 * m[2] == n as i64 { 1 } else { 2 };
+        let w: f64 = m.iter().map(|i| inverse_window[i.unsigned_abs() as usize]).product();
+        let values = quantity(at - 1, m, Complex::new(mode.re.f64(), mode.im.f64()));
         sum_k[bin] += weight as f64 * (m2 as f64).sqrt();
-        sum_p[bin] += weight as f64 * mode.norm_sqr().f64() * w;
+        sum[bin].iter_mut().zip(values).for_each(|(s, v)| *s += weight as f64 * w * v);
         count[bin] += weight as u64;
     });
     comm.sum(&mut sum_k);
-    comm.sum(&mut sum_p);
+    comm.sum(sum.as_flattened_mut());
     comm.sum(&mut count);
-    let per = |sum: &[f64], scale: f64| -> Vec<f64> {
-        sum.iter().zip(&count).map(|(s, &c)| s / c.max(1) as f64 * scale).collect()
-    };
-    let power = per(&sum_p, norm).into_iter().map(|p| p - shot_noise).collect();
-    Spectrum { k: per(&sum_k, TAU / box_size), power, modes: count }
+    let norm = box_size.powi(3) / (n as f64).powi(6);
+    let per = |sum: f64, c: u64| sum / c.max(1) as f64;
+    Binned {
+        k: sum_k.iter().zip(&count).map(|(&s, &c)| TAU / box_size * per(s, c)).collect(),
+        mean: std::array::from_fn(|q| sum.iter().zip(&count).map(|(s, &c)| norm * per(s[q], c)).collect()),
+        modes: count,
+    }
+}
+
+/// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window of
+/// the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0). Collective.
+pub fn measure<T: Real>(modes: &mut Modes<T>, box_size: f64, window: i32, shot_noise: f64, comm: &Comm) -> Spectrum {
+    let Binned { k, modes, mean: [power] } = binned(modes, box_size, 2 * window, comm, |_, _, c| [c.norm_sqr()]);
+    Spectrum { k, power: power.into_iter().map(|p| p - shot_noise).collect(), modes }
 }

@@ -1,6 +1,8 @@
 //! Density maps, spectra, halos and galaxies of a particle distribution.
 
+mod bispectrum;
 mod columns;
+mod density;
 mod fof;
 mod galaxies;
 mod halos;
@@ -8,12 +10,16 @@ mod maps;
 mod mass_function;
 mod members;
 mod power;
+mod redshift_space;
 mod rows;
 
+pub use bispectrum::{BispectrumConfig, BispectrumMeter, Configuration};
 pub use columns::by_lagrangian_id;
+pub use density::{CIC, DensityMeter};
 pub use fof::{Groups, friends_of_friends};
 pub use galaxies::{Galaxies, HodConfig, duffy_concentration, nfw_radius, populate, redshift_space};
 pub use halos::{Epoch, HaloCatalogue, HaloConfig, find_halos};
 pub use maps::{MapConfig, projected_maps};
 pub use mass_function::{MassFunction, MassFunctionConfig};
 pub use power::{PowerConfig, PowerMeter};
+pub use redshift_space::{LineOfSight, MultipoleConfig, MultipoleMeter, RedshiftSpace};

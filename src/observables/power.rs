@@ -1,12 +1,12 @@
-//! The matter power spectrum of particles.
+//! Power spectra of particles, and cross spectra of two lists of them.
 
-use crate::comm::Comm;
+use super::density::{CIC, DensityMeter};
 use crate::error::{Error, Result};
+use crate::fields::cross::{CrossSpectrum, measure_cross};
 use crate::fields::spectrum::{Spectrum, measure};
-use crate::mesh::{Complex, Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
-use crate::particles::deposit_cic;
+use crate::mesh::{Decomposition, Real};
+use crate::particles::Points;
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
 
 /// `[simulator.power]`: the measured power spectrum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,41 +41,28 @@ impl PowerConfig {
 
 /// Measures spectra on one mesh: made once, used for every output.
 pub struct PowerMeter<T: Real> {
-    fft: Fft<T>,
-    mesh: Mesh<T>,
-    modes: Modes<T>,
-    box_size: f64,
+    density: DensityMeter<T>,
 }
 
 impl<T: Real> PowerMeter<T> {
     /// A meter on the mesh of `d` over a cube of `box_size` Mpc/h.
     pub fn new(d: &Decomposition, box_size: f64) -> Self {
-        let fft = Fft::new(d, Halo { lo: 0, hi: 2 }, Transform::Fast);
-        PowerMeter { mesh: fft.mesh(), modes: fft.modes(), fft, box_size }
+        PowerMeter { density: DensityMeter::new(d, box_size) }
     }
 
     /// P(k) of `total` particles by CIC, window divided out. Collective; every particle is on its rank.
     pub fn measure(&mut self, config: &PowerConfig, positions: &[[T; 3]], total: u64) -> Spectrum {
-        let d = self.fft.decomposition().clone();
-        let (n, comm): (_, Comm) = (d.shape()[0], d.comm.clone());
-        let weight = d.volume() as f64 / total as f64;
-        deposit_cic(&mut self.mesh, &d, positions, self.box_size, weight, 0.0);
-        self.fft.forward(&mut self.mesh, &mut self.modes);
-        if config.interlaced {
-            let mut second = self.fft.modes();
-            deposit_cic(&mut self.mesh, &d, positions, self.box_size, weight, 0.5);
-            self.fft.forward(&mut self.mesh, &mut second);
-            let mut other = second.data().iter();
-            self.modes.for_each(|k, mode| {
-                // The second mesh stands half a cell further on: shift it back, and take the mean.
-                let phase = PI * (k[0] + k[1] + k[2]) as f64 / n as f64;
-                if let Some(c) = other.next() {
-                    let shifted = *c * Complex::new(T::of(phase.cos()), T::of(phase.sin()));
-                    *mode = (*mode + shifted).scale(T::of(0.5));
-                }
-            });
-        }
-        let noise = if config.subtract_shot_noise { self.box_size.powi(3) / total as f64 } else { 0.0 };
-        measure(&mut self.modes, n, self.box_size, 2, noise, &comm)
+        let box_size = self.density.box_size();
+        let mut modes = self.density.modes(Points::equal(positions), config.interlaced);
+        let noise = if config.subtract_shot_noise { box_size.powi(3) / total as f64 } else { 0.0 };
+        measure(&mut modes, box_size, CIC, noise, &self.density.decomposition().comm)
+    }
+
+    /// P_ab, P_aa and P_bb of two lists of points, such as galaxies and matter. Collective; every point is on its rank.
+    pub fn measure_cross(&mut self, config: &PowerConfig, a: Points<T>, b: Points<T>) -> CrossSpectrum {
+        let [mut first, second] = [a, b].map(|points| self.density.modes(points, config.interlaced));
+        let noise = |points| if config.subtract_shot_noise { self.density.shot_noise(points) } else { 0.0 };
+        let (noise, comm) = ([noise(a), noise(b)], &self.density.decomposition().comm);
+        measure_cross(&mut first, &second, self.density.box_size(), CIC, noise, comm)
     }
 }

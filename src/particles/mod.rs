@@ -4,11 +4,13 @@ mod assignment;
 mod deposit;
 mod domain;
 mod interpolate;
+mod points;
 
 pub use assignment::Assignment;
 pub use deposit::{deposit, deposit_cic};
 pub use domain::Domain;
 pub use interpolate::{gradient_halo, interpolate, interpolate_gradient};
+pub use points::Points;
 
 use crate::mesh::Real;
 
