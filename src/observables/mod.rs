@@ -1,6 +1,7 @@
-//! Density maps and spectra of a particle distribution.
+//! Density maps, spectra and lensing of a particle distribution.
 
 mod columns;
+pub mod lensing;
 mod maps;
 mod power;
 
