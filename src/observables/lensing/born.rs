@@ -7,7 +7,7 @@ use super::{Planes, Sources, gather_rows, my_rows};
 /// κ(θ) = 3/2 Ωm (H0/c)² Σ_k Σ_δ,k(θ) χ_k g(χ_k) / a_k
 ///
 /// with the bin's [efficiency](Sources::efficiency) g, which is (χ_s − χ)/χ_s for sources at one distance (Bartelmann &
-/// Schneider 2001, eq. 6.18). Collective.
+/// Schneider 2001, section 6). Collective.
 pub fn born(planes: &Planes, sources: &Sources) -> Vec<f64> {
     let (comm, n) = (&planes.comm, planes.cone().pixels);
     let (first, rows) = my_rows(comm, n);

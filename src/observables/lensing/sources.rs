@@ -56,7 +56,7 @@ impl Sources {
     }
 
     /// Convergence kernel of one bin in h/Mpc, κ = ∫ W δ dχ: W = 3/2 Ωm (H0/c)² χ g(χ) / a (Bartelmann & Schneider 2001,
-    /// eq. 6.19).
+    /// section 6).
     pub fn kernel(&self, bin: usize, cosmology: &Cosmology, chi: f64) -> f64 {
         let a = scale_factor_at(cosmology, chi);
         1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * chi / a * self.efficiency(bin, chi)
