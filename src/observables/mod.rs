@@ -1,4 +1,4 @@
-//! Density maps, spectra, halos and galaxies of a particle distribution.
+//! What is seen of a particle distribution: maps, spectra, halos, galaxies, lensing.
 
 mod bispectrum;
 mod columns;
@@ -6,6 +6,7 @@ mod density;
 mod fof;
 mod galaxies;
 mod halos;
+pub mod lensing;
 mod maps;
 mod mass_function;
 mod members;

@@ -1,0 +1,200 @@
+//! The campaign's `[simulator.lightcone]`.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How light finds its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Along straight lines: convergence alone.
+    #[default]
+    Born,
+    /// Deflected on every plane: convergence, shear and rotation.
+    Raytrace,
+}
+
+/// `[simulator.lightcone]`: convergence maps from a light cone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LightConeConfig {
+    /// Side of the square field of view in degrees.
+    pub field_of_view_deg: f64,
+    /// Pixels per side.
+    pub pixels: usize,
+    /// Thickness of a lens plane in Mpc/h, at most the box; a quarter of the box when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane_thickness: Option<f64>,
+    /// One map for sources at each of these redshifts.
+    #[serde(default)]
+    pub source_redshifts: Vec<f64>,
+    /// One more map for each of these distributions of sources.
+    #[serde(default)]
+    pub n_of_z: Vec<SourceDistribution>,
+    /// `born` or `raytrace`.
+    #[serde(default)]
+    pub method: Method,
+    /// Turns, mirrors and shifts every repetition of the box along the line of sight at random.
+    #[serde(default = "yes")]
+    pub randomise: bool,
+    /// Lets the field be wider than the box, whose copies then stand side by side.
+    #[serde(default)]
+    pub replicate_across: bool,
+    /// Noise of galaxy shapes on every map; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape_noise: Option<ShapeNoise>,
+    /// File with a mask of pixels × pixels numbers; pixels where it is 0 are masked. None when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<PathBuf>,
+    /// Value of masked pixels.
+    #[serde(default)]
+    pub mask_fill: f64,
+    /// Keeps the maps of the lens planes too.
+    #[serde(default)]
+    pub keep_planes: bool,
+}
+
+/// How the sources of one map are spread over redshift.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum SourceDistribution {
+    /// n(z) ∝ z^alpha exp(−(z/z0)^beta) from z_min to z_max (Smail, Ellis & Fitchett 1994).
+    Smail {
+        z0: f64,
+        #[serde(default = "smail_alpha")]
+        alpha: f64,
+        #[serde(default = "smail_beta")]
+        beta: f64,
+        #[serde(default)]
+        z_min: f64,
+        #[serde(default = "smail_z_max")]
+        z_max: f64,
+    },
+    /// A text file, `#` starting a comment, with z in column 0 (growing) and n in column `column`, of any normalisation.
+    Table {
+        path: PathBuf,
+        #[serde(default = "first_column")]
+        column: usize,
+    },
+}
+
+/// Noise of galaxy shapes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapeNoise {
+    /// Rms of the intrinsic ellipticity |e|, both components together; about 0.26 to 0.4.
+    pub sigma_e: f64,
+    /// Galaxies per square arcminute in each map.
+    pub n_gal: f64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn smail_alpha() -> f64 {
+    2.0
+}
+
+fn smail_beta() -> f64 {
+    1.5
+}
+
+fn smail_z_max() -> f64 {
+    3.0
+}
+
+fn first_column() -> usize {
+    1
+}
+
+/// An error about `[simulator.lightcone]`.
+pub(super) fn bad(key: &str, value: impl std::fmt::Debug, problem: impl Into<String>, remedy: &str) -> Error {
+    Error::input(problem).key(format!("simulator.lightcone.{key}")).value(value).remedy(remedy)
+}
+
+/// Farthest source that makes sense: beyond, matter hardly lenses.
+const Z_MAX: f64 = 20.0;
+/// A flat sky distorts a field of this many degrees by about one percent.
+const FLAT_SKY: f64 = 30.0;
+/// 2^14 pixels per side are 2 GiB per map in double precision.
+const PIXELS: usize = 1 << 14;
+
+impl LightConeConfig {
+    /// Number of source bins, each of which gets a map: the redshifts first, then the distributions.
+    pub fn bins(&self) -> usize {
+        self.source_redshifts.len() + self.n_of_z.len()
+    }
+
+    /// Thickness of a lens plane in Mpc/h, for a box of `box_size` Mpc/h.
+    pub fn thickness(&self, box_size: f64) -> f64 {
+        self.plane_thickness.unwrap_or(box_size / 4.0)
+    }
+
+    /// Refuses what makes no sense in a box of `box_size` Mpc/h, whatever the cosmology; [`super::Cone::new`] and
+    /// [`super::Sources::new`] look at what depends on it.
+    pub fn check(&self, box_size: f64) -> Result<()> {
+        let field = self.field_of_view_deg;
+        if !(field > 0.0 && field <= FLAT_SKY) {
+            let problem = format!("the field of view of a flat sky lies above 0 and at most at {FLAT_SKY} degrees");
+            return Err(bad("field_of_view_deg", field, problem, "3.5 is usual for a box of 256 Mpc/h and z = 1"));
+        }
+        if !(2..=PIXELS).contains(&self.pixels) {
+            let problem = format!("a map has 2 to {PIXELS} pixels per side");
+            return Err(bad("pixels", self.pixels, problem, "256 is usual"));
+        }
+        let thickness = self.thickness(box_size);
+        if !(thickness > 0.0 && thickness <= box_size) {
+            let problem = format!("a lens plane is thicker than 0 and at most as thick as the box of {box_size} Mpc/h");
+            return Err(bad("plane_thickness", thickness, problem, "leave it out for a quarter of the box"));
+        }
+        if self.bins() == 0 {
+            let remedy = "give redshifts, e.g. [0.5, 1.0], or distributions in n_of_z";
+            return Err(bad("source_redshifts", &self.source_redshifts, "there are no sources", remedy));
+        }
+        if let Some(z) = self.source_redshifts.iter().find(|z| !(**z > 0.0 && **z <= Z_MAX)) {
+            let problem = format!("redshifts of sources lie above 0 and at most at {Z_MAX}");
+            return Err(bad("source_redshifts", z, problem, "1.0 is usual"));
+        }
+        if !self.mask_fill.is_finite() {
+            return Err(bad("mask_fill", self.mask_fill, "must be a finite number", "0.0 is usual"));
+        }
+        self.n_of_z.iter().try_for_each(SourceDistribution::check)?;
+        self.shape_noise.iter().try_for_each(ShapeNoise::check)
+    }
+}
+
+impl SourceDistribution {
+    fn check(&self) -> Result<()> {
+        match *self {
+            SourceDistribution::Smail { z0, alpha, beta, z_min, z_max } => {
+                if !(z0 > 0.0 && alpha > -1.0 && beta > 0.0 && [z0, alpha, beta].iter().all(|x| x.is_finite())) {
+                    let problem = "z^alpha exp(-(z/z0)^beta) needs z0 > 0, alpha > -1 and beta > 0";
+                    return Err(bad("n_of_z", self, problem, "alpha = 2.0, beta = 1.5, z0 = 0.64 is usual"));
+                }
+                if !(z_min >= 0.0 && z_min < z_max && z_max <= Z_MAX) {
+                    let problem = format!("the redshifts must grow from z_min to z_max, between 0 and {Z_MAX}");
+                    return Err(bad("n_of_z", self, problem, "z_min = 0.0, z_max = 3.0"));
+                }
+                Ok(())
+            }
+            SourceDistribution::Table { column: 0, .. } => {
+                Err(bad("n_of_z", self, "column 0 holds the redshifts", "column = 1 is the first n(z)"))
+            }
+            SourceDistribution::Table { .. } => Ok(()),
+        }
+    }
+}
+
+impl ShapeNoise {
+    fn check(&self) -> Result<()> {
+        for (key, value, usual) in [("sigma_e", self.sigma_e, "0.37 is usual"), ("n_gal", self.n_gal, "30.0 is usual")]
+        {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(bad(&format!("shape_noise.{key}"), value, "must be positive", usual));
+            }
+        }
+        Ok(())
+    }
+}
