@@ -2,6 +2,7 @@
 
 use super::{Cosmology, EisensteinHu, Spline};
 use crate::error::{Error, Result};
+use crate::units::HUBBLE_DISTANCE;
 use gauss_quad::GaussLegendre;
 use std::f64::consts::PI;
 use std::num::NonZeroUsize;
@@ -63,6 +64,17 @@ impl LinearPower {
         let edge = |i: usize| first + i as f64 * panel;
         let sum: f64 = (0..PANELS).map(|i| RULE.integrate(edge(i), edge(i + 1), integrand)).sum();
         (sum / (2.0 * PI * PI)).sqrt()
+    }
+
+    /// α(k) = δ_k / Φ_k today, with Φ Bardeen's potential in the matter era and `d1_over_a` the growth today over that
+    /// of a universe of matter alone: 2 k² T(k) D / (3 Ωm H0²/c²), T the spectrum's own transfer function, 1 at small k.
+    pub fn poisson(&self, cosmology: &Cosmology, d1_over_a: f64) -> impl Fn(f64) -> f64 + '_ {
+        let n_s = cosmology.n_s;
+        let shape = move |k: f64| (self.p(k) / k.powf(n_s)).sqrt();
+        // Where T = 1 to 1e-4, or the table's first point.
+        let whole = shape(self.k_range().0.max(1e-5));
+        let scale = 2.0 * HUBBLE_DISTANCE.powi(2) * d1_over_a / (3.0 * cosmology.omega_m);
+        move |k| scale * k * k * shape(k) / whole
     }
 
     /// Smallest and largest tabulated k in h/Mpc; outside, P is a continued power law.
