@@ -2,6 +2,8 @@
 
 #[path = "cosmology/extended.rs"]
 mod extended;
+#[path = "cosmology/halos.rs"]
+mod halos;
 #[path = "cosmology/section.rs"]
 mod section;
 
@@ -30,7 +32,7 @@ fn rows(name: &str) -> Vec<Vec<f64>> {
         .filter(|l| !l.starts_with('#') && !l.trim().is_empty())
         .map(|l| l.split_whitespace().map(|w| w.parse().unwrap()).collect())
         .collect();
-    assert!(rows.len() > 100);
+    assert!(rows.len() > 60);
     rows
 }
 

@@ -9,6 +9,7 @@ mod background;
 mod config;
 mod fermi_dirac;
 mod growth;
+mod mass_function;
 mod parameters;
 mod power;
 mod spline;
@@ -17,6 +18,7 @@ mod transfer;
 
 pub use config::{CosmologyConfig, Transfer};
 pub use growth::Growth;
+pub use mass_function::{HaloFit, MassFunction};
 pub use parameters::{Cosmology, Extension, NAMES};
 pub use power::LinearPower;
 pub use spline::Spline;
