@@ -1,6 +1,6 @@
 //! The expansion of the universe: E(a) = H(a)/H0 and distances.
 
-use super::Cosmology;
+use super::{Cosmology, fermi_dirac};
 use crate::units::{H100, HUBBLE_DISTANCE};
 use gauss_quad::GaussLegendre;
 use std::num::NonZeroUsize;
@@ -9,11 +9,40 @@ use std::sync::LazyLock;
 static RULE: LazyLock<GaussLegendre> = LazyLock::new(|| GaussLegendre::new(const { NonZeroUsize::new(64).unwrap() }));
 
 impl Cosmology {
-    /// Energy densities over the critical density today and their d/dln a. The Friedmann equation is their sum, so that
-    /// radiation (Ω a⁻⁴), curvature (Ω a⁻²) or w0–wa dark energy are one more line each.
-    fn densities(&self, a: f64) -> [(f64, f64); 2] {
-        let matter = self.omega_m * a.powi(-3);
-        [(matter, -3.0 * matter), (self.omega_lambda(), 0.0)]
+    /// Energy densities over the critical density today and their d/dln a = −3 (ρ + p); the Friedmann equation is their
+    /// sum. Dark energy is that of Chevallier & Polarski 2001 and Linder 2003, w = w0 + wa (1 − a).
+    fn densities(&self, a: f64) -> [(f64, f64); 5] {
+        let matter = self.omega_cb() * a.powi(-3);
+        let radiation = self.omega_r() * a.powi(-4);
+        let curvature = self.beyond.omega_k * a.powi(-2);
+        [
+            (matter, -3.0 * matter),
+            self.dark_energy(a),
+            (curvature, -2.0 * curvature),
+            (radiation, -4.0 * radiation),
+            self.massive_neutrinos(a),
+        ]
+    }
+
+    fn dark_energy(&self, a: f64) -> (f64, f64) {
+        let (w0, wa) = (self.beyond.w0, self.beyond.wa);
+        let density = self.omega_lambda() * a.powf(-3.0 * (1.0 + w0 + wa)) * (-3.0 * wa * (1.0 - a)).exp();
+        (density, -3.0 * (1.0 + w0 + wa * (1.0 - a)) * density)
+    }
+
+    fn massive_neutrinos(&self, a: f64) -> (f64, f64) {
+        if self.mass == 0.0 {
+            return (0.0, 0.0);
+        }
+        let (massless, y) = (self.neutrinos * a.powi(-4), self.mass * a);
+        let (density, pressure) = (massless * fermi_dirac::density(y), massless * fermi_dirac::pressure(y) / 3.0);
+        (density, -3.0 * (density + pressure))
+    }
+
+    /// Density of massive neutrinos at `a` in units of today's critical density over a³: [`Self::omega_nu`] today, more
+    /// while they are fast.
+    pub fn omega_nu_comoving(&self, a: f64) -> f64 {
+        self.massive_neutrinos(a).0 * a.powi(3)
     }
 
     /// E(a) = H(a)/H0.
@@ -32,14 +61,52 @@ impl Cosmology {
         H100 * self.e(a)
     }
 
-    /// Matter density over the critical density at `a`.
+    /// Matter density over the critical density at `a`, all matter thinning as a⁻³.
     pub fn omega_m_at(&self, a: f64) -> f64 {
         self.omega_m * a.powi(-3) / self.e(a).powi(2)
     }
 
-    /// Comoving distance to scale factor `a` in Mpc/h: c/H0 ∫ da / (a² E). Over u = √a the integrand 2/(u³E) is smooth
-    /// at all times, so one Gauss rule holds to rounding as far as recombination.
+    /// Scale factor at which radiation (neutrinos still fast) and matter weigh the same; 0 without radiation.
+    pub fn equality(&self) -> f64 {
+        (self.photons + self.neutrinos) / self.omega_m
+    }
+
+    /// Comoving distance to scale factor `a` in Mpc/h, along the line of sight: c/H0 ∫ da / (a² E). Over u = √a the
+    /// integrand 2/(u³E) is smooth at all times, so one Gauss rule holds to rounding as far as recombination.
     pub fn comoving_distance(&self, a: f64) -> f64 {
         HUBBLE_DISTANCE * RULE.integrate(a.sqrt(), 1.0, |u| 2.0 / (u.powi(3) * self.e(u * u)))
+    }
+
+    /// Comoving distance across the line of sight, per radian, in Mpc/h, of what lies at `chi` Mpc/h along it: a sine of
+    /// it in a closed universe, a hyperbolic one in an open.
+    pub fn transverse_distance(&self, chi: f64) -> f64 {
+        let radius = HUBBLE_DISTANCE / self.beyond.omega_k.abs().sqrt();
+        match self.beyond.omega_k {
+            0.0 => chi,
+            open if open > 0.0 => radius * (chi / radius).sinh(),
+            _ => radius * (chi / radius).sin(),
+        }
+    }
+
+    /// Scale factor at a comoving distance of `chi` Mpc/h along the line of sight, the inverse of
+    /// [`Self::comoving_distance`]; nothing beyond scale factor 1e-5.
+    pub fn scale_factor_at(&self, chi: f64) -> Option<f64> {
+        let (mut low, mut high) = (1e-5, 1.0);
+        if !(0.0..=self.comoving_distance(low)).contains(&chi) {
+            return None;
+        }
+        // Newton's method over √a, where the distance is nearly straight; halved where it would leave the bracket.
+        let mut a: f64 = (1.0 - chi / self.comoving_distance(low)).powi(2).clamp(low, high);
+        for _ in 0..100 {
+            let off = self.comoving_distance(a) - chi;
+            (low, high) = if off > 0.0 { (a, high) } else { (low, a) };
+            let root = a.sqrt() + off * a.powf(1.5) * self.e(a) / (2.0 * HUBBLE_DISTANCE);
+            let next = if root > low.sqrt() && root < high.sqrt() { root * root } else { 0.5 * (low + high) };
+            if (next - a).abs() < 1e-15 * a {
+                break;
+            }
+            a = next;
+        }
+        Some(a)
     }
 }

@@ -1,13 +1,13 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
-use super::{Cosmology, EisensteinHu, LinearPower, NAMES, read_table};
+use super::{Cosmology, EisensteinHu, Extension, LinearPower, NAMES, read_table};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Parameters that the shape of the linear spectrum depends on; sigma8 alone rescales it.
-const SHAPING: [&str; 4] = ["Omega_m", "Omega_b", "h", "n_s"];
+/// Parameters that the shape of the linear spectrum today depends on; the others rescale it alone.
+const SHAPING: [&str; 6] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff"];
 
 /// Where the linear spectrum comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,26 @@ pub struct CosmologyConfig {
     /// Linear rms of the density in spheres of 8 Mpc/h today; every spectrum is normalised to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma8: Option<f64>,
+    /// Curvature: 1 less all densities over the critical one today (default 0; positive in an open universe).
+    #[serde(rename = "Omega_k", skip_serializing_if = "Option::is_none")]
+    pub omega_k: Option<f64>,
+    /// Dark energy's pressure over its density, w(a) = w0 + wa (1 − a) (defaults −1 and 0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub w0: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wa: Option<f64>,
+    /// Sum of the masses of three neutrinos of equal mass in eV (default 0); part of Omega_m. Needs `radiation`.
+    #[serde(rename = "M_nu", skip_serializing_if = "Option::is_none")]
+    pub m_nu: Option<f64>,
+    /// Effective number of neutrino species (default 3.046). Needs `radiation`.
+    #[serde(rename = "N_eff", skip_serializing_if = "Option::is_none")]
+    pub n_eff: Option<f64>,
+    /// Whether photons and neutrinos are part of the expansion (default false).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub radiation: bool,
+    /// Temperature of the microwave background today in K (default 2.7255).
+    #[serde(rename = "T_cmb", skip_serializing_if = "Option::is_none")]
+    pub t_cmb: Option<f64>,
     /// Where the linear spectrum comes from: "eisenstein-hu", "eisenstein-hu-no-wiggle" or "table".
     pub transfer: Transfer,
     /// With transfer = "table": a text file whose first two columns are k [h/Mpc] and P [(Mpc/h)³] at z = 0. The
@@ -52,7 +72,8 @@ pub struct CosmologyConfig {
 impl CosmologyConfig {
     /// The cosmology of one simulation: the values fixed here, joined by the `varied` ones.
     pub fn resolve(&self, varied: &[(&str, f64)]) -> Result<Cosmology> {
-        let mut values = [self.omega_m, self.omega_b, self.h, self.n_s, self.sigma8];
+        let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = *self;
+        let mut values = [omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff];
         let varied_key = |name: &str| format!("design.parameters.{name}");
         for &(name, value) in varied {
             let Some(i) = NAMES.iter().position(|known| *known == name) else {
@@ -68,7 +89,11 @@ impl CosmologyConfig {
                     .remedy(format!("remove it here, or remove {} from the design", varied_key(name))));
             }
         }
-        let mut given = [0.0; NAMES.len()];
+        let key = |name: &str| match varied.iter().any(|v| v.0 == name) {
+            true => varied_key(name),
+            false => format!("cosmology.{name}"),
+        };
+        let mut given = [0.0; 5];
         for ((value, name), given) in values.iter().zip(NAMES).zip(&mut given) {
             *given = value.ok_or_else(|| {
                 Error::input("is missing")
@@ -76,9 +101,28 @@ impl CosmologyConfig {
                     .remedy(format!("give {name} a value here, or vary it with a section [{}]", varied_key(name)))
             })?;
         }
-        Cosmology::validated(given, |name| {
-            if varied.iter().any(|v| v.0 == name) { varied_key(name) } else { format!("cosmology.{name}") }
-        })
+        if let (false, [.., Some(n_eff)]) = (self.radiation, values) {
+            return Err(Error::input("is given, though radiation is switched off")
+                .key(key("N_eff"))
+                .value(n_eff)
+                .remedy("set cosmology.radiation = true, or leave N_eff out"));
+        }
+        Cosmology::validated(given, self.extension(values), key)
+    }
+
+    /// What goes beyond flat ΛCDM; `values` in the order of [`NAMES`].
+    fn extension(&self, values: [Option<f64>; NAMES.len()]) -> Extension {
+        let default = Extension::default();
+        let [.., omega_k, w0, wa, m_nu, n_eff] = values;
+        Extension {
+            omega_k: omega_k.unwrap_or(default.omega_k),
+            w0: w0.unwrap_or(default.w0),
+            wa: wa.unwrap_or(default.wa),
+            m_nu: m_nu.unwrap_or(default.m_nu),
+            n_eff: n_eff.unwrap_or(default.n_eff),
+            t_cmb: self.t_cmb.unwrap_or(default.t_cmb),
+            radiation: self.radiation,
+        }
     }
 
     /// Everything that can be known before anything runs: every corner of the prior is a possible cosmology, and the

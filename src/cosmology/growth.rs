@@ -9,11 +9,14 @@
 //! | D3b | D3b − D1 (D2 − D1²) | 5/21 a³ |
 //! | D3c | −D1³ | −1/7 a³ |
 //!
-//! D1 is normalised to 1 today and order n to D1(1)ⁿ, so that D2 is negative and today near, not exactly, −3/7.
+//! D1 is normalised to 1 today and order n to D1(1)ⁿ, so that D2 is negative and today near, not exactly, −3/7. Radiation
+//! and dark energy are smooth: D1 begins as a + 2/3 a_eq (Mészáros 1974, A&A 37, 225; exact beside radiation), order n as
+//! its coefficient above times D1ⁿ. Massive neutrinos are taken to cluster as the rest of the matter, which holds on
+//! the largest scales.
 
 use super::Cosmology;
 
-/// ln a at the first node; before it D1 ∝ a and D2 ∝ a² hold to 1e-9.
+/// ln a at the first node; until there dark energy and curvature do not matter.
 const START: f64 = -9.210_340_371_976_182; // ln 1e-4
 /// Steps from the first node to a = 1, which is a node.
 const STEPS: usize = 1024;
@@ -60,14 +63,19 @@ fn each(f: impl Fn(usize, usize) -> f64) -> State {
     std::array::from_fn(|i| std::array::from_fn(|j| f(i, j)))
 }
 
+/// The state at early times, D1 being a after radiation and before anything else.
+fn early(cosmology: &Cosmology, a: f64) -> State {
+    let d1 = a + 2.0 / 3.0 * cosmology.equality();
+    std::array::from_fn(|i| {
+        let (d, n) = (EARLY[i] * d1.powi(ORDERS[i]), ORDERS[i] as f64);
+        [d, n * d * (a / d1)]
+    })
+}
+
 impl Growth {
     /// Solves the equations for `cosmology`.
     pub fn new(cosmology: &Cosmology) -> Self {
-        let a = START.exp();
-        let mut nodes = vec![std::array::from_fn(|i| {
-            let d = EARLY[i] * a.powi(ORDERS[i]);
-            [d, ORDERS[i] as f64 * d]
-        })];
+        let mut nodes = vec![early(cosmology, START.exp())];
         for i in 0..STEPS + BEYOND {
             let ln_a = START + i as f64 * STEP;
             nodes.push(runge_kutta(|x, y| derivative(cosmology, x, y), ln_a, nodes[i], STEP));
@@ -81,8 +89,8 @@ impl Growth {
     fn at(&self, a: f64) -> State {
         debug_assert!(a > 0.0 && a < 1.3, "growth is tabulated for 0 < a < 1.3, not at {a}");
         if a <= START.exp() {
-            let ratio = a / START.exp();
-            return each(|i, j| self.nodes[0][i][j] * ratio.powi(ORDERS[i]));
+            let (then, first) = (early(&self.cosmology, a), early(&self.cosmology, START.exp()));
+            return each(|i, j| self.nodes[0][i][j] * (then[i][j] / first[i][j]));
         }
         let x = (a.ln() - START) / STEP;
         let i = (x as usize).min(self.nodes.len() - 2);
@@ -114,6 +122,12 @@ impl Growth {
     /// Linear growth D1(a), 1 today.
     pub fn d1(&self, a: f64) -> f64 {
         self.at(a)[0][0]
+    }
+
+    /// Growth today over that of a universe of matter alone that began alike: below 1 where dark energy has held it back.
+    pub fn suppression(&self) -> f64 {
+        let [[d1, _], ..] = self.nodes[0];
+        (START.exp() + 2.0 / 3.0 * self.cosmology.equality()) / d1
     }
 
     /// dD1/da.

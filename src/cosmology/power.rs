@@ -50,6 +50,18 @@ impl LinearPower {
 
     /// Linear rms of the density in spheres of radius `r` Mpc/h: σ² = ∫ dln k k³P/(2π²) W(kr)², W the top hat's.
     pub fn sigma(&self, r: f64) -> f64 {
+        self.over_spheres(r, |x| top_hat(x).powi(2)).sqrt()
+    }
+
+    /// [`Self::sigma`] and dlnσ/dln r.
+    pub fn sigma_and_slope(&self, r: f64) -> (f64, f64) {
+        let variance = self.over_spheres(r, |x| top_hat(x).powi(2));
+        let slope = self.over_spheres(r, |x| top_hat(x) * top_hat_slope(x));
+        (variance.sqrt(), slope / variance)
+    }
+
+    /// ∫ dln k k³P/(2π²) `window`(kr).
+    fn over_spheres(&self, r: f64, window: impl Fn(f64) -> f64) -> f64 {
         /// Panels in ln k: narrower than the acoustic oscillations where they matter.
         const PANELS: usize = 96;
         static RULE: LazyLock<GaussLegendre> =
@@ -59,11 +71,11 @@ impl LinearPower {
         let panel = (last - first) / PANELS as f64;
         let integrand = |ln_k: f64| {
             let k = ln_k.exp();
-            k.powi(3) * self.p(k) * top_hat(k * r).powi(2)
+            k.powi(3) * self.p(k) * window(k * r)
         };
         let edge = |i: usize| first + i as f64 * panel;
         let sum: f64 = (0..PANELS).map(|i| RULE.integrate(edge(i), edge(i + 1), integrand)).sum();
-        (sum / (2.0 * PI * PI)).sqrt()
+        sum / (2.0 * PI * PI)
     }
 
     /// α(k) = δ_k / Φ_k today, with Φ Bardeen's potential in the matter era and `d1_over_a` the growth today over that
@@ -105,5 +117,15 @@ fn top_hat(x: f64) -> f64 {
         1.0 - x2 / 10.0 + x2 * x2 / 280.0 - x2 * x2 * x2 / 15120.0
     } else {
         3.0 * (x.sin() - x * x.cos()) / x.powi(3)
+    }
+}
+
+/// Its d/dln x: 3 [sin x/x − W].
+fn top_hat_slope(x: f64) -> f64 {
+    if x < 0.1 {
+        let x2 = x * x;
+        -x2 / 5.0 + x2 * x2 / 70.0 - x2 * x2 * x2 / 2520.0
+    } else {
+        3.0 * (x.sin() / x - top_hat(x))
     }
 }

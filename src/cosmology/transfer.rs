@@ -3,7 +3,6 @@
 
 use super::Cosmology;
 use crate::error::{Error, Result};
-use crate::units::T_CMB;
 use std::f64::consts::E;
 
 /// Largest baryon fraction: from about 0.69 on the fitted T(k) passes through zero, and P has no logarithm.
@@ -29,7 +28,7 @@ pub struct EisensteinHu {
 }
 
 impl EisensteinHu {
-    /// Coefficients for `cosmology`, with the temperature [`T_CMB`]; refused where baryons outweigh dark matter.
+    /// Coefficients for `cosmology`; refused where baryons outweigh dark matter.
     pub fn new(cosmology: &Cosmology) -> Result<Self> {
         let h = cosmology.h;
         let m = cosmology.omega_m * h * h;
@@ -42,7 +41,7 @@ impl EisensteinHu {
             .key("cosmology.transfer")
             .remedy("choose a smaller Omega_b or a larger Omega_m, or transfer = \"table\""));
         }
-        let theta = T_CMB / 2.7;
+        let theta = cosmology.beyond.t_cmb / 2.7;
 
         let z_eq = 2.50e4 * m * theta.powi(-4); // (2)
         let k_eq = 7.46e-2 * m * theta.powi(-2); // (3)

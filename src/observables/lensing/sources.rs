@@ -1,6 +1,5 @@
 //! Where the lensed galaxies are.
 
-use super::cone::scale_factor_at;
 use super::config::{LightConeConfig, SourceDistribution, bad};
 use crate::cosmology::Cosmology;
 use crate::error::Result;
@@ -58,7 +57,7 @@ impl Sources {
     /// Convergence kernel of one bin in h/Mpc, κ = ∫ W δ dχ: W = 3/2 Ωm (H0/c)² χ g(χ) / a (Bartelmann & Schneider 2001,
     /// section 6).
     pub fn kernel(&self, bin: usize, cosmology: &Cosmology, chi: f64) -> f64 {
-        let a = scale_factor_at(cosmology, chi);
+        let a = cosmology.scale_factor_at(chi).unwrap_or(f64::MIN_POSITIVE);
         1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * chi / a * self.efficiency(bin, chi)
     }
 

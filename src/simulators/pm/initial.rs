@@ -143,9 +143,7 @@ impl InitialConfig {
             coloured(&mut modes, box_size, |k| power.p(k), self.fixed_amplitudes, inverted);
         }
         if self.f_nl != 0.0 {
-            // D today over that of a universe that had kept its early growth, D = a.
-            let early = 1e-3;
-            let alpha = power.poisson(cosmology, early / growth.d1(early));
+            let alpha = power.poisson(cosmology, growth.suppression());
             add_f_nl(&mut fft, &mut modes, box_size, self.f_nl, alpha);
         }
         Ok(modes)
