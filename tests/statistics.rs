@@ -663,18 +663,17 @@ fn smoothed_fields_have_the_variance_of_their_filter() {
             let found = one_point(comm, &bins, mesh.to_vec().into_iter()).variance;
             close(&[found], &[comm.sum_of(expected)], 1e-10);
         }
-        // Counts of Poisson points in spheres: variance 1/N̄, skewness 1/√N̄.
+        // Poisson points of density n̄ under a filter G: variance ∫G²/n̄ and third moment ∫G³/n̄².
         let d = Decomposition::new(comm, [64; 3], None).unwrap();
         let (x, _) = random_points(comm, &d, 0, 30000);
-        let config = PdfConfig { radius: 40.0, ..Default::default() };
+        let config = PdfConfig { filter: Filter::Gaussian, radius: 12.0, ..Default::default() };
         let pdf = config.measure(&mut DensityMeter::<f64>::new(&d, L), Points::equal(&x)).unwrap();
-        let mean = 30000.0 * 4.0 / 3.0 * std::f64::consts::PI * (40f64 / L).powi(3);
-        let found = [pdf.mean, pdf.variance * mean, pdf.skewness * mean.sqrt()];
-        say(
-            comm,
-            format_args!("spheres of {mean:.1} Poisson points: mean, variance and skewness over theirs {found:.3?}"),
-        );
-        assert!((found[0] - 1.0).abs() < 1e-9 && (found[1] - 1.0).abs() < 0.05 && (found[2] - 1.0).abs() < 0.4);
+        let (density, s) = (30000.0 / L.powi(3), TAU * 144.0);
+        let (variance, third) = ((2.0 * s).powf(-1.5) / density, s.powi(-3) / 27f64.sqrt() / density.powi(2));
+        let found = [pdf.mean, pdf.variance / variance, pdf.skewness / third * variance.powf(1.5)];
+        say(comm, format_args!("smoothed Poisson points: mean, variance and skewness over theirs {found:.3?}"));
+        assert!((found[0] - 1.0).abs() < 1e-9 && (found[1] - 1.0).abs() < 0.1 && (found[2] - 1.0).abs() < 0.25);
+        let config = PdfConfig::default();
         assert!(PdfConfig { radius: 5.0, ..Default::default() }.check(64, L).is_err());
         // A disc on the sky: smoothing a point gives 1/(π θ²) within, and conserves the sum.
         let mut sky = FlatSky::new(comm, 128, 4.0).unwrap();
@@ -687,8 +686,9 @@ fn smoothed_fields_have_the_variance_of_their_filter() {
         let mean = inner.iter().sum::<f64>() / inner.len() as f64;
         assert!((mean - 1.0).abs() < 0.01 && (disc.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{mean}");
         let map: Vec<f64> = white_map(128, 3).iter().map(|x| 1.0 + 3.0 * x).collect();
-        let pdf = config.measure_map(&comm.alone(), &mut sky, &map, theta).unwrap();
-        assert!((pdf.variance * pixels / 9.0 - 1.0).abs() < 0.25, "{}", pdf.variance * pixels / 9.0);
+        let pdf = config.measure_map(&comm.alone(), &mut sky, &map, 0.4 * theta).unwrap();
+        let variance = pdf.variance * 0.16 * pixels / 9.0;
+        assert!((variance - 1.0).abs() < 0.25, "{variance}");
     });
 }
 

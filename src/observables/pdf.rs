@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct PdfConfig {
     /// `top-hat` (the mean over a sphere) or `gaussian`.
     pub filter: Filter,
-    /// Radius R of the filter in Mpc/h, at least one mesh spacing.
+    /// Radius R of the filter in Mpc/h, at least one mesh spacing. The top-hat's sharp edge is made of short waves: a mesh that
+    /// ends at k_Ny leaves out about 1/(k_Ny R) of the variance of Poisson points, so it wants a radius of several spacings.
     pub radius: f64,
     /// Lower edge of the first bin in 1 + δ.
     pub min: f64,
