@@ -4,12 +4,16 @@ mod mpi;
 
 use polycosm::comm::Comm;
 use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::fields::bins::{Bins, Spacing};
 use polycosm::fields::bispectrum::{Bispectrum, Triangles};
 use polycosm::fields::cross::measure_cross;
+use polycosm::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use polycosm::fields::kernels::Gradient;
 use polycosm::fields::linear::linear_modes;
 use polycosm::fields::multipoles::{Multipoles, measure_multipoles};
 use polycosm::fields::noise::white_noise;
+use polycosm::fields::one_point::{Filter, one_point, smooth};
+use polycosm::fields::peaks::{PeakConfig, PeakHeight, local_maxima};
 use polycosm::fields::primordial::fit_local_f_nl;
 use polycosm::fields::shells::Shells;
 use polycosm::fields::spectrum::{Spectrum, measure};
@@ -487,4 +491,268 @@ fn impossible_bispectra_are_refused() {
         let error = config.check(64, L).unwrap_err();
         assert!(error.key.is_some() && error.remedy.is_some() && error.exit_code() == 2, "{error}");
     }
+}
+
+/// White noise of unit variance on a map.
+fn white_map(pixels: usize, realisation: u64) -> Vec<f64> {
+    use rand_distr::{Distribution, StandardNormal};
+    let rng = polycosm::rng::stream(5, realisation, "map", 0);
+    StandardNormal.sample_iter(rng).take(pixels * pixels).collect()
+}
+
+#[test]
+fn flat_sky_spectra_are_those_planted() {
+    mpi::on_ranks("flat_sky_spectra_are_those_planted", RANKS, |comm| {
+        let (pixels, side) = (128, 10.0);
+        let mut sky = FlatSky::new(comm, pixels, side).unwrap();
+        let config = AngularConfig { bins: 12, spacing: Spacing::Linear, ..Default::default() };
+        let bins = config.ell_bins(pixels, side).unwrap();
+        let law = |ell: f64| 1e-9 * (ell / 500.0).powf(-1.2);
+        let plant = |sky: &mut FlatSky, i: u64| {
+            // Unit white noise has C_l = p².
+            let p = sky.pixel();
+            sky.filtered(&white_map(pixels, i), |l| if l > 0.0 { law(l).sqrt() / p } else { 0.0 }).unwrap()
+        };
+        let whole = |values| Map { values, mask: None };
+        let (a, b) = (plant(&mut sky, 0), plant(&mut sky, 1));
+        let auto = sky.c_ell(&bins, whole(&a), None, false).unwrap();
+        let cross = sky.c_ell(&bins, whole(&a), Some(whole(&b)), false).unwrap();
+        // The modes of the plane, one by one.
+        let half = pixels as i64 / 2;
+        let ell = |i: i64, j: i64| TAU / side.to_radians() * ((i * i + j * j) as f64).sqrt();
+        let plane = || (-half..half).flat_map(|i| (-half..half).map(move |j| (i, j)));
+        assert_eq!(auto.modes, bins.histogram(plane().map(|(i, j)| ell(i, j))));
+        let mut planted = vec![0f64; bins.count()];
+        plane().for_each(|(i, j)| bins.of(ell(i, j)).into_iter().for_each(|b| planted[b] += law(ell(i, j))));
+        planted.iter_mut().zip(&auto.modes).for_each(|(p, &n)| *p /= n as f64);
+        let z = |c: &[f64], mean: f64, factor: f64| -> f64 {
+            let one = |b: usize| (c[b] / planted[b] - mean).powi(2) * auto.modes[b] as f64 / factor;
+            (0..c.len()).map(one).sum::<f64>() / c.len() as f64
+        };
+        let chi2 = [z(&auto.c_ell, 1.0, 2.0), z(&cross.c_ell, 0.0, 1.0)];
+        // A sum of maps has both spectra and twice the cross spectrum, exactly.
+        let sum: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        let [of_sum, of_b] = [&sum, &b].map(|m| sky.c_ell(&bins, whole(m), None, false).unwrap().c_ell);
+        let parts: Vec<f64> = (0..bins.count()).map(|i| auto.c_ell[i] + of_b[i] + 2.0 * cross.c_ell[i]).collect();
+        close(&of_sum, &parts, 1e-12);
+        if comm.is_root() {
+            println!("C_l of planted maps: chi² per bin {:.2}, of two independent maps {:.2}", chi2[0], chi2[1]);
+        }
+        assert!(chi2.iter().all(|x| (0.2..2.7).contains(x)), "{chi2:?}");
+        // Averaging 4 × 4 pixels makes the coarser map's window of the finer one's, up to aliases: few in a steep spectrum.
+        let steep = sky.filtered(&a, |l| (-0.5 * (l / 200.0).powi(2)).exp()).unwrap();
+        let coarse: Vec<f64> = (0..32 * 32)
+            .map(|i| (0..16).map(|s| steep[(i / 32 * 4 + s / 4) * pixels + i % 32 * 4 + s % 4]).sum::<f64>() / 16.0)
+            .collect();
+        let few = Bins::new("test", Spacing::Linear, 30.0, 510.0, 6).unwrap();
+        let [raw, fine] = [false, true].map(|window| sky.c_ell(&few, whole(&steep), None, window).unwrap().c_ell);
+        let mut sky = FlatSky::new(comm, 32, side).unwrap();
+        let [bare, whole] = [false, true].map(|window| sky.c_ell(&few, whole(&coarse), None, window).unwrap());
+        let off = [bare.c_ell[5] / raw[5] - 1.0, whole.c_ell[5] / fine[5] - 1.0];
+        if comm.is_root() {
+            println!(
+                "C_l of a coarser map, at {:.0}: off by {:.3}, window divided out by {:.4}",
+                bare.ell[5], off[0], off[1]
+            );
+        }
+        assert!(off[0] < -0.15 && off[1].abs() < 0.02, "{off:?}");
+    });
+}
+
+#[test]
+fn masked_maps_are_corrected_for_the_sky_they_lack() {
+    mpi::on_ranks("masked_maps_are_corrected_for_the_sky_they_lack", &[2], |comm| {
+        let (pixels, side, maps) = (64, 5.0, 40);
+        let mut sky = FlatSky::new(comm, pixels, side).unwrap();
+        let bins = Bins::new("test", Spacing::Linear, 300.0, 2300.0, 4).unwrap();
+        let mask: Vec<f64> = (0..pixels * pixels).map(|i| (i % pixels > 20 && i / pixels > 10) as u8 as f64).collect();
+        let white = sky.pixel().powi(2);
+        let mut mean = vec![0f64; bins.count()];
+        for i in 0..maps {
+            let mut map = white_map(pixels, i);
+            // What is masked must not matter.
+            map.iter_mut().zip(&mask).for_each(|(x, &w)| {
+                if w == 0.0 {
+                    *x = f64::NAN
+                }
+            });
+            let c = sky.c_ell(&bins, Map { values: &map, mask: Some(&mask) }, None, false).unwrap();
+            mean.iter_mut().zip(&c.c_ell).for_each(|(m, c)| *m += c / white / maps as f64);
+        }
+        say(comm, format_args!("C_l of masked white noise over the true one: {mean:.3?}"));
+        assert!(mean.iter().all(|m| (m - 1.0).abs() < 0.03), "{mean:?}");
+        let nothing = vec![0.0; pixels * pixels];
+        assert!(sky.c_ell(&bins, Map { values: &nothing, mask: Some(&nothing) }, None, false).is_err());
+        assert!(sky.c_ell(&bins, Map { values: &nothing[1..], mask: None }, None, false).is_err());
+        for config in [
+            AngularConfig { max: Some(1e5), ..Default::default() },
+            AngularConfig { bins: 400, ..Default::default() },
+            AngularConfig { min: Some(-1.0), ..Default::default() },
+        ] {
+            assert!(config.ell_bins(pixels, side).unwrap_err().key.is_some());
+        }
+    });
+}
+
+#[test]
+fn one_point_functions_are_gaussian_and_lognormal() {
+    mpi::on_ranks("one_point_functions_are_gaussian_and_lognormal", RANKS, |comm| {
+        use statrs::distribution::{ContinuousCDF, Normal};
+        let d = Decomposition::new(comm, [64; 3], None).unwrap();
+        let (noise, sigma) = (white_noise::<f64>(&d, 5, 0).to_vec(), 0.6);
+        let count = 64f64.powi(3);
+        let normal = Normal::new(0.0, 1.0).unwrap();
+        let agrees = |counts: &[u64], edges: &[f64], cdf: &dyn Fn(f64) -> f64| {
+            let z = counts.iter().zip(edges.windows(2)).map(|(&c, e)| {
+                let expected = count * (cdf(e[1]) - cdf(e[0]));
+                (c as f64 - expected).powi(2) / expected
+            });
+            z.sum::<f64>() / counts.len() as f64
+        };
+        let linear = Bins::new("test", Spacing::Linear, -3.0, 3.0, 40).unwrap();
+        let gauss = one_point(comm, &linear, noise.iter().copied());
+        let lognormal = |x: &f64| (sigma * x - 0.5 * sigma * sigma).exp();
+        let log = Bins::new("test", Spacing::Log, 0.15, 6.0, 40).unwrap();
+        let skewed = one_point(comm, &log, noise.iter().map(lognormal));
+        let chi2 = [
+            agrees(&gauss.counts, linear.edges(), &|x| normal.cdf(x)),
+            agrees(&skewed.counts, log.edges(), &|x| normal.cdf(x.ln() / sigma + 0.5 * sigma)),
+        ];
+        let w = (sigma * sigma).exp();
+        let closed = [1.0, w - 1.0, (w + 2.0) * (w - 1.0).sqrt(), w.powi(4) + 2.0 * w.powi(3) + 3.0 * w * w - 6.0];
+        let found = [skewed.mean, skewed.variance, skewed.skewness, skewed.kurtosis];
+        say(comm, format_args!("pdf chi² per bin {chi2:.2?}; lognormal moments {found:.3?}, closed form {closed:.3?}"));
+        assert!(chi2.iter().all(|x| (0.5..1.7).contains(x)));
+        for (f, (c, tolerance)) in found.iter().zip(closed.iter().zip([0.005, 0.02, 0.05, 0.2])) {
+            assert!((f / c - 1.0).abs() < tolerance, "{found:?} {closed:?}");
+        }
+        assert!(gauss.skewness.abs() < 0.03 && gauss.kurtosis.abs() < 0.05 && gauss.total == 64u64.pow(3));
+        let area: f64 = gauss.pdf.iter().zip(linear.edges().windows(2)).map(|(p, e)| p * (e[1] - e[0])).sum();
+        assert!((area - gauss.counts.iter().sum::<u64>() as f64 / count).abs() < 1e-12);
+        // The same counts on any ranks.
+        let alone = comm.alone();
+        let all = white_noise::<f64>(&Decomposition::new(&alone, [64; 3], None).unwrap(), 5, 0).to_vec();
+        assert_eq!(one_point(&alone, &log, all.iter().map(lognormal)).counts, skewed.counts);
+    });
+}
+
+#[test]
+fn smoothed_fields_have_the_variance_of_their_filter() {
+    mpi::on_ranks("smoothed_fields_have_the_variance_of_their_filter", RANKS, |comm| {
+        let (n, radius) = (32, 35.0);
+        let bins = Bins::new("test", Spacing::Linear, -1.0, 1.0, 10).unwrap();
+        for filter in [Filter::Gaussian, Filter::TopHat] {
+            let mut modes = gaussian(comm, n, 0, true);
+            let mut expected = 0.0;
+            modes.for_each(|m, _| {
+                let k = TAU / L * (m.iter().map(|i| i * i).sum::<i64>() as f64).sqrt();
+                let weight = if m[2] == 0 || m[2] == n as i64 / 2 { 1.0 } else { 2.0 };
+                let window = match filter {
+                    Filter::Gaussian => (-0.5 * (k * radius).powi(2)).exp(),
+                    Filter::TopHat => {
+                        3.0 * ((k * radius).sin() / (k * radius) - (k * radius).cos()) / (k * radius).powi(2)
+                    }
+                };
+                expected += if k > 0.0 { weight * power(k) * window.powi(2) / L.powi(3) } else { 0.0 };
+            });
+            smooth(&mut modes, L, filter, radius, 0);
+            let d = Decomposition::new(comm, [n; 3], None).unwrap();
+            let mut fft = Fft::new(&d, Halo::default(), Transform::Exact);
+            let mut mesh = fft.mesh();
+            fft.inverse(&mut modes, &mut mesh);
+            let found = one_point(comm, &bins, mesh.to_vec().into_iter()).variance;
+            close(&[found], &[comm.sum_of(expected)], 1e-10);
+        }
+        // Poisson points of density n̄ under a filter G: variance ∫G²/n̄ and third moment ∫G³/n̄².
+        let d = Decomposition::new(comm, [64; 3], None).unwrap();
+        let (x, _) = random_points(comm, &d, 0, 30000);
+        let config = PdfConfig { filter: Filter::Gaussian, radius: 12.0, ..Default::default() };
+        let pdf = config.measure(&mut DensityMeter::<f64>::new(&d, L), Points::equal(&x)).unwrap();
+        let (density, s) = (30000.0 / L.powi(3), TAU * 144.0);
+        let (variance, third) = ((2.0 * s).powf(-1.5) / density, s.powi(-3) / 27f64.sqrt() / density.powi(2));
+        let found = [pdf.mean, pdf.variance / variance, pdf.skewness / third * variance.powf(1.5)];
+        say(comm, format_args!("smoothed Poisson points: mean, variance and skewness over theirs {found:.3?}"));
+        assert!((found[0] - 1.0).abs() < 1e-9 && (found[1] - 1.0).abs() < 0.1 && (found[2] - 1.0).abs() < 0.25);
+        let config = PdfConfig::default();
+        assert!(PdfConfig { radius: 5.0, ..Default::default() }.check(64, L).is_err());
+        // A disc on the sky: smoothing a point gives 1/(π θ²) within, and conserves the sum.
+        let mut sky = FlatSky::new(comm, 128, 4.0).unwrap();
+        let point: Vec<f64> = (0..128 * 128).map(|i| (i == 64 * 128 + 64) as u8 as f64).collect();
+        let theta = 0.5f64;
+        let disc = sky.filtered(&point, |l| Filter::TopHat.on_sky(l * theta.to_radians())).unwrap();
+        let pixels = std::f64::consts::PI * (theta / 4.0 * 128.0).powi(2);
+        let within = |i: usize| ((i / 128) as f64 - 64.0).hypot((i % 128) as f64 - 64.0) < 13.0;
+        let inner: Vec<f64> = (0..disc.len()).filter(|&i| within(i)).map(|i| disc[i] * pixels).collect();
+        let mean = inner.iter().sum::<f64>() / inner.len() as f64;
+        assert!((mean - 1.0).abs() < 0.01 && (disc.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{mean}");
+        let map: Vec<f64> = white_map(128, 3).iter().map(|x| 1.0 + 3.0 * x).collect();
+        let pdf = config.measure_map(&comm.alone(), &mut sky, &map, 0.4 * theta).unwrap();
+        let variance = pdf.variance * 0.16 * pixels / 9.0;
+        assert!((variance - 1.0).abs() < 0.25, "{variance}");
+    });
+}
+
+/// Peaks by the definition, one pixel and neighbour after another.
+fn brute_peaks(map: &[f64], n: usize, mask: Option<&[f64]>, periodic: bool) -> Vec<usize> {
+    let mut peaks = vec![];
+    for (row, column) in (0..n as i64).flat_map(|r| (0..n as i64).map(move |c| (r, c))) {
+        let here = row as usize * n + column as usize;
+        let mut peak = mask.is_none_or(|m| m[here] != 0.0);
+        for (dr, dc) in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)] {
+            let (r, c) = (row + dr, column + dc);
+            let inside = (0..n as i64).contains(&r) && (0..n as i64).contains(&c);
+            let there = r.rem_euclid(n as i64) as usize * n + c.rem_euclid(n as i64) as usize;
+            let compared = mask.is_none_or(|m| m[there] != 0.0);
+            peak &= (periodic || inside) && (!compared || map[there] < map[here]);
+        }
+        peak.then(|| peaks.push(here));
+    }
+    peaks
+}
+
+#[test]
+fn peaks_are_local_maxima() {
+    mpi::on_ranks("peaks_are_local_maxima", RANKS, |comm| {
+        let n = 64;
+        let map = white_map(n, 0);
+        let mask: Vec<f64> = white_map(n, 1).iter().map(|x| (*x > -1.0) as u8 as f64).collect();
+        for mask in [None, Some(&mask[..])] {
+            assert_eq!(local_maxima(&map, n, mask, 0), brute_peaks(&map, n, mask, true));
+            assert_eq!(local_maxima(&map, n, mask, 1), brute_peaks(&map, n, mask, false));
+        }
+        // One in nine independent pixels is the highest of its neighbourhood.
+        let pixels = 512;
+        let (map, cells) = (white_map(pixels, 2), (pixels * pixels) as f64);
+        let ninth = local_maxima(&map, pixels, None, 0).len() as f64 * 9.0 / cells;
+        assert!((ninth - 1.0).abs() < 0.03, "{ninth}");
+        // Peaks of smoothed white noise: 1/(4π√3 θ²) (Longuet-Higgins 1957).
+        let mut sky = FlatSky::new(comm, pixels, 10.0).unwrap();
+        let theta = 3.0;
+        let smoothing = theta * sky.pixel().to_degrees();
+        let config = PeakConfig { smoothing, min: -9.0, max: 9.0, bins: 36, periodic: true, ..Default::default() };
+        let whole = Map { values: &map, mask: None };
+        let counts = config.count(&mut sky, whole, None).unwrap();
+        let expected = cells / (4.0 * std::f64::consts::PI * 3f64.sqrt() * theta * theta);
+        let found = counts.iter().sum::<u64>() as f64 / expected;
+        say(
+            comm,
+            format_args!("peaks of white noise over one in nine pixels {ninth:.3}; of a smooth field {found:.3}"),
+        );
+        assert!((found - 1.0).abs() < 0.06, "{found}");
+        // The noise of the smoothed map is 1/(2√π θ): the same bins, whether it is told or measured.
+        let noise = 0.5 / std::f64::consts::PI.sqrt() / theta;
+        let told = config.count(&mut sky, whole, Some(noise)).unwrap();
+        let moved: u64 = told.iter().zip(&counts).map(|(a, b)| a.abs_diff(*b)).sum();
+        assert!(moved < told.iter().sum::<u64>() / 20, "{moved}");
+        let value = PeakConfig { height: PeakHeight::Value, min: -9.0 * noise, max: 9.0 * noise, ..config.clone() };
+        assert_eq!(value.count(&mut sky, whole, None).unwrap(), told);
+        // A mask takes its share, edges theirs.
+        let quarter: Vec<f64> = (0..pixels * pixels).map(|i| (i / pixels >= pixels / 4) as u8 as f64).collect();
+        let masked = config.count(&mut sky, Map { values: &map, mask: Some(&quarter) }, Some(noise)).unwrap();
+        let share = masked.iter().sum::<u64>() as f64 / counts.iter().sum::<u64>() as f64;
+        assert!((share - 0.75).abs() < 0.03, "{share}");
+        let inner = PeakConfig { periodic: false, ..config }.count(&mut sky, whole, Some(noise)).unwrap();
+        assert!(inner.iter().sum::<u64>() < told.iter().sum::<u64>());
+        assert!(PeakConfig { smoothing: f64::NAN, ..PeakConfig::default() }.height_bins().is_err());
+    });
 }

@@ -57,6 +57,12 @@ impl<T: Real> DensityMeter<T> {
         modes
     }
 
+    /// The real field of normalised modes, which it destroys: for filtered densities. Collective.
+    pub fn inverse(&mut self, modes: &mut Modes<T>) -> &Mesh<T> {
+        self.fft.inverse(modes, &mut self.mesh);
+        &self.mesh
+    }
+
     /// Poisson noise of the points' spectrum, V Σw²/(Σw)² in (Mpc/h)³: V/N for equal weights. Collective.
     pub fn shot_noise(&self, points: Points<T>) -> f64 {
         let [sum, squares] = points.weight_sums(&self.fft.decomposition().comm);

@@ -10,6 +10,7 @@ pub mod lensing;
 mod maps;
 mod mass_function;
 mod members;
+mod pdf;
 mod power;
 mod redshift_space;
 mod rows;
@@ -22,5 +23,6 @@ pub use galaxies::{Galaxies, HodConfig, duffy_concentration, nfw_radius, populat
 pub use halos::{Epoch, HaloCatalogue, HaloConfig, find_halos};
 pub use maps::{MapConfig, projected_maps};
 pub use mass_function::{MassFunction, MassFunctionConfig};
+pub use pdf::PdfConfig;
 pub use power::{PowerConfig, PowerMeter};
 pub use redshift_space::{LineOfSight, MultipoleConfig, MultipoleMeter, RedshiftSpace};

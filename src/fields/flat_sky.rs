@@ -1,0 +1,207 @@
+//! Square maps of a flat sky: filters and angular power spectra by FFT.
+//!
+//! A map is small: it is processed whole by one rank, and different ranks may process different maps.
+
+use super::bins::{Bins, Spacing};
+use crate::comm::Comm;
+use crate::error::{Error, Result};
+use crate::mesh::{Decomposition, Fft, Halo, Modes, Transform};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::{PI, TAU};
+
+/// `[simulator.c_ell]`: angular power spectra of maps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AngularConfig {
+    /// Lower edge of the first bin in ℓ; the fundamental 2π/side when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Upper edge of the last bin in ℓ; the Nyquist frequency π/pixel when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Number of bins.
+    pub bins: usize,
+    /// `linear` or `log`.
+    pub spacing: Spacing,
+    /// Divides out the window of averaging over square pixels.
+    pub pixel_window: bool,
+}
+
+impl Default for AngularConfig {
+    fn default() -> Self {
+        AngularConfig { min: None, max: None, bins: 16, spacing: Spacing::Log, pixel_window: false }
+    }
+}
+
+impl AngularConfig {
+    /// The bins on maps of `pixels` per side of `side` degrees; refuses a range beyond the map's, and bins without modes.
+    pub fn ell_bins(&self, pixels: usize, side: f64) -> Result<Bins> {
+        let section = "simulator.c_ell";
+        let fundamental = TAU / side.to_radians();
+        let nyquist = 0.5 * pixels as f64 * fundamental;
+        let (min, max) = (self.min.unwrap_or(fundamental * (1.0 - 1e-9)), self.max.unwrap_or(nyquist));
+        let bins = Bins::new(section, self.spacing, min, max, self.bins)?;
+        if !(min > 0.0 && max <= nyquist * (1.0 + 1e-9)) {
+            return Err(Error::input(format!("the map has multipoles from {fundamental:.1} to {nyquist:.1}"))
+                .key(format!("{section}.max"))
+                .value([min, max])
+                .remedy("stay within them, or make finer maps"));
+        }
+        if let Some(b) = count_modes(&bins, pixels, fundamental).iter().position(|&n| n == 0) {
+            return Err(Error::input(format!(
+                "no mode of the map lies between ℓ = {:.1} and {:.1}",
+                bins.edges()[b],
+                bins.edges()[b + 1]
+            ))
+            .key(format!("{section}.bins"))
+            .value(self.bins)
+            .remedy("take fewer bins, raise min, or take spacing = \"linear\""));
+        }
+        Ok(bins)
+    }
+}
+
+/// Modes of the full plane in each bin.
+fn count_modes(bins: &Bins, pixels: usize, fundamental: f64) -> Vec<u64> {
+    let half = pixels as i64 / 2;
+    let axis = move || -half..pixels as i64 - half;
+    bins.histogram(axis().flat_map(|a| axis().map(move |b| fundamental * ((a * a + b * b) as f64).sqrt())))
+}
+
+/// A map of pixels × pixels values in C order, and a mask or weight for each pixel (0 to 1), or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Map<'a> {
+    pub values: &'a [f64],
+    pub mask: Option<&'a [f64]>,
+}
+
+/// An angular power spectrum in bins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AngularSpectrum {
+    /// Mean ℓ of each bin's modes.
+    pub ell: Vec<f64>,
+    /// C_ℓ in steradian times the square of the map's unit.
+    pub c_ell: Vec<f64>,
+    /// Modes of the full plane in each bin: an exact integer.
+    pub modes: Vec<u64>,
+}
+
+/// Transforms maps of one geometry.
+pub struct FlatSky {
+    fft: Fft<f64>,
+    pixels: usize,
+    side: f64,
+}
+
+impl FlatSky {
+    /// For square maps of `pixels` per side and a `side` in degrees. Collective over `comm`, because each rank makes a group
+    /// of its own; what follows concerns the calling rank alone.
+    pub fn new(comm: &Comm, pixels: usize, side: f64) -> Result<Self> {
+        if !(pixels > 0 && side.is_finite() && side > 0.0) {
+            return Err(Error::input("a map has pixels and a side in degrees above 0").value((pixels, side)));
+        }
+        let d = Decomposition::new(&comm.alone(), [1, pixels, pixels], None)?;
+        Ok(FlatSky { fft: Fft::new(&d, Halo::default(), Transform::Exact), pixels, side: side.to_radians() })
+    }
+
+    /// Pixels per side.
+    pub fn pixels(&self) -> usize {
+        self.pixels
+    }
+
+    /// Side of a pixel in radians.
+    pub fn pixel(&self) -> f64 {
+        self.side / self.pixels as f64
+    }
+
+    /// The map times a factor of ℓ in Fourier space; the map is taken as periodic.
+    pub fn filtered(&mut self, map: &[f64], factor: impl Fn(f64) -> f64) -> Result<Vec<f64>> {
+        let (fundamental, cells) = (TAU / self.side, (self.pixels * self.pixels) as f64);
+        let mut modes = self.modes(map)?;
+        modes.for_each(|[_, a, b], c| *c *= factor(fundamental * ((a * a + b * b) as f64).sqrt()) / cells);
+        let mut mesh = self.fft.mesh();
+        self.fft.inverse(&mut modes, &mut mesh);
+        Ok(mesh.to_vec())
+    }
+
+    /// Gaussian smoothing exp(−ℓ² θ²/2) with θ = `theta_g` in degrees. With a mask, G∗(w f) / G∗w, so that what is masked
+    /// does not pull its surroundings down; 0 where all within reach is masked.
+    pub fn smoothed(&mut self, map: Map, theta_g: f64) -> Result<Vec<f64>> {
+        let theta = theta_g.to_radians();
+        let gauss = |ell: f64| (-0.5 * (ell * theta).powi(2)).exp();
+        let Some(mask) = map.mask else { return self.filtered(map.values, gauss) };
+        self.fits(mask)?;
+        let weighted: Vec<f64> = map.values.iter().zip(mask).map(|(x, w)| if *w > 0.0 { x * w } else { 0.0 }).collect();
+        let (sum, norm) = (self.filtered(&weighted, gauss)?, self.filtered(mask, gauss)?);
+        Ok(sum.into_iter().zip(norm).map(|(s, n)| if n > 1e-6 { s / n } else { 0.0 }).collect())
+    }
+
+    /// C_ℓ = Re⟨a_ℓ b_ℓ*⟩ of two maps, or of one with itself: A/N⁴ times the mean of the forward transforms' product over
+    /// the modes of a bin, A the solid angle in steradian and N² the pixels. Each masked map has its weighted mean taken
+    /// away, is multiplied by its mask, and the spectrum is divided by f_sky = ⟨w_a w_b⟩: right on the whole where the
+    /// spectrum hardly varies over the mask's own width in ℓ; the coupling of modes is left as it is. With `pixel_window`,
+    /// [sinc(ℓ_x p/2) sinc(ℓ_y p/2)]² is divided out, p being a pixel's side.
+    pub fn c_ell(&mut self, bins: &Bins, a: Map, b: Option<Map>, pixel_window: bool) -> Result<AngularSpectrum> {
+        let n = self.pixels;
+        let first = self.masked_modes(a)?;
+        let second = b.map(|b| self.masked_modes(b)).transpose()?;
+        let f_sky = overlap(a, b.unwrap_or(a));
+        if f_sky <= 0.0 {
+            return Err(Error::input("the masks leave no pixel to both maps").remedy("look at the masks"));
+        }
+        let norm = self.side.powi(2) / (n as f64).powi(4) / f_sky;
+        let fundamental = TAU / self.side;
+        let sinc = |i: i64| {
+            let x = PI * i as f64 / n as f64;
+            if pixel_window && i != 0 { x.sin() / x } else { 1.0 }
+        };
+        let mut other = second.as_ref().unwrap_or(&first).data().to_vec().into_iter();
+        let (mut sums, mut modes) = (vec![[0f64; 2]; bins.count()], vec![0u64; bins.count()]);
+        let mut first = first;
+        first.for_each(|[_, i, j], c| {
+            let Some(d) = other.next() else { return };
+            let ell = fundamental * ((i * i + j * j) as f64).sqrt();
+            let Some(bin) = bins.of(ell) else { return };
+            let weight = if j == 0 || 2 * j == n as i64 { 1 } else { 2 };
+            let product = (*c * d.conj()).re / (sinc(i) * sinc(j)).powi(2);
+            sums[bin][0] += weight as f64 * ell;
+            sums[bin][1] += weight as f64 * product;
+            modes[bin] += weight as u64;
+        });
+        let mean = |q: usize| sums.iter().zip(&modes).map(move |(s, &n)| s[q] / n.max(1) as f64);
+        Ok(AngularSpectrum { ell: mean(0).collect(), c_ell: mean(1).map(|c| norm * c).collect(), modes })
+    }
+
+    fn fits(&self, map: &[f64]) -> Result<()> {
+        if map.len() == self.pixels * self.pixels {
+            return Ok(());
+        }
+        Err(Error::input(format!("a map of {0} × {0} pixels is expected", self.pixels)).value(map.len()))
+    }
+
+    fn modes(&mut self, map: &[f64]) -> Result<Modes<f64>> {
+        self.fits(map)?;
+        let (mut mesh, mut modes) = (self.fft.mesh(), self.fft.modes());
+        map.chunks_exact(self.pixels).enumerate().for_each(|(i, row)| mesh.row_mut(0, i).copy_from_slice(row));
+        self.fft.forward(&mut mesh, &mut modes);
+        Ok(modes)
+    }
+
+    fn masked_modes(&mut self, map: Map) -> Result<Modes<f64>> {
+        let Some(mask) = map.mask else { return self.modes(map.values) };
+        self.fits(map.values)?;
+        self.fits(mask)?;
+        // Whatever stands in a masked pixel, not a number included, must not matter.
+        let pairs = || map.values.iter().zip(mask).map(|(&x, &w)| if w > 0.0 { (x, w) } else { (0.0, 0.0) });
+        let (sum, weight) = pairs().fold((0.0, 0.0), |(s, t), (x, w)| (s + w * x, t + w));
+        let mean = if weight > 0.0 { sum / weight } else { 0.0 };
+        self.modes(&pairs().map(|(x, w)| w * (x - mean)).collect::<Vec<_>>())
+    }
+}
+
+/// ⟨w_a w_b⟩ over the map.
+fn overlap(a: Map, b: Map) -> f64 {
+    let weight = |map: Map, i: usize| map.mask.map_or(1.0, |mask| mask[i].max(0.0));
+    let cells = a.values.len();
+    (0..cells).map(|i| weight(a, i) * weight(b, i)).sum::<f64>() / cells as f64
+}
