@@ -261,7 +261,7 @@ fn zeldovich_pancake() {
             let smoothing = Some(Smoothing::SharpK { k_max: 10.5 * k });
             let kernel =
                 ForceConfig { assignment: Assignment::Tsc, gradient: Gradient::Spectral, deconvolve: true, smoothing };
-            let mut force = Force::new(&d.with_shape([2 * n; 3]), l, (n as u64).pow(3), &kernel);
+            let mut force = Force::new(&d.with_shape([3 * n; 3]), l, (n as u64).pow(3), &kernel);
             force.exchange(&mut particles);
             let table = StepTable::new(&time, &factors, &[]);
             evolve(comm, &table, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();

@@ -134,6 +134,17 @@ pub enum Row {
     Output { a: f64 },
 }
 
+impl Row {
+    /// Scale factor up to which the positions have come before the row.
+    pub fn scale_factor(&self) -> f64 {
+        match *self {
+            Row::Force { a } | Row::Output { a } => a,
+            Row::Kick { at, .. } => at,
+            Row::Drift { from, .. } => from,
+        }
+    }
+}
+
 /// Rows in order of execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTable {

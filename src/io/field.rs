@@ -10,12 +10,25 @@ pub struct Axis {
     /// Coordinates of the axis's points; empty where only the index matters.
     #[serde(default)]
     pub values: Vec<f64>,
+    /// Names of the axis's points, where they are columns of a table; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 impl Axis {
     /// An axis without coordinates.
     pub fn new(name: &str, unit: &str) -> Self {
-        Axis { name: name.into(), unit: unit.into(), values: vec![] }
+        Axis { name: name.into(), unit: unit.into(), values: vec![], labels: vec![] }
+    }
+
+    /// An axis with coordinates.
+    pub fn at(name: &str, unit: &str, values: Vec<f64>) -> Self {
+        Axis { values, ..Axis::new(name, unit) }
+    }
+
+    /// An axis of named columns.
+    pub fn columns<S: Into<String>>(name: &str, labels: impl IntoIterator<Item = S>) -> Self {
+        Axis { labels: labels.into_iter().map(Into::into).collect(), ..Axis::new(name, "") }
     }
 }
 

@@ -98,6 +98,9 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_text(at, "description", &spec.description)?;
     file.set_texts(at, "axes", &axes.iter().map(|a| a.0).collect::<Vec<_>>())?;
     file.set_texts(at, "axes_units", &axes.iter().map(|a| a.1).collect::<Vec<_>>())?;
+    for axis in spec.axes.iter().filter(|a| !a.labels.is_empty()) {
+        file.set_texts(at, &axis.name, &axis.labels)?;
+    }
     file.set_json(at, "spec", spec)
 }
 

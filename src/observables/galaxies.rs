@@ -1,6 +1,7 @@
 //! Galaxies in halos: the halo occupation distribution of Zheng, Coil & Zehavi (2007, ApJ 667, 760), and redshift space.
 
 use super::halos::{Epoch, HaloCatalogue};
+use super::redshift_space::RedshiftSpace;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::particles::wrap;
@@ -199,7 +200,8 @@ pub fn populate(
     });
     comm.agree(painted)?;
     if let Some(axis) = config.redshift_axis {
-        redshift_space(&mut galaxies.position, &galaxies.velocity, axis, epoch);
+        let space = RedshiftSpace::of_velocities(epoch.cosmology, epoch.a);
+        galaxies.position = space.displaced(&galaxies.position, &galaxies.velocity, axis, epoch.box_size);
     }
     Ok(galaxies)
 }
@@ -235,13 +237,4 @@ fn paint_halo(
         galaxies.push(label, false, x, v);
     }
     Ok(())
-}
-
-/// Moves positions (comoving Mpc/h) along `axis` to where their redshifts put them for a distant observer:
-/// s = x + v / (aH), H = 100 E(a) km/s per Mpc/h, with v the peculiar velocity in km/s; wrapped into the box.
-pub fn redshift_space(positions: &mut [[f64; 3]], velocities: &[[f64; 3]], axis: usize, epoch: &Epoch) {
-    let per_speed = 1.0 / (epoch.a * epoch.cosmology.hubble(epoch.a));
-    for (x, v) in positions.iter_mut().zip(velocities) {
-        x[axis] = wrap(x[axis] + v[axis] * per_speed, epoch.box_size);
-    }
 }

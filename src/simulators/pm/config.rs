@@ -2,9 +2,14 @@
 
 use super::initial::InitialConfig;
 use crate::error::{Error, Result};
-use crate::fields::spectrum::Spectrum;
+use crate::fields::flat_sky::AngularConfig;
+use crate::fields::peaks::PeakConfig;
 use crate::gravity::{ForceConfig, StepConfig};
-use crate::observables::{MapConfig, PowerConfig};
+use crate::observables::lensing::LightConeConfig;
+use crate::observables::{
+    BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
+};
+use crate::particles::Assignment;
 use serde::{Deserialize, Serialize};
 
 /// Floating-point precision of meshes and particles.
@@ -54,12 +59,55 @@ pub struct PmConfig {
     /// Projected density maps; none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maps: Option<MapConfig>,
+    /// Density on a grid; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<DensityConfig>,
+    /// One-point function of the smoothed density; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pdf: Option<PdfConfig>,
     /// Measured power spectrum; none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerConfig>,
+    /// Multipoles of the power spectrum in redshift space; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multipoles: Option<MultipoleConfig>,
+    /// Bispectrum; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bispectrum: Option<BispectrumConfig>,
+    /// Halo catalogue; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halos: Option<HaloConfig>,
+    /// Halo mass function; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mass_function: Option<MassFunctionConfig>,
+    /// Galaxies in halos, and with `power` their spectra; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub galaxies: Option<HodConfig>,
+    /// Light cone with lensing maps; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lightcone: Option<LightConeConfig>,
+    /// Angular power spectra of the light cone's convergence; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub c_ell: Option<AngularConfig>,
+    /// Peak counts of the light cone's convergence; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peaks: Option<PeakConfig>,
     /// Keeps the positions and velocities of all particles.
     #[serde(default)]
     pub keep_particles: bool,
+    /// Writes a GADGET-4 snapshot of each moment to the folder `snapshots` of the output.
+    #[serde(default)]
+    pub snapshots: bool,
+}
+
+/// `[simulator.density]`: the density on a grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DensityConfig {
+    /// Points per side.
+    pub points: usize,
+    /// `cic` or `tsc`.
+    pub assignment: Assignment,
 }
 
 fn two() -> f64 {
@@ -152,12 +200,28 @@ impl PmConfig {
             return bad("redshifts", &problem, format!("{:?}", self.redshifts), "or change the steps' start and end");
         }
         self.maps.iter().try_for_each(MapConfig::check)?;
-        self.power.iter().try_for_each(PowerConfig::check)
-    }
-
-    /// Bins of the measured spectrum.
-    pub(super) fn power_bins(&self, config: &PowerConfig) -> usize {
-        let wanted = (self.particles as f64 / 2.0 * config.k_max_over_nyquist).floor() as usize;
-        wanted.saturating_sub(1).clamp(1, Spectrum::bins(self.mesh()))
+        self.density.iter().try_for_each(DensityConfig::check)?;
+        self.pdf.iter().try_for_each(|c| c.check(self.mesh(), self.box_size))?;
+        self.power.iter().try_for_each(PowerConfig::check)?;
+        self.multipoles.iter().try_for_each(MultipoleConfig::check)?;
+        self.bispectrum.iter().try_for_each(|c| c.check(self.mesh(), self.box_size))?;
+        self.halos.iter().try_for_each(HaloConfig::check)?;
+        self.mass_function.iter().try_for_each(MassFunctionConfig::check)?;
+        self.galaxies.iter().try_for_each(HodConfig::check)?;
+        match &self.lightcone {
+            None if self.c_ell.is_some() || self.peaks.is_some() => {
+                let section = if self.c_ell.is_some() { "simulator.c_ell" } else { "simulator.peaks" };
+                let error =
+                    Error::input("looks at the light cone's convergence, but there is no light cone").key(section);
+                Err(error.remedy("add a section [simulator.lightcone], or remove this one"))
+            }
+            None => Ok(()),
+            Some(c) => {
+                c.check(self.box_size)?;
+                let ells = |a: &AngularConfig| a.ell_bins(c.pixels, c.field_of_view_deg).map(drop);
+                self.c_ell.iter().try_for_each(ells)?;
+                self.peaks.iter().try_for_each(|p| p.height_bins().map(drop))
+            }
+        }
     }
 }

@@ -15,25 +15,28 @@ use crate::comm::timers::Timers;
 use crate::comm::{Comm, stop};
 use crate::cosmology::{Cosmology, CosmologyConfig, Growth};
 use crate::error::{Error, Result};
-use crate::fields::spectrum::Spectrum;
-use crate::gravity::{Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles};
+use crate::gravity::{
+    Factor, Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles,
+};
 use crate::io::field::{Field, FieldSpec};
 use crate::io::gadget;
 use crate::io::hdf::Element;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
+use crate::observables::HodConfig;
+use crate::observables::lensing::LightCone;
 use crate::particles::{Domain, Particles, wrap};
 use crate::prior::Prior;
 use checkpoint::Checkpoints;
-use products::specs_at;
-use std::path::Path;
-use std::time::Duration;
+use products::{LensingProduct, Moment, PLANES, measure, planes_field, restore_planes, specs_at, suffix};
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The simulator: a checked configuration, the fixed cosmology and the names of the varied parameters.
 pub struct Pm<T> {
     config: PmConfig,
     cosmology: CosmologyConfig,
     names: Vec<String>,
-    wavenumbers: Vec<f64>,
     precision: std::marker::PhantomData<T>,
 }
 
@@ -42,30 +45,77 @@ pub struct PmState<T> {
     pub particles: Particles<T>,
     /// Scale factor.
     pub a: f64,
-    /// Fields of the moments before it.
+    /// Fields of the moments before it, and of the light cone.
     pub earlier: Vec<Field>,
+    /// `None` for a snapshot that does not tell.
+    pub cosmology: Option<Cosmology>,
+    /// What names this universe's random numbers and files.
+    origin: Origin,
+}
+
+/// What names a universe's random numbers and files.
+#[derive(Debug, Clone, Default)]
+struct Origin {
+    index: u64,
+    seeds: [u64; 2],
+    theta: Vec<f64>,
+    folder: Option<PathBuf>,
+}
+
+impl Origin {
+    fn of(job: &Job) -> Self {
+        let (seeds, theta) = ([job.seed, job.realisation], job.theta.to_vec());
+        Origin { index: job.index, seeds, theta, folder: job.folder.map(Path::to_path_buf) }
+    }
 }
 
 impl<T: Real + Element> Pm<T> {
     /// A simulator of universes whose `prior`'s parameters vary and whose others stand in `cosmology`.
     pub fn new(config: &PmConfig, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Self> {
         config.check()?;
-        let wavenumbers =
-            config.power.as_ref().map_or(vec![], |p| Spectrum::wavenumbers(config.power_bins(p), config.box_size));
         let names = prior.names().into_iter().map(String::from).collect();
-        Ok(Pm {
-            config: config.clone(),
-            cosmology: cosmology.clone(),
-            names,
-            wavenumbers,
-            precision: Default::default(),
-        })
+        Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, precision: Default::default() })
     }
 
     /// The cosmology of a design point.
     pub fn cosmology(&self, theta: &[f64]) -> Result<Cosmology> {
-        let varied: Vec<(&str, f64)> = self.names.iter().map(String::as_str).zip(theta.iter().copied()).collect();
+        let varied: Vec<(&str, f64)> =
+            self.varied(theta).filter(|(name, _)| !HodConfig::NAMES.contains(name)).collect();
         self.cosmology.resolve(&varied)
+    }
+
+    fn varied<'s>(&'s self, theta: &'s [f64]) -> impl Iterator<Item = (&'s str, f64)> {
+        self.names.iter().map(String::as_str).zip(theta.iter().copied())
+    }
+
+    /// The fields at scale factor `a`. Collective.
+    fn look(
+        &self,
+        comm: &Comm,
+        particles: &Particles<T>,
+        a: f64,
+        cosmology: Option<&Cosmology>,
+        origin: &Origin,
+    ) -> Result<Vec<Field>> {
+        let varied: Vec<(&str, f64)> = self.varied(&origin.theta).collect();
+        let snapshot = origin.folder.as_ref().map(|folder| {
+            let name = format!("{:06}{}.hdf5", origin.index, suffix(&self.config, a));
+            let truth = varied.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+            (folder.join("snapshots").join(name), truth)
+        });
+        measure(&Moment {
+            comm,
+            config: &self.config,
+            mesh: &self.mesh_decomposition(comm)?,
+            particles,
+            a,
+            cosmology,
+            seeds: origin.seeds,
+            hod: self.config.galaxies.clone().unwrap_or_default().with(&varied),
+            snapshot,
+            halos: OnceCell::new(),
+            galaxies: OnceCell::new(),
+        })
     }
 
     fn total(&self) -> u64 {
@@ -105,21 +155,30 @@ impl<T: Real + Element> Pm<T> {
 }
 
 /// What happens between the rows of the step table: earlier moments are measured, checkpoints written, a stop obeyed.
-struct Watch<'a, T> {
+struct Watch<'a, T, F> {
     pm: &'a Pm<T>,
     comm: &'a Comm,
     table: &'a StepTable,
+    cosmology: &'a Cosmology,
+    origin: &'a Origin,
     checkpoints: Option<Checkpoints>,
     earlier: Vec<Field>,
+    cone: Option<LightCone<F>>,
     /// Most particles on any rank over the mean, so far.
     imbalance: f64,
 }
 
-impl<T: Real + Element> Observer<T> for Watch<'_, T> {
+impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_, T, F> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<T>, timers: &mut Timers) -> Result<()> {
+        if let Some(cone) = &mut self.cone {
+            let start = Instant::now();
+            cone.after(index, row, particles, timers)?;
+            timers.add("light cone", start.elapsed().as_secs_f64());
+        }
         match row {
             Row::Output { a } if *a < self.pm.last() => {
-                self.earlier.extend(timers.time("observe", || self.pm.measure(self.comm, particles, *a))?);
+                let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin);
+                self.earlier.extend(timers.time("observe", look)?);
                 Ok(())
             }
             // Accelerations are not kept: a checkpoint stands where they are computed next.
@@ -128,8 +187,10 @@ impl<T: Real + Element> Observer<T> for Watch<'_, T> {
                 let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
                 let asked = stop::requested(self.comm);
                 if asked || checkpoints.due(self.comm) {
-                    let (comm, earlier) = (self.comm, &self.earlier);
-                    timers.time("checkpoint", || checkpoints.write(comm, particles, earlier, index + 1))?;
+                    let comm = self.comm;
+                    let seen = self.cone.as_ref().map(|cone| planes_field(comm, cone.planes()));
+                    let fields: Vec<Field> = self.earlier.iter().cloned().chain(seen).collect();
+                    timers.time("checkpoint", || checkpoints.write(comm, particles, &fields, index + 1))?;
                 }
                 match asked {
                     true => {
@@ -144,7 +205,7 @@ impl<T: Real + Element> Observer<T> for Watch<'_, T> {
     }
 }
 
-impl<T: Real> Watch<'_, T> {
+impl<T: Real, F> Watch<'_, T, F> {
     /// Refuses to go on where one rank holds more particles than its memory was planned for.
     fn bound(&mut self, particles: &Particles<T>) -> Result<()> {
         let ranks = self.comm.size() as f64;
@@ -172,7 +233,10 @@ impl<T: Real + Element> Simulator for Pm<T> {
     type State = PmState<T>;
 
     fn specs(&self) -> Vec<FieldSpec> {
-        self.config.moments().into_iter().flat_map(|a| specs_at(&self.config, &self.wavenumbers, a)).collect()
+        let moments = self.config.moments();
+        let mut specs: Vec<FieldSpec> = moments.into_iter().flat_map(|a| specs_at::<T>(&self.config, a)).collect();
+        specs.extend(LensingProduct::of(&self.config).iter().flat_map(LensingProduct::specs));
+        specs
     }
 
     fn evolve(&self, comm: &Comm, job: &Job, timers: &mut Timers) -> Result<PmState<T>> {
@@ -187,10 +251,18 @@ impl<T: Real + Element> Simulator for Pm<T> {
             Some(checkpoints) => checkpoints.read::<T>(comm)?,
             None => None,
         };
-        let (mut particles, earlier, first) = match restart {
+        let origin = Origin::of(job);
+        let lensing = LensingProduct::of(c);
+        let cone = lensing.as_ref().map(|l| l.observer(comm, job, &factors, self.total()));
+        let (mut cone, sources) = comm.agree(cone.transpose())?.unzip();
+        let (mut particles, mut earlier, first) = match restart {
             Some(mut restart) => {
                 if !restart.same_ranks {
                     Domain::new(&mesh, c.box_size).exchange(&mut restart.particles);
+                }
+                let seen = restart.fields.pop_if(|f| cone.is_some() && f.spec.name == PLANES);
+                if let (Some(cone), Some(seen)) = (&mut cone, seen) {
+                    restore_planes(comm, cone.planes_mut(), &seen, table.rows[restart.row].scale_factor());
                 }
                 if comm.is_root() {
                     log::info!("simulation {} goes on from its checkpoint at row {}", job.index, restart.row);
@@ -203,26 +275,50 @@ impl<T: Real + Element> Simulator for Pm<T> {
             }
         };
         let mut force = Force::new(&mesh, c.box_size, self.total(), &c.force);
-        let mut watch = Watch { pm: self, comm, table: &table, checkpoints, earlier, imbalance: 1.0 };
+        let (cosmology, origin_of) = (&cosmology, &origin);
+        let before = std::mem::take(&mut earlier);
+        let mut watch = Watch {
+            pm: self,
+            comm,
+            table: &table,
+            cosmology,
+            origin: origin_of,
+            checkpoints,
+            earlier: before,
+            cone,
+            imbalance: 1.0,
+        };
         // Steps beyond the last moment that is looked at are not taken.
         let last = table.rows.iter().rposition(|r| matches!(r, Row::Output { .. })).map_or(0, |i| i + 1);
-        let table = StepTable { rows: table.rows[..last].to_vec() };
-        evolve(comm, &table, first, &mut particles, &mut force, timers, &mut watch)?;
-        if watch.imbalance > 2.0 && comm.is_root() {
+        let steps = StepTable { rows: table.rows[..last].to_vec() };
+        evolve(comm, &steps, first, &mut particles, &mut force, timers, &mut watch)?;
+        drop(force);
+        let Watch { mut earlier, cone, imbalance, .. } = watch;
+        if imbalance > 2.0 && comm.is_root() {
             log::warn!(
-                "simulation {}: one rank held {:.2} times the mean number of particles; fewer ranks per simulation, or a \
-                 process_grid with thicker domains, would be faster",
-                job.index,
-                watch.imbalance
+                "simulation {}: one rank held {imbalance:.2} times the mean number of particles; fewer ranks per \
+                 simulation, or a process_grid with thicker domains, would be faster",
+                job.index
             );
         }
+        if let (Some(lensing), Some(cone), Some(sources)) = (lensing, cone, sources) {
+            let planes = comm.agree(cone.finish())?;
+            earlier.extend(timers.time("lensing", || lensing.measure(comm, job, planes, &sources))?);
+        }
         particles.acceleration = vec![];
-        Ok(PmState { particles, a: self.last(), earlier: watch.earlier })
+        Ok(PmState { particles, a: self.last(), earlier, cosmology: Some(*cosmology), origin })
     }
 
     fn observe(&self, comm: &Comm, state: &PmState<T>) -> Result<Vec<Field>> {
-        let mut fields = state.earlier.clone();
-        fields.extend(self.measure(comm, &state.particles, state.a)?);
+        let PmState { particles, a, earlier, cosmology, origin } = state;
+        let last = self.look(comm, particles, *a, cosmology.as_ref(), origin)?;
+        // The light cone's fields come after those of all moments.
+        let (mut fields, cone): (Vec<Field>, Vec<Field>) = {
+            let own = LensingProduct::of(&self.config).map_or(vec![], |l| l.specs());
+            earlier.iter().cloned().partition(|f| own.iter().all(|s| s.name != f.spec.name))
+        };
+        fields.extend(last);
+        fields.extend(cone);
         Ok(fields)
     }
 
@@ -237,6 +333,11 @@ impl<T: Real + Element> Simulator for Pm<T> {
                 .key("simulator.redshifts")
                 .value(&c.redshifts)
                 .remedy("observe snapshots with a campaign of one redshift"));
+        }
+        if c.lightcone.is_some() {
+            return Err(Error::input("one snapshot cannot show a light cone")
+                .key("simulator.lightcone")
+                .remedy("observe snapshots with a campaign without one"));
         }
         let snapshot = comm.agree(gadget::read(comm, path))?;
         let differs = |what: &str, theirs: f64, ours: f64| {
@@ -261,7 +362,10 @@ impl<T: Real + Element> Simulator for Pm<T> {
             ..Default::default()
         };
         Domain::new(&self.mesh_decomposition(comm)?, c.box_size).exchange(&mut particles);
-        let truth = self.names.iter().map(|n| snapshot.truth.iter().find(|t| &t.0 == n).map(|t| t.1)).collect();
-        Ok((PmState { particles, a: self.last(), earlier: vec![] }, truth))
+        let told = |n: &String| snapshot.truth.iter().find(|t| &t.0 == n).map(|t| t.1);
+        let truth: Option<Vec<f64>> = self.names.iter().map(told).collect();
+        let cosmology = truth.as_ref().and_then(|theta| self.cosmology(theta).ok());
+        let origin = Origin { theta: truth.clone().unwrap_or_default(), ..Default::default() };
+        Ok((PmState { particles, a: self.last(), earlier: vec![], cosmology, origin }, truth))
     }
 }

@@ -1,0 +1,225 @@
+//! Weak lensing of the light cone: convergence and shear maps, their spectra and peaks.
+
+use super::{Values, field, spec};
+use crate::comm::Comm;
+use crate::cosmology::Cosmology;
+use crate::error::{Error, Result};
+use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
+use crate::fields::peaks::PeakConfig;
+use crate::gravity::{Factor, Factors};
+use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use crate::io::hdf::File;
+use crate::observables::lensing::{
+    Cone, LensingMaps, LightCone, LightConeConfig, Method, Planes, Replicas, Sources, add_shape_noise, apply_mask,
+};
+use crate::simulators::Job;
+use crate::simulators::pm::config::PmConfig;
+
+/// Name of the planes' field, in the dataset and in checkpoints.
+pub(in super::super) const PLANES: &str = "lens_planes";
+
+/// The light cone of one configuration.
+pub(in super::super) struct LensingProduct<'a> {
+    pub lightcone: &'a LightConeConfig,
+    pub c_ell: Option<&'a AngularConfig>,
+    pub peaks: Option<&'a PeakConfig>,
+    pub box_size: f64,
+}
+
+impl<'a> LensingProduct<'a> {
+    /// `None` where no light cone is asked for.
+    pub fn of(config: &'a PmConfig) -> Option<Self> {
+        let lightcone = config.lightcone.as_ref()?;
+        Some(LensingProduct {
+            lightcone,
+            c_ell: config.c_ell.as_ref(),
+            peaks: config.peaks.as_ref(),
+            box_size: config.box_size,
+        })
+    }
+
+    /// An observer of the cone for one universe.
+    pub fn observer<'f>(
+        &self,
+        comm: &Comm,
+        job: &Job,
+        factors: &'f Factors<'f>,
+        total: u64,
+    ) -> Result<(LightCone<impl Fn(f64, f64, f64) -> Factor + use<'f>>, Sources)> {
+        let sources = Sources::new(self.lightcone, factors.cosmology)?;
+        let cone = Cone::new(self.lightcone, self.box_size, factors.cosmology, sources.farthest())?;
+        let replicas = match self.lightcone.randomise {
+            true => Replicas::random(job.seed, job.realisation, 0),
+            false => Replicas::plain(),
+        };
+        Ok((LightCone::new(comm, cone, replicas, total, |from, at, to| factors.drift(from, at, to)), sources))
+    }
+
+    /// Refuses a cone that the steps do not cover.
+    pub fn check(&self, cosmology: &Cosmology, a_start: f64, a_end: f64) -> Result<()> {
+        let sources = Sources::new(self.lightcone, cosmology)?;
+        Cone::new(self.lightcone, self.box_size, cosmology, sources.farthest())?.check_time(a_start, a_end)
+    }
+
+    fn bins(&self) -> Axis {
+        let z = self.lightcone.source_redshifts.iter().map(|z| format!("z = {z}"));
+        Axis::columns("source", z.chain((0..self.lightcone.n_of_z.len()).map(|i| format!("n_of_z {i}"))))
+    }
+
+    /// Pairs of source bins a ≤ b.
+    fn pairs(&self) -> Vec<[usize; 2]> {
+        let bins = self.lightcone.bins();
+        (0..bins).flat_map(|a| (a..bins).map(move |b| [a, b])).collect()
+    }
+
+    /// Descriptions of its fields.
+    pub fn specs(&self) -> Vec<FieldSpec> {
+        let (bins, n, field) = (self.lightcone.bins(), self.lightcone.pixels, self.lightcone.field_of_view_deg);
+        let pixel = |name: &str| Axis::new(name, "pixel");
+        let how = match self.lightcone.method {
+            Method::Born => "Born approximation",
+            Method::Raytrace => "ray tracing",
+        };
+        let what = format!("lensing convergence by {how} over {field}° × {field}°");
+        let axes = vec![self.bins(), pixel("row"), pixel("column")];
+        let mut specs = vec![spec("kappa", &[bins, n, n], axes, "", &what, Dtype::F32)];
+        if self.lightcone.method == Method::Raytrace {
+            let axes = vec![
+                self.bins(),
+                Axis::columns("component", ["gamma1", "gamma2", "omega"]),
+                pixel("row"),
+                pixel("column"),
+            ];
+            specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
+        }
+        if let Some(c) = self.c_ell {
+            let middles = c.ell_bins(n, field).map_or(vec![], |b| b.middles());
+            let pairs = self.pairs();
+            let axes = vec![
+                Axis::columns("pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))),
+                Axis::at("ell", "", middles),
+            ];
+            let what = "angular power spectra of the convergence, noise and mask included";
+            specs.push(spec("c_ell", &[pairs.len(), c.bins], axes, "sr", what, Dtype::F64));
+        }
+        if let Some(c) = self.peaks {
+            let middles = c.height_bins().map_or(vec![], |b| b.middles());
+            let axes = vec![self.bins(), Axis::at("height", "", middles)];
+            let what = format!("peaks of the convergence smoothed over {}°", c.smoothing);
+            specs.push(spec("peaks", &[bins, c.bins], axes, "", &what, Dtype::I64));
+        }
+        if self.lightcone.keep_planes {
+            specs.push(planes_spec(n));
+        }
+        specs
+    }
+
+    /// Its fields, from the planes of a finished universe. Collective.
+    pub fn measure(&self, comm: &Comm, job: &Job, planes: Planes, sources: &Sources) -> Result<Vec<Field>> {
+        let planes = planes.complete()?;
+        let mut maps = LensingMaps::new(self.lightcone.method, &planes, sources);
+        let alone = comm.alone();
+        let values = comm.agree(if comm.is_root() { self.on_root(&alone, job, &mut maps) } else { Ok(vec![]) })?;
+        let mut values = values.into_iter();
+        let empty = |spec: &FieldSpec| Data::fill(spec.dtype, 0);
+        let mut fields = vec![];
+        for spec in self.specs() {
+            fields.push(if spec.name == PLANES {
+                planes_field(comm, &planes)
+            } else {
+                let data = values.next().unwrap_or_else(|| empty(&spec));
+                field(comm, spec, Values::Root(data))
+            });
+        }
+        Ok(fields)
+    }
+
+    fn on_root(&self, alone: &Comm, job: &Job, maps: &mut LensingMaps) -> Result<Vec<Data>> {
+        let (n, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
+        let pixel = (side / n as f64).to_radians();
+        let mask = self.mask()?;
+        for (i, map) in maps.kappa.chunks_exact_mut(n * n).enumerate() {
+            if let Some(noise) = &self.lightcone.shape_noise {
+                add_shape_noise(map, noise, pixel, job.seed, job.realisation, i as u64);
+            }
+        }
+        let fill = self.lightcone.mask_fill;
+        if let Some(mask) = &mask {
+            apply_mask(&mut maps.kappa, n, mask, fill)?;
+        }
+        let narrow = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
+        let mut all = vec![Data::F32(narrow(&maps.kappa))];
+        if let Some(traced) = &mut maps.traced {
+            for part in traced.gamma.iter_mut().chain([&mut traced.omega]) {
+                if let Some(mask) = &mask {
+                    apply_mask(part, n, mask, fill)?;
+                }
+            }
+            let bin = |b: usize| {
+                let of = |x: &[f64]| narrow(&x[b * n * n..(b + 1) * n * n]);
+                [of(&traced.gamma[0]), of(&traced.gamma[1]), of(&traced.omega)].concat()
+            };
+            all.push(Data::F32((0..self.lightcone.bins()).flat_map(bin).collect()));
+        }
+        let mut sky = FlatSky::new(alone, n, side)?;
+        let map = |b: usize| Map { values: &maps.kappa[b * n * n..(b + 1) * n * n], mask: mask.as_deref() };
+        if let Some(c) = self.c_ell {
+            let bins = c.ell_bins(n, side)?;
+            let mut spectra = vec![];
+            for [a, b] in self.pairs() {
+                let second = (a != b).then(|| map(b));
+                spectra.extend(sky.c_ell(&bins, map(a), second, c.pixel_window)?.c_ell);
+            }
+            all.push(Data::F64(spectra));
+        }
+        if let Some(c) = self.peaks {
+            let mut counts = vec![];
+            for b in 0..self.lightcone.bins() {
+                counts.extend(c.count(&mut sky, map(b), None)?.into_iter().map(|n| n as i64));
+            }
+            all.push(Data::I64(counts));
+        }
+        Ok(all)
+    }
+
+    /// The mask: the array `mask` of an HDF5 file.
+    pub fn mask(&self) -> Result<Option<Vec<f64>>> {
+        let Some(path) = &self.lightcone.mask else { return Ok(None) };
+        let (n, file) = (self.lightcone.pixels, File::open(path)?);
+        let shape = file.array("mask")?.shape();
+        if shape != [n, n] {
+            return Err(Error::input(format!("has shape {shape:?}, the maps ({n}, {n})"))
+                .file(path)
+                .key("mask")
+                .remedy("give a mask with the maps' pixels, or change simulator.lightcone.pixels"));
+        }
+        file.read("mask").map(Some)
+    }
+}
+
+/// Their number depends on the cosmology.
+fn planes_spec(pixels: usize) -> FieldSpec {
+    let axes = vec![Axis::new("plane", ""), Axis::new("row", "pixel"), Axis::new("column", "pixel")];
+    let what = "∫ δ dχ over each slice of the light cone, from near to far";
+    spec(PLANES, &[0, pixels, pixels], axes, "Mpc/h", what, Dtype::F64)
+}
+
+/// The planes seen so far, zeros for those to come. Collective.
+pub(in super::super) fn planes_field(comm: &Comm, planes: &Planes) -> Field {
+    let rows = if comm.is_root() { planes.len() } else { 0 };
+    field(comm, planes_spec(planes.cone().pixels), Values::Rows(rows, Data::F64(planes.on_root())))
+}
+
+/// Puts back the planes that had been seen at scale factor `a`. Collective.
+pub(in super::super) fn restore_planes(comm: &Comm, planes: &mut Planes, saved: &Field, a: f64) {
+    let size = planes.cone().pixels.pow(2);
+    let Data::F64(mine) = &saved.data else { return };
+    let values = comm.gather(0, mine);
+    for k in 0..planes.len() {
+        if planes.cone().slices[k].a <= a {
+            let mut map = if comm.is_root() { values[k * size..(k + 1) * size].to_vec() } else { vec![0.0; size] };
+            comm.broadcast(0, &mut map);
+            planes.put(k, map);
+        }
+    }
+}

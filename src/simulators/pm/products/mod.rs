@@ -1,0 +1,177 @@
+//! What is looked at: each product of a universe describes its fields and measures them, moment by moment.
+
+mod density;
+mod halos;
+mod lensing;
+mod particles;
+mod spectra;
+
+pub(super) use lensing::{LensingProduct, PLANES, planes_field, restore_planes};
+
+use super::config::PmConfig;
+use crate::comm::Comm;
+use crate::cosmology::Cosmology;
+use crate::error::{Error, Result};
+use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use crate::io::hdf::Element;
+use crate::mesh::{Decomposition, Real};
+use crate::observables::{Epoch, Galaxies, HaloCatalogue, HodConfig, find_halos, populate};
+use crate::particles::Particles;
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
+/// A universe at one moment, and what several products need of it, made when first asked for.
+pub(super) struct Moment<'a, T> {
+    pub comm: &'a Comm,
+    pub config: &'a PmConfig,
+    /// Force mesh.
+    pub mesh: &'a Decomposition,
+    pub particles: &'a Particles<T>,
+    /// Scale factor.
+    pub a: f64,
+    /// `None` for a snapshot that does not tell.
+    pub cosmology: Option<&'a Cosmology>,
+    /// Seed and realisation of what is drawn at random.
+    pub seeds: [u64; 2],
+    /// Halo occupation with this universe's parameters.
+    pub hod: HodConfig,
+    /// Where a snapshot of this moment goes, if there is to be one, and its true parameters.
+    pub snapshot: Option<(PathBuf, Vec<(String, f64)>)>,
+    pub halos: OnceCell<HaloCatalogue>,
+    pub galaxies: OnceCell<Galaxies>,
+}
+
+impl<T: Real> Moment<'_, T> {
+    /// Particles over all ranks.
+    pub fn total(&self) -> u64 {
+        (self.config.particles as u64).pow(3)
+    }
+
+    fn cosmology(&self) -> Result<&Cosmology> {
+        self.cosmology.ok_or_else(|| {
+            Error::input("does not tell its cosmology, without which halos, galaxies and redshift space mean nothing")
+                .remedy("write the parameters as attributes of the file's root, or leave these products out")
+        })
+    }
+
+    fn epoch(&self) -> Result<Epoch<'_>> {
+        Ok(Epoch { cosmology: self.cosmology()?, a: self.a, box_size: self.config.box_size })
+    }
+
+    /// The halo catalogue. Collective.
+    fn halos(&self) -> Result<&HaloCatalogue> {
+        let config = self.config.halos.clone().unwrap_or_default();
+        let epoch = self.epoch()?;
+        Ok(self.halos.get_or_init(|| find_halos(self.comm, &config, self.particles, self.config.particles, &epoch)))
+    }
+
+    /// The galaxies. Collective.
+    fn galaxies(&self) -> Result<&Galaxies> {
+        if let Some(galaxies) = self.galaxies.get() {
+            return Ok(galaxies);
+        }
+        let [seed, realisation] = self.seeds;
+        let galaxies = populate(self.comm, &self.hod, self.halos()?, &self.epoch()?, seed, realisation)?;
+        Ok(self.galaxies.get_or_init(|| galaxies))
+    }
+}
+
+/// The numbers of one field: on the root alone, or this rank's rows.
+pub(super) enum Values {
+    Root(Data),
+    Rows(usize, Data),
+}
+
+/// A product: fields that are alike for all universes. Their names get a suffix where several moments are looked at.
+pub(super) trait Product<T> {
+    /// Descriptions of its fields.
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec>;
+    /// Their numbers, in the same order. Collective.
+    fn measure(&self, moment: &Moment<T>) -> Result<Vec<Values>>;
+}
+
+/// The products that a configuration asks for.
+pub(super) fn products<T: Real + Element>(config: &PmConfig) -> Vec<Box<dyn Product<T>>> {
+    let mut all: Vec<Box<dyn Product<T>>> = vec![];
+    if let Some(c) = &config.maps {
+        all.push(Box::new(density::Maps(c.clone())));
+    }
+    if let Some(c) = &config.density {
+        all.push(Box::new(density::Density(c.clone())));
+    }
+    if let Some(c) = &config.pdf {
+        all.push(Box::new(density::Pdf(c.clone())));
+    }
+    if let Some(c) = &config.power {
+        all.push(Box::new(spectra::Power(c.clone())));
+    }
+    if let Some(c) = &config.multipoles {
+        all.push(Box::new(spectra::Multipoles(c.clone())));
+    }
+    if let Some(c) = &config.bispectrum {
+        all.push(Box::new(spectra::Bispectrum(c.clone())));
+    }
+    if config.halos.is_some() {
+        all.push(Box::new(halos::Halos));
+    }
+    if let Some(c) = &config.mass_function {
+        all.push(Box::new(halos::MassFunctionOf(c.clone())));
+    }
+    if config.galaxies.is_some() {
+        all.push(Box::new(halos::GalaxiesOf));
+    }
+    if let (Some(_), Some(c)) = (&config.galaxies, &config.power) {
+        all.push(Box::new(spectra::GalaxyPower(c.clone())));
+    }
+    if config.keep_particles {
+        all.push(Box::new(particles::Columns));
+    }
+    if config.snapshots {
+        all.push(Box::new(particles::Snapshot));
+    }
+    all
+}
+
+/// What is appended to a field's name at scale factor `a`: nothing where one moment is looked at, else its redshift.
+pub(super) fn suffix(config: &PmConfig, a: f64) -> String {
+    match config.redshifts.len() {
+        0 | 1 => String::new(),
+        _ => format!("_z{:.3}", 1.0 / a - 1.0),
+    }
+}
+
+/// Descriptions of all products' fields at scale factor `a`.
+pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<FieldSpec> {
+    let suffix = suffix(config, a);
+    let mut specs: Vec<FieldSpec> = products::<T>(config).iter().flat_map(|p| p.specs(config)).collect();
+    for spec in &mut specs {
+        spec.name += &suffix;
+        spec.description += &format!("; a = {a}");
+    }
+    specs
+}
+
+/// All products' fields at one moment, as [`specs_at`] describes them. Collective.
+pub(super) fn measure<T: Real + Element>(moment: &Moment<T>) -> Result<Vec<Field>> {
+    let mut specs = specs_at::<T>(moment.config, moment.a).into_iter();
+    let mut fields = vec![];
+    for product in products::<T>(moment.config) {
+        let values = moment.comm.agree(product.measure(moment))?;
+        fields.extend(values.into_iter().zip(&mut specs).map(|(values, spec)| field(moment.comm, spec, values)));
+    }
+    Ok(fields)
+}
+
+pub(super) fn field(comm: &Comm, spec: FieldSpec, values: Values) -> Field {
+    match values {
+        Values::Rows(rows, data) => Field { rows, data, spec },
+        Values::Root(data) if comm.is_root() => Field { rows: spec.shape[0], data, spec },
+        Values::Root(data) => Field { rows: 0, data: Data::fill(data.dtype(), 0), spec },
+    }
+}
+
+/// A description; `ragged` where the first axis varies.
+fn spec(name: &str, shape: &[usize], axes: Vec<Axis>, unit: &str, description: &str, dtype: Dtype) -> FieldSpec {
+    let (name, unit, description) = (name.into(), unit.into(), description.into());
+    FieldSpec { name, ragged: shape[0] == 0, shape: shape.to_vec(), axes, unit, description, dtype }
+}

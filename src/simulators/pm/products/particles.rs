@@ -1,0 +1,57 @@
+//! The particles themselves: as columns of the dataset, and as GADGET snapshots beside it.
+
+use super::{Moment, Product, Values, spec};
+use crate::error::Result;
+use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::io::gadget::{self, SnapshotHeader};
+use crate::mesh::Real;
+use crate::observables::by_lagrangian_id;
+use crate::simulators::pm::config::{PmConfig, Precision};
+
+pub(super) struct Columns;
+
+impl<T: Real> Product<T> for Columns {
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
+        let column = |name: &str, unit: &str, what: &str| {
+            let axes = vec![Axis::new("particle", ""), Axis::new("component", "")];
+            let what = format!("{what}, sorted by Lagrangian identity");
+            spec(name, &[config.particles.pow(3), 3], axes, unit, &what, Dtype::F32)
+        };
+        vec![column("position", "Mpc/h", "comoving position"), column("velocity", "km/s", "peculiar velocity")]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let (x, v) = by_lagrangian_id(m.comm, m.particles, m.total(), m.a);
+        Ok([x, v].into_iter().map(|c| Values::Rows(c.len(), Data::F32(c.into_flattened()))).collect())
+    }
+}
+
+pub(super) struct Snapshot;
+
+impl<T: Real> Product<T> for Snapshot {
+    fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
+        vec![]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let (Some((path, truth)), Some(cosmology)) = (&m.snapshot, m.cosmology) else { return Ok(vec![]) };
+        m.comm.on_root(|| {
+            let folder = path.parent().unwrap_or(path);
+            std::fs::create_dir_all(folder).map_err(|e| crate::error::Error::from(e).file(folder))
+        })?;
+        let header = SnapshotHeader {
+            box_size: m.config.box_size,
+            scale_factor: m.a,
+            omega_m: cosmology.omega_m(),
+            omega_b: cosmology.omega_b(),
+            h: cosmology.h(),
+            double: m.config.precision == Precision::F64,
+            truth: truth.clone(),
+        };
+        let p = m.particles;
+        let wide =
+            |column: &[[T; 3]], scale: f64| column.iter().map(|v| v.map(|x| scale * x.f64())).collect::<Vec<_>>();
+        gadget::write(m.comm, path, &header, &wide(&p.position, 1.0), &wide(&p.momentum, 100.0 / m.a), &p.id, None)?;
+        Ok(vec![])
+    }
+}

@@ -1,0 +1,109 @@
+//! Spectra and bispectra.
+
+use super::{Moment, Product, Values, spec};
+use crate::error::Result;
+use crate::fields::spectrum::Spectrum;
+use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::mesh::Real;
+use crate::observables::{
+    BispectrumConfig, BispectrumMeter, MultipoleConfig, MultipoleMeter, PowerConfig, PowerMeter, RedshiftSpace,
+};
+use crate::particles::{Domain, Points};
+use crate::simulators::pm::config::PmConfig;
+
+/// The axis of wavenumbers up to a multiple of the particles' Nyquist wavenumber.
+fn wavenumbers(config: &PmConfig, k_max_over_nyquist: f64) -> Axis {
+    let wanted = (config.particles as f64 / 2.0 * k_max_over_nyquist).floor() as usize;
+    let bins = wanted.saturating_sub(1).clamp(1, Spectrum::bins(config.mesh()));
+    Axis::at("k", "h/Mpc", Spectrum::wavenumbers(bins, config.box_size))
+}
+
+fn truncated(mut values: Vec<f64>, axis: &Axis) -> Vec<f64> {
+    values.truncate(axis.values.len());
+    values
+}
+
+pub(super) struct Power(pub PowerConfig);
+
+impl<T: Real> Product<T> for Power {
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
+        let k = wavenumbers(config, self.0.k_max_over_nyquist);
+        vec![spec("power", &[k.values.len()], vec![k], "(Mpc/h)^3", "matter power spectrum", Dtype::F64)]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
+        let spectrum = meter.measure(&self.0, &m.particles.position, m.total());
+        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
+        Ok(vec![Values::Root(Data::F64(truncated(spectrum.power, &k)))])
+    }
+}
+
+pub(super) struct Multipoles(pub MultipoleConfig);
+
+impl<T: Real> Product<T> for Multipoles {
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
+        let k = wavenumbers(config, self.0.k_max_over_nyquist);
+        let (shape, ell) = ([3, k.values.len()], Axis::at("ell", "", vec![0.0, 2.0, 4.0]));
+        let what = "multipoles of the matter power spectrum in redshift space";
+        vec![spec("multipoles", &shape, vec![ell, k], "(Mpc/h)^3", what, Dtype::F64)]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let space = RedshiftSpace::of_momenta(m.cosmology()?, m.a);
+        let points = Points::equal(&m.particles.position);
+        let mut meter = MultipoleMeter::<T>::new(m.mesh, m.config.box_size);
+        let poles = meter.measure(&self.0, points, &m.particles.momentum, space);
+        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
+        let all = poles.power.into_iter().flat_map(|p| truncated(p, &k)).collect();
+        Ok(vec![Values::Root(Data::F64(all))])
+    }
+}
+
+pub(super) struct Bispectrum(pub BispectrumConfig);
+
+impl<T: Real> Product<T> for Bispectrum {
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
+        // A list that cannot be made was refused by `check`.
+        let triangles = self.0.list(config.mesh(), config.box_size).map_or(vec![], |(shells, list)| {
+            let name = |t: &[usize; 3]| t.map(|b| format!("{:.4}", shells.middle(b))).join(" ");
+            list.iter().map(name).collect()
+        });
+        let axes = vec![Axis::columns("value", ["B", "Q"]), Axis::columns("triangle", triangles.clone())];
+        let what = "bispectrum B in (Mpc/h)^6 and reduced bispectrum Q of triangles of shells of wavenumbers (h/Mpc)";
+        vec![spec("bispectrum", &[2, triangles.len()], axes, "", what, Dtype::F64)]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let mut meter = BispectrumMeter::<T>::new(m.mesh, m.config.box_size, &self.0)?;
+        let measured = meter.measure(&m.particles.position);
+        let both = [measured.bispectrum, measured.reduced].concat();
+        Ok(vec![Values::Root(Data::F64(both))])
+    }
+}
+
+pub(super) struct GalaxyPower(pub PowerConfig);
+
+impl<T: Real> Product<T> for GalaxyPower {
+    fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
+        let k = wavenumbers(config, self.0.k_max_over_nyquist);
+        let (shape, of) = ([2, k.values.len()], Axis::columns("spectrum", ["galaxies", "galaxies x matter"]));
+        let what = "power spectrum of the galaxies, and their cross spectrum with matter";
+        vec![spec("galaxy_power", &shape, vec![of, k], "(Mpc/h)^3", what, Dtype::F64)]
+    }
+
+    fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
+        let position = m.galaxies()?.position.iter().map(|x| x.map(T::of)).collect();
+        let (position, _) = Domain::new(m.mesh, m.config.box_size).send_home(m.comm, position, None);
+        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
+        if m.comm.sum_of(position.len() as u64) == 0 {
+            return Ok(vec![Values::Root(Data::F64(vec![0.0; 2 * k.values.len()]))]);
+        }
+        let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
+        let (galaxies, matter) = (Points::equal(&position), Points::equal(&m.particles.position));
+        let measured = meter.measure_cross(&self.0, galaxies, matter);
+        let [auto, _] = measured.auto;
+        let both = [truncated(auto, &k), truncated(measured.cross, &k)].concat();
+        Ok(vec![Values::Root(Data::F64(both))])
+    }
+}
