@@ -15,12 +15,14 @@ mod array;
 mod decomposition;
 mod fft;
 mod halo;
+mod plane;
 mod real;
 mod yardstick;
 
 pub use array::{Mesh, Modes};
 pub use decomposition::{Block, Decomposition, Halo, compact_grid};
 pub use fft::{Fft, Transform};
+pub use plane::Plane;
 pub use real::{Real, library_version};
 
 pub use yardstick::yardstick;
