@@ -281,6 +281,12 @@ fn weighted_points_have_their_shot_noise() {
         assert_eq!(cross.modes, alone.modes);
         close(&cross.cross, &alone.cross, 1e-10);
         close(&cross.auto[0], &alone.auto[0], 1e-10);
+        // A list without a single point.
+        let d = Decomposition::new(comm, [32; 3], None).unwrap();
+        let config = PowerConfig { subtract_shot_noise: true, ..Default::default() };
+        let none = Points::equal(&[]);
+        let empty = PowerMeter::<f64>::new(&d, L).measure_cross(&config, none, none);
+        assert!(empty.cross.iter().chain(&empty.auto[0]).all(|p| *p == 0.0));
     });
 }
 
@@ -466,6 +472,15 @@ fn poisson_points_have_the_bispectrum_of_noise() {
             ),
         );
         assert!(shown[0] < 2.0 && shown[1] < 2.0 && shown[2] > 5.0, "{shown:?}");
+        // In single precision.
+        let d = Decomposition::new(comm, [32; 3], None).unwrap();
+        let (x, _) = random_points(comm, &d, 0, 2000);
+        let single: Vec<[f32; 3]> = x.iter().map(|x| x.map(|x| wrap(x as f32, L as f32))).collect();
+        let single = Domain::new(&d, L).send_home(comm, single, None).0;
+        let config = BispectrumConfig { configurations: vec![Configuration::All], ..Default::default() };
+        let single = BispectrumMeter::<f32>::new(&d, L, &config).unwrap().measure(&single);
+        assert_eq!(single.triangles, noisy.triangles);
+        close(&single.bispectrum, &noisy.bispectrum, 1e-3);
         let (alone, _) = bispectra(&comm.alone(), true);
         assert_eq!(alone.triangles, clean.triangles);
         close(&clean.bispectrum, &alone.bispectrum, 1e-8);
@@ -504,7 +519,7 @@ fn white_map(pixels: usize, realisation: u64) -> Vec<f64> {
 fn flat_sky_spectra_are_those_planted() {
     mpi::on_ranks("flat_sky_spectra_are_those_planted", RANKS, |comm| {
         let (pixels, side) = (128, 10.0);
-        let mut sky = FlatSky::new(comm, pixels, side).unwrap();
+        let mut sky = FlatSky::new(pixels, side).unwrap();
         let config = AngularConfig { bins: 12, spacing: Spacing::Linear, ..Default::default() };
         let bins = config.ell_bins(pixels, side).unwrap();
         let law = |ell: f64| 1e-9 * (ell / 500.0).powf(-1.2);
@@ -546,7 +561,7 @@ fn flat_sky_spectra_are_those_planted() {
             .collect();
         let few = Bins::new("test", Spacing::Linear, 30.0, 510.0, 6).unwrap();
         let [raw, fine] = [false, true].map(|window| sky.c_ell(&few, whole(&steep), None, window).unwrap().c_ell);
-        let mut sky = FlatSky::new(comm, 32, side).unwrap();
+        let mut sky = FlatSky::new(32, side).unwrap();
         let [bare, whole] = [false, true].map(|window| sky.c_ell(&few, whole(&coarse), None, window).unwrap());
         let off = [bare.c_ell[5] / raw[5] - 1.0, whole.c_ell[5] / fine[5] - 1.0];
         if comm.is_root() {
@@ -563,7 +578,7 @@ fn flat_sky_spectra_are_those_planted() {
 fn masked_maps_are_corrected_for_the_sky_they_lack() {
     mpi::on_ranks("masked_maps_are_corrected_for_the_sky_they_lack", &[2], |comm| {
         let (pixels, side, maps) = (64, 5.0, 40);
-        let mut sky = FlatSky::new(comm, pixels, side).unwrap();
+        let mut sky = FlatSky::new(pixels, side).unwrap();
         let bins = Bins::new("test", Spacing::Linear, 300.0, 2300.0, 4).unwrap();
         let mask: Vec<f64> = (0..pixels * pixels).map(|i| (i % pixels > 20 && i / pixels > 10) as u8 as f64).collect();
         let white = sky.pixel().powi(2);
@@ -676,7 +691,7 @@ fn smoothed_fields_have_the_variance_of_their_filter() {
         let config = PdfConfig::default();
         assert!(PdfConfig { radius: 5.0, ..Default::default() }.check(64, L).is_err());
         // A disc on the sky: smoothing a point gives 1/(π θ²) within, and conserves the sum.
-        let mut sky = FlatSky::new(comm, 128, 4.0).unwrap();
+        let mut sky = FlatSky::new(128, 4.0).unwrap();
         let point: Vec<f64> = (0..128 * 128).map(|i| (i == 64 * 128 + 64) as u8 as f64).collect();
         let theta = 0.5f64;
         let disc = sky.filtered(&point, |l| Filter::TopHat.on_sky(l * theta.to_radians())).unwrap();
@@ -726,7 +741,7 @@ fn peaks_are_local_maxima() {
         let ninth = local_maxima(&map, pixels, None, 0).len() as f64 * 9.0 / cells;
         assert!((ninth - 1.0).abs() < 0.03, "{ninth}");
         // Peaks of smoothed white noise: 1/(4π√3 θ²) (Longuet-Higgins 1957).
-        let mut sky = FlatSky::new(comm, pixels, 10.0).unwrap();
+        let mut sky = FlatSky::new(pixels, 10.0).unwrap();
         let theta = 3.0;
         let smoothing = theta * sky.pixel().to_degrees();
         let config = PeakConfig { smoothing, min: -9.0, max: 9.0, bins: 36, periodic: true, ..Default::default() };
@@ -753,6 +768,8 @@ fn peaks_are_local_maxima() {
         assert!((share - 0.75).abs() < 0.03, "{share}");
         let inner = PeakConfig { periodic: false, ..config }.count(&mut sky, whole, Some(noise)).unwrap();
         assert!(inner.iter().sum::<u64>() < told.iter().sum::<u64>());
+        let short = Map { values: &map[1..], mask: None };
+        assert!(PeakConfig { smoothing: 0.0, ..PeakConfig::default() }.count(&mut sky, short, None).is_err());
         assert!(PeakConfig { smoothing: f64::NAN, ..PeakConfig::default() }.height_bins().is_err());
     });
 }

@@ -3,9 +3,8 @@
 //! A map is small: it is processed whole by one rank, and different ranks may process different maps.
 
 use super::bins::{Bins, Spacing};
-use crate::comm::Comm;
 use crate::error::{Error, Result};
-use crate::mesh::{Decomposition, Fft, Halo, Modes, Transform};
+use crate::mesh::{Complex, Plane};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
 
@@ -88,20 +87,18 @@ pub struct AngularSpectrum {
 
 /// Transforms maps of one geometry.
 pub struct FlatSky {
-    fft: Fft<f64>,
+    plane: Plane<f64>,
     pixels: usize,
     side: f64,
 }
 
 impl FlatSky {
-    /// For square maps of `pixels` per side and a `side` in degrees. Collective over `comm`, because each rank makes a group
-    /// of its own; what follows concerns the calling rank alone.
-    pub fn new(comm: &Comm, pixels: usize, side: f64) -> Result<Self> {
+    /// For square maps of `pixels` per side and a `side` in degrees.
+    pub fn new(pixels: usize, side: f64) -> Result<Self> {
         if !(pixels > 0 && side.is_finite() && side > 0.0) {
             return Err(Error::input("a map has pixels and a side in degrees above 0").value((pixels, side)));
         }
-        let d = Decomposition::new(&comm.alone(), [1, pixels, pixels], None)?;
-        Ok(FlatSky { fft: Fft::new(&d, Halo::default(), Transform::Exact), pixels, side: side.to_radians() })
+        Ok(FlatSky { plane: Plane::new([pixels; 2]), pixels, side: side.to_radians() })
     }
 
     /// Pixels per side.
@@ -117,11 +114,9 @@ impl FlatSky {
     /// The map times a factor of ℓ in Fourier space; the map is taken as periodic.
     pub fn filtered(&mut self, map: &[f64], factor: impl Fn(f64) -> f64) -> Result<Vec<f64>> {
         let (fundamental, cells) = (TAU / self.side, (self.pixels * self.pixels) as f64);
-        let mut modes = self.modes(map)?;
-        modes.for_each(|[_, a, b], c| *c *= factor(fundamental * ((a * a + b * b) as f64).sqrt()) / cells);
-        let mut mesh = self.fft.mesh();
-        self.fft.inverse(&mut modes, &mut mesh);
-        Ok(mesh.to_vec())
+        let modes = self.modes(map)?;
+        let kernel = |i: i64, j: i64| factor(fundamental * ((i * i + j * j) as f64).sqrt()) / cells;
+        Ok(self.plane.filtered(&modes, |i, j| kernel(i, j).into()))
     }
 
     /// Gaussian smoothing exp(−ℓ² θ²/2) with θ = `theta_g` in degrees. With a mask, G∗(w f) / G∗w, so that what is masked
@@ -155,39 +150,34 @@ impl FlatSky {
             let x = PI * i as f64 / n as f64;
             if pixel_window && i != 0 { x.sin() / x } else { 1.0 }
         };
-        let mut other = second.as_ref().unwrap_or(&first).data().to_vec().into_iter();
+        let mut other = second.as_ref().unwrap_or(&first).iter();
         let (mut sums, mut modes) = (vec![[0f64; 2]; bins.count()], vec![0u64; bins.count()]);
-        let mut first = first;
-        first.for_each(|[_, i, j], c| {
-            let Some(d) = other.next() else { return };
+        self.plane.for_each(&first, |[i, j], multiplicity, c| {
             let ell = fundamental * ((i * i + j * j) as f64).sqrt();
-            let Some(bin) = bins.of(ell) else { return };
-            let weight = if j == 0 || 2 * j == n as i64 { 1 } else { 2 };
-            let product = (*c * d.conj()).re / (sinc(i) * sinc(j)).powi(2);
-            sums[bin][0] += weight as f64 * ell;
-            sums[bin][1] += weight as f64 * product;
-            modes[bin] += weight as u64;
+            let (Some(d), Some(bin)) = (other.next(), bins.of(ell)) else { return };
+            let product = (c * d.conj()).re / (sinc(i) * sinc(j)).powi(2);
+            sums[bin][0] += multiplicity as f64 * ell;
+            sums[bin][1] += multiplicity as f64 * product;
+            modes[bin] += multiplicity as u64;
         });
         let mean = |q: usize| sums.iter().zip(&modes).map(move |(s, &n)| s[q] / n.max(1) as f64);
         Ok(AngularSpectrum { ell: mean(0).collect(), c_ell: mean(1).map(|c| norm * c).collect(), modes })
     }
 
-    fn fits(&self, map: &[f64]) -> Result<()> {
+    /// Refuses a map, or a mask, of another size.
+    pub fn fits(&self, map: &[f64]) -> Result<()> {
         if map.len() == self.pixels * self.pixels {
             return Ok(());
         }
         Err(Error::input(format!("a map of {0} × {0} pixels is expected", self.pixels)).value(map.len()))
     }
 
-    fn modes(&mut self, map: &[f64]) -> Result<Modes<f64>> {
+    fn modes(&mut self, map: &[f64]) -> Result<Vec<Complex<f64>>> {
         self.fits(map)?;
-        let (mut mesh, mut modes) = (self.fft.mesh(), self.fft.modes());
-        map.chunks_exact(self.pixels).enumerate().for_each(|(i, row)| mesh.row_mut(0, i).copy_from_slice(row));
-        self.fft.forward(&mut mesh, &mut modes);
-        Ok(modes)
+        Ok(self.plane.forward(map))
     }
 
-    fn masked_modes(&mut self, map: Map) -> Result<Modes<f64>> {
+    fn masked_modes(&mut self, map: Map) -> Result<Vec<Complex<f64>>> {
         let Some(mask) = map.mask else { return self.modes(map.values) };
         self.fits(map.values)?;
         self.fits(mask)?;

@@ -67,6 +67,8 @@ impl PeakConfig {
     /// known.
     pub fn count(&self, sky: &mut FlatSky, map: Map, noise: Option<f64>) -> Result<Vec<u64>> {
         let bins = self.height_bins()?;
+        sky.fits(map.values)?;
+        map.mask.map_or(Ok(()), |mask| sky.fits(mask))?;
         let theta = self.smoothing.to_radians();
         let smooth = if theta > 0.0 { sky.smoothed(map, self.smoothing)? } else { map.values.to_vec() };
         let border = if self.periodic { 0 } else { 1.max((3.0 * theta / sky.pixel()).ceil() as usize) };
