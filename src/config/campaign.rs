@@ -142,7 +142,10 @@ impl Config {
                     .value(grid)
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
-            self.cosmology.check(prior, design.simulations as u64)?;
+            let own = simulator.parameters();
+            let mut cosmological = prior.clone();
+            cosmological.parameters.retain(|p| !own.contains(&p.name.as_str()));
+            self.cosmology.check(&cosmological, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }

@@ -8,6 +8,7 @@ use crate::comm::Comm;
 use crate::cosmology::CosmologyConfig;
 use crate::error::Result;
 use crate::io::field::{Field, FieldSpec};
+use crate::observables::HodConfig;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -106,6 +107,14 @@ impl SimulatorConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             SimulatorConfig::Pm(c) => c.check().and_then(|()| c.initial.check_file(c.particles)),
+        }
+    }
+
+    /// Names of the parameters that a design may vary beside the cosmology's.
+    pub fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            SimulatorConfig::Pm(c) if c.galaxies.is_some() => &HodConfig::NAMES,
+            SimulatorConfig::Pm(_) => &[],
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::{Values, field, spec};
 use crate::comm::Comm;
-use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use crate::fields::peaks::PeakConfig;
@@ -38,27 +37,24 @@ impl<'a> LensingProduct<'a> {
         })
     }
 
-    /// An observer of the cone for one universe.
+    /// An observer of the cone for one universe, whose steps go from scale factor `start` to `end`; refused if they do not
+    /// cover the cone.
     pub fn observer<'f>(
         &self,
         comm: &Comm,
         job: &Job,
         factors: &'f Factors<'f>,
         total: u64,
+        [start, end]: [f64; 2],
     ) -> Result<(LightCone<impl Fn(f64, f64, f64) -> Factor + use<'f>>, Sources)> {
         let sources = Sources::new(self.lightcone, factors.cosmology)?;
         let cone = Cone::new(self.lightcone, self.box_size, factors.cosmology, sources.farthest())?;
+        cone.check_time(start, end)?;
         let replicas = match self.lightcone.randomise {
             true => Replicas::random(job.seed, job.realisation, 0),
             false => Replicas::plain(),
         };
         Ok((LightCone::new(comm, cone, replicas, total, |from, at, to| factors.drift(from, at, to)), sources))
-    }
-
-    /// Refuses a cone that the steps do not cover.
-    pub fn check(&self, cosmology: &Cosmology, a_start: f64, a_end: f64) -> Result<()> {
-        let sources = Sources::new(self.lightcone, cosmology)?;
-        Cone::new(self.lightcone, self.box_size, cosmology, sources.farthest())?.check_time(a_start, a_end)
     }
 
     fn bins(&self) -> Axis {
@@ -118,8 +114,7 @@ impl<'a> LensingProduct<'a> {
     pub fn measure(&self, comm: &Comm, job: &Job, planes: Planes, sources: &Sources) -> Result<Vec<Field>> {
         let planes = planes.complete()?;
         let mut maps = LensingMaps::new(self.lightcone.method, &planes, sources);
-        let alone = comm.alone();
-        let values = comm.agree(if comm.is_root() { self.on_root(&alone, job, &mut maps) } else { Ok(vec![]) })?;
+        let values = comm.agree(if comm.is_root() { self.on_root(job, &mut maps) } else { Ok(vec![]) })?;
         let mut values = values.into_iter();
         let empty = |spec: &FieldSpec| Data::fill(spec.dtype, 0);
         let mut fields = vec![];
@@ -134,7 +129,7 @@ impl<'a> LensingProduct<'a> {
         Ok(fields)
     }
 
-    fn on_root(&self, alone: &Comm, job: &Job, maps: &mut LensingMaps) -> Result<Vec<Data>> {
+    fn on_root(&self, job: &Job, maps: &mut LensingMaps) -> Result<Vec<Data>> {
         let (n, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
         let pixel = (side / n as f64).to_radians();
         let mask = self.mask()?;
@@ -161,7 +156,7 @@ impl<'a> LensingProduct<'a> {
             };
             all.push(Data::F32((0..self.lightcone.bins()).flat_map(bin).collect()));
         }
-        let mut sky = FlatSky::new(alone, n, side)?;
+        let mut sky = FlatSky::new(n, side)?;
         let map = |b: usize| Map { values: &maps.kappa[b * n * n..(b + 1) * n * n], mask: mask.as_deref() };
         if let Some(c) = self.c_ell {
             let bins = c.ell_bins(n, side)?;
