@@ -110,6 +110,13 @@ impl SimulatorConfig {
         }
     }
 
+    /// The same configuration as far as it shapes the data.
+    pub fn shaping(&self) -> Self {
+        match self {
+            SimulatorConfig::Pm(c) => SimulatorConfig::Pm(c.shaping()),
+        }
+    }
+
     /// Names of the parameters that a design may vary beside the cosmology's.
     pub fn parameters(&self) -> &'static [&'static str] {
         match self {

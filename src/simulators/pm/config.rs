@@ -128,6 +128,12 @@ impl PmConfig {
         (self.mesh_factor * self.particles as f64).round() as usize
     }
 
+    /// The same configuration as far as it shapes the universe: how often it is saved, and how much memory it may take, do
+    /// not.
+    pub fn shaping(&self) -> PmConfig {
+        PmConfig { checkpoint_minutes: 0.0, max_imbalance: 1.0, ..self.clone() }
+    }
+
     /// Scale factors at which the universe is looked at, ascending.
     pub fn moments(&self) -> Vec<f64> {
         let mut moments: Vec<f64> = self.redshifts.iter().map(|z| 1.0 / (1.0 + z)).collect();

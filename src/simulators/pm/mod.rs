@@ -133,7 +133,7 @@ impl<T: Real + Element> Pm<T> {
 
     /// The checkpoints of one universe, where there is a place for them.
     fn checkpoints(&self, job: &Job) -> Option<Checkpoints> {
-        let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config, self.cosmology]);
+        let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config.shaping(), self.cosmology]);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         Some(Checkpoints::new(job.folder?, job.index, shape.to_string(), every))
     }
