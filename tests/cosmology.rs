@@ -4,6 +4,8 @@
 mod extended;
 #[path = "cosmology/halos.rs"]
 mod halos;
+#[path = "cosmology/neutrinos.rs"]
+mod neutrinos;
 #[path = "cosmology/section.rs"]
 mod section;
 

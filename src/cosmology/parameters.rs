@@ -111,6 +111,12 @@ impl Cosmology {
         }
     }
 
+    /// The same universe with massless neutrinos and as much matter.
+    pub fn without_neutrino_mass(&self) -> Self {
+        let beyond = Extension { m_nu: 0.0, ..self.beyond };
+        Cosmology { beyond, mass: 0.0, omega_nu: 0.0, ..*self }
+    }
+
     /// Density of all matter, massive neutrinos among it, over the critical density today.
     pub fn omega_m(&self) -> f64 {
         self.omega_m
