@@ -6,6 +6,8 @@ mod extended;
 mod halos;
 #[path = "cosmology/neutrinos.rs"]
 mod neutrinos;
+#[path = "cosmology/redshifts.rs"]
+mod redshifts;
 #[path = "cosmology/section.rs"]
 mod section;
 

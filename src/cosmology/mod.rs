@@ -13,6 +13,7 @@ mod mass_function;
 mod neutrinos;
 mod parameters;
 mod power;
+mod sources;
 mod spline;
 mod table;
 mod transfer;

@@ -47,7 +47,12 @@ impl LinearPower {
     pub fn transferred(&self, ratio: impl Fn(f64) -> f64) -> Self {
         let (x, y) = self.ln_p.nodes();
         let ln_p = x.iter().zip(y).map(|(x, y)| y + 2.0 * ratio(x.exp()).ln()).collect();
-        LinearPower { ln_p: Spline::new(x.to_vec(), ln_p), ln_amplitude: self.ln_amplitude }
+        self.with_shape(Spline::new(x.to_vec(), ln_p))
+    }
+
+    /// Another ln P over ln k, multiplied by what made this one's sigma8.
+    pub(super) fn with_shape(&self, ln_p: Spline) -> Self {
+        LinearPower { ln_p, ln_amplitude: self.ln_amplitude }
     }
 
     /// P(k) in (Mpc/h)³, k in h/Mpc; 0 at k = 0.
