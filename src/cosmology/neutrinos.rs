@@ -208,12 +208,12 @@ impl Steps {
     /// Ω_ν δ_ν after `n` steps.
     fn neutrinos(&self, k: f64, n: usize, sources: &[f64], first: f64) -> f64 {
         let of = |m: &Momentum| {
-            let j0 = |j: usize| sinc(k * (m.path[n] - m.path[j]));
-            let mut from = j0(0);
+            let j0 = |path: &f64| sinc(k * (m.path[n] - path));
+            let mut from = j0(&m.path[0]);
             let mut sum = 0.0;
-            for j in 0..n {
-                let to = j0(j + 1);
-                sum += m.push[j] * sources[j] * (to - from);
+            for ((path, push), source) in m.path[1..].iter().zip(&m.push).zip(sources) {
+                let to = j0(path);
+                sum += push * source * (to - from);
                 from = to;
             }
             let kept = m.start * first * sinc(k * (m.path[n] + self.horizon));
