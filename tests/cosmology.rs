@@ -4,6 +4,10 @@
 mod extended;
 #[path = "cosmology/halos.rs"]
 mod halos;
+#[path = "cosmology/neutrinos.rs"]
+mod neutrinos;
+#[path = "cosmology/redshifts.rs"]
+mod redshifts;
 #[path = "cosmology/section.rs"]
 mod section;
 

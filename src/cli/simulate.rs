@@ -93,7 +93,8 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     if let (true, Some(table)) = (design.extends(), designed.as_object_mut()) {
         table.remove("simulations");
     }
-    let shape = json!({"seed": seed, "cosmology": config.cosmology, "simulator": simulator, "design": designed});
+    let shape =
+        json!({"seed": seed, "cosmology": config.cosmology, "simulator": simulator.shaping(), "design": designed});
     let provenance = plan.provenance(comm);
     let suite = Suite {
         output: &config.output,

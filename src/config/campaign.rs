@@ -87,13 +87,16 @@ impl Config {
         if let Some(dataset) = &mut self.dataset {
             dataset.file = found(&dataset.file);
         }
-        if let Some(table) = &mut self.cosmology.table {
+        for table in self.cosmology.table.iter_mut().chain(self.cosmology.tables.values_mut()) {
             // A pattern names no file by itself: its folder decides.
             let place = Path::new(table.as_str()).parent().unwrap_or(Path::new("")).to_path_buf();
             let moved = found(&place);
             if moved != place && !Path::new(table.as_str()).exists() {
                 *table = folder.join(table.as_str()).display().to_string();
             }
+        }
+        if let Some(simulator) = &mut self.simulator {
+            simulator.files_mut().into_iter().for_each(|file| *file = found(file));
         }
         #[cfg(feature = "torch")]
         if let Some(infer) = &mut self.infer {

@@ -1,13 +1,16 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
-use super::{Cosmology, EisensteinHu, Extension, LinearPower, NAMES, read_table};
+use super::sources::{Source, interpolated};
+use super::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NAMES, NeutrinoResponse};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-/// Parameters that the shape of the linear spectrum today depends on; the others rescale it alone.
-const SHAPING: [&str; 6] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff"];
+/// Parameters that shape linear spectra; sigma8 alone rescales them.
+const SHAPING: [&str; 9] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff", "Omega_k", "w0", "wa"];
+/// So many of them shape today's; the others only its growth.
+const SHAPING_TODAY: usize = 6;
 
 /// Where the linear spectrum comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,10 @@ pub struct CosmologyConfig {
     /// simulation's number stands for `{index}`, zero-padded to six digits for `{index:06}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+    /// With transfer = "table", in place of `table`: such a table of every redshift that is a key, `"0.0"` among them. The
+    /// spectrum at the initial redshift is then taken from them; by default it is scaled back from today.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, String>,
 }
 
 impl CosmologyConfig {
@@ -137,83 +144,64 @@ impl CosmologyConfig {
                 EisensteinHu::new(&cosmology)?;
             }
         }
-        let Some(table) = self.table()? else { return Ok(()) };
-        let (first, indexed) = expand(table, 0)?;
-        if indexed {
-            return (0..simulations).try_for_each(|i| read_table(Path::new(&expand(table, i)?.0), 1.0).map(drop));
-        }
-        if let Some(name) = prior.names().into_iter().find(|name| SHAPING.contains(name)) {
-            return Err(Error::input(format!("one table cannot serve all simulations while {name} varies"))
-                .key("cosmology.table")
-                .value(table)
-                .remedy("name one table per simulation with {index}, or use transfer = \"eisenstein-hu\""));
-        }
-        read_table(Path::new(&first), 1.0).map(drop)
+        let sources = self.sources()?;
+        let shaping = if sources.len() > 1 { &SHAPING[..] } else { &SHAPING[..SHAPING_TODAY] };
+        let varied = prior.names().into_iter().find(|name| shaping.contains(name));
+        sources.iter().try_for_each(|source| source.check(varied, simulations))
     }
 
-    /// The linear spectrum today of simulation `index`, normalised to the cosmology's sigma8. Reads the table on every
-    /// rank that calls; not collective.
+    /// The linear spectrum of all matter today of simulation `index`, normalised to the cosmology's sigma8. Reads the
+    /// table on every rank that calls; not collective.
     pub fn linear_power(&self, cosmology: &Cosmology, index: u64) -> Result<LinearPower> {
-        match self.table()? {
-            Some(table) => read_table(Path::new(&expand(table, index)?.0), cosmology.sigma8()),
+        match self.sources()?.first() {
+            Some(today) => Ok(LinearPower::normalised(today.read(index)?, cosmology.sigma8())),
             None => LinearPower::eisenstein_hu(cosmology, self.transfer == Transfer::EisensteinHu),
         }
     }
 
-    /// The table's path or pattern, where there is to be one.
-    fn table(&self) -> Result<Option<&str>> {
-        let remedy = "give both transfer = \"table\" and table = \"path\", or neither";
-        match (self.transfer, &self.table) {
-            (Transfer::Table, Some(path)) => Ok(Some(path)),
-            (Transfer::Table, None) => {
+    /// The linear spectrum at scale factor `a` of what particles stand for, cold dark matter and baryons (all matter
+    /// unless neutrinos have mass), of simulation `index`. With `tables`, all of them times the one factor that gives
+    /// today's its sigma8, ln P/D1² is interpolated in ln a; otherwise the spectrum today is scaled back with the growth
+    /// function, which is the same on all scales unless neutrinos have mass. Not collective.
+    pub fn cold_power(&self, growth: &Growth, index: u64, a: f64) -> Result<LinearPower> {
+        let cosmology = growth.cosmology();
+        let response = NeutrinoResponse::new(cosmology);
+        let sources = self.sources()?;
+        if sources.len() < 2 {
+            let today = self.linear_power(cosmology, index)?;
+            return Ok(match response {
+                Some(response) => today.transferred(response.cold_at(a)),
+                None => today.transferred(|_| growth.d1(a)),
+            });
+        }
+        let tables: Result<Vec<_>> = sources.iter().map(|s| Ok((s.redshift, s.read(index)?))).collect();
+        let then = interpolated(&tables?, growth, a).map_err(|e| e.key("cosmology.tables"))?;
+        Ok(match response.map(|r| r.factor_at(a)) {
+            Some(factor) => then.transferred(|k| 1.0 / factor(k)),
+            None => then,
+        })
+    }
+
+    /// The tables, today's first; none of a fitted spectrum.
+    fn sources(&self) -> Result<Vec<Source<'_>>> {
+        let remedy = "give transfer = \"table\" and either table = \"path\" or tables, or neither";
+        match (self.transfer, &self.table, self.tables.is_empty()) {
+            (Transfer::Table, Some(path), true) => Ok(vec![Source::today(path)]),
+            (Transfer::Table, None, false) => Source::of(&self.tables),
+            (Transfer::Table, None, true) => {
                 Err(Error::input("is missing, though transfer = \"table\"").key("cosmology.table").remedy(remedy))
             }
-            (_, Some(path)) => Err(Error::input("is given, though transfer is not \"table\"")
+            (Transfer::Table, Some(path), false) => {
+                Err(Error::input("is given beside cosmology.tables").key("cosmology.table").value(path).remedy(remedy))
+            }
+            (_, Some(path), _) => Err(Error::input("is given, though transfer is not \"table\"")
                 .key("cosmology.table")
                 .value(path)
                 .remedy(remedy)),
-            (_, None) => Ok(None),
-        }
-    }
-}
-
-/// Puts `index` into a pattern at `{index}` or, padded with zeros to N digits, at `{index:N}` and `{index:0N}`; also
-/// tells whether there was such a place.
-fn expand(pattern: &str, index: u64) -> Result<(String, bool)> {
-    let bad = |place: &str| {
-        Error::input(format!("{{{place}}} is not a place for the simulation's number"))
-            .key("cosmology.table")
-            .value(pattern)
-            .remedy("write {index}, or {index:06} for six digits")
-    };
-    let mut pieces = pattern.split('{');
-    let mut path = pieces.next().unwrap_or_default().to_string();
-    let mut indexed = false;
-    for piece in pieces {
-        let (place, rest) = piece.split_once('}').ok_or_else(|| bad(piece))?;
-        let width = match place.split_once(':') {
-            None if place == "index" => 0,
-            Some(("index", width)) => width.parse().ok().filter(|w| *w <= 20).ok_or_else(|| bad(place))?,
-            _ => return Err(bad(place)),
-        };
-        path += &format!("{index:0width$}{rest}");
-        indexed = true;
-    }
-    Ok((path, indexed))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_expand() {
-        let path = |pattern| expand(pattern, 42).map(|(path, indexed)| format!("{path} {indexed}"));
-        assert_eq!(path("pk/{index}.txt").unwrap(), "pk/42.txt true");
-        assert_eq!(path("{index:3}/{index:06}").unwrap(), "042/000042 true");
-        assert_eq!(path("pk.txt").unwrap(), "pk.txt false");
-        for pattern in ["{indx}", "{index", "{index:}", "{index:99}", "{}"] {
-            assert!(path(pattern).unwrap_err().to_string().contains("{index:06}"), "{pattern}");
+            (_, None, false) => {
+                Err(Error::input("are given, though transfer is not \"table\"").key("cosmology.tables").remedy(remedy))
+            }
+            (_, None, true) => Ok(vec![]),
         }
     }
 }

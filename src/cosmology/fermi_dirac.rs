@@ -6,18 +6,27 @@ use std::f64::consts::PI;
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
-/// Momenta x, with the weight of each in ∫ dx x³/(eˣ + 1), the whole being 7π⁴/120, set to 1.
-static NODES: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
-    let whole = 7.0 * PI.powi(4) / 120.0;
-    let rule = GaussLegendre::new(const { NonZeroUsize::new(48).unwrap() });
-    // Over u with x = 40 u²: dense where x is small and the energy bends.
-    let node = |(t, weight): (f64, f64)| {
+/// ∫ dx x³/(eˣ + 1), the energy density of massless particles.
+const MASSLESS: f64 = 7.0 * PI * PI * PI * PI / 120.0;
+
+/// `n` momenta and their dx, over u with x = 40 u²: dense where x is small and the energy bends.
+fn momenta(n: NonZeroUsize) -> impl Iterator<Item = (f64, f64)> {
+    GaussLegendre::new(n).into_iter().map(|(t, weight)| {
         let u = 0.5 * (t + 1.0);
-        let x = 40.0 * u * u;
-        (x, weight * 40.0 * u * x.powi(3) / (x.exp() + 1.0) / whole)
-    };
-    rule.iter().map(|&(t, weight)| node((t, weight))).collect()
+        (40.0 * u * u, weight * 40.0 * u)
+    })
+}
+
+/// Momenta x, with the weight of each in the energy density of massless particles.
+static NODES: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
+    let n = const { NonZeroUsize::new(48).unwrap() };
+    momenta(n).map(|(x, dx)| (x, dx * x.powi(3) / (x.exp() + 1.0) / MASSLESS)).collect()
 });
+
+/// `n` momenta x, with dx x² (−f₀′) of each over the energy density of massless particles, f₀ = 1/(eˣ + 1).
+pub fn response(n: NonZeroUsize) -> impl Iterator<Item = (f64, f64)> {
+    momenta(n).map(|(x, dx)| (x, dx * x * x / (2.0 + x.exp() + (-x).exp()) / MASSLESS))
+}
 
 /// Energy density over that of massless particles, to 1e-12: ∫ dx x² √(x² + y²)/(eˣ + 1) over its value at y = 0.
 pub fn density(y: f64) -> f64 {

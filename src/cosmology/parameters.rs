@@ -102,13 +102,19 @@ impl Cosmology {
         }
         let cosmology = Cosmology { omega_m, omega_b, h, n_s, sigma8, beyond, photons, neutrinos, mass, omega_nu };
         // From 1e-4 to 1.3, as far as growth is followed.
-        let stops = (0..=400).map(|i| 1e-4 * 1.3e4_f64.powf(i as f64 / 400.0)).find(|&a| !(cosmology.e(a) > 0.0));
+        let stops = (0..=400).map(|i| 1e-4 * 1.3e4_f64.powf(i as f64 / 400.0)).find(|&a| cosmology.e(a).is_nan());
         match stops {
             Some(a) => {
                 Err(impossible("Omega_k", omega_k, &format!("such a universe does not expand at scale factor {a:.3}")))
             }
             None => Ok(cosmology),
         }
+    }
+
+    /// The same universe with massless neutrinos and as much matter.
+    pub fn without_neutrino_mass(&self) -> Self {
+        let beyond = Extension { m_nu: 0.0, ..self.beyond };
+        Cosmology { beyond, mass: 0.0, omega_nu: 0.0, ..*self }
     }
 
     /// Density of all matter, massive neutrinos among it, over the critical density today.

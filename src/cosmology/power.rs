@@ -1,6 +1,6 @@
 //! The linear matter power spectrum today, and the variance it gives.
 
-use super::{Cosmology, EisensteinHu, Spline};
+use super::{Cosmology, EisensteinHu, NeutrinoResponse, Spline};
 use crate::error::{Error, Result};
 use crate::units::HUBBLE_DISTANCE;
 use gauss_quad::GaussLegendre;
@@ -21,14 +21,19 @@ pub struct LinearPower {
 }
 
 impl LinearPower {
-    /// P ∝ k^n_s T², T of Eisenstein & Hu 1998 with (`wiggles`) or without acoustic oscillations.
+    /// P ∝ k^n_s T² of all matter, T of Eisenstein & Hu 1998 with (`wiggles`) or without acoustic oscillations, times
+    /// the growth beside massive neutrinos where there are such.
     pub fn eisenstein_hu(cosmology: &Cosmology, wiggles: bool) -> Result<Self> {
         let fit = EisensteinHu::new(cosmology)?;
         let (first, last) = (RANGE.0.ln(), RANGE.1.ln());
         let ln_k: Vec<f64> = (0..POINTS).map(|i| first + (last - first) * i as f64 / (POINTS - 1) as f64).collect();
         let transfer = |k: f64| if wiggles { fit.wiggle(k) } else { fit.no_wiggle(k) };
         let ln_p = ln_k.iter().map(|x| cosmology.n_s * x + 2.0 * transfer(x.exp()).ln()).collect();
-        Ok(Self::normalised(Spline::new(ln_k, ln_p), cosmology.sigma8))
+        let mut power = LinearPower { ln_p: Spline::new(ln_k, ln_p), ln_amplitude: 0.0 };
+        if let Some(response) = NeutrinoResponse::new(cosmology) {
+            power = power.transferred(response.matter_at(1.0));
+        }
+        Ok(Self::normalised(power.ln_p, cosmology.sigma8))
     }
 
     /// From any ln P over ln k (k in h/Mpc), rescaled so that sigma(8 Mpc/h) = `sigma8`.
@@ -36,6 +41,18 @@ impl LinearPower {
         let mut power = LinearPower { ln_p, ln_amplitude: 0.0 };
         power.ln_amplitude = 2.0 * (sigma8.ln() - power.sigma(8.0).ln());
         power
+    }
+
+    /// The spectrum of what is `ratio`(k) times as large, k in h/Mpc: of another time or kind of matter.
+    pub fn transferred(&self, ratio: impl Fn(f64) -> f64) -> Self {
+        let (x, y) = self.ln_p.nodes();
+        let ln_p = x.iter().zip(y).map(|(x, y)| y + 2.0 * ratio(x.exp()).ln()).collect();
+        self.with_shape(Spline::new(x.to_vec(), ln_p))
+    }
+
+    /// Another ln P over ln k, multiplied by what made this one's sigma8.
+    pub(super) fn with_shape(&self, ln_p: Spline) -> Self {
+        LinearPower { ln_p, ln_amplitude: self.ln_amplitude }
     }
 
     /// P(k) in (Mpc/h)³, k in h/Mpc; 0 at k = 0.

@@ -34,6 +34,11 @@ impl Spline {
         (self.x[0], self.x[self.x.len() - 1])
     }
 
+    /// What it passes through, x and y.
+    pub fn nodes(&self) -> (&[f64], &[f64]) {
+        (&self.x, &self.y)
+    }
+
     /// Value at `x`.
     pub fn at(&self, x: f64) -> f64 {
         let last = self.x.len() - 1;

@@ -12,11 +12,16 @@ const ROWS: usize = 50;
 /// Reads k [h/Mpc] and P(k) [(Mpc/h)³] from the first two columns of a text file, `#` starting a comment, and
 /// normalises to `sigma8`. Errors name the key `cosmology.table` with the path as value.
 pub fn read_table(path: &Path, sigma8: f64) -> Result<LinearPower> {
+    Ok(LinearPower::normalised(read(path).map_err(|e| e.key("cosmology.table"))?, sigma8))
+}
+
+/// ln P over ln k as it stands there.
+pub(super) fn read(path: &Path) -> Result<Spline> {
     let (ln_k, ln_p) = std::fs::read_to_string(path)
         .map_err(|e| Error::input(format!("cannot be read: {e}")).remedy("give the path of a CAMB or CLASS table"))
         .and_then(|text| parse(&text))
-        .map_err(|e| e.key("cosmology.table").value(path))?;
-    Ok(LinearPower::normalised(Spline::new(ln_k, ln_p), sigma8))
+        .map_err(|e| e.value(path))?;
+    Ok(Spline::new(ln_k, ln_p))
 }
 
 /// ln k and ln P of every row.

@@ -1,5 +1,6 @@
 //! Transfer functions of Eisenstein & Hu 1998 (ApJ 496, 605), with and without the acoustic oscillations. Equation
-//! numbers are theirs; inside, wavenumbers are in 1/Mpc, as there.
+//! numbers are theirs; inside, wavenumbers are in 1/Mpc, as there. Massive neutrinos are no part of its matter: they were
+//! radiation when it took its shape.
 
 use super::Cosmology;
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ impl EisensteinHu {
     /// Coefficients for `cosmology`; refused where baryons outweigh dark matter.
     pub fn new(cosmology: &Cosmology) -> Result<Self> {
         let h = cosmology.h;
-        let m = cosmology.omega_m * h * h;
+        let m = cosmology.omega_cb() * h * h;
         let b = cosmology.omega_b * h * h;
         let f_b = b / m;
         if f_b > MAX_BARYON_FRACTION {

@@ -69,6 +69,22 @@ impl Wavenumbers {
         });
     }
 
+    /// Multiplies every mode but the mean by factor(k), k in h/Mpc: a smooth function, which is tabulated first.
+    pub fn scale<T: Real>(&self, modes: &mut Modes<T>, factor: impl Fn(f64) -> f64) {
+        const POINTS: usize = 1 << 14;
+        let largest = |d: usize| self.k[d].iter().fold(0.0f64, |a, k| a.max(k.abs()));
+        let k_max = (0..3).map(|d| largest(d).powi(2)).sum::<f64>().sqrt();
+        let per_k = POINTS as f64 / k_max;
+        let table: Vec<T> = (0..POINTS + 2).map(|i| T::of(factor((i as f64).max(0.5) / per_k))).collect();
+        self.rows(modes, |_, k2, first, row| {
+            for (mode, kz) in row.iter_mut().zip(&self.k[2][first..]) {
+                let x = (k2 + kz * kz).sqrt() * per_k;
+                let (i, t) = (x as usize, T::of(x.fract()));
+                *mode = mode.scale(table[i] + t * (table[i + 1] - table[i]));
+            }
+        });
+    }
+
     /// Multiplies by `scale`/k², and sets the mean to zero.
     pub fn inverse_k2<T: Real>(&self, modes: &mut Modes<T>, scale: f64) {
         // One reciprocal per mode in the mesh's own precision: this pass runs once per force evaluation.

@@ -1,6 +1,7 @@
 //! The particle-mesh force: deposit, Poisson's equation in Fourier space, gradient, interpolation to the particles.
 
 use crate::comm::timers::Timers;
+use crate::cosmology::NeutrinoResponse;
 use crate::error::{Error, Result};
 use crate::fields::kernels::{Filter, Gradient, Smoothing, Wavenumbers};
 use crate::mesh::{Complex, Decomposition, Fft, Mesh, Modes, Real, Transform};
@@ -66,6 +67,8 @@ pub struct Force<T: Real> {
     weight: f64,
     /// Short-range correction, where there is one.
     pub correction: Option<Box<dyn Correction<T>>>,
+    /// Massive neutrinos, where there are some: particles are the other matter, the potential is that of all.
+    pub neutrinos: Option<NeutrinoResponse>,
 }
 
 impl<T: Real> Force<T> {
@@ -79,7 +82,7 @@ impl<T: Real> Force<T> {
         let weight = d.volume() as f64 / particles as f64;
         let domain = Domain::new(d, box_size);
         let workspace = Workspace { mesh: fft.mesh(), modes: fft.modes(), fft, box_size };
-        Force { workspace, config: config.clone(), wave, filter, domain, weight, correction: None }
+        Force { workspace, config: config.clone(), wave, filter, domain, weight, correction: None, neutrinos: None }
     }
 
     /// Sends particles to the ranks they lie on. Collective.
@@ -104,6 +107,7 @@ impl<T: Real> Force<T> {
         timers.time("kernel", || {
             self.wave.inverse_k2(modes, -1.0 / d.volume() as f64);
             self.filter.iter().for_each(|f| self.wave.apply(f, modes));
+            self.neutrinos.iter().for_each(|n| self.wave.scale(modes, n.factor_at(a)));
         });
         let (assignment, position, out) = (self.config.assignment, &particles.position, &mut particles.acceleration);
         match self.config.gradient {

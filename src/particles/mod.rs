@@ -42,10 +42,15 @@ impl<T: Real> Particles<T> {
     }
 }
 
-/// Wraps a coordinate into [0, L); one box length of overshoot is the common case, rounding at the edge the rare one.
+/// Wraps a coordinate into [0, L); one box length of overshoot is the common case, rounding at the edge the rare one. What
+/// is not finite becomes NaN, never a place in the box.
 #[inline(always)]
 pub fn wrap<T: Real>(x: T, l: T) -> T {
     let x = if x < T::zero() { x + l } else { x };
     let x = if x >= l { x - l } else { x };
-    if x >= T::zero() && x < l { x } else { (x - (x / l).floor() * l).max(T::zero()).min(l - l * T::epsilon()) }
+    if x >= T::zero() && x < l {
+        return x;
+    }
+    let inside = x - (x / l).floor() * l;
+    if inside.is_nan() { inside } else { inside.max(T::zero()).min(l - l * T::epsilon()) }
 }

@@ -11,7 +11,7 @@ use crate::io::field::{Field, FieldSpec};
 use crate::observables::HodConfig;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One universe to be simulated.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +107,20 @@ impl SimulatorConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             SimulatorConfig::Pm(c) => c.check().and_then(|()| c.initial.check_file(c.particles)),
+        }
+    }
+
+    /// The files it names.
+    pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            SimulatorConfig::Pm(c) => c.files_mut(),
+        }
+    }
+
+    /// The same configuration as far as it shapes the data.
+    pub fn shaping(&self) -> Self {
+        match self {
+            SimulatorConfig::Pm(c) => SimulatorConfig::Pm(c.shaping()),
         }
     }
 

@@ -5,12 +5,13 @@ use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{ForceConfig, StepConfig};
-use crate::observables::lensing::LightConeConfig;
+use crate::observables::lensing::{LightConeConfig, SourceDistribution};
 use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
 };
 use crate::particles::Assignment;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Floating-point precision of meshes and particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -126,6 +127,25 @@ impl PmConfig {
     /// Force mesh points per side.
     pub fn mesh(&self) -> usize {
         (self.mesh_factor * self.particles as f64).round() as usize
+    }
+
+    /// The files it names.
+    pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
+        let mut files: Vec<&mut PathBuf> = self.initial.field.iter_mut().map(|f| &mut f.file).collect();
+        if let Some(cone) = &mut self.lightcone {
+            files.extend(cone.mask.as_mut());
+            files.extend(cone.n_of_z.iter_mut().filter_map(|n| match n {
+                SourceDistribution::Table { path, .. } => Some(path),
+                SourceDistribution::Smail { .. } => None,
+            }));
+        }
+        files
+    }
+
+    /// The same configuration as far as it shapes the universe: how often it is saved, and how much memory it may take, do
+    /// not.
+    pub fn shaping(&self) -> PmConfig {
+        PmConfig { checkpoint_minutes: 0.0, max_imbalance: 1.0, ..self.clone() }
     }
 
     /// Scale factors at which the universe is looked at, ascending.

@@ -1,6 +1,5 @@
 //! `[simulator.initial]`: the linear density field and the particles that start from it.
 
-use crate::cosmology::{Cosmology, Growth, LinearPower};
 use crate::error::{Error, Result};
 use crate::fields::kernels::Gradient;
 use crate::fields::linear::{add_f_nl, coloured, graft};
@@ -110,15 +109,15 @@ impl InitialConfig {
             .remedy(format!("set simulator.particles = {n}, or give another field")))
     }
 
-    /// Linear density modes today (D = 1) on the particles' lattice. Collective.
+    /// Linear density modes at D = 1 on the particles' lattice, of spectrum `power` ((Mpc/h)³ at k in h/Mpc) and with the
+    /// density per primordial potential `alpha`. Collective.
     pub fn linear_density<T: Real>(
         &self,
         lattice: &Decomposition,
         job: &Job,
         box_size: f64,
-        cosmology: &Cosmology,
-        growth: &Growth,
-        power: &LinearPower,
+        power: impl Fn(f64) -> f64,
+        alpha: impl Fn(f64) -> f64,
     ) -> Result<Modes<T>> {
         let mut fft = Fft::new(lattice, Halo::default(), Transform::Exact);
         let (realisation, inverted) =
@@ -140,10 +139,9 @@ impl InitialConfig {
             let scale = T::of(if inverted { -1.0 } else { 1.0 } / lattice.volume() as f64);
             modes.data_mut().iter_mut().for_each(|m| *m = m.scale(scale));
         } else {
-            coloured(&mut modes, box_size, |k| power.p(k), self.fixed_amplitudes, inverted);
+            coloured(&mut modes, box_size, power, self.fixed_amplitudes, inverted);
         }
         if self.f_nl != 0.0 {
-            let alpha = power.poisson(cosmology, growth.suppression());
             add_f_nl(&mut fft, &mut modes, box_size, self.f_nl, alpha);
         }
         Ok(modes)

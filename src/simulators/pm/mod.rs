@@ -13,8 +13,9 @@ pub use memory::{Memory, memory_per_rank};
 use super::{Job, Simulator};
 use crate::comm::timers::Timers;
 use crate::comm::{Comm, stop};
-use crate::cosmology::{Cosmology, CosmologyConfig, Growth};
+use crate::cosmology::{Cosmology, CosmologyConfig, Growth, NeutrinoResponse};
 use crate::error::{Error, Result};
+use crate::fields::kernels::{Gradient, Wavenumbers};
 use crate::gravity::{
     Factor, Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles,
 };
@@ -133,7 +134,7 @@ impl<T: Real + Element> Pm<T> {
 
     /// The checkpoints of one universe, where there is a place for them.
     fn checkpoints(&self, job: &Job) -> Option<Checkpoints> {
-        let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config, self.cosmology]);
+        let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config.shaping(), self.cosmology]);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         Some(Checkpoints::new(job.folder?, job.index, shape.to_string(), every))
     }
@@ -141,14 +142,28 @@ impl<T: Real + Element> Pm<T> {
     /// Particles at the start of the step table, on their ranks.
     fn begin(&self, mesh: &Decomposition, job: &Job, cosmology: &Cosmology, factors: &Factors) -> Result<Particles<T>> {
         let c = &self.config;
-        let power = self.cosmology.linear_power(cosmology, job.index)?;
+        let start = c.time.start();
+        let today = self.cosmology.linear_power(cosmology, job.index)?;
+        // What the particles stand for as it is at the start, scaled to D1 = 1: where growth depends on scale, or tables of
+        // several redshifts are given, not the spectrum today.
+        let cold = self.cosmology.cold_power(factors.growth, job.index, start)?;
+        let d1 = factors.growth.d1(start);
         let lattice = mesh.with_shape([c.particles; 3]);
-        let delta = c.initial.linear_density(&lattice, job, c.box_size, cosmology, factors.growth, &power)?;
+        let power = |k: f64| cold.p(k) / (d1 * d1);
+        let alpha = today.poisson(cosmology, factors.growth.suppression());
+        let mut delta = c.initial.linear_density(&lattice, job, c.box_size, power, alpha)?;
         let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-        let growth = LptGrowth::at(factors, c.time.start());
+        let growth = LptGrowth::at(factors, start);
         let keep = c.time.integrator == Integrator::Cola;
         let (order, gradient) = (c.initial.lpt_order, c.initial.gradient);
         let mut particles = lagrangian_particles(&mut fft, &delta, c.box_size, gradient, order, &growth, keep);
+        if let Some(neutrinos) = NeutrinoResponse::new(cosmology) {
+            // Growth rates depend on scale: momenta are those of a density that is as much larger.
+            let (rate, f1) = (neutrinos.rate_at(start), factors.growth.f1(start));
+            Wavenumbers::new(lattice.shape(), c.box_size, Gradient::Spectral).scale(&mut delta, |k| rate(k) / f1);
+            particles.momentum =
+                lagrangian_particles(&mut fft, &delta, c.box_size, gradient, order, &growth, false).momentum;
+        }
         Domain::new(mesh, c.box_size).exchange(&mut particles);
         Ok(particles)
     }
@@ -276,6 +291,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             }
         };
         let mut force = Force::new(&mesh, c.box_size, self.total(), &c.force);
+        force.neutrinos = NeutrinoResponse::new(&cosmology);
         let (cosmology, origin_of) = (&cosmology, &origin);
         let before = std::mem::take(&mut earlier);
         let mut watch = Watch {

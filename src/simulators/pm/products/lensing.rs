@@ -17,6 +17,9 @@ use crate::simulators::pm::config::PmConfig;
 /// Name of the planes' field, in the dataset and in checkpoints.
 pub(in super::super) const PLANES: &str = "lens_planes";
 
+/// A drift's factor, from its three scale factors.
+type Drift<'f> = Box<dyn Fn(f64, f64, f64) -> Factor + 'f>;
+
 /// The light cone of one configuration.
 pub(in super::super) struct LensingProduct<'a> {
     pub lightcone: &'a LightConeConfig,
@@ -46,7 +49,15 @@ impl<'a> LensingProduct<'a> {
         factors: &'f Factors<'f>,
         total: u64,
         [start, end]: [f64; 2],
-    ) -> Result<(LightCone<impl Fn(f64, f64, f64) -> Factor + use<'f>>, Sources)> {
+    ) -> Result<(LightCone<Drift<'f>>, Sources)> {
+        let curvature = factors.cosmology.omega_k();
+        if curvature != 0.0 {
+            return Err(Error::input(format!(
+                "light cones are made in flat universes; this one has Omega_k = {curvature}"
+            ))
+            .key("simulator.lightcone")
+            .remedy("set cosmology.Omega_k = 0, or leave the light cone out"));
+        }
         let sources = Sources::new(self.lightcone, factors.cosmology)?;
         let cone = Cone::new(self.lightcone, self.box_size, factors.cosmology, sources.farthest())?;
         cone.check_time(start, end)?;
@@ -54,7 +65,8 @@ impl<'a> LensingProduct<'a> {
             true => Replicas::random(job.seed, job.realisation, 0),
             false => Replicas::plain(),
         };
-        Ok((LightCone::new(comm, cone, replicas, total, |from, at, to| factors.drift(from, at, to)), sources))
+        let drift: Drift = Box::new(|from, at, to| factors.drift(from, at, to));
+        Ok((LightCone::new(comm, cone, replicas, total, drift), sources))
     }
 
     fn bins(&self) -> Axis {

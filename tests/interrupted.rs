@@ -1,0 +1,176 @@
+//! A universe that is interrupted while it evolves: killed, stopped, its checkpoint damaged, its disk full, its numbers gone.
+
+mod mpi;
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// One universe in many steps, with everything that a checkpoint must keep: two redshifts, a light cone, COLA's columns.
+fn simulate(ranks: usize, output: &Path, more: &[&str]) -> Command {
+    let mut run = mpi::mpirun(ranks);
+    run.current_dir(env!("CARGO_MANIFEST_DIR"));
+    run.arg(env!("CARGO_BIN_EXE_polycosm")).args(["simulate", "recipes/observables.toml"]);
+    run.arg("--set").arg(format!("output={}", output.display()));
+    let settings = [
+        "design.simulations=1",
+        "simulator.time.steps=40",
+        "simulator.time.integrator=cola",
+        "simulator.checkpoint_minutes=1e-9",
+        "simulator.snapshots=false",
+        "suite.ranks_per_sim=2",
+    ];
+    settings.iter().chain(more).for_each(|s| _ = run.args(["--set", s]));
+    run
+}
+
+fn succeed(command: Command) -> String {
+    let shown = format!("{command:?}");
+    let output = mpi::finish(command, LIMIT);
+    assert!(output.success, "{shown}: exit code {:?}\n{}", output.code, output.text);
+    output.text
+}
+
+/// Every field of a dataset, as bytes, by path.
+fn fields(output: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(group: &hdf5::Group, all: &mut BTreeMap<String, Vec<u8>>) {
+        for d in group.datasets().unwrap() {
+            let bytes = |x: Vec<f64>| x.into_iter().flat_map(f64::to_le_bytes).collect();
+            all.insert(d.name(), bytes(d.read_raw::<f64>().unwrap()));
+        }
+        group.groups().unwrap().iter().for_each(|g| walk(g, all));
+    }
+    let mut all = BTreeMap::new();
+    walk(&hdf5::File::open(output.join("dataset.h5")).unwrap(), &mut all);
+    assert!(all.len() > 40, "a dataset of {} arrays", all.len());
+    all
+}
+
+fn start(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap()
+}
+
+fn wait_for(child: &mut Child, what: &Path) {
+    let start = Instant::now();
+    while !what.exists() {
+        assert!(start.elapsed() < LIMIT, "{} never appeared", what.display());
+        assert!(child.try_wait().unwrap().is_none(), "ended before {} appeared", what.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Kills a command and all its ranks once the universe has written two checkpoints. Returns the newer one.
+fn kill_after_two_checkpoints(command: Command, output: &Path) -> PathBuf {
+    let mut child = start(command);
+    let both = ["a", "b"].map(|turn| output.join(format!("checkpoints/000000.{turn}.h5")));
+    wait_for(&mut child, &both[1]);
+    for rank in mpi::children(child.id()) {
+        mpi::send("KILL", &rank.to_string());
+    }
+    mpi::send("KILL", &child.id().to_string());
+    let _ = child.wait();
+    let modified = |p: &PathBuf| std::fs::metadata(p).unwrap().modified().unwrap();
+    assert!(!output.join("dataset.h5").exists(), "killed too late: the universe was finished");
+    both.into_iter().max_by_key(modified).unwrap()
+}
+
+#[test]
+fn universe_goes_on_from_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let [calm, killed, damaged, stopped] = ["calm", "killed", "damaged", "stopped"].map(|d| dir.path().join(d));
+    succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
+    assert!(!calm.join("checkpoints").exists(), "checkpoints were written that nobody asked for");
+    let expected = fields(&calm);
+
+    kill_after_two_checkpoints(simulate(2, &killed, &[]), &killed);
+    let text = succeed(simulate(2, &killed, &[]));
+    assert!(text.contains("goes on from its checkpoint"), "{text}");
+    assert!(fields(&killed) == expected, "a killed universe ended otherwise");
+    assert_eq!(std::fs::read_dir(killed.join("checkpoints")).unwrap().count(), 0, "checkpoints were left behind");
+
+    // Half of the newest checkpoint is lost, as on a full disk: the one before it serves.
+    let newest = kill_after_two_checkpoints(simulate(2, &damaged, &[]), &damaged);
+    let file = std::fs::OpenOptions::new().write(true).open(&newest).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let text = succeed(simulate(2, &damaged, &[]));
+    assert!(text.contains("checkpoint not used") && text.contains("goes on from its checkpoint"), "{text}");
+    assert!(fields(&damaged) == expected, "a universe with a damaged checkpoint ended otherwise");
+
+    // Asked to stop in the middle of a universe: a checkpoint, and exit code 85.
+    let mut child = start(simulate(2, &stopped, &["simulator.checkpoint_minutes=600"]));
+    wait_for(&mut child, &stopped.join("sims/000000.running.tmp"));
+    std::thread::sleep(Duration::from_millis(300));
+    mpi::children(child.id()).iter().for_each(|rank| mpi::send("TERM", &rank.to_string()));
+    let began = Instant::now();
+    let status = child.wait().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20), "took {:?} to stop", began.elapsed());
+    assert_eq!(status.code(), Some(85), "a clean stop has its exit code");
+    let text = succeed(simulate(2, &stopped, &[]));
+    assert!(text.contains("goes on from its checkpoint"), "{text}");
+    assert!(fields(&stopped) == expected, "a stopped universe ended otherwise");
+}
+
+/// Processes that run this executable on a campaign in `output`.
+fn running(output: &Path) -> usize {
+    let of_ours = |e: std::fs::DirEntry| {
+        let line = std::fs::read(e.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("polycosm") && line.contains(&output.display().to_string())
+    };
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|e| e.path().join("cmdline").exists())
+        .filter(|e| {
+            std::fs::read_dir(e.path()).is_ok() && e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())
+        })
+        .map(of_ours)
+        .filter(|&b| b)
+        .count()
+}
+
+#[test]
+fn one_rank_killed_ends_the_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("run");
+    let mut command = simulate(2, &output, &["simulator.time.steps=400"]);
+    let log = dir.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+    let mut child = command.spawn().unwrap();
+    wait_for(&mut child, &output.join("checkpoints/000000.a.h5"));
+    let ranks = mpi::children(child.id());
+    mpi::send("KILL", &ranks[ranks.len() - 1].to_string());
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if began.elapsed() > Duration::from_secs(30) => {
+                mpi::kill(&mut child);
+                panic!("the job did not end within 30 s of a rank's death");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert!(!status.success());
+    assert!(!std::fs::read_to_string(&log).unwrap().trim().is_empty(), "the job died without a word");
+    for _ in 0..100 {
+        if running(&output) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} processes of the job live on", running(&output));
+}
+
+#[test]
+fn numbers_that_are_gone_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("run");
+    let run = mpi::finish(simulate(2, &output, &["simulator.initial.f_nl=1e300"]), LIMIT);
+    assert!(run.text.contains("not finite at row") && run.text.contains("step table"), "{}", run.text);
+}
