@@ -137,7 +137,8 @@ impl InitialConfig {
         }
         if self.field.as_ref().is_some_and(|f| f.kind == FieldKind::LinearDensity) {
             let scale = T::of(if inverted { -1.0 } else { 1.0 } / lattice.volume() as f64);
-            modes.data_mut().iter_mut().for_each(|m| *m = m.scale(scale));
+            // A box has the mean density, whatever the file's field has.
+            modes.for_each(|k, m| *m = m.scale(if k == [0; 3] { T::zero() } else { scale }));
         } else {
             coloured(&mut modes, box_size, power, self.fixed_amplitudes, inverted);
         }
