@@ -6,10 +6,11 @@ use crate::error::{At, Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Recipes that travel with the program: name and text.
-pub const RECIPES: [(&str, &str); 3] = [
+pub const RECIPES: [(&str, &str); 4] = [
     ("demo", include_str!("../../recipes/demo.toml")),
     ("smoke", include_str!("../../recipes/smoke.toml")),
     ("foreign", include_str!("../../recipes/foreign.toml")),
+    ("observables", include_str!("../../recipes/observables.toml")),
 ];
 
 /// Write a commented campaign file

@@ -63,8 +63,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         // The middle of the prior stands for all: the factors' values differ between cosmologies, the rows do not.
         let theta = plan.prior.from_unit(&vec![0.5; plan.prior.len()]);
-        let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta).collect();
-        let cosmology = config.cosmology.resolve(&varied)?;
+        let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
+        let cosmology = plan.cosmology(&theta)?;
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors, &pm.moments());

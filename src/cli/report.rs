@@ -99,7 +99,7 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
             [n] if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
                 let k = spec.axes[0].values.clone();
                 for &row in &rows {
-                    let linear = linear(plan, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
+                    let linear = linear(plan, &spec.name, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
                     let pk = dataset.read_f64(&spec.name, &[row])?;
                     inputs.spectra.push(Spectrum { label: label(row), k: k.clone(), pk, linear });
                 }
@@ -110,14 +110,12 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
     Ok(())
 }
 
-/// Linear theory at the campaign's final scale factor; empty where there is none.
-pub fn linear(plan: &Plan, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
+/// Linear theory at the moment that a field shows; empty where there is none.
+pub fn linear(plan: &Plan, field: &str, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
     let Some(SimulatorConfig::Pm(pm)) = &plan.config.simulator else { return Ok(vec![]) };
-    let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
-    let cosmology = plan.config.cosmology.resolve(&varied)?;
-    let power = plan.config.cosmology.linear_power(&cosmology, index)?;
-    let growth = Growth::new(&cosmology).d1(pm.time.a_end).powi(2);
-    Ok(k.iter().map(|&k| growth * power.p(k)).collect())
+    let growth = Growth::new(&plan.cosmology(theta)?);
+    let power = plan.config.cosmology.cold_power(&growth, index, pm.moment_of(field))?;
+    Ok(power.p_all(k))
 }
 
 /// Every `posterior/observation-NAME-STAGE.h5`, by name.

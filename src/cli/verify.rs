@@ -50,14 +50,16 @@ fn spectra(plan: &Plan) -> Result<()> {
     let p = dataset.prior.len();
     for spec in dataset.specs() {
         let k = match (&spec.shape[..], spec.axes.first()) {
-            ([n], Some(a)) if a.name == "k" && a.values.len() == *n && *n >= BINS => a.values[..BINS].to_vec(),
+            ([n], Some(a)) if spec.name.starts_with("power") && a.values.len() == *n && *n >= BINS => {
+                a.values[..BINS].to_vec()
+            }
             _ => continue,
         };
         let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).take(256).collect();
         let mut ratio = [0.0; BINS];
         for &row in &rows {
             let measured = dataset.read_f64(&spec.name, &[row])?;
-            let theory = linear(plan, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
+            let theory = linear(plan, &spec.name, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
             (0..BINS).for_each(|b| ratio[b] += measured[b] / theory[b] / rows.len() as f64);
         }
         let each: Vec<String> = k.iter().zip(ratio).map(|(k, r)| format!("{r:.3} at k = {k:.3} h/Mpc")).collect();

@@ -2,6 +2,7 @@
 
 use super::{Loaded, load};
 use crate::comm::Comm;
+use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::hdf::publish_text;
@@ -107,11 +108,11 @@ impl Config {
     /// The stages' inputs are fields of the simulator, or other stages.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
-        let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+        let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
         for (i, stage) in self.train.iter().enumerate() {
             let source = stage.input.as_str();
             if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
-                return Err(Error::input("is neither a product of the simulator nor a stage")
+                return Err(Error::input("is neither an array of the simulator's nor a stage")
                     .key(format!("train.{i}.input"))
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
@@ -198,6 +199,13 @@ impl Plan {
     /// Adds file, line and value to an error about one of the campaign's keys.
     pub fn locate(&self, error: Error) -> Error {
         self.loaded.locate(error)
+    }
+
+    /// The cosmology of a design point.
+    pub fn cosmology(&self, theta: &[f64]) -> Result<Cosmology> {
+        let own = self.config.simulator.as_ref().map_or(&[][..], SimulatorConfig::parameters);
+        let varied = self.prior.names().into_iter().zip(theta.iter().copied());
+        self.config.cosmology.resolve(&varied.filter(|(name, _)| !own.contains(name)).collect::<Vec<_>>())
     }
 
     /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.

@@ -59,7 +59,7 @@ pub struct Epoch<'a> {
 impl Epoch<'_> {
     /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean matter density.
     pub fn r_200m(&self, mass: f64) -> f64 {
-        (3.0 * mass / (800.0 * PI * self.cosmology.mean_density())).cbrt()
+        (3.0 * mass / (800.0 * PI * self.cosmology.mean_cold_density())).cbrt()
     }
 }
 
@@ -185,7 +185,7 @@ pub fn find_halos<T: Real>(
     let route = Route::new(comm, &sums.iter().map(|s| owner(comm, s.label)).collect::<Vec<_>>());
     let whole = merge(route.send(&sums));
     let sorted = sort_over_ranks(comm, whole, |h| ((u64::MAX - h.count) as u128) << 64 | h.label as u128);
-    let particle_mass = epoch.cosmology.mean_density() * spacing.powi(3);
+    let particle_mass = epoch.cosmology.mean_cold_density() * spacing.powi(3);
     let mut catalogue = HaloCatalogue::default();
     sorted.iter().for_each(|halo| catalogue.push(halo, particle_mass, spacing, epoch.box_size));
     catalogue

@@ -1,6 +1,7 @@
 //! `[simulator]` with `kind = "pm"`.
 
 use super::initial::InitialConfig;
+use super::products::suffix;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
@@ -45,7 +46,7 @@ pub struct PmConfig {
     /// The most particles that one rank may hold, over the mean: memory is bounded by it.
     #[serde(default = "three")]
     pub max_imbalance: f64,
-    /// Minutes between checkpoints of a running universe; 0: none.
+    /// Minutes between checkpoints of a running universe; 0: only where it is asked to stop.
     #[serde(default = "half_an_hour")]
     pub checkpoint_minutes: f64,
     /// Initial conditions.
@@ -127,6 +128,13 @@ impl PmConfig {
     /// Force mesh points per side.
     pub fn mesh(&self) -> usize {
         (self.mesh_factor * self.particles as f64).round() as usize
+    }
+
+    /// Scale factor of the moment that a field shows, told from its name.
+    pub fn moment_of(&self, field: &str) -> f64 {
+        let moments = self.moments();
+        let named = moments.iter().rev().find(|&&a| field.ends_with(&suffix(self, a)));
+        named.copied().unwrap_or(self.time.end())
     }
 
     /// The files it names.

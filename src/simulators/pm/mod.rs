@@ -269,7 +269,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let origin = Origin::of(job);
         let lensing = LensingProduct::of(c);
         let cone =
-            lensing.as_ref().map(|l| l.observer(comm, job, &factors, self.total(), [c.time.start(), c.time.end()]));
+            lensing.as_ref().map(|l| l.observer(comm, job, &factors, self.total(), [c.time.start(), self.last()]));
         let (mut cone, sources) = comm.agree(cone.transpose())?.unzip();
         let (mut particles, mut earlier, first) = match restart {
             Some(mut restart) => {
