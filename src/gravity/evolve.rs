@@ -51,7 +51,7 @@ pub fn evolve<T: Real>(
                 });
                 timers.time("exchange", || force.exchange(particles));
             }
-            Row::Output { .. } => {}
+            Row::Output { .. } => force.release(),
         }
         observer.after(index, row, particles, timers)?;
     }

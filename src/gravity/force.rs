@@ -90,8 +90,18 @@ impl<T: Real> Force<T> {
         self.domain.exchange(particles);
     }
 
+    /// Gives the buffers' memory back until the next evaluation, so that others can have it while the particles rest.
+    pub fn release(&mut self) {
+        self.workspace.mesh.release();
+        self.workspace.modes.release();
+    }
+
     /// Fills the mesh with 1 + δ, positions shifted by `shift` cells. Collective.
     pub fn density(&mut self, particles: &Particles<T>, shift: f64) -> &mut Mesh<T> {
+        if self.workspace.mesh.is_released() {
+            self.workspace.mesh = self.workspace.fft.mesh();
+            self.workspace.modes = self.workspace.fft.modes();
+        }
         let Workspace { fft, mesh, box_size, .. } = &mut self.workspace;
         deposit(self.config.assignment, mesh, fft.decomposition(), &particles.position, *box_size, self.weight, shift);
         mesh

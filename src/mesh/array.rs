@@ -58,6 +58,16 @@ impl<T: Real> Mesh<T> {
         Mesh { block, halo, stride: [rows[1] * row, row], data: Aligned::new(len), haloed }
     }
 
+    /// Gives the memory back; the elements are gone.
+    pub fn release(&mut self) {
+        self.data = Aligned::new(0);
+    }
+
+    /// True after [`Mesh::release`].
+    pub fn is_released(&self) -> bool {
+        self.data.is_empty()
+    }
+
     /// This rank's points.
     pub fn block(&self) -> Block {
         self.block
@@ -135,6 +145,11 @@ impl<T: Real> Modes<T> {
     pub fn new(decomposition: &Decomposition) -> Self {
         let data = Aligned::new(exchange_len(decomposition));
         Modes { block: decomposition.fourier(), shape: decomposition.shape(), data }
+    }
+
+    /// Gives the memory back; the modes are gone.
+    pub fn release(&mut self) {
+        self.data = Aligned::new(0);
     }
 
     /// This rank's modes.

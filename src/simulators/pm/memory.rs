@@ -7,6 +7,11 @@ use crate::gravity::Integrator;
 use crate::mesh::compact_grid;
 use crate::particles::gradient_halo;
 
+/// Bytes per particle that lists of particles take while they are put together, as measured.
+const KEEP_PARTICLES: usize = 100;
+const SNAPSHOT: usize = 60;
+const FRIENDS: usize = 80;
+
 /// Bytes per rank, beside the program itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -48,12 +53,30 @@ pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
     let scratch = match config.initial.lpt_order {
         1 => 3,
         2 => 6,
-        _ => 15,
+        _ => 12,
     };
     let initial = lattice * (kept + (scratch + 1) * real);
     // What crosses to another rank in one step stands there a few times over.
     let crossing = if ranks > 1 { lattice / 16 * kept } else { 0 };
-    let running = |imbalance: f64| (lattice as f64 * imbalance) as usize * particle + crossing + meshes;
-    let largest = if ranks > 1 { config.max_imbalance } else { 1.0 };
-    Memory { expected: running(1.0).max(initial) as u64, largest: running(largest).max(initial) as u64 }
+    // While it is looked at, the force's buffers are free, and each product has its own in turn.
+    let interlaced = |on: bool| haloed.max(modes) + modes * (1 + on as usize);
+    let mesh_of = [
+        config.power.as_ref().map_or(0, |c| interlaced(c.interlaced)),
+        config.multipoles.as_ref().map_or(0, |c| interlaced(c.interlaced) + 6 * lattice),
+        config.bispectrum.as_ref().map_or(0, |c| interlaced(c.interlaced).max(4 * modes)),
+        config.pdf.as_ref().map_or(0, |_| interlaced(false)),
+    ];
+    let meters = real * mesh_of.into_iter().max().unwrap_or(0);
+    let lists = [
+        config.keep_particles.then_some(KEEP_PARTICLES),
+        config.snapshots.then_some(SNAPSHOT),
+        config.halos.as_ref().map(|_| FRIENDS),
+    ];
+    let lists = lattice * lists.into_iter().flatten().max().unwrap_or(0);
+    let resting = if config.moments().len() > 1 { particle } else { kept };
+    let scaled = |imbalance: f64, bytes: usize| (lattice as f64 * imbalance) as usize * bytes;
+    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes;
+    let looking = |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists)) as f64) as usize;
+    let most = |imbalance: f64| running(imbalance).max(looking(imbalance)).max(initial) as u64;
+    Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) }
 }

@@ -1,0 +1,90 @@
+//! Memory: what a universe takes is what `polycosm plan` says, and little.
+
+mod mpi;
+
+use polycosm::comm::Comm;
+use polycosm::comm::timers::Timers;
+use polycosm::cosmology::CosmologyConfig;
+use polycosm::prior::Prior;
+use polycosm::simulators::*;
+
+/// A line of /proc/self/status in bytes: `VmRSS` now, `VmHWM` the most so far.
+fn status(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+    line.trim_start_matches(':').split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Runs one universe and compares the most memory that a rank took with the plan. Returns the sum over ranks per particle.
+fn takes_what_is_planned(comm: &Comm, text: &str) -> f64 {
+    let config: PmConfig = toml::from_str(text).unwrap();
+    let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
+    let pm =
+        Pm::<f32>::new(&config, &toml::from_str::<CosmologyConfig>(cosmology).unwrap(), &Prior::new(vec![]).unwrap());
+    let (pm, before) = (pm.unwrap(), status("VmRSS"));
+    let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+    let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
+    pm.observe(comm, &state).unwrap();
+    let used = (status("VmHWM") - before) as f64;
+    let planned = memory_per_rank(&config, comm.size());
+    let ratio = comm.max_of(used) / planned.expected as f64;
+    let each = comm.sum_of(used) / (config.particles as f64).powi(3);
+    if comm.is_root() {
+        println!(
+            "{used:.3e} bytes on a rank, {ratio:.3} of the plan; {each:.1} per particle: {}",
+            text.replace('\n', ", ")
+        );
+    }
+    assert!((ratio - 1.0).abs() < 0.15, "{ratio} of what was planned for {text}");
+    assert!(planned.largest >= planned.expected);
+    each
+}
+
+const UNIVERSE: &str = "box_size = 384.0\nparticles = 128\ntime = { steps = 5 }";
+
+#[test]
+fn a_step_takes_what_is_planned() {
+    mpi::on_ranks("a_step_takes_what_is_planned", &[2], |comm| {
+        let each = takes_what_is_planned(comm, UNIVERSE);
+        assert!(each < 120.0, "{each} bytes per particle at B = 2");
+    });
+}
+
+#[test]
+fn a_spectrum_takes_what_is_planned() {
+    mpi::on_ranks("a_spectrum_takes_what_is_planned", &[2], |comm| {
+        takes_what_is_planned(comm, &format!("{UNIVERSE}\npower = {{}}"));
+    });
+}
+
+#[test]
+fn third_order_takes_what_is_planned() {
+    mpi::on_ranks("third_order_takes_what_is_planned", &[2], |comm| {
+        takes_what_is_planned(comm, &format!("{UNIVERSE}\nmesh_factor = 1.0\ninitial = {{ lpt_order = 3 }}"));
+    });
+}
+
+#[test]
+fn halos_take_what_is_planned() {
+    mpi::on_ranks("halos_take_what_is_planned", &[2], |comm| {
+        takes_what_is_planned(comm, &format!("{UNIVERSE}\nmesh_factor = 1.0\nhalos = {{}}"));
+    });
+}
+
+/// A universe that clusters beyond what memory was planned for ends with advice.
+#[test]
+fn clustering_is_bounded() {
+    mpi::on_ranks("clustering_is_bounded", &[4], |comm| {
+        let text = "box_size = 32.0\nparticles = 64\nmesh_factor = 1.0\nmax_imbalance = 1.05\nprocess_grid = [4, 1]";
+        let config: PmConfig = toml::from_str(text).unwrap();
+        let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
+        let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
+        let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
+        let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+        let error = pm.evolve(comm, &job, &mut Timers::default()).err().expect("it clusters").to_string();
+        assert!(
+            error.contains("max_imbalance") && error.contains("times the mean") && error.contains("remedy"),
+            "{error}"
+        );
+    });
+}
