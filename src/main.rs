@@ -13,6 +13,6 @@ fn main() {
     let result = comm::stop::install().and_then(|()| cli::run(&cli.command, &world));
     let code = cli::start::outcome(&world, result);
     drop(world);
-    comm::finalize();
+    comm::finalize(code);
     std::process::exit(code);
 }

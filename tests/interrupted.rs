@@ -174,3 +174,36 @@ fn numbers_that_are_gone_are_named() {
     let run = mpi::finish(simulate(2, &output, &["simulator.initial.f_nl=1e300"]), LIMIT);
     assert!(run.text.contains("not finite at row") && run.text.contains("step table"), "{}", run.text);
 }
+
+/// On a file system of half a megabyte, in a mount namespace of its own so that nothing is left behind.
+#[test]
+fn full_disk_is_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("small");
+    std::fs::create_dir(&place).unwrap();
+    let output = place.join("run");
+    let command = |c: Command| {
+        let words = std::iter::once(c.get_program()).chain(c.get_args());
+        words.map(|w| format!("'{}'", w.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    };
+    let run = command(simulate(2, &output, &["simulator.checkpoint_minutes=0", "simulator.time.steps=5"]));
+    let script = format!(
+        "mount -t tmpfs -o size=512k none {place} || exit 77\n\
+         {run}; echo \"first: $?\"; find {place} -name '*.h5.*' | sed 's/^/left over: /'; ls {place}/run/sims\n\
+         mount -o remount,size=64m {place}\n\
+         {run}; echo \"second: $?\"; ls {place}/run/dataset.h5",
+        place = place.display()
+    );
+    let mut shell = Command::new("unshare");
+    shell.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    shell.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let done = mpi::finish(shell, LIMIT);
+    if done.code == Some(77) || done.text.contains("unshare: ") {
+        println!("not tried: this system lets nobody mount a small disk ({})", done.text.trim());
+        return;
+    }
+    assert!(done.text.contains("first: 1"), "{}", done.text);
+    assert!(done.text.contains("free some space"), "the full disk was not named:\n{}", done.text);
+    assert!(!done.text.contains("left over"), "{}", done.text);
+    assert!(done.text.contains("second: 0") && done.text.contains("/dataset.h5"), "{}", done.text);
+}

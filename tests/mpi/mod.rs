@@ -34,7 +34,7 @@ pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
         std::fs::write(folder("ran").join(world.rank().to_string()), "").expect("a note that this rank ran");
         world.barrier();
         drop(world);
-        comm::finalize();
+        comm::finalize(0);
         return;
     }
     for &n in sizes {

@@ -5,11 +5,12 @@
 
 pub mod attributes;
 
-use crate::comm::Comm;
+use crate::comm::{self, Comm};
 use crate::error::{At, Error, Result};
 use crate::io::field::{Data, Dtype};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Numbers that stand in arrays.
@@ -350,11 +351,26 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
     let file = File::create_on(comm, &temporary)?;
     let written = comm.agree(write(&file));
     let closed = comm.agree(file.close());
-    let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
-    if moved.is_err() && comm.is_root() {
-        let _ = std::fs::remove_file(&temporary);
+    if closed.is_err() && comm.size() > 1 {
+        // HDF5 keeps what it could not close, and crashes on it while MPI shuts down.
+        comm::never_finalize();
     }
-    moved
+    let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
+    moved.map_err(|e| {
+        let full = comm.on_root(|| Ok(is_full(&temporary))).unwrap_or(false);
+        if comm.is_root() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        if full { Error { remedy: None, ..e }.remedy(FREE_SOME_SPACE) } else { e }
+    })
+}
+
+const FREE_SOME_SPACE: &str = "free some space on that disk, then run the same command again: it resumes";
+
+/// Whether the disk of `file` has no room: tried for real, since the parallel driver's errors do not say.
+fn is_full(file: &Path) -> bool {
+    let probe = file.parent().map(|folder| tempfile::tempfile_in(folder).and_then(|mut f| f.write_all(&[1; 1 << 16])));
+    matches!(probe, Some(Err(e)) if e.kind() == std::io::ErrorKind::StorageFull)
 }
 
 /// Like [`publish`] for a small text file, written by the calling rank alone.
@@ -426,7 +442,7 @@ fn explain(e: hdf5::Error) -> Error {
     } else if says("truncated") {
         error.remedy("the file is incomplete: copy it again, or remove it and run the same command again")
     } else if says("no space") {
-        error.remedy("free some space on that disk, then run the same command again: it resumes")
+        error.remedy(FREE_SOME_SPACE)
     } else if says("permission denied") || says("errno = 13") {
         error.remedy("choose a place you may write to, or change its permissions")
     } else {
