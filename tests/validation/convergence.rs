@@ -1,0 +1,231 @@
+//! The convergence of simulated light cones against Limber's integral over the same simulations' own spectra.
+
+use super::*;
+use polycosm::cosmology::Spline;
+use polycosm::error::Result;
+use polycosm::fields::bins::{Bins, Spacing};
+use polycosm::fields::flat_sky::{FlatSky, Map};
+use polycosm::mesh::Plane;
+use polycosm::observables::lensing::*;
+use polycosm::particles::Domain;
+use std::f64::consts::{PI, TAU};
+
+/// Pixels per side of a map, and its side in degrees.
+const PIXELS: usize = 128;
+const FIELD: f64 = 6.0;
+/// Lens planes next to the observer that are left out of both sides: they show a few objects each.
+const NEAR: usize = 2;
+/// Times the box is folded on itself to measure small scales.
+const FOLDS: usize = 4;
+const UNIVERSES: u64 = 4;
+const VIEWS: u32 = 16;
+
+/// Light cones of one simulation, and the sum of all simulations' spectra after each drift.
+struct Watch<'a, F> {
+    cones: Vec<LightCone<F>>,
+    meters: &'a mut [PowerMeter<f32>; 2],
+    domain: &'a Domain,
+    comm: &'a Comm,
+    total: u64,
+    box_size: f64,
+    /// Scale factor before which nothing is seen.
+    from: f64,
+    /// Scale factors, and at each P(k) in (Mpc/h)³ and k in h/Mpc.
+    spectra: &'a mut Vec<(f64, Vec<f64>, Vec<f64>)>,
+}
+
+impl<F> Watch<'_, F> {
+    /// P(k), shot noise included. Above a quarter of the mesh's Nyquist wavenumber from the box folded on itself, whose
+    /// modes are every fourth of the box's (Jenkins et al. 1998): L³/N of the folded box is a 64th of the box's.
+    fn power(&mut self, positions: &[[f32; 3]]) -> (Vec<f64>, Vec<f64>) {
+        let side = (self.box_size / FOLDS as f64) as f32;
+        let folded: Vec<_> = positions.iter().map(|x| x.map(|x| polycosm::particles::wrap(x, side))).collect();
+        let (folded, _) = self.domain.send_home(self.comm, folded, None);
+        let [whole, small] = &mut *self.meters;
+        let whole = whole.measure(&PowerConfig::default(), positions, self.total);
+        let small = small.measure(&PowerConfig::default(), &folded, self.total);
+        let join = 0.25 * whole.k[whole.k.len() - 1];
+        let lower = whole.k.iter().copied().zip(whole.power).take_while(|p| p.0 < join);
+        let upper = small.k.iter().copied().zip(small.power.iter().map(|p| p * (FOLDS as f64).powi(3)));
+        let end = 0.6 * small.k[small.k.len() - 1];
+        lower.chain(upper.skip_while(|p| p.0 < join).take_while(|p| p.0 < end)).unzip()
+    }
+}
+
+impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
+    fn after(&mut self, index: usize, row: &Row, particles: &Particles<f32>, timers: &mut Timers) -> Result<()> {
+        if let Row::Drift { to, .. } = *row
+            && to > self.from
+        {
+            let (k, power) = self.power(&particles.position);
+            match self.spectra.iter_mut().find(|s| s.0 == to) {
+                Some((_, _, sum)) => sum.iter_mut().zip(power).for_each(|(s, p)| *s += p / UNIVERSES as f64),
+                None => self.spectra.push((to, k, power.iter().map(|p| p / UNIVERSES as f64).collect())),
+            }
+        }
+        self.cones.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))
+    }
+}
+
+/// P(k, a): between the measured moments a straight line in a, beyond the measured k shot noise alone, and nothing below
+/// half the smallest.
+struct Measured {
+    at: Vec<(f64, Spline)>,
+    shot: f64,
+}
+
+impl Measured {
+    fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
+        let ln = |x: Vec<f64>| x.into_iter().map(f64::ln).collect();
+        Measured { at: spectra.into_iter().map(|(a, k, p)| (a, Spline::new(ln(k), ln(p)))).collect(), shot }
+    }
+
+    fn power(&self, k: f64, a: f64) -> f64 {
+        let i = self.at.partition_point(|s| s.0 < a).clamp(1, self.at.len() - 1);
+        let [(a0, p0), (a1, p1)] = [&self.at[i - 1], &self.at[i]];
+        let (ln_k, (first, last)) = (k.ln(), p0.range());
+        let t = (a - a0) / (a1 - a0);
+        match ln_k {
+            _ if ln_k < first - 2f64.ln() => 0.0,
+            _ if ln_k > last => self.shot,
+            _ => (1.0 - t) * p0.at(ln_k).exp() + t * p1.at(ln_k).exp(),
+        }
+    }
+}
+
+/// What the spectrum of an untapered map of pixels is expected to be at its mode (i, j), for a sky with spectrum C(ℓ): counts in pixels multiply it by sinc² of each axis and fold what lies
+/// beyond Nyquist back (aliases), and the map's edges mix neighbouring modes. Exact up to the sky's period of four maps:
+/// ⟨|FFT f|²⟩ is the transform of the correlation function times (1 − |Δ_1|/side) (1 − |Δ_2|/side).
+fn expected(c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
+    const SKY: usize = 4 * PIXELS;
+    /// Aliases on each side.
+    const ALIASES: i64 = 3;
+    let fundamental = TAU / (4.0 * FIELD.to_radians());
+    let sinc = |i: i64| {
+        let x = PI * i as f64 / SKY as f64;
+        if i == 0 { 1.0 } else { x.sin() / x }
+    };
+    let of_pixels = |i: i64, j: i64| -> f64 {
+        let alias = |i: i64| (-ALIASES..=ALIASES).map(move |m| i + m * SKY as i64);
+        let pairs = alias(i).flat_map(|a| alias(j).map(move |b| (a, b))).filter(|p| *p != (0, 0));
+        pairs
+            .map(|(a, b)| (sinc(a) * sinc(b)).powi(2) * c_ell(fundamental * ((a * a + b * b) as f64).sqrt()))
+            .sum()
+    };
+    let mut plane = Plane::<f64>::new([SKY; 2]);
+    let mut delta = vec![0.0; SKY * SKY];
+    delta[0] = 1.0;
+    let ones = plane.forward(&delta);
+    let mut correlation = plane.filtered(&ones, |i, j| (of_pixels(i, j) / (SKY * SKY) as f64).into());
+    let overlap = |i: usize| (1.0 - i.min(SKY - i) as f64 / PIXELS as f64).max(0.0);
+    correlation.iter_mut().enumerate().for_each(|(p, x)| *x *= overlap(p / SKY) * overlap(p % SKY));
+    let modes = plane.forward(&correlation);
+    let mut table = std::collections::HashMap::new();
+    plane.for_each(&modes, |[i, j], _, c| {
+        if i % 4 == 0 && j % 4 == 0 {
+            table.insert([i.abs() / 4, j.abs() / 4], c.re);
+        }
+    });
+    move |i, j| table[&[i.abs(), j.abs()]]
+}
+
+/// Mean over 64 light cones (16 through each of four simulations) of the Born convergence's C_ℓ for sources at z = 1,
+/// against Limber's integral over the mean P(k, a) of those simulations, from three times the map's fundamental to its
+/// Nyquist frequency. 128³ particles in 256 Mpc/h, B = 2, 20 steps; maps of 128² pixels over 6 degrees.
+#[test]
+#[ignore = "minutes: run by make validate"]
+fn convergence_against_limber() {
+    mpi::on_ranks("convergence::convergence_against_limber", &[2], |comm| {
+        let t = std::time::Instant::now();
+        let (n, l) = (128, 256.0);
+        let mut pm = Pm::new(comm, n, l, 2, StepConfig { steps: 20, ..StepConfig::default() });
+        let text = format!("field_of_view_deg = {FIELD:?}\npixels = {PIXELS}\nsource_redshifts = [1.0]");
+        let config: LightConeConfig = toml::from_str(&text).unwrap();
+        let (cosmology, growth) = (pm.cosmology.clone(), Growth::new(&pm.cosmology));
+        let sources = Sources::new(&config, &cosmology).unwrap();
+        let cone = Cone::new(&config, l, &cosmology, sources.farthest()).unwrap();
+        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
+        let drift = |from, at, to| factors.drift(from, at, to);
+        let (total, side) = (pm.total(), l / FOLDS as f64);
+        let mut meters = [l, side].map(|l| PowerMeter::new(&pm.mesh, l));
+        let domain = Domain::new(&pm.mesh, side);
+
+        let nyquist = PI / cone.pixel();
+        let bins = Bins::new("test", Spacing::Log, 3.0 * TAU / cone.field, nyquist, 6).unwrap();
+        let mut sky = FlatSky::new(PIXELS, FIELD).unwrap();
+        let (mut spectra, mut ell) = (vec![], vec![]);
+        // Σ C and Σ C² over the simulations' means.
+        let mut found = vec![[0.0; 2]; bins.count()];
+        for realisation in 0..UNIVERSES {
+            let cone_of = |view| LightCone::new(comm, cone.clone(), Replicas::random(1, realisation, view), total, drift);
+            let mut watch = Watch {
+                cones: (0..VIEWS).map(cone_of).collect(),
+                meters: &mut meters,
+                domain: &domain,
+                comm,
+                total,
+                box_size: l,
+                from: cone.slices[cone.slices.len() - 1].a - 0.05,
+                spectra: &mut spectra,
+            };
+            pm.run(realisation, true, false, &mut watch);
+            let mut mean = vec![0.0; bins.count()];
+            for seen in watch.cones {
+                let mut planes = seen.finish().unwrap();
+                (0..NEAR).for_each(|k| planes.put(k, vec![0.0; PIXELS * PIXELS]));
+                let kappa = LensingMaps::new(Method::Born, &planes, &sources).kappa;
+                if comm.is_root() {
+                    let measured = sky.c_ell(&bins, Map { values: &kappa, mask: None }, None, false).unwrap();
+                    mean.iter_mut().zip(&measured.c_ell).for_each(|(m, c)| *m += c / VIEWS as f64);
+                    ell = measured.ell;
+                }
+            }
+            found.iter_mut().zip(mean).for_each(|(f, m)| {
+                f[0] += m / UNIVERSES as f64;
+                f[1] += m * m / UNIVERSES as f64;
+            });
+            say(comm, format_args!("{:?}", t.elapsed()));
+        }
+        if !comm.is_root() {
+            return;
+        }
+
+        let shot = l.powi(3) / total as f64;
+        let power = Measured::new(spectra, shot);
+        for (a, p) in &power.at {
+            let (k, p) = p.nodes();
+            println!("a = {a:.3}: measured to {:.2} h/Mpc, there {:.3} of shot noise", k[k.len() - 1].exp(), p[p.len() - 1].exp() / shot);
+        }
+        let (far, near) = (sources.farthest(), cone.slices[NEAR].near);
+        let kernel = |chi: f64| if chi < near { 0.0 } else { sources.kernel(0, &cosmology, chi).powi(2) };
+        let a_of = |chi: f64| cosmology.scale_factor_at(chi).unwrap();
+        let spline = |power: &dyn Fn(f64, f64) -> f64| {
+            let ln_ell: Vec<f64> = (0..100).map(|i| (10.0 * 1.09f64.powi(i)).ln()).collect();
+            let cl = |x: &f64| limber_cl(x.exp(), far, kernel, |k, chi| power(k, a_of(chi))).ln();
+            Spline::new(ln_ell.clone(), ln_ell.iter().map(cl).collect())
+        };
+        let (limber, noise) = (spline(&|k, a| power.power(k, a)), spline(&|_, _| shot));
+        let c_ell = |ell: f64| limber.at(ell.ln()).exp();
+        let of_map = expected(c_ell);
+        let mut sums = vec![[0.0; 3]; bins.count()];
+        let half = PIXELS as i64 / 2;
+        for (i, j) in (-half..half).flat_map(|i| (-half..half).map(move |j| (i, j))) {
+            let ell = TAU / cone.field * ((i * i + j * j) as f64).sqrt();
+            if let Some(bin) = bins.of(ell) {
+                let here = [of_map(i, j), c_ell(ell), 1.0];
+                sums[bin].iter_mut().zip(here).for_each(|(s, x)| *s += x);
+            }
+        }
+        for (bin, [of_map, of_sky, modes]) in sums.into_iter().enumerate() {
+            let [mean, square] = found[bin];
+            let ratio = mean / (of_map / modes);
+            let error = ((square - mean * mean).max(0.0) / (UNIVERSES - 1) as f64).sqrt() / mean;
+            println!(
+                "ell {:5.0}: C_ell {mean:.3e}, over Limber {ratio:.4} ± {error:.4}; without pixels, aliases and edges {:.4}; shot noise {:.3} of it",
+                ell[bin],
+                mean / (of_sky / modes),
+                noise.at(ell[bin].ln()).exp() / mean,
+            );
+        }
+    });
+}
