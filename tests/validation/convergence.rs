@@ -17,8 +17,8 @@ const FIELD: f64 = 6.0;
 const NEAR: usize = 2;
 /// Times the box is folded on itself to measure small scales.
 const FOLDS: usize = 4;
-const UNIVERSES: u64 = 4;
-const VIEWS: u32 = 16;
+const UNIVERSES: u64 = 6;
+const VIEWS: u32 = 10;
 
 /// Light cones of one simulation, and the sum of all simulations' spectra after each drift.
 struct Watch<'a, F> {
@@ -180,11 +180,12 @@ fn convergence_against_limber() {
                     ell = measured.ell;
                 }
             }
+            let mean2 = mean.clone();
             found.iter_mut().zip(mean).for_each(|(f, m)| {
                 f[0] += m / UNIVERSES as f64;
                 f[1] += m * m / UNIVERSES as f64;
             });
-            say(comm, format_args!("{:?}", t.elapsed()));
+            say(comm, format_args!("{:?} {:?}", t.elapsed(), mean2));
         }
         if !comm.is_root() {
             return;
@@ -192,40 +193,54 @@ fn convergence_against_limber() {
 
         let shot = l.powi(3) / total as f64;
         let power = Measured::new(spectra, shot);
-        for (a, p) in &power.at {
-            let (k, p) = p.nodes();
-            println!("a = {a:.3}: measured to {:.2} h/Mpc, there {:.3} of shot noise", k[k.len() - 1].exp(), p[p.len() - 1].exp() / shot);
-        }
-        let (far, near) = (sources.farthest(), cone.slices[NEAR].near);
-        let kernel = |chi: f64| if chi < near { 0.0 } else { sources.kernel(0, &cosmology, chi).powi(2) };
-        let a_of = |chi: f64| cosmology.scale_factor_at(chi).unwrap();
-        let spline = |power: &dyn Fn(f64, f64) -> f64| {
-            let ln_ell: Vec<f64> = (0..100).map(|i| (10.0 * 1.09f64.powi(i)).ln()).collect();
-            let cl = |x: &f64| limber_cl(x.exp(), far, kernel, |k, chi| power(k, a_of(chi))).ln();
-            Spline::new(ln_ell.clone(), ln_ell.iter().map(cl).collect())
+        let (k, p) = power.at[power.at.len() - 1].1.nodes();
+        let (k, p) = (k[k.len() - 1].exp(), p[p.len() - 1].exp() / shot);
+        println!("P(k) is measured to {k:.2} h/Mpc; there it is {p:.3} of shot noise today");
+        let (slices, kernel) = (&cone.slices[NEAR..], |chi: f64| sources.kernel(0, &cosmology, chi).powi(2));
+        let between = |ell: f64, [near, far]: [f64; 2], kernel: &dyn Fn(f64) -> f64, p: &dyn Fn(f64, f64) -> f64| {
+            limber_cl(ell, far, kernel, p) - limber_cl(ell, near, kernel, p)
         };
-        let (limber, noise) = (spline(&|k, a| power.power(k, a)), spline(&|_, _| shot));
-        let c_ell = |ell: f64| limber.at(ell.ln()).exp();
-        let of_map = expected(c_ell);
-        let mut sums = vec![[0.0; 3]; bins.count()];
+        let range = [slices[0].near, sources.farthest()];
+        let a_of = |chi: f64| cosmology.scale_factor_at(chi).unwrap();
+        let noise = between(1.0, range, &kernel, &|_, _| shot);
+        let limber = ln_spline(|ell| between(ell, range, &kernel, &|k, chi| power.power(k, a_of(chi)) - shot));
+        // What the planes hold: one moment and one weight for each slice, where particles count by volume.
+        let of_planes = ln_spline(|ell| {
+            let slice = |s: &Slice| {
+                let weight = s.strength * sources.efficiency(0, s.chi) * (s.far - s.near) / s.volume_per_steradian();
+                let kernel = |chi: f64| (weight * chi * chi).powi(2);
+                between(ell, [s.near, s.far], &kernel, &|k, _| power.power(k, s.a) - shot)
+            };
+            slices.iter().map(slice).sum()
+        });
+        let signal = |ell: f64| limber.at(ell.ln()).exp();
+        let (map, planes) = (expected(signal), expected(|ell| of_planes.at(ell.ln()).exp()));
+        let mut sums = vec![[0.0; 4]; bins.count()];
         let half = PIXELS as i64 / 2;
         for (i, j) in (-half..half).flat_map(|i| (-half..half).map(move |j| (i, j))) {
             let ell = TAU / cone.field * ((i * i + j * j) as f64).sqrt();
             if let Some(bin) = bins.of(ell) {
-                let here = [of_map(i, j), c_ell(ell), 1.0];
+                let here = [map(i, j) + noise, planes(i, j) + noise, signal(ell) + noise, 1.0];
                 sums[bin].iter_mut().zip(here).for_each(|(s, x)| *s += x);
             }
         }
-        for (bin, [of_map, of_sky, modes]) in sums.into_iter().enumerate() {
+        for (bin, [map, planes, sky, modes]) in sums.into_iter().enumerate() {
             let [mean, square] = found[bin];
-            let ratio = mean / (of_map / modes);
+            let [map, planes, sky] = [map, planes, sky].map(|sum| mean * modes / sum);
             let error = ((square - mean * mean).max(0.0) / (UNIVERSES - 1) as f64).sqrt() / mean;
             println!(
-                "ell {:5.0}: C_ell {mean:.3e}, over Limber {ratio:.4} ± {error:.4}; without pixels, aliases and edges {:.4}; shot noise {:.3} of it",
+                "ell {:4.0}: C_ell {mean:.3e}, over Limber {map:.4} ± {error:.4} (slice by slice {planes:.4}; without pixels, aliases and edges {sky:.4}); shot noise {:.3} of it",
                 ell[bin],
-                mean / (of_sky / modes),
-                noise.at(ell[bin].ln()).exp() / mean,
+                noise / mean,
             );
         }
     });
+}
+
+/// ln C over ln ℓ.
+fn ln_spline(c_ell: impl Fn(f64) -> f64) -> Spline {
+    let ln_ell: Vec<f64> = (0..100).map(|i| (10.0 * 1.09f64.powi(i)).ln()).collect();
+    // Far beyond what is measured only noise is left, and no signal.
+    let cl = ln_ell.iter().map(|x| c_ell(x.exp()).max(1e-30).ln()).collect();
+    Spline::new(ln_ell, cl)
 }
