@@ -51,7 +51,17 @@ impl Pm {
         let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
         let mesh = lattice.with_shape([factor * n; 3]);
         let force = Force::new(&mesh, box_size, (n as u64).pow(3), &ForceConfig::default());
-        Pm { comm: comm.clone(), box_size, growth: Growth::new(&cosmology), cosmology, power, time, lattice, mesh, force }
+        Pm {
+            comm: comm.clone(),
+            box_size,
+            growth: Growth::new(&cosmology),
+            cosmology,
+            power,
+            time,
+            lattice,
+            mesh,
+            force,
+        }
     }
 
     fn total(&self) -> u64 {
@@ -63,7 +73,13 @@ impl Pm {
     }
 
     /// One universe, looked at by `observer`, to its end.
-    fn run(&mut self, realisation: u64, fixed: bool, inverted: bool, observer: &mut impl Observer<f32>) -> Particles<f32> {
+    fn run(
+        &mut self,
+        realisation: u64,
+        fixed: bool,
+        inverted: bool,
+        observer: &mut impl Observer<f32>,
+    ) -> Particles<f32> {
         let (factors, l) = (self.factors(), self.box_size);
         let (steps, start) = (StepTable::new(&self.time, &factors, &[]), LptGrowth::at(&factors, self.time.start()));
         let mut noise = white_noise::<f32>(&self.lattice, 1, realisation);
@@ -120,7 +136,10 @@ fn nonlinear_power_against_hmcode() {
             let ours = mean(&|i| sum[i] / pm.power.p(k[i]));
             let theirs = mean(&|i| log_interpolate(&hmcode, k[i]) / pm.power.p(k[i]));
             let ratio = ours / theirs;
-            say(comm, format_args!("k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {ratio:.4}"));
+            say(
+                comm,
+                format_args!("k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {ratio:.4}"),
+            );
             assert!((ours / theirs - 1.0).abs() < 0.03, "k {low}-{high}: {ours} against HMcode's {theirs}");
         }
     });
