@@ -1,6 +1,8 @@
 //! In-line statistics against closed forms, brute force and themselves on other numbers of ranks.
 
 mod mpi;
+#[path = "statistics/primordial.rs"]
+mod primordial;
 
 use polycosm::comm::Comm;
 use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};

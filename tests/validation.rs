@@ -1,18 +1,97 @@
 //! Slow science, for `make validate`: prints its tables; docs/validation.md keeps them.
 
+#[path = "validation/convergence.rs"]
+mod convergence;
+#[path = "validation/mass_function.rs"]
+mod mass_function;
 mod mpi;
 
+use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
-use polycosm::cosmology::{CosmologyConfig, Growth, Transfer};
+use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth, LinearPower, Transfer};
 use polycosm::fields::kernels::Gradient;
 use polycosm::fields::linear::linear_modes;
 use polycosm::fields::noise::white_noise;
 use polycosm::gravity::*;
 use polycosm::mesh::{Decomposition, Fft, Halo, Transform};
 use polycosm::observables::{PowerConfig, PowerMeter};
+use polycosm::particles::Particles;
 
 fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn say(comm: &Comm, what: std::fmt::Arguments) {
+    if comm.is_root() {
+        println!("{what}");
+    }
+}
+
+/// PM universes of CAMB's linear spectrum, one after the other, in f32 from second-order initial conditions.
+struct Pm {
+    comm: Comm,
+    box_size: f64,
+    cosmology: Cosmology,
+    growth: Growth,
+    power: LinearPower,
+    time: StepConfig,
+    lattice: Decomposition,
+    mesh: Decomposition,
+    force: Force<f32>,
+}
+
+impl Pm {
+    /// `n`³ particles, force mesh of `factor` points per particle and side.
+    fn new(comm: &Comm, n: usize, box_size: f64, factor: usize, time: StepConfig) -> Self {
+        let planck = [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
+        let table = Some(data("camb_linear_pk.txt"));
+        let config = CosmologyConfig { transfer: Transfer::Table, table, ..Default::default() };
+        let cosmology = config.resolve(&planck).unwrap();
+        let power = config.linear_power(&cosmology, 0).unwrap();
+        let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
+        let mesh = lattice.with_shape([factor * n; 3]);
+        let force = Force::new(&mesh, box_size, (n as u64).pow(3), &ForceConfig::default());
+        Pm {
+            comm: comm.clone(),
+            box_size,
+            growth: Growth::new(&cosmology),
+            cosmology,
+            power,
+            time,
+            lattice,
+            mesh,
+            force,
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.lattice.volume() as u64
+    }
+
+    fn factors(&self) -> Factors<'_> {
+        Factors { cosmology: &self.cosmology, growth: &self.growth, integrator: self.time.integrator }
+    }
+
+    /// One universe, looked at by `observer`, to its end.
+    fn run(
+        &mut self,
+        realisation: u64,
+        fixed: bool,
+        inverted: bool,
+        observer: &mut impl Observer<f32>,
+    ) -> Particles<f32> {
+        let (factors, l) = (self.factors(), self.box_size);
+        let (steps, start) = (StepTable::new(&self.time, &factors, &[]), LptGrowth::at(&factors, self.time.start()));
+        let mut noise = white_noise::<f32>(&self.lattice, 1, realisation);
+        let mut exact = Fft::new(&self.lattice, Halo::default(), Transform::Exact);
+        let delta = linear_modes(&mut exact, &mut noise, l, |k| self.power.p(k), fixed, inverted);
+        let mut fft = Fft::new(&self.lattice, Halo::default(), Transform::Fast);
+        let mut particles = lagrangian_particles(&mut fft, &delta, l, Gradient::FourPoint, 2, &start, false);
+        self.force.exchange(&mut particles);
+        evolve(&self.comm, &steps, 0, &mut particles, &mut self.force, &mut Timers::default(), observer).unwrap();
+        self.force.exchange(&mut particles);
+        particles
+    }
 }
 
 /// Columns 0 and 1 of a reference table.
@@ -37,39 +116,13 @@ fn log_interpolate((x, y): &(Vec<f64>, Vec<f64>), at: f64) -> f64 {
 #[ignore = "minutes: run by make validate"]
 fn nonlinear_power_against_hmcode() {
     mpi::on_ranks("nonlinear_power_against_hmcode", &[2], |comm| {
-        let (n, box_size, pairs) = (128usize, 256.0, 4);
-        let planck = [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
-        let table = Some(data("camb_linear_pk.txt"));
-        let config = CosmologyConfig { transfer: Transfer::Table, table, ..Default::default() };
-        let cosmology = config.resolve(&planck).unwrap();
-        let (growth, power) = (Growth::new(&cosmology), config.linear_power(&cosmology, 0).unwrap());
-        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
-        let time = StepConfig { steps: 40, ..StepConfig::default() };
-        let steps = StepTable::new(&time, &factors, &[]);
-        let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
-        let mesh = lattice.with_shape([2 * n; 3]);
-        let mut meter = PowerMeter::<f32>::new(&mesh, box_size);
-        let total = (n as u64).pow(3);
+        let pairs = 4;
+        let mut pm = Pm::new(comm, 128, 256.0, 2, StepConfig { steps: 40, ..StepConfig::default() });
+        let mut meter = PowerMeter::<f32>::new(&pm.mesh, pm.box_size);
         let (mut sum, mut k, mut modes) = (Vec::new(), Vec::new(), Vec::new());
         for (realisation, inverted) in (0..pairs).flat_map(|r| [(r, false), (r, true)]) {
-            let mut noise = white_noise::<f32>(&lattice, 1, realisation);
-            let mut exact = Fft::new(&lattice, Halo::default(), Transform::Exact);
-            let delta = linear_modes(&mut exact, &mut noise, box_size, |k| power.p(k), true, inverted);
-            let mut fft = Fft::new(&lattice, Halo::default(), Transform::Fast);
-            let mut particles = lagrangian_particles(
-                &mut fft,
-                &delta,
-                box_size,
-                Gradient::FourPoint,
-                2,
-                &LptGrowth::at(&factors, time.a_start),
-                false,
-            );
-            let mut force = Force::new(&mesh, box_size, total, &ForceConfig::default());
-            force.exchange(&mut particles);
-            evolve(comm, &steps, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
-            force.exchange(&mut particles);
-            let spectrum = meter.measure(&PowerConfig::default(), &particles.position, total);
+            let particles = pm.run(realisation, true, inverted, &mut ());
+            let spectrum = meter.measure(&PowerConfig::default(), &particles.position, pm.total());
             sum.resize(spectrum.power.len(), 0.0);
             sum.iter_mut().zip(&spectrum.power).for_each(|(s, p)| *s += p / (2 * pairs) as f64);
             (k, modes) = (spectrum.k, spectrum.modes);
@@ -80,14 +133,13 @@ fn nonlinear_power_against_hmcode() {
             let inside: Vec<usize> = (0..k.len()).filter(|&i| low <= k[i] && k[i] < high).collect();
             let weight: f64 = inside.iter().map(|&i| modes[i] as f64).sum();
             let mean = |f: &dyn Fn(usize) -> f64| inside.iter().map(|&i| modes[i] as f64 * f(i)).sum::<f64>() / weight;
-            let ours = mean(&|i| sum[i] / power.p(k[i]));
-            let theirs = mean(&|i| log_interpolate(&hmcode, k[i]) / power.p(k[i]));
-            if comm.is_root() {
-                println!(
-                    "k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {:.4}",
-                    ours / theirs
-                );
-            }
+            let ours = mean(&|i| sum[i] / pm.power.p(k[i]));
+            let theirs = mean(&|i| log_interpolate(&hmcode, k[i]) / pm.power.p(k[i]));
+            let ratio = ours / theirs;
+            say(
+                comm,
+                format_args!("k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {ratio:.4}"),
+            );
             assert!((ours / theirs - 1.0).abs() < 0.03, "k {low}-{high}: {ours} against HMcode's {theirs}");
         }
     });
