@@ -4,7 +4,6 @@ pub mod bench;
 pub mod calibrate;
 pub mod campaign;
 pub mod check;
-mod cost;
 pub mod doctor;
 pub mod export;
 #[cfg(feature = "torch")]

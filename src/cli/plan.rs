@@ -1,7 +1,6 @@
 //! `polycosm plan`: a dry run. Step table, layout, memory and disk, before anything is computed.
 
 use super::campaign::Campaign;
-use super::cost::{self, Network, Step};
 use super::start::say;
 use crate::comm::Comm;
 use crate::cosmology::Growth;
@@ -22,17 +21,11 @@ pub struct Args {
     /// Ranks to plan for [default: those of this job]
     #[arg(short = 'n', long, value_name = "RANKS")]
     pub ranks: Option<usize>,
-    #[command(flatten)]
-    pub network: Network,
 }
 
 /// Collective; the root prints.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.plan(comm)?;
-    let kernels = match &plan.config.simulator {
-        Some(SimulatorConfig::Pm(pm)) => Some(cost::measure(comm, pm)?),
-        None => None,
-    };
     let text = comm.on_root(|| {
         let config = &plan.config;
         let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
@@ -76,31 +69,6 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors, &pm.moments());
         line("force evaluations", format!("{} per universe, two transforms of {m}³ each", table.forces()));
-        if let Some(kernels) = kernels {
-            let step = Step::new(pm, per_sim, kernels, args.network);
-            let universe = step.seconds() * table.forces() as f64;
-            let hours = |seconds: f64| format!("{:.3} h", seconds / 3600.0);
-            line(
-                "time of a step",
-                format!(
-                    "{:.3} s: particles {:.3}, mesh {:.3}, transposes {:.3}, neighbours {:.3}",
-                    step.seconds(),
-                    step.particles,
-                    step.mesh,
-                    step.transposes,
-                    step.neighbours
-                ),
-            );
-            let rounds = (n as u64).div_ceil(groups as u64) as f64;
-            line(
-                "time of a universe",
-                format!("{} = {:.1} core hours", hours(universe), universe * per_sim as f64 / 3600.0),
-            );
-            line("time of the suite", format!("{}, without what is looked at", hours(universe * rounds)));
-            let Network { latency, bandwidth } = args.network;
-            let from = format!("kernels measured here on 64³; network of {latency} µs and {bandwidth} GB/s per rank");
-            line("", format!("({from}; see docs/performance.md)"));
-        }
         let middle: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
         let _ = write!(t, "\nstep table at the middle of the prior ({}):\n{table}", middle.join(", "));
         Ok(t)
