@@ -1,7 +1,7 @@
 //! `polycosm bench`: the kernels that the program runs, timed, in multiples of a yardstick taken in the same run.
 
 use crate::comm::Comm;
-use crate::comm::timers::{OverRanks, Timers};
+use crate::comm::timers::Timers;
 use crate::cosmology::{CosmologyConfig, Growth};
 use crate::error::{Error, Result};
 use crate::fields::kernels::Gradient;
@@ -89,25 +89,7 @@ struct Stage {
     name: String,
     seconds_max: f64,
     seconds_mean: f64,
-    /// What the ranks wait for the slowest on average.
-    seconds_waiting: f64,
-    /// Bytes sent from rank to rank.
-    bytes_moved: u64,
     over_yardstick: f64,
-}
-
-impl Stage {
-    /// A stage's share of one of `count` repetitions, with the yardstick's seconds.
-    fn new(of: OverRanks, count: f64, yardstick: f64) -> Self {
-        Stage {
-            seconds_max: of.max / count,
-            seconds_mean: of.mean / count,
-            seconds_waiting: (of.max - of.mean) / count,
-            bytes_moved: (of.bytes as f64 / count) as u64,
-            over_yardstick: of.max / count / yardstick,
-            name: of.name,
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -119,52 +101,17 @@ struct Outcome {
     step_seconds: f64,
     step_over_yardstick: f64,
     stages: Vec<Stage>,
-    /// Of `pm`: the most memory of all ranks together beyond the program itself, over all particles.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_per_particle: Option<f64>,
-    /// Of `pm`: second-order initial conditions, in steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    initial_over_step: Option<f64>,
-    /// Of `pm`: most particles on a rank over the mean, at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    imbalance: Option<f64>,
-}
-
-impl Outcome {
-    fn new(what: String, comm: &Comm, yardstick: f64, step: f64, stages: Vec<Stage>) -> Self {
-        Outcome {
-            what,
-            ranks: comm.size(),
-            yardstick_seconds: yardstick,
-            step_seconds: step,
-            step_over_yardstick: step / yardstick,
-            stages,
-            bytes_per_particle: None,
-            initial_over_step: None,
-            imbalance: None,
-        }
-    }
-}
-
-/// The yardstick is serial: one rank takes it while the others wait.
-fn yardstick_on_root(comm: &Comm) -> Result<f64> {
-    comm.on_root(|| Ok(yardstick(5)))
-}
-
-/// A line of /proc/self/status in bytes: `VmRSS` now, `VmHWM` the most so far; 0 where there is none.
-fn memory(name: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
+    // The yardstick is serial: one rank takes it while the others wait.
+    let y = comm.on_root(|| Ok(yardstick(5)))?;
     let (outcome, json) = match &args.what {
-        What::Fft(a) => (if a.single { fft::<f32>(a, comm)? } else { fft::<f64>(a, comm)? }, a.json),
-        What::Pm(a) => (if a.double { pm::<f64>(a, comm)? } else { pm::<f32>(a, comm)? }, a.json),
+        What::Fft(a) => (if a.single { fft::<f32>(a, comm, y)? } else { fft::<f64>(a, comm, y)? }, a.json),
+        What::Pm(a) => (if a.double { pm::<f64>(a, comm, y)? } else { pm::<f32>(a, comm, y)? }, a.json),
         #[cfg(feature = "torch")]
-        What::Train(a) => (train(a, comm)?, a.json),
+        What::Train(a) => (train(a, comm, y)?, a.json),
     };
     if comm.is_root() {
         if json {
@@ -179,50 +126,50 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 
 fn print(o: &Outcome) {
     println!("{}, {} rank(s); yardstick {:.4} s", o.what, o.ranks, o.yardstick_seconds);
-    let head = ["stage", "max (s)", "mean (s)", "waiting (s)", "moved (MB)", "yardsticks"];
-    println!("  {:<20} {:>10} {:>10} {:>12} {:>11} {:>11}", head[0], head[1], head[2], head[3], head[4], head[5]);
+    println!("  {:<20} {:>10} {:>10} {:>12}", "stage", "max (s)", "mean (s)", "yardsticks");
     for s in &o.stages {
-        let Stage { name, seconds_max, seconds_mean, seconds_waiting, bytes_moved, over_yardstick } = s;
-        let moved = *bytes_moved as f64 / 1e6;
-        println!(
-            "  {name:<20} {seconds_max:>10.4} {seconds_mean:>10.4} {seconds_waiting:>12.4} {moved:>11.2} {over_yardstick:>11.3}"
-        );
+        println!("  {:<20} {:>10.4} {:>10.4} {:>12.3}", s.name, s.seconds_max, s.seconds_mean, s.over_yardstick);
     }
-    println!(
-        "  {:<20} {:>10.4} {:>10} {:>12} {:>11} {:>11.3}",
-        "all", o.step_seconds, "", "", "", o.step_over_yardstick
-    );
-    if let (Some(bytes), Some(initial), Some(imbalance)) = (o.bytes_per_particle, o.initial_over_step, o.imbalance) {
-        println!(
-            "  2LPT initial conditions: {initial:.2} steps; {bytes:.1} bytes per particle; imbalance {imbalance:.3}"
-        );
-    }
+    println!("  {:<20} {:>10.4} {:>10} {:>12.3}", "all", o.step_seconds, "", o.step_over_yardstick);
 }
 
-fn fft<T: Real>(args: &FftArgs, comm: &Comm) -> Result<Outcome> {
-    let y = yardstick_on_root(comm)?;
+fn fft<T: Real>(args: &FftArgs, comm: &Comm, y: f64) -> Result<Outcome> {
     let d = Decomposition::new(comm, [args.mesh; 3], None)?;
     let mut fft = Fft::<T>::new(&d, Halo::default(), Transform::Fast);
     let (mut mesh, mut modes) = (fft.mesh(), fft.modes());
-    let mut rounds = Vec::new();
+    let mut times = Vec::new();
     for _ in 0..args.repeats + 1 {
-        let mut timers = Timers::default();
         comm.barrier();
         let start = Instant::now();
-        timers.time("r2c", || fft.forward(&mut mesh, &mut modes));
-        timers.time("c2r", || fft.inverse(&mut modes, &mut mesh));
-        rounds.push((comm.max_of(start.elapsed().as_secs_f64()), timers));
+        fft.forward(&mut mesh, &mut modes);
+        let half = start.elapsed().as_secs_f64();
+        fft.inverse(&mut modes, &mut mesh);
+        comm.barrier();
+        times.push((start.elapsed().as_secs_f64(), half));
     }
-    rounds.remove(0);
-    rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (pair, timers) = rounds.swap_remove(rounds.len() / 2);
-    let stages = timers.over_ranks(comm).into_iter().map(|s| Stage::new(s, 1.0, y)).collect();
+    times.remove(0);
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (pair, forward) = times[times.len() / 2];
+    let stage = |name: &str, s: f64| Stage {
+        name: name.into(),
+        seconds_max: comm.max_of(s),
+        seconds_mean: comm.sum_of(s) / comm.size() as f64,
+        over_yardstick: comm.max_of(s) / y,
+    };
     let what = format!("fft {}^3, f{}, r2c + c2r", args.mesh, 8 * size_of::<T>());
-    Ok(Outcome::new(what, comm, y, pair, stages))
+    let stages = vec![stage("r2c", forward), stage("c2r", pair - forward)];
+    let pair = comm.max_of(pair);
+    Ok(Outcome {
+        what,
+        ranks: comm.size(),
+        yardstick_seconds: y,
+        step_seconds: pair,
+        step_over_yardstick: pair / y,
+        stages,
+    })
 }
 
-fn pm<T: Real>(args: &PmArgs, comm: &Comm) -> Result<Outcome> {
-    let empty = memory("VmRSS");
+fn pm<T: Real>(args: &PmArgs, comm: &Comm, y: f64) -> Result<Outcome> {
     let (n, spacing) = (args.particles, 2.0);
     let box_size = spacing * n as f64;
     let planck = [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
@@ -260,26 +207,31 @@ fn pm<T: Real>(args: &PmArgs, comm: &Comm) -> Result<Outcome> {
     comm.barrier();
     let per_step = 1.0 / args.steps as f64;
     let step = start.elapsed().as_secs_f64() * per_step;
-    let total = (n as u64).pow(3) as f64;
-    let used = comm.sum_of(memory("VmHWM").saturating_sub(empty)) as f64 / total;
-    let most = comm.max_of(particles.len() as u64) as f64 * comm.size() as f64 / total;
-    drop((force, particles));
-    // The yardstick comes last: it takes memory of its own.
-    let y = yardstick_on_root(comm)?;
-    let listed = stages.over_ranks(comm).into_iter().map(|s| Stage::new(s, args.steps as f64, y)).collect();
-    let what = format!("pm step of {n}^3 particles, mesh factor {}, f{}", args.mesh_factor, 8 * size_of::<T>());
+    let mut listed: Vec<Stage> = stages
+        .over_ranks(comm)
+        .into_iter()
+        .map(|(name, max, mean)| Stage {
+            name,
+            seconds_max: max * per_step,
+            seconds_mean: mean * per_step,
+            over_yardstick: max * per_step / y,
+        })
+        .collect();
+    let once = "(2LPT, once)".to_string();
+    listed.push(Stage { name: once, seconds_max: initial, seconds_mean: initial, over_yardstick: initial / y });
     Ok(Outcome {
-        bytes_per_particle: Some(used),
-        initial_over_step: Some(comm.max_of(initial) / step),
-        imbalance: Some(most),
-        ..Outcome::new(what, comm, y, comm.max_of(step), listed)
+        what: format!("pm step of {n}^3 particles, mesh factor {}, f{}", args.mesh_factor, 8 * size_of::<T>()),
+        ranks: comm.size(),
+        yardstick_seconds: y,
+        step_seconds: step,
+        step_over_yardstick: step / y,
+        stages: listed,
     })
 }
 
 /// Steps of the demo's compressor (three views of four 64² maps per universe) on maps of noise.
 #[cfg(feature = "torch")]
-fn train(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
-    let y = yardstick_on_root(comm)?;
+fn train(args: &TrainArgs, comm: &Comm, y: f64) -> Result<Outcome> {
     use crate::models::{Device, Kind, ModelConfig, Tensor, VmimConfig};
     use crate::prior::{Parameter, Prior};
     use crate::train::{Trainer, data::Table};
@@ -311,7 +263,13 @@ fn train(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
     times.sort_by(f64::total_cmp);
     let step = times[times.len() / 2];
     let each = step / args.batch as f64;
-    let one = OverRanks { name: "one universe".into(), max: each, mean: each, bytes: 0 };
-    let what = format!("training step of the demo's compressor, batch {}", args.batch);
-    Ok(Outcome::new(what, comm, y, step, vec![Stage::new(one, 1.0, y)]))
+    let one = Stage { name: "one universe".into(), seconds_max: each, seconds_mean: each, over_yardstick: each / y };
+    Ok(Outcome {
+        what: format!("training step of the demo's compressor, batch {}", args.batch),
+        ranks: comm.size(),
+        yardstick_seconds: y,
+        step_seconds: step,
+        step_over_yardstick: step / y,
+        stages: vec![one],
+    })
 }

@@ -178,8 +178,6 @@ impl Comm {
     /// Sends `counts[q]` items to each rank q (in order, from `send`) into `recv`, which receives `from[q]` items from
     /// each rank q, in rank order. Both slices are exactly as long as their counts say.
     pub fn exchange_into<T: Wire>(&self, send: &[T], counts: &[usize], recv: &mut [T], from: &[usize]) {
-        let leaving = counts.iter().sum::<usize>() - counts[self.rank()];
-        SENT.fetch_add((leaving * size_of::<T>()) as u64, std::sync::atomic::Ordering::Relaxed);
         let (sc, sd) = partition(counts);
         let (rc, rd) = partition(from);
         let send = Partition::new(send, sc, sd);
@@ -262,14 +260,6 @@ impl Comm {
 /// Name and version of the MPI library in use.
 pub fn library_version() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_string()
-}
-
-/// Bytes that this process has sent to others in exchanges.
-static SENT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-
-/// Bytes that this process has sent to other ranks so far: exchanges of meshes, halos and particles.
-pub fn bytes_sent() -> u64 {
-    SENT.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Set where a library has left MPI in a state that it would crash on when shut down.
