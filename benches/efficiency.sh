@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 PARTICLES=${PARTICLES:-128}; MESH_FACTOR=${MESH_FACTOR:-2}; RANKS=${RANKS:-1 2 4}; ROUNDS=${ROUNDS:-3}
 POLYCOSM=${POLYCOSM:-target/release/polycosm}
 [ -x "$POLYCOSM" ] || { echo "$POLYCOSM is not built: run make build, or name the program in POLYCOSM" >&2; exit 2; }
+CORES=$(nproc)
 export OMP_NUM_THREADS=1
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 OVER=; mpirun --version 2> /dev/null | grep -q 'Open MPI' && OVER=--oversubscribe
@@ -22,7 +23,7 @@ step() { mpirun $OVER --bind-to none -n "$1" "$POLYCOSM" bench pm --particles "$
 half=$(awk -v n="$PARTICLES" 'BEGIN { print 2 * int(n / 2 / 2 ^ (1 / 3) + 0.5) }')
 
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-echo "cores: $(nproc), load: $(cut -d ' ' -f 1 /proc/loadavg); $PARTICLES³ particles, mesh factor $MESH_FACTOR; best of $ROUNDS rounds"
+echo "cores: $CORES, load: $(cut -d ' ' -f 1 /proc/loadavg); $PARTICLES³ particles, mesh factor $MESH_FACTOR; best of $ROUNDS rounds"
 for _ in $(seq "$ROUNDS"); do
     for ranks in $RANKS; do step "$ranks" >> "$work/$ranks"; done
     bench "$half" | field step_seconds > "$work/left" & other=$!
@@ -33,7 +34,7 @@ done
 first=
 for ranks in $RANKS; do
     seconds=$(best < "$work/$ranks"); first=${first:-$seconds}
-    over=; [ "$ranks" -le "$(nproc)" ] || over=" (more ranks than cores)"
+    over=; [ "$ranks" -le "$CORES" ] || over=" (more ranks than cores)"
     printf '%s rank(s): %.4f s per step, %s times as fast as %s%s\n' \
         "$ranks" "$seconds" "$(ratio "$first" "$seconds")" "${RANKS%% *}" "$over"
 done
