@@ -4,6 +4,7 @@
 
 pub mod stop;
 pub mod timers;
+pub mod traffic;
 
 use crate::error::{Error, Kind, Result};
 use mpi::collective::{Root, SystemOperation};
@@ -74,6 +75,7 @@ impl Comm {
 
     fn reduce_in_place<T: Wire>(&self, values: &mut [T], op: SystemOperation) {
         if self.size() > 1 {
+            traffic::add::<T>(values.len());
             let mine = values.to_vec();
             self.inner.all_reduce_into(&mine[..], values, op);
         }
@@ -134,6 +136,9 @@ impl Comm {
 
     /// Concatenation of all ranks' lists, in rank order, on every rank.
     pub fn all_gather<T: Wire>(&self, mine: &[T]) -> Vec<T> {
+        if self.size() > 1 {
+            traffic::add::<T>(mine.len());
+        }
         let (counts, displs) = partition(&self.gather_counts(mine.len()));
         let mut all = vec![T::default(); counts.iter().sum::<i32>() as usize];
         self.inner.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
@@ -149,6 +154,7 @@ impl Comm {
             process.gather_varcount_into_root(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
             all
         } else {
+            traffic::add::<T>(mine.len());
             process.gather_varcount_into(mine);
             Vec::new()
         }
@@ -156,6 +162,9 @@ impl Comm {
 
     /// Copies `root`'s values to everyone; the length is the same on all ranks.
     pub fn broadcast<T: Wire>(&self, root: usize, values: &mut [T]) {
+        if self.size() > 1 && self.rank() == root {
+            traffic::add::<T>(values.len());
+        }
         self.inner.process_at_rank(root as i32).broadcast_into(values);
     }
 
@@ -178,6 +187,7 @@ impl Comm {
     /// Sends `counts[q]` items to each rank q (in order, from `send`) into `recv`, which receives `from[q]` items from
     /// each rank q, in rank order. Both slices are exactly as long as their counts say.
     pub fn exchange_into<T: Wire>(&self, send: &[T], counts: &[usize], recv: &mut [T], from: &[usize]) {
+        traffic::add::<T>(send.len() - counts[self.rank()]);
         let (sc, sd) = partition(counts);
         let (rc, rd) = partition(from);
         let send = Partition::new(send, sc, sd);
@@ -200,6 +210,9 @@ impl Comm {
         if to == self.rank() && from == self.rank() {
             recv.copy_from_slice(send);
             return;
+        }
+        if to != self.rank() {
+            traffic::add::<T>(send.len());
         }
         let (to, from) = (self.inner.process_at_rank(to as i32), self.inner.process_at_rank(from as i32));
         mpi::point_to_point::send_receive_into(send, &to, recv, &from);

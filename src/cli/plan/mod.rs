@@ -1,5 +1,9 @@
-//! `polycosm plan`: a dry run. Step table, layout, memory and disk, before anything is computed.
+//! `polycosm plan`: a dry run. Step table, layout, memory, disk and cost, before anything is computed.
 
+pub mod cost;
+pub mod traffic;
+
+use self::cost::{Cost, Machine};
 use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
@@ -9,9 +13,13 @@ use crate::gravity::{Factors, StepTable};
 use crate::io::field::{Dtype, FieldSpec};
 use crate::mesh::compact_grid;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
+use std::f64::consts::PI;
 use std::fmt::Write;
 
-/// Dry run: step table, layout, memory per rank and disk
+/// Dry run: step table, layout, memory per rank, disk and cost
+///
+/// The cost is extrapolated from kernels measured here and now and an assumed network; start it with as many ranks as a
+/// node of the machine has cores, so that they share its memory as the run will.
 ///
 /// Example: polycosm plan run.toml -n 512
 #[derive(Debug, clap::Args)]
@@ -21,11 +29,19 @@ pub struct Args {
     /// Ranks to plan for [default: those of this job]
     #[arg(short = 'n', long, value_name = "RANKS")]
     pub ranks: Option<usize>,
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 /// Collective; the root prints.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.plan(comm)?;
+    comm.agree(args.machine.check())?;
+    let kernels = match (&plan.config.simulator, &args.machine.bench) {
+        (Some(SimulatorConfig::Pm(pm)), Some(file)) => Some(comm.agree(cost::read(file, pm))?),
+        (Some(SimulatorConfig::Pm(pm)), None) => Some(cost::measure(pm, comm)?),
+        (None, _) => None,
+    };
     let text = comm.on_root(|| {
         let config = &plan.config;
         let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
@@ -70,6 +86,18 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let table = StepTable::new(&pm.time, &factors, &pm.moments());
         line("force evaluations", format!("{} per universe, two transforms of {m}³ each", table.forces()));
         let middle: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
+        if let Some(kernels) = &kernels {
+            let power = config.cosmology.linear_power(&cosmology, 0)?;
+            let growth = growth.d1(pm.time.end()) - growth.d1(pm.time.start());
+            let shift = displacement(|k| power.p(k)) * growth / table.forces().max(1) as f64 / pm.box_size;
+            let cost = Cost::new(pm, per_sim, kernels, &args.machine, shift);
+            let origin = match &args.machine.bench {
+                Some(file) => format!("kernels from {}", file.display()),
+                None => format!("kernels measured now on {} rank(s) at once", comm.size()),
+            };
+            let rounds = (n as u64).div_ceil(groups as u64);
+            t += &text_of(&cost, &args.machine, &origin, table.forces(), rounds, ranks);
+        }
         let _ = write!(t, "\nstep table at the middle of the prior ({}):\n{table}", middle.join(", "));
         Ok(t)
     })?;
@@ -77,6 +105,70 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         say(text.trim_end());
     }
     Ok(())
+}
+
+/// Mean |displacement| along an axis today in linear theory, in Mpc/h: √(2/π) σ with σ² = ∫ dk P / 6π² (Zel'dovich).
+fn displacement(p: impl Fn(f64) -> f64) -> f64 {
+    const POINTS: usize = 2000;
+    let (first, last) = (1e-5f64.ln(), 1e2f64.ln());
+    let width = (last - first) / POINTS as f64;
+    let sum: f64 = (0..POINTS).map(|i| (first + (i as f64 + 0.5) * width).exp()).map(|k| k * p(k)).sum();
+    (2.0 / PI * sum * width / (6.0 * PI * PI)).sqrt()
+}
+
+/// The cost as `plan` prints it.
+fn text_of(c: &Cost, m: &Machine, origin: &str, forces: usize, rounds: u64, ranks: usize) -> String {
+    let universe = forces as f64 * c.step() + c.initial;
+    let total = universe * rounds as f64;
+    let nodes = ranks.div_ceil(m.ranks_per_node);
+    let sent = c.sent.map(|t| size(t.bytes as u64));
+    let [step, start] = [c.step(), c.initial].map(time);
+    let parts = [c.particles, c.transforms, c.mesh, c.network].map(time);
+    let lines = [
+        ("cost", format!("{origin}; products and files are not counted")),
+        (
+            "",
+            format!(
+                "slowest rank {} times the mean; network: {} µs per message, {} GB/s per rank",
+                m.imbalance, m.latency, m.bandwidth
+            ),
+        ),
+        (
+            "one step",
+            format!("{step}: particles {}, transforms {}, mesh {}, network {}", parts[0], parts[1], parts[2], parts[3]),
+        ),
+        (
+            "sent per rank and step",
+            format!(
+                "transforms {}, halos {}, particles {} ({:.2}% of them)",
+                sent[0],
+                sent[1],
+                sent[2],
+                100.0 * c.crossing
+            ),
+        ),
+        ("one universe", format!("{}: {forces} forces, initial conditions {start}", time(universe))),
+        (
+            "all",
+            format!(
+                "{}, {:.3} node hours on {nodes} node(s) of {} ranks",
+                time(total),
+                total / 3600.0 * nodes as f64,
+                m.ranks_per_node
+            ),
+        ),
+    ];
+    lines.iter().map(|(what, is)| format!("{what:<22} {is}\n")).collect()
+}
+
+/// Seconds in a unit that suits them.
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.3} ms", 1e3 * s),
+        s if s < 600.0 => format!("{s:.2} s"),
+        s if s < 36000.0 => format!("{:.1} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
 }
 
 fn bytes(spec: &FieldSpec) -> u64 {

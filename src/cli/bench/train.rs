@@ -1,0 +1,59 @@
+//! Training steps of the demo's compressor.
+
+use super::outcome::{Outcome, Stage};
+use crate::comm::{Comm, timers::OverRanks, traffic};
+use crate::error::Result;
+use crate::models::{Device, Kind, ModelConfig, Tensor, VmimConfig};
+use crate::prior::{Parameter, Prior};
+use crate::train::{Trainer, data::Table};
+use std::time::Instant;
+
+/// Flags of `polycosm bench train`.
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    /// Universes of a step, over all ranks together
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Steps that are timed
+    #[arg(long, default_value_t = 10)]
+    pub steps: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Steps of the demo's compressor (three views of four 64² maps per universe) on maps of noise.
+pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
+    let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
+    let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
+    let shape = [3, 4, 64, 64];
+    let text = format!(
+        "name = \"bench\"\ninput = \"x\"\naugment = true\nbatch_size = {}\n[network]\nkind = \"vmim\"\n",
+        args.batch
+    );
+    let config = crate::config::parse("bench", text, &[])?.value;
+    let mut model = ModelConfig::Vmim(VmimConfig::default()).build(&shape, &prior, Device::Cpu, Kind::Float)?;
+    let n = 2 * args.batch;
+    let maps: Vec<i64> = std::iter::once(n).chain(shape).map(|n| n as i64).collect();
+    let x = Tensor::rand(maps.as_slice(), (Kind::Float, Device::Cpu));
+    let theta = Tensor::rand([n as i64, 2], (Kind::Double, Device::Cpu));
+    let table = Table { x, theta, train: (0..n).collect(), validation: vec![], maps: true };
+    model.standardise(&table.x);
+    let mut trainer = Trainer::new(comm, &config, model.as_ref());
+    let rows: Vec<usize> = (0..args.batch).collect();
+    let (mut times, before) = (Vec::new(), traffic::sent());
+    for step in 0..args.steps + 2 {
+        comm.barrier();
+        let start = Instant::now();
+        trainer.step(&table, &rows, 0, step as u64, 1e-4)?;
+        times.push(comm.max_of(start.elapsed().as_secs_f64()));
+    }
+    let sent = (traffic::sent() - before) / (times.len() * args.batch) as u64;
+    let mut times = times.split_off(2);
+    times.sort_by(f64::total_cmp);
+    let step = times[times.len() / 2];
+    let each = step / args.batch as f64;
+    let one = Stage::of(OverRanks { name: "one universe".into(), max: each, mean: each, sent: comm.sum_of(sent) }, 1);
+    let what = format!("training step of the demo's compressor, batch {}", args.batch);
+    Ok(Outcome::new(comm, what, step, vec![one]))
+}
