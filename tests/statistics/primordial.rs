@@ -25,7 +25,7 @@ fn planted_f_nl_is_recovered() {
                 let config = InitialConfig { f_nl: planted, ..Default::default() };
                 let realisation = set as u64 * universes + universe;
                 let job = Job { index: 0, realisation, seed: 1, theta: &[], folder: None };
-                let mut delta = config.linear_density::<f64>(&d, &job, l, &cosmology, &growth, &power).unwrap();
+                let mut delta = config.linear_density::<f64>(&d, &job, l, |k| power.p(k), &alpha).unwrap();
                 delta.data_mut().iter_mut().for_each(|c| *c *= d.volume() as f64);
                 let fit = fit_local_f_nl(&all, &all.measure(&mut delta, 0, 0.0), &alpha, potential, 0.0);
                 mean += fit.f_nl / universes as f64;
