@@ -77,6 +77,6 @@ impl Layout {
     /// box): shift × P along each axis that is split.
     pub fn crossing(&self, shift: f64) -> f64 {
         let split = self.grid.iter().filter(|&&parts| parts > 1);
-        split.map(|&parts| shift * parts as f64).sum::<f64>().min(1.0)
+        split.fold(0.0, |sum: f64, &parts| sum + shift * parts as f64).min(1.0)
     }
 }
