@@ -152,7 +152,7 @@ fn convergence_against_limber() {
         let mut pm = Pm::new(comm, n, l, 2, StepConfig { steps: 20, ..StepConfig::default() });
         let text = format!("field_of_view_deg = {FIELD:?}\npixels = {PIXELS}\nsource_redshifts = [1.0]");
         let config: LightConeConfig = toml::from_str(&text).unwrap();
-        let (cosmology, growth) = (pm.cosmology.clone(), Growth::new(&pm.cosmology));
+        let (cosmology, growth) = (pm.cosmology, Growth::new(&pm.cosmology));
         let sources = Sources::new(&config, &cosmology).unwrap();
         let cone = Cone::new(&config, l, &cosmology, sources.farthest()).unwrap();
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
