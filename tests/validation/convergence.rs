@@ -17,7 +17,7 @@ const FIELD: f64 = 6.0;
 const NEAR: usize = 2;
 /// Times the box is folded on itself along each axis to measure ever smaller scales.
 const FOLDS: [usize; 3] = [1, 4, 16];
-const UNIVERSES: u64 = 6;
+const UNIVERSES: u64 = 8;
 const VIEWS: u32 = 10;
 
 /// P(k) of all scales that a map shows. Folded m times along each axis, the box's modes are every m-th of the whole box's
@@ -140,7 +140,7 @@ fn expected(c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
     move |i, j| table[&[i.abs(), j.abs()]]
 }
 
-/// Mean over 60 light cones (ten through each of six simulations) of the Born convergence's C_ℓ for sources at z = 1,
+/// Mean over 80 light cones (ten through each of eight simulations) of the Born convergence's C_ℓ for sources at z = 1,
 /// within 5% of Limber's integral over the mean P(k, a) of those simulations, shot noise included in both: from three times
 /// the map's fundamental, below which a few modes are left to chance, to its Nyquist frequency. 128³ particles in 256 Mpc/h,
 /// B = 2, 20 steps; maps of 128² pixels over 6 degrees.
