@@ -21,8 +21,11 @@ use std::time::{Duration, Instant};
 const CHILD: &str = "POLYCOSM_MPI_TEST";
 /// The children's folder for files, fresh for every `mpirun`.
 const DIR: &str = "POLYCOSM_MPI_TEST_DIR";
-/// A run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(420);
+/// A run that takes longer hangs; the long checks of `make validate` have more time.
+fn limit() -> Duration {
+    let validating = std::env::args().any(|a| a == "--ignored" || a == "--include-ignored");
+    Duration::from_secs(if validating { 1800 } else { 420 })
+}
 
 /// Runs `body` on each of these numbers of ranks in turn. `name` is the calling test's full name within its binary.
 pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
@@ -46,7 +49,7 @@ pub fn on_ranks(name: &str, sizes: &[usize], body: fn(&Comm)) {
         run.arg(std::env::current_exe().expect("this test's path"));
         run.args(["--exact", name, "--include-ignored", "--test-threads=1", "--nocapture"]);
         run.env(CHILD, name).env(DIR, dir.path());
-        let output = finish(run, LIMIT);
+        let output = finish(run, limit());
         // A misspelt name would run no test at all and succeed.
         let ran = std::fs::read_dir(dir.path().join("ran")).expect("that folder").count();
         assert!(output.success && ran == n, "{name} failed on {n} ranks:\n{}", output.text);
