@@ -88,3 +88,18 @@ fn clustering_is_bounded() {
         );
     });
 }
+
+/// Some ranks above the number of particles that is never a burden, others below: all end alike.
+#[test]
+fn few_particles_are_bounded_alike_on_all_ranks() {
+    mpi::on_ranks("few_particles_are_bounded_alike_on_all_ranks", &[4], |comm| {
+        let text = "box_size = 16.0\nparticles = 25\nmesh_factor = 1.0\nmax_imbalance = 1.0\nprocess_grid = [4, 1]";
+        let config: PmConfig = toml::from_str(text).unwrap();
+        let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
+        let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
+        let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
+        let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+        let refused = pm.evolve(comm, &job, &mut Timers::default()).is_err();
+        assert_eq!(comm.sum_of(refused as u64), comm.size() as u64, "a rank went on alone");
+    });
+}

@@ -143,10 +143,11 @@ impl<T: Real + Element> Pm<T> {
     fn begin(&self, mesh: &Decomposition, job: &Job, cosmology: &Cosmology, factors: &Factors) -> Result<Particles<T>> {
         let c = &self.config;
         let start = c.time.start();
-        let today = self.cosmology.linear_power(cosmology, job.index)?;
+        // Tables are read by every rank for itself: one that fails alone must not leave the others waiting.
+        let today = mesh.comm.agree(self.cosmology.linear_power(cosmology, job.index))?;
         // What the particles stand for as it is at the start, scaled to D1 = 1: where growth depends on scale, or tables of
         // several redshifts are given, not the spectrum today.
-        let cold = self.cosmology.cold_power(factors.growth, job.index, start)?;
+        let cold = mesh.comm.agree(self.cosmology.cold_power(factors.growth, job.index, start))?;
         let d1 = factors.growth.d1(start);
         let lattice = mesh.with_shape([c.particles; 3]);
         let power = |k: f64| cold.p(k) / (d1 * d1);
@@ -223,12 +224,12 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
 impl<T: Real, F> Watch<'_, T, F> {
     /// Refuses to go on where one rank holds more particles than its memory was planned for.
     fn bound(&mut self, particles: &Particles<T>) -> Result<()> {
-        let ranks = self.comm.size() as f64;
-        let imbalance = self.comm.max_of(particles.len() as u64) as f64 * ranks / self.pm_total();
+        let most = self.comm.max_of(particles.len() as u64);
+        let imbalance = most as f64 * self.comm.size() as f64 / self.pm_total();
         self.imbalance = self.imbalance.max(imbalance);
         let allowed = self.pm.config.max_imbalance;
-        // A handful of particles more than the mean is no burden.
-        if imbalance <= allowed || particles.len() < 4096 && self.comm.max_of(particles.len() as u64) < 4096 {
+        // A handful of particles more than the mean is no burden. Every rank decides alike: all of this is collective.
+        if imbalance <= allowed || most < 4096 {
             return Ok(());
         }
         Err(Error::failed(format!("one rank holds {imbalance:.2} times the mean number of particles"))
