@@ -1,5 +1,6 @@
 //! Lists of weighted points: moved to the rank they lie over, and deposited.
 
+use super::assignment::{Cic, Weights, cell};
 use super::{Domain, deposit_cic};
 use crate::comm::Comm;
 use crate::mesh::{Decomposition, Mesh, Real};
@@ -37,20 +38,17 @@ impl<'a, T: Real> Points<'a, T> {
         mesh.fill(T::zero());
         let (n, start) = (d.shape(), mesh.block().start);
         let per_length = T::of(n[0] as f64 / box_size);
-        for (x, &w) in self.position.iter().zip(weights) {
+        for (x, &weight) in self.position.iter().zip(weights) {
             let axis: [(isize, [T; 2]); 3] = std::array::from_fn(|a| {
-                let u = x[a] * per_length;
-                let below = u.to_usize().unwrap_or(0).min(n[a] - 1);
-                let f = u - T::of(below as f64) + T::of(shift);
-                let (i, f) = if f >= T::one() { (below + 1, f - T::one()) } else { (below, f) };
-                (i as isize - start[a] as isize, [T::one() - f, f])
+                let (i, f) = cell(x[a] * per_length, n[a], start[a]);
+                Cic::weights(i, f + T::of(shift))
             });
-            let w = w * T::of(scale);
+            let weight = weight * T::of(scale);
             for corner in 0..8usize {
                 let side = [corner >> 2, corner >> 1 & 1, corner & 1];
                 let [i, j, k] = std::array::from_fn(|a| axis[a].0 + side[a] as isize);
                 let at = mesh.index(i, j, k);
-                mesh.data_mut()[at] += w * axis[0].1[side[0]] * axis[1].1[side[1]] * axis[2].1[side[2]];
+                mesh.data_mut()[at] += weight * axis[0].1[side[0]] * axis[1].1[side[1]] * axis[2].1[side[2]];
             }
         }
         mesh.add_halo(d);
