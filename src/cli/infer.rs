@@ -6,6 +6,7 @@ use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
+use crate::io::field::Field;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::models::Device;
@@ -118,10 +119,12 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
             for stage in &due {
                 let (trained, _) = load(plan, comm, stage)?;
-                // The fields are whole on the root; one universe is little work.
+                let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
+                let seen: Vec<Field> = seen.map(|f| f.gathered(comm)).collect();
+                // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let samples = observation(&trained, &observed.fields, truth, draws, plan.config.seed)?;
+                    let samples = observation(&trained, &seen, truth, draws, plan.config.seed)?;
                     log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
                     write(&samples, &plan.observed(&name, stage), &provenance)
                 })?;

@@ -8,7 +8,7 @@ pub mod traffic;
 
 use crate::error::{Error, Kind, Result};
 use mpi::collective::{Root, SystemOperation};
-use mpi::datatype::{Partition, PartitionMut};
+use mpi::datatype::{MutView, Partition, PartitionMut, UserDatatype, View};
 use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
@@ -139,23 +139,25 @@ impl Comm {
         if self.size() > 1 {
             traffic::add::<T>(mine.len());
         }
-        let (counts, displs) = partition(&self.gather_counts(mine.len()));
-        let mut all = vec![T::default(); counts.iter().sum::<i32>() as usize];
-        self.inner.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
+        let counts = self.gather_counts(mine.len());
+        let mut all = vec![T::default(); counts.iter().sum()];
+        let (send, recv) = (Parts::new::<T>(&[mine.len()]), Parts::new::<T>(&counts));
+        self.inner.all_gather_varcount_into(&send.view(mine), &mut recv.partition_mut(&mut recv.view_mut(&mut all)));
         all
     }
 
     /// Concatenation of all ranks' lists, in rank order, on `root`; empty elsewhere.
     pub fn gather<T: Wire>(&self, root: usize, mine: &[T]) -> Vec<T> {
-        let (counts, displs) = partition(&self.gather_counts(mine.len()));
+        let counts = self.gather_counts(mine.len());
         let process = self.inner.process_at_rank(root as i32);
+        let (send, recv) = (Parts::new::<T>(&[mine.len()]), Parts::new::<T>(&counts));
         if self.rank() == root {
-            let mut all = vec![T::default(); counts.iter().sum::<i32>() as usize];
-            process.gather_varcount_into_root(mine, &mut PartitionMut::new(&mut all[..], counts, displs));
+            let mut all = vec![T::default(); counts.iter().sum()];
+            process.gather_varcount_into_root(&send.view(mine), &mut recv.partition_mut(&mut recv.view_mut(&mut all)));
             all
         } else {
             traffic::add::<T>(mine.len());
-            process.gather_varcount_into(mine);
+            process.gather_varcount_into(&send.view(mine));
             Vec::new()
         }
     }
@@ -187,11 +189,13 @@ impl Comm {
     /// Sends `counts[q]` items to each rank q (in order, from `send`) into `recv`, which receives `from[q]` items from
     /// each rank q, in rank order. Both slices are exactly as long as their counts say.
     pub fn exchange_into<T: Wire>(&self, send: &[T], counts: &[usize], recv: &mut [T], from: &[usize]) {
+        if self.size() == 1 {
+            return recv.copy_from_slice(send);
+        }
         traffic::add::<T>(send.len() - counts[self.rank()]);
-        let (sc, sd) = partition(counts);
-        let (rc, rd) = partition(from);
-        let send = Partition::new(send, sc, sd);
-        self.inner.all_to_all_varcount_into(&send, &mut PartitionMut::new(recv, rc, rd));
+        let (ours, theirs) = (Parts::new::<T>(counts), Parts::new::<T>(from));
+        let (send, mut recv) = (ours.view(send), theirs.view_mut(recv));
+        self.inner.all_to_all_varcount_into(&ours.partition(&send), &mut theirs.partition_mut(&mut recv));
     }
 
     /// Like [`Comm::exchange_into`] when the receivers do not know the counts: returns the items and the counts.
@@ -203,19 +207,6 @@ impl Comm {
         let mut recv = vec![T::default(); from.iter().sum()];
         self.exchange_into(send, counts, &mut recv, &from);
         (recv, from)
-    }
-
-    /// Sends `send` to rank `to` while receiving `recv.len()` items from rank `from` (both may be this rank).
-    pub fn shift<T: Wire>(&self, send: &[T], to: usize, recv: &mut [T], from: usize) {
-        if to == self.rank() && from == self.rank() {
-            recv.copy_from_slice(send);
-            return;
-        }
-        if to != self.rank() {
-            traffic::add::<T>(send.len());
-        }
-        let (to, from) = (self.inner.process_at_rank(to as i32), self.inner.process_at_rank(from as i32));
-        mpi::point_to_point::send_receive_into(send, &to, recv, &from);
     }
 
     /// Ends a fallible collective section: if any rank failed, every rank gets the (first) failure as its own, so
@@ -285,10 +276,9 @@ pub fn never_finalize() {
 
 /// Shuts MPI down before the process ends with `code`; call once, last, on all ranks.
 pub fn finalize(code: i32) {
-    if UNSOUND.load(std::sync::atomic::Ordering::Relaxed) {
-        let world = Comm::world();
-        world.barrier();
-        world.abort(code);
+    // Not all ranks shared the file that failed, but all end alike.
+    if mpi::environment::is_initialized() && Comm::world().any(UNSOUND.load(std::sync::atomic::Ordering::Relaxed)) {
+        Comm::world().abort(code);
     }
     UNIVERSE.lock().unwrap_or_else(|e| e.into_inner()).0.take();
 }
@@ -312,22 +302,71 @@ pub fn share(n: usize, parts: usize, i: usize) -> (usize, usize) {
     (i * base + i.min(extra), base + (i < extra) as usize)
 }
 
-fn partition(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
-    let mut at = 0i64;
-    let displs = counts
-        .iter()
-        .map(|&c| {
-            let here = at;
-            at += c as i64;
-            i32::try_from(here).expect("one exchange is limited to 2^31 items per rank")
-        })
-        .collect();
-    (counts.iter().map(|&c| c as i32).collect(), displs)
+/// A list in parts as MPI counts it: in units of several items, since its counts and places end at 2³¹.
+struct Parts {
+    unit: UserDatatype,
+    counts: Vec<i32>,
+    places: Vec<i32>,
+    len: usize,
+    total: i32,
+}
+
+impl Parts {
+    /// Parts of these numbers of items.
+    fn new<T: Wire>(counts: &[usize]) -> Self {
+        let unit = largest_unit(counts);
+        let units = |items: usize| i32::try_from(items / unit).expect("MPI counts to 2^31: take more ranks");
+        let mut len = 0;
+        let places = counts.iter().map(|&c| (units(len), len += c).0).collect();
+        Parts {
+            unit: UserDatatype::contiguous(unit as i32, &T::equivalent_datatype()),
+            counts: counts.iter().map(|&c| units(c)).collect(),
+            places,
+            len,
+            total: units(len),
+        }
+    }
+
+    fn view<'a, T: Wire>(&'a self, items: &'a [T]) -> View<'a, 'a, UserDatatype, [T]> {
+        assert_eq!(items.len(), self.len);
+        // SAFETY: as many units as the items are.
+        unsafe { View::with_count_and_datatype(items, self.total, &self.unit) }
+    }
+
+    fn view_mut<'a, T: Wire>(&'a self, items: &'a mut [T]) -> MutView<'a, 'a, UserDatatype, [T]> {
+        assert_eq!(items.len(), self.len);
+        // SAFETY: as many units as the items are.
+        unsafe { MutView::with_count_and_datatype(items, self.total, &self.unit) }
+    }
+
+    fn partition<'a, B: Buffer>(&'a self, view: &'a B) -> Partition<'a, B, &'a [i32], &'a [i32]> {
+        Partition::new(view, &self.counts, &self.places)
+    }
+
+    fn partition_mut<'a, B: BufferMut>(&'a self, view: &'a mut B) -> PartitionMut<'a, B, &'a [i32], &'a [i32]> {
+        PartitionMut::new(view, &self.counts, &self.places)
+    }
+}
+
+/// The largest number of items that divides every part, and that MPI can count.
+fn largest_unit(counts: &[usize]) -> usize {
+    let divisor = counts.iter().copied().fold(0, num_integer::gcd).max(1);
+    (1..=divisor).find(|k| divisor % k == 0 && divisor / k <= i32::MAX as usize).map_or(1, |k| divisor / k)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn units_divide_all_parts() {
+        let limit = i32::MAX as usize;
+        assert_eq!(largest_unit(&[]), 1);
+        assert_eq!(largest_unit(&[0, 12, 18]), 6);
+        assert_eq!(largest_unit(&[7, 12]), 1);
+        assert_eq!(largest_unit(&[3 << 31]), 3 << 29);
+        assert!(largest_unit(&[limit + 1, 3 * (limit + 1)]) <= limit);
+    }
 
     #[test]
     fn shares_cover_everything_once() {

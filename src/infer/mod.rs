@@ -93,9 +93,7 @@ pub fn observation(
     seed: u64,
 ) -> Result<Samples> {
     let field = fields.iter().find(|f| f.spec.name == trained.field).ok_or_else(|| {
-        let names: Vec<&str> = fields.iter().map(|f| f.spec.name.as_str()).collect();
-        Error::input(format!("the observation has no field {}", trained.field))
-            .remedy(format!("it has: {}; switch the field on in [simulator]", names.join(", ")))
+        Error::input(format!("the observation has no field {}", trained.field)).remedy("switch it on in [simulator]")
     })?;
     let values: Vec<f32> = match &field.data {
         Data::F32(v) => v.clone(),

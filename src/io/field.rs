@@ -1,5 +1,6 @@
 //! Named, self-describing arrays: what a simulator hands to the suite, and a dataset's columns.
 
+use crate::comm::Comm;
 use serde::{Deserialize, Serialize};
 
 /// One axis of a field: its name (`view`, `slab`, `y`, `x`, `k` …), unit, and coordinates where it has any.
@@ -129,4 +130,17 @@ pub struct Field {
     pub rows: usize,
     /// `rows × shape[1] × …` elements.
     pub data: Data,
+}
+
+impl Field {
+    /// Collective: the whole field on the root, nothing of it elsewhere.
+    pub fn gathered(&self, comm: &Comm) -> Field {
+        let data = match &self.data {
+            Data::F32(v) => Data::F32(comm.gather(0, v)),
+            Data::F64(v) => Data::F64(comm.gather(0, v)),
+            Data::I64(v) => Data::I64(comm.gather(0, v)),
+        };
+        let rows = comm.sum_of(self.rows as u64) as usize;
+        Field { spec: self.spec.clone(), rows: if comm.is_root() { rows } else { 0 }, data }
+    }
 }

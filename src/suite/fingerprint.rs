@@ -5,14 +5,18 @@ use crate::io::hdf::publish_text;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Compares with what the folder was begun with, or begins it.
 pub fn check(output: &Path, shape: &Value) -> Result<()> {
     let path = output.join("fingerprint.json");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        let all = json!({ "hash": hash(shape), "campaign": shape });
-        return publish_text(&path, &format!("{all:#}\n"));
+    let text = match std::fs::read_to_string(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let all = json!({ "hash": hash(shape), "campaign": shape });
+            return publish_text(&path, &format!("{all:#}\n"));
+        }
+        text => text.at(&path)?,
     };
     let damaged = |e: serde_json::Error| Error::failed(e.to_string());
     let begun: Value = serde_json::from_str(&text).map_err(damaged).at(&path)?;

@@ -7,6 +7,7 @@ pub mod pm;
 #[cfg(feature = "torch")]
 pub mod train;
 
+use super::start::say;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::mesh::yardstick;
@@ -35,18 +36,19 @@ pub enum What {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let (outcome, json) = match &args.what {
-        What::Fft(a) => (if a.single { fft::run::<f32>(a, comm)? } else { fft::run::<f64>(a, comm)? }, a.json),
+        What::Fft(a) => (if a.single { fft::run::<f32>(a, comm) } else { fft::run::<f64>(a, comm) }, a.json),
         What::Pm(a) => {
-            (if a.double { pm::run::<f64>(&a.into(), comm)? } else { pm::run::<f32>(&a.into(), comm)? }, a.json)
+            (if a.double { pm::run::<f64>(&a.into(), comm) } else { pm::run::<f32>(&a.into(), comm) }, a.json)
         }
         #[cfg(feature = "torch")]
-        What::Train(a) => (train::run(a, comm)?, a.json),
+        What::Train(a) => (train::run(a, comm), a.json),
     };
+    let outcome = comm.agree(outcome)?;
     // The yardstick is serial: one rank takes it while the others wait. It comes last, for it takes memory of its own.
     let outcome = outcome.in_yardsticks(comm.on_root(|| Ok(yardstick(5)))?);
     if comm.is_root() {
         if json {
-            println!("{}", serde_json::to_string_pretty(&outcome).map_err(|e| Error::failed(e.to_string()))?);
+            say(serde_json::to_string_pretty(&outcome).map_err(|e| Error::failed(e.to_string()))?);
         } else {
             outcome.print();
         }

@@ -1,5 +1,6 @@
 //! What a bench found, in seconds and in yardsticks, printed or as JSON.
 
+use crate::cli::start::say;
 use crate::comm::{Comm, timers::OverRanks};
 use serde::{Deserialize, Serialize};
 
@@ -110,25 +111,33 @@ impl Outcome {
     /// The table that a person reads.
     pub fn print(&self) {
         let y = self.yardstick_seconds;
-        println!("{}, {} rank(s); yardstick Y = {y:.4} s", self.what, self.ranks);
+        say(format_args!("{}, {} rank(s); yardstick Y = {y:.4} s", self.what, self.ranks));
         let head = ["max (s)", "mean (s)", "waiting (s)", "max (Y)", "waiting (Y)", "moved (MB)"];
-        println!("  {:<14}{}", "stage", head.map(|h| format!("{h:>12}")).concat());
+        say(format_args!("  {:<14}{}", "stage", head.map(|h| format!("{h:>12}")).concat()));
         for s in &self.stages {
             let seconds = [s.seconds_max, s.seconds_mean, s.seconds_waiting].map(|v| format!("{v:>12.4}")).concat();
             let multiples = [s.over_yardstick, s.waiting_over_yardstick].map(|v| format!("{v:>12.3}")).concat();
-            println!("  {:<14}{seconds}{multiples}{:>12.3}", s.name, s.bytes_moved as f64 / 1e6);
+            say(format_args!("  {:<14}{seconds}{multiples}{:>12.3}", s.name, s.bytes_moved as f64 / 1e6));
         }
         let (waiting, moved) =
             self.stages.iter().fold((0.0, 0), |(w, b), s| (w + s.seconds_waiting, b + s.bytes_moved));
         let (step, times) = (self.step_seconds, self.step_over_yardstick);
         let moved = moved as f64 / 1e6;
-        println!("  {:<14}{step:>12.4}{:>12}{waiting:>12.4}{times:>12.3}{:>12.3}{moved:>12.3}", "all", "", waiting / y);
+        say(format_args!(
+            "  {:<14}{step:>12.4}{:>12}{waiting:>12.4}{times:>12.3}{:>12.3}{moved:>12.3}",
+            "all",
+            "",
+            waiting / y
+        ));
         if let Some(w) = &self.whole {
             let lpt = w.lpt_seconds;
-            println!("  initial conditions {lpt:.4} s = {:.3} Y = {:.2} steps", lpt / y, w.lpt_over_step);
-            println!("  most particles on a rank over the mean: {:.3}", w.imbalance);
+            say(format_args!("  initial conditions {lpt:.4} s = {:.3} Y = {:.2} steps", lpt / y, w.lpt_over_step));
+            say(format_args!("  most particles on a rank over the mean: {:.3}", w.imbalance));
             if let (Some(bytes), Some(each)) = (w.memory_bytes, w.memory_bytes_per_particle) {
-                println!("  peak memory {:.1} MB over all ranks, {each:.1} bytes per particle", bytes as f64 / 1e6);
+                say(format_args!(
+                    "  peak memory {:.1} MB over all ranks, {each:.1} bytes per particle",
+                    bytes as f64 / 1e6
+                ));
             }
         }
     }
