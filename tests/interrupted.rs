@@ -2,7 +2,7 @@
 
 mod mpi;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -112,6 +112,47 @@ fn universe_goes_on_from_its_checkpoint() {
     let text = succeed(simulate(2, &stopped, &[]));
     assert!(text.contains("goes on from its checkpoint"), "{text}");
     assert!(fields(&stopped) == expected, "a stopped universe ended otherwise");
+}
+
+/// Advice on imbalance is to change the process grid: that is no other campaign, and particles find their new ranks.
+#[test]
+fn universe_moves_to_another_process_grid() {
+    let dir = tempfile::tempdir().unwrap();
+    let [calm, moved] = ["calm", "moved"].map(|d| dir.path().join(d));
+    succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
+    kill_after_two_checkpoints(simulate(2, &moved, &[]), &moved);
+    let text = succeed(simulate(2, &moved, &["simulator.process_grid=[1, 2]"]));
+    assert!(text.contains("goes on from its checkpoint"), "{text}");
+    let power = |output: &Path| {
+        let all = fields(output);
+        let (_, bytes) = all.iter().find(|(name, _)| name.contains("/power")).expect("spectra");
+        bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()
+    };
+    let (there, here) = (power(&calm), power(&moved));
+    assert!(there.len() > 10 && there.len() == here.len());
+    assert!(there.iter().zip(&here).all(|(a, b)| (a / b - 1.0).abs() < 1e-2), "{there:?}\n{here:?}");
+}
+
+/// Measured plans are kept with the campaign: with what one run has learnt another ends with the same bits.
+#[test]
+fn measured_plans_repeat_with_their_wisdom() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|d| dir.path().join(d));
+    let measured = ["simulator.checkpoint_minutes=0", "simulator.fft_plans=measured"];
+    succeed(simulate(2, &first, &measured));
+    let wisdom = |output: &Path| {
+        let text = std::fs::read_to_string(output.join("fftw-wisdom-f32.txt")).unwrap();
+        text.trim_matches(&['(', ')', '\n']).lines().map(|l| l.trim().to_string()).collect::<BTreeSet<_>>()
+    };
+    assert!(wisdom(&first).len() > 5, "{:?}", wisdom(&first));
+    std::fs::create_dir(&second).unwrap();
+    for real in ["f32", "f64"] {
+        let file = format!("fftw-wisdom-{real}.txt");
+        std::fs::copy(first.join(&file), second.join(&file)).unwrap();
+    }
+    succeed(simulate(2, &second, &measured));
+    assert!(fields(&first) == fields(&second), "the same plans gave other bits");
+    assert_eq!(wisdom(&first), wisdom(&second), "something was measured anew");
 }
 
 /// Processes that run this executable on a campaign in `output`.

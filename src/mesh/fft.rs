@@ -2,7 +2,8 @@
 //!
 //! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r does.
 
-use super::array::{Aligned, shares};
+use super::array::{Aligned, exchange_len, shares};
+use super::plans::with_wisdom;
 use super::{Complex, Decomposition, Halo, Mesh, Modes, Real};
 use crate::comm::Comm;
 
@@ -39,12 +40,11 @@ pub struct Fft<T: Real> {
 }
 
 impl<T: Real> Fft<T> {
-    /// Plans transforms between meshes with `halo` and modes of `decomposition`.
+    /// Plans transforms between meshes with `halo` and modes of `decomposition`. Collective where plans are measured.
     pub fn new(decomposition: &Decomposition, halo: Halo, how: Transform) -> Self {
         let d = decomposition.clone();
         let [n0, n1, n2] = d.shape();
         let (a, b, half) = (d.real().len, d.fourier().len, n2 / 2 + 1);
-        // Planning with ESTIMATE looks at pointers but not at data.
         let mut mesh = Mesh::<T>::new(decomposition, halo);
         let mut modes = Modes::<T>::new(decomposition);
         let (r, c, s) = (mesh.interior(), modes.data.as_mut_ptr(), mesh.stride());
@@ -57,32 +57,32 @@ impl<T: Real> Fft<T> {
         let (pr, pc) = (pencil.0.as_mut_ptr(), pencil.1.as_mut_ptr());
         let i = |x: usize| x as isize;
         // SAFETY: the strides are those of `Mesh`, `Modes` and the pencils (see `forward` for the layout of each step).
-        unsafe {
+        let (real_axis, complex_axes) = with_wisdom::<T, _>(&d.comm, how == Transform::Fast, |measured| unsafe {
             let real_axis = match how {
                 _ if a[0] * a[1] == 0 => None,
                 Transform::Exact => Some(Stage {
-                    forward: T::plan_r2c((n2, 1, 1), &[], pr, pc),
-                    backward: T::plan_c2r((n2, 1, 1), &[], pc, pr),
+                    forward: T::plan_r2c((n2, 1, 1), &[], pr, pc, measured),
+                    backward: T::plan_c2r((n2, 1, 1), &[], pc, pr, measured),
                     width: 1,
                 }),
                 Transform::Fast => {
                     let batch = [(a[0], i(s[0]), i(a[1] * half)), (a[1], i(s[1]), i(half))];
                     Some(Stage {
-                        forward: T::plan_r2c((n2, 1, 1), &batch, r, c),
-                        backward: T::plan_c2r((n2, 1, 1), &batch.map(|(n, is, os)| (n, os, is)), c, r),
+                        forward: T::plan_r2c((n2, 1, 1), &batch, r, c, measured),
+                        backward: T::plan_c2r((n2, 1, 1), &batch.map(|(n, is, os)| (n, os, is)), c, r, measured),
                         width: 1,
                     })
                 }
             };
             let stage = |n: usize, width: usize| {
                 let (dim, batch) = ((n, i(width), i(width)), [(width, 1, 1)]);
-                let plan = |forward: bool| T::plan_c2c(dim, &batch, pc, pc, forward);
+                let plan = |forward: bool| T::plan_c2c(dim, &batch, pc, pc, forward, measured);
                 (width > 0).then(|| Stage { forward: plan(true), backward: plan(false), width })
             };
             let blocks = |n: usize, pencils: usize| [stage(n, width(n)), stage(n, pencils % width(n))];
-            let complex_axes = [blocks(n0, b[1] * b[2]), blocks(n1, b[2])];
-            Fft { d, halo, how, real_axis, complex_axes, pencil }
-        }
+            (real_axis, [blocks(n0, b[1] * b[2]), blocks(n1, b[2])])
+        });
+        Fft { d, halo, how, real_axis, complex_axes, pencil }
     }
 
     /// The decomposition that is transformed.
@@ -100,8 +100,22 @@ impl<T: Real> Fft<T> {
         Modes::new(&self.d)
     }
 
+    /// The plans' pointers and strides are those of a mesh and modes that fit.
+    fn assert_fit(&self, mesh: &Mesh<T>, modes: &Modes<T>) {
+        let (d, room) = (&self.d, exchange_len(&self.d));
+        assert!(
+            mesh.block() == d.real() && mesh.halo() == self.halo && mesh.data().len() >= 2 * room,
+            "mesh of another plan"
+        );
+        assert!(
+            modes.block() == d.fourier() && modes.shape() == d.shape() && modes.data.len() >= room,
+            "modes of another plan"
+        );
+    }
+
     /// c(k) = Σ_x f(x) exp(−i k·x). Destroys `mesh`.
     pub fn forward(&mut self, mesh: &mut Mesh<T>, modes: &mut Modes<T>) {
+        self.assert_fit(mesh, modes);
         let d = self.d.clone();
         let (a, b, [_, n1, n2]) = (d.real().len, d.fourier().len, d.shape());
         let half = n2 / 2 + 1;
@@ -130,6 +144,7 @@ impl<T: Real> Fft<T> {
 
     /// f(x) = Σ_k c(k) exp(+i k·x): [`Fft::forward`]'s steps in reverse. Destroys `modes`.
     pub fn inverse(&mut self, modes: &mut Modes<T>, mesh: &mut Mesh<T>) {
+        self.assert_fit(mesh, modes);
         let d = self.d.clone();
         let (a, b, [_, n1, n2]) = (d.real().len, d.fourier().len, d.shape());
         let half = n2 / 2 + 1;

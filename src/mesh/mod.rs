@@ -16,6 +16,7 @@ mod decomposition;
 mod fft;
 mod halo;
 mod plane;
+pub mod plans;
 mod real;
 mod yardstick;
 

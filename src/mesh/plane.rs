@@ -26,10 +26,10 @@ impl<T: Real> Plane<T> {
         // SAFETY: the strides are those of the two buffers, which live as long as the plans.
         unsafe {
             let rows = [
-                T::plan_r2c((n1, 1, 1), &[(n0, i(n1), i(half))], r, c),
-                T::plan_c2r((n1, 1, 1), &[(n0, i(half), i(n1))], c, r),
+                T::plan_r2c((n1, 1, 1), &[(n0, i(n1), i(half))], r, c, false),
+                T::plan_c2r((n1, 1, 1), &[(n0, i(half), i(n1))], c, r, false),
             ];
-            let columns = [true, false].map(|forward| T::plan_c2c(column, &[(half, 1, 1)], c, c, forward));
+            let columns = [true, false].map(|forward| T::plan_c2c(column, &[(half, 1, 1)], c, c, forward, false));
             Plane { shape, rows, columns, map, modes }
         }
     }

@@ -22,7 +22,7 @@ pub trait Real:
     fn of(x: f64) -> Self;
     /// Widens to a double.
     fn f64(self) -> f64;
-    /// A batched 1-D complex transform (`forward` or backward).
+    /// A batched 1-D complex transform (`forward` or backward). A plan that is `measured` overwrites the arrays.
     ///
     /// # Safety
     /// Both pointers are valid for the strides given, now and at every execution.
@@ -32,17 +32,18 @@ pub trait Real:
         from: *mut Complex<Self>,
         to: *mut Complex<Self>,
         forward: bool,
+        measured: bool,
     ) -> Self::Plan;
     /// A batched 1-D real-to-complex transform.
     ///
     /// # Safety
     /// As for [`Real::plan_c2c`].
-    unsafe fn plan_r2c(n: Dim, batch: &[Dim], from: *mut Self, to: *mut Complex<Self>) -> Self::Plan;
+    unsafe fn plan_r2c(n: Dim, batch: &[Dim], from: *mut Self, to: *mut Complex<Self>, measured: bool) -> Self::Plan;
     /// A batched 1-D complex-to-real transform; destroys its input.
     ///
     /// # Safety
     /// As for [`Real::plan_c2c`].
-    unsafe fn plan_c2r(n: Dim, batch: &[Dim], from: *mut Complex<Self>, to: *mut Self) -> Self::Plan;
+    unsafe fn plan_c2r(n: Dim, batch: &[Dim], from: *mut Complex<Self>, to: *mut Self, measured: bool) -> Self::Plan;
     /// Executes a complex plan on these arrays.
     ///
     /// # Safety
@@ -63,15 +64,26 @@ pub trait Real:
     /// # Safety
     /// Once per plan.
     unsafe fn destroy(plan: Self::Plan);
+    /// What the planner has measured, as text.
+    fn wisdom() -> String;
+    /// Makes the planner know this and nothing else; nothing at all where it cannot read it.
+    fn set_wisdom(wisdom: &str);
 }
 
-// ESTIMATE chooses the same algorithm on every run (a resumed campaign must repeat its bits); on the batched pencils
-// used here it is as fast as MEASURE to within a few percent. All buffers start on a cache line, so arrays executed on
-// are aligned as those planned on; without that promise FFTW would use no vector instructions.
-const FLAGS: u32 = ffi::FFTW_ESTIMATE;
+// ESTIMATE chooses the same algorithm on every run (a resumed campaign must repeat its bits). All buffers start on a cache
+// line, so arrays executed on are aligned as those planned on; without that promise FFTW would use no vector instructions.
+fn rigour(measured: bool) -> u32 {
+    if measured { ffi::FFTW_MEASURE } else { ffi::FFTW_ESTIMATE }
+}
+
+/// FFTW writes its wisdom character by character.
+unsafe extern "C" fn push(c: std::ffi::c_char, text: *mut std::ffi::c_void) {
+    // SAFETY: called with the vector that `wisdom` hands over.
+    unsafe { (*text.cast::<Vec<u8>>()).push(c as u8) }
+}
 
 macro_rules! real {
-    ($t:ty, $plan:ty, $dft:ident, $r2c:ident, $c2r:ident, $x:ident, $xr:ident, $xc:ident, $destroy:ident) => {
+    ($t:ty, $plan:ty, $dft:ident, $r2c:ident, $c2r:ident, $x:ident, $xr:ident, $xc:ident, $destroy:ident, $export:ident, $import:ident, $forget:ident) => {
         impl Real for $t {
             type Plan = $plan;
             fn of(x: f64) -> Self {
@@ -86,6 +98,7 @@ macro_rules! real {
                 from: *mut Complex<$t>,
                 to: *mut Complex<$t>,
                 forward: bool,
+                measured: bool,
             ) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
                 let sign = if forward { -1 } else { 1 };
@@ -99,19 +112,39 @@ macro_rules! real {
                         from.cast(),
                         to.cast(),
                         sign,
-                        FLAGS,
+                        rigour(measured),
                     )
                 }
             }
-            unsafe fn plan_r2c(n: Dim, b: &[Dim], from: *mut $t, to: *mut Complex<$t>) -> $plan {
+            unsafe fn plan_r2c(n: Dim, b: &[Dim], from: *mut $t, to: *mut Complex<$t>, measured: bool) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
                 let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
-                unsafe { ffi::$r2c(1, n.as_ptr().cast(), b.len() as i32, b.as_ptr().cast(), from, to.cast(), FLAGS) }
+                unsafe {
+                    ffi::$r2c(
+                        1,
+                        n.as_ptr().cast(),
+                        b.len() as i32,
+                        b.as_ptr().cast(),
+                        from,
+                        to.cast(),
+                        rigour(measured),
+                    )
+                }
             }
-            unsafe fn plan_c2r(n: Dim, b: &[Dim], from: *mut Complex<$t>, to: *mut $t) -> $plan {
+            unsafe fn plan_c2r(n: Dim, b: &[Dim], from: *mut Complex<$t>, to: *mut $t, measured: bool) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
                 let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
-                unsafe { ffi::$c2r(1, n.as_ptr().cast(), b.len() as i32, b.as_ptr().cast(), from.cast(), to, FLAGS) }
+                unsafe {
+                    ffi::$c2r(
+                        1,
+                        n.as_ptr().cast(),
+                        b.len() as i32,
+                        b.as_ptr().cast(),
+                        from.cast(),
+                        to,
+                        rigour(measured),
+                    )
+                }
             }
             unsafe fn execute_c2c(plan: $plan, from: *mut Complex<$t>, to: *mut Complex<$t>) {
                 unsafe { ffi::$x(plan, from.cast(), to.cast()) }
@@ -125,6 +158,24 @@ macro_rules! real {
             unsafe fn destroy(plan: $plan) {
                 let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
                 unsafe { ffi::$destroy(plan) }
+            }
+            fn wisdom() -> String {
+                let mut text = Vec::<u8>::new();
+                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                // SAFETY: `push` gets the vector, which outlives the call.
+                unsafe { ffi::$export(Some(push), (&raw mut text).cast()) };
+                String::from_utf8(text).unwrap_or_default()
+            }
+            fn set_wisdom(wisdom: &str) {
+                let text = std::ffi::CString::new(wisdom).unwrap_or_default();
+                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                // SAFETY: a text that ends; FFTW refuses what it cannot read.
+                unsafe {
+                    ffi::$forget();
+                    if !wisdom.is_empty() && ffi::$import(text.as_ptr()) == 0 {
+                        ffi::$forget();
+                    }
+                }
             }
         }
     };
@@ -143,7 +194,10 @@ real!(
     fftwf_execute_dft,
     fftwf_execute_dft_r2c,
     fftwf_execute_dft_c2r,
-    fftwf_destroy_plan
+    fftwf_destroy_plan,
+    fftwf_export_wisdom,
+    fftwf_import_wisdom_from_string,
+    fftwf_forget_wisdom
 );
 real!(
     f64,
@@ -154,7 +208,10 @@ real!(
     fftw_execute_dft,
     fftw_execute_dft_r2c,
     fftw_execute_dft_c2r,
-    fftw_destroy_plan
+    fftw_destroy_plan,
+    fftw_export_wisdom,
+    fftw_import_wisdom_from_string,
+    fftw_forget_wisdom
 );
 
 /// Name and version of the FFT library.

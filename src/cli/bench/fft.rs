@@ -2,8 +2,8 @@
 
 use super::outcome::{Outcome, Problem, Stage};
 use crate::comm::{Comm, timers::OverRanks, traffic};
-use crate::error::Result;
-use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
+use crate::error::{Error, Result};
+use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
 use std::time::Instant;
 
 /// Flags of `polycosm bench fft`.
@@ -18,6 +18,9 @@ pub struct FftArgs {
     /// Pairs that are timed
     #[arg(long, default_value_t = 5)]
     pub repeats: usize,
+    /// Measure the FFT plans instead of estimating them
+    #[arg(long)]
+    pub measure: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -25,6 +28,13 @@ pub struct FftArgs {
 
 /// The median of the pairs.
 pub fn run<T: Real>(args: &FftArgs, comm: &Comm) -> Result<Outcome> {
+    if !(1..=1 << 15).contains(&args.mesh) {
+        let error = Error::input("a mesh has 1 to 32768 points per side").key("--mesh").value(args.mesh);
+        return Err(error.remedy("256 is usual"));
+    }
+    if args.measure {
+        plans::measure(Default::default());
+    }
     let d = Decomposition::new(comm, [args.mesh; 3], None)?;
     let mut fft = Fft::<T>::new(&d, Halo::default(), Transform::Fast);
     let (mut mesh, mut modes) = (fft.mesh(), fft.modes());

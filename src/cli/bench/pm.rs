@@ -11,7 +11,7 @@ use crate::fields::noise::white_noise;
 use crate::gravity::{
     Factors, Force, ForceConfig, Integrator, LptGrowth, StepConfig, StepTable, evolve, lagrangian_particles,
 };
-use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
+use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
 use std::time::Instant;
 
 /// Flags of `polycosm bench pm`.
@@ -29,6 +29,9 @@ pub struct PmArgs {
     /// Steps that are timed
     #[arg(long, default_value_t = 5)]
     pub steps: usize,
+    /// Measure the FFT plans instead of estimating them
+    #[arg(long)]
+    pub measure: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -46,6 +49,9 @@ pub struct Run {
 
 impl From<&PmArgs> for Run {
     fn from(a: &PmArgs) -> Run {
+        if a.measure {
+            plans::measure(Default::default());
+        }
         let (particles, mesh_factor, steps) = (a.particles, a.mesh_factor, a.steps.max(1));
         Run { particles, mesh_factor, steps, lpt_order: 2, force: ForceConfig::default() }
     }

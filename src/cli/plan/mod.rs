@@ -84,11 +84,13 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors, &pm.moments());
-        line("force evaluations", format!("{} per universe, two transforms of {m}³ each", table.forces()));
+        let transforms = cost::transforms(pm);
+        line("force evaluations", format!("{} per universe, {transforms} transforms of {m}³ each", table.forces()));
         let middle: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
         if let Some(kernels) = &kernels {
             let power = config.cosmology.linear_power(&cosmology, 0)?;
-            let growth = growth.d1(pm.time.end()) - growth.d1(pm.time.start());
+            let end = pm.moments().last().copied().unwrap_or(pm.time.end());
+            let growth = growth.d1(end) - growth.d1(pm.time.start());
             let shift = displacement(|k| power.p(k)) * growth / table.forces().max(1) as f64 / pm.box_size;
             let cost = Cost::new(pm, per_sim, kernels, &args.machine, shift);
             let origin = match &args.machine.bench {

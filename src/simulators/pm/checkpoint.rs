@@ -21,6 +21,8 @@ struct Header {
     row: usize,
     /// Counts the checkpoints of this universe.
     number: u64,
+    /// Process grid.
+    grid: [usize; 2],
     /// Particles on each rank.
     counts: Vec<u64>,
     /// Checksum of each array.
@@ -36,7 +38,7 @@ pub struct Restart<T> {
     pub fields: Vec<Field>,
     /// The row of the step table that comes next.
     pub row: usize,
-    /// False if the job has another number of ranks: the particles are yet to be sent to their ranks.
+    /// False if the job has another process grid: the particles are yet to be sent to their ranks.
     pub same_ranks: bool,
 }
 
@@ -44,16 +46,16 @@ pub struct Restart<T> {
 pub struct Checkpoints {
     paths: [PathBuf; 2],
     identity: String,
+    grid: [usize; 2],
     every: Duration,
     last: Instant,
     number: u64,
 }
 
 impl Checkpoints {
-    /// Checkpoints of universe `index` in `folder`, one `every` so often. `identity` tells universes apart.
-    pub fn new(folder: &Path, index: u64, identity: String, every: Duration) -> Self {
-        let paths = ["a", "b"].map(|turn| folder.join("checkpoints").join(format!("{index:06}.{turn}.h5")));
-        Checkpoints { paths, identity, every, last: Instant::now(), number: 0 }
+    /// Checkpoints of universe `index` on a process grid, in `folder`, one `every` so often. `identity` tells universes apart.
+    pub fn new(folder: &Path, index: u64, identity: String, grid: [usize; 2], every: Duration) -> Self {
+        Checkpoints { paths: paths(folder, index), identity, grid, every, last: Instant::now(), number: 0 }
     }
 
     /// Collective: true when the time for a checkpoint has come.
@@ -83,6 +85,7 @@ impl Checkpoints {
             identity: self.identity.clone(),
             row,
             number: self.number,
+            grid: self.grid,
             counts,
             checksums,
             fields: fields.iter().map(|f| (f.spec.clone(), rows(f))).collect(),
@@ -124,7 +127,7 @@ impl Checkpoints {
         found.sort();
         while let Some((number, turn)) = found.pop() {
             self.number = number + 1;
-            match read(comm, &self.paths[turn]) {
+            match read(comm, &self.paths[turn], self.grid) {
                 Ok(restart) => return Ok(Some(restart)),
                 Err(e) if comm.is_root() => {
                     let next = if found.is_empty() { "the universe starts anew" } else { "the one before it is used" };
@@ -136,12 +139,16 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// Collective: removes them.
-    pub fn remove(&self, comm: &Comm) {
+    /// Collective: removes those of universe `index`.
+    pub fn remove(comm: &Comm, folder: &Path, index: u64) {
         if comm.is_root() {
-            self.paths.iter().for_each(|path| _ = std::fs::remove_file(path));
+            paths(folder, index).iter().for_each(|path| _ = std::fs::remove_file(path));
         }
     }
+}
+
+fn paths(folder: &Path, index: u64) -> [PathBuf; 2] {
+    ["a", "b"].map(|turn| folder.join("checkpoints").join(format!("{index:06}.{turn}.h5")))
 }
 
 /// The columns of three components that are in use, by name.
@@ -152,12 +159,12 @@ fn columns<T: Real>(particles: &Particles<T>) -> impl Iterator<Item = (String, &
 }
 
 /// Collective: reads one checkpoint; an error on all ranks unless every array has its checksum.
-fn read<T: Real + Element>(comm: &Comm, path: &Path) -> Result<Restart<T>> {
+fn read<T: Real + Element>(comm: &Comm, path: &Path, grid: [usize; 2]) -> Result<Restart<T>> {
     let file = File::open_on(comm, path)?;
     let header = comm.agree(
         file.json::<Header>("", "checkpoint").and_then(|h| h.ok_or_else(|| Error::failed("is no checkpoint"))),
     )?;
-    let same_ranks = header.counts.len() == comm.size();
+    let same_ranks = header.grid == grid;
     let total = header.counts.iter().sum::<u64>() as usize;
     let (start, len) = match same_ranks {
         true => {

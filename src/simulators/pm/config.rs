@@ -1,6 +1,7 @@
 //! `[simulator]` with `kind = "pm"`.
 
 use super::initial::InitialConfig;
+use super::plans::FftPlans;
 use super::products::suffix;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
@@ -43,6 +44,9 @@ pub struct PmConfig {
     /// Process grid P0 × P1 of each group; chosen automatically when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process_grid: Option<[usize; 2]>,
+    /// `estimated`: the same bits on every run. `measured`: faster transforms.
+    #[serde(default)]
+    pub fft_plans: FftPlans,
     /// The most particles that one rank may hold, over the mean: memory is bounded by it.
     #[serde(default = "three")]
     pub max_imbalance: f64,
@@ -150,10 +154,16 @@ impl PmConfig {
         files
     }
 
-    /// The same configuration as far as it shapes the universe: how often it is saved, and how much memory it may take, do
-    /// not.
+    /// The same configuration as far as it shapes the universe: how often it is saved, how much memory it may take, and
+    /// what only rounds differently, do not.
     pub fn shaping(&self) -> PmConfig {
-        PmConfig { checkpoint_minutes: 0.0, max_imbalance: 1.0, ..self.clone() }
+        PmConfig {
+            checkpoint_minutes: 0.0,
+            max_imbalance: 1.0,
+            process_grid: None,
+            fft_plans: FftPlans::default(),
+            ..self.clone()
+        }
     }
 
     /// Scale factors at which the universe is looked at, ascending.
@@ -209,9 +219,10 @@ impl PmConfig {
             let remedy = "3 is ample for ranks whose domain is at least 50 Mpc/h wide";
             return bad("max_imbalance", "must be at least 1", format!("{:?}", self.max_imbalance), remedy);
         }
-        if !(self.checkpoint_minutes >= 0.0 && self.checkpoint_minutes.is_finite()) {
+        if !(0.0..=1e6).contains(&self.checkpoint_minutes) {
             let value = format!("{:?}", self.checkpoint_minutes);
-            return bad("checkpoint_minutes", "must be 0 (none) or positive", value, "30.0 is usual");
+            let problem = "must be 0 (only where the job is asked to stop) or positive, up to a million";
+            return bad("checkpoint_minutes", problem, value, "30.0 is usual");
         }
         self.initial.check()?;
         self.time.check()?;
@@ -226,6 +237,10 @@ impl PmConfig {
                 1.0 / start - 1.0
             );
             return bad("redshifts", &problem, format!("{:?}", self.redshifts), "or change the steps' start and end");
+        }
+        if moments.windows(2).any(|w| suffix(self, w[0]) == suffix(self, w[1])) && moments.len() > 1 {
+            let problem = "two of them have the same three decimals, by which fields and snapshots are named";
+            return bad("redshifts", problem, format!("{:?}", self.redshifts), "keep them 0.001 apart");
         }
         self.maps.iter().try_for_each(MapConfig::check)?;
         self.density.iter().try_for_each(DensityConfig::check)?;

@@ -4,11 +4,13 @@ mod checkpoint;
 mod config;
 mod initial;
 mod memory;
+mod plans;
 mod products;
 
 pub use config::{PmConfig, Precision};
 pub use initial::{FieldFile, FieldKind, InitialConfig};
 pub use memory::{Memory, memory_per_rank};
+pub use plans::FftPlans;
 
 use super::{Job, Simulator};
 use crate::comm::timers::Timers;
@@ -104,7 +106,7 @@ impl<T: Real + Element> Pm<T> {
             let truth = varied.iter().map(|(name, value)| (name.to_string(), *value)).collect();
             (folder.join("snapshots").join(name), truth)
         });
-        measure(&Moment {
+        let seen = measure(&Moment {
             comm,
             config: &self.config,
             mesh: &self.mesh_decomposition(comm)?,
@@ -116,7 +118,9 @@ impl<T: Real + Element> Pm<T> {
             snapshot,
             halos: OnceCell::new(),
             galaxies: OnceCell::new(),
-        })
+        })?;
+        self.config.fft_plans.keep(comm, origin.folder.as_deref());
+        Ok(seen)
     }
 
     fn total(&self) -> u64 {
@@ -129,14 +133,16 @@ impl<T: Real + Element> Pm<T> {
     }
 
     fn mesh_decomposition(&self, comm: &Comm) -> Result<Decomposition> {
-        Decomposition::new(comm, [self.config.mesh(); 3], self.config.process_grid)
+        // A grid is given for the groups of the suite: an observation is looked at by all ranks of the job.
+        let grid = self.config.process_grid.filter(|g| g[0] * g[1] == comm.size());
+        Decomposition::new(comm, [self.config.mesh(); 3], grid)
     }
 
     /// The checkpoints of one universe, where there is a place for them.
-    fn checkpoints(&self, job: &Job) -> Option<Checkpoints> {
+    fn checkpoints(&self, job: &Job, grid: [usize; 2]) -> Option<Checkpoints> {
         let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config.shaping(), self.cosmology]);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
-        Some(Checkpoints::new(job.folder?, job.index, shape.to_string(), every))
+        Some(Checkpoints::new(job.folder?, job.index, shape.to_string(), grid, every))
     }
 
     /// Particles at the start of the step table, on their ranks.
@@ -262,7 +268,8 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: c.time.integrator };
         let table = StepTable::new(&c.time, &factors, &c.moments());
         let mesh = self.mesh_decomposition(comm)?;
-        let mut checkpoints = self.checkpoints(job);
+        c.fft_plans.prepare(comm, job.folder);
+        let mut checkpoints = self.checkpoints(job, mesh.grid());
         let restart = match &mut checkpoints {
             Some(checkpoints) => checkpoints.read::<T>(comm)?,
             None => None,
@@ -293,6 +300,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         };
         let mut force = Force::new(&mesh, c.box_size, self.total(), &c.force);
         force.neutrinos = NeutrinoResponse::new(&cosmology);
+        c.fft_plans.keep(comm, job.folder);
         let (cosmology, origin_of) = (&cosmology, &origin);
         let before = std::mem::take(&mut earlier);
         let mut watch = Watch {
@@ -306,10 +314,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             cone,
             imbalance: 1.0,
         };
-        // Steps beyond the last moment that is looked at are not taken.
-        let last = table.rows.iter().rposition(|r| matches!(r, Row::Output { .. })).map_or(0, |i| i + 1);
-        let steps = StepTable { rows: table.rows[..last].to_vec() };
-        evolve(comm, &steps, first, &mut particles, &mut force, timers, &mut watch)?;
+        evolve(comm, &table, first, &mut particles, &mut force, timers, &mut watch)?;
         drop(force);
         let Watch { mut earlier, cone, imbalance, .. } = watch;
         if imbalance > 2.0 && comm.is_root() {
@@ -341,7 +346,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
     }
 
     fn finished(&self, comm: &Comm, job: &Job) {
-        self.checkpoints(job).iter().for_each(|c| c.remove(comm));
+        job.folder.iter().for_each(|folder| Checkpoints::remove(comm, folder, job.index));
     }
 
     fn load(&self, comm: &Comm, path: &Path) -> Result<(PmState<T>, Option<Vec<f64>>)> {
