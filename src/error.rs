@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// `Result` with polycosm's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do where a disk is full.
+pub const FREE_SOME_SPACE: &str = "free some space on that disk, then run the same command again: it resumes";
+
 /// What kind of failure this is: decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -118,9 +121,7 @@ impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
         let error = Error::failed(e.to_string());
         match e.kind() {
-            std::io::ErrorKind::StorageFull => {
-                error.remedy("free some space on that disk, then run the same command again: it resumes")
-            }
+            std::io::ErrorKind::StorageFull => error.remedy(FREE_SOME_SPACE),
             std::io::ErrorKind::PermissionDenied => {
                 error.remedy("choose a place you may write to, or change its permissions")
             }
