@@ -235,7 +235,7 @@ fn explain(e: hdf5::Error) -> Error {
             text = format!("{text} ({deepest})");
         }
     }
-    let error = Error::failed(format!("HDF5: {text}"));
+    let error = Error::io(format!("HDF5: {text}"));
     let says = |what: &str| text.to_lowercase().contains(what);
     if says("unable to lock file") || says("resource temporarily unavailable") {
         error.remedy("another program has this file open: close it there; on a file system without locks set HDF5_USE_FILE_LOCKING=FALSE")

@@ -2,7 +2,7 @@
 
 use super::File;
 use crate::comm::{self, Comm};
-use crate::error::{At, Error, FREE_SOME_SPACE, Result};
+use crate::error::{At, Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -19,18 +19,22 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
     }
     let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
     moved.map_err(|e| {
-        let full = comm.on_root(|| Ok(is_full(&temporary))).unwrap_or(false);
+        // The parallel driver's errors do not say why: the folder is tried for real, while the file is still there.
+        let tried = comm.on_root(|| try_folder(&temporary));
         if comm.is_root() {
             let _ = std::fs::remove_file(&temporary);
         }
-        if full { Error { remedy: None, ..e }.remedy(FREE_SOME_SPACE) } else { e }
+        match tried {
+            Err(Error { remedy: Some(remedy), .. }) => Error { remedy: Some(remedy), ..e },
+            _ => e,
+        }
     })
 }
 
-/// Whether the disk of `file` has no room: tried for real, since the parallel driver's errors do not say.
-fn is_full(file: &Path) -> bool {
-    let probe = file.parent().map(|folder| tempfile::tempfile_in(folder).and_then(|mut f| f.write_all(&[1; 1 << 16])));
-    matches!(probe, Some(Err(e)) if e.kind() == std::io::ErrorKind::StorageFull)
+/// Writes a little beside `file`.
+fn try_folder(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(file);
+    tempfile::tempfile_in(folder).and_then(|mut f| f.write_all(&[1; 1 << 16])).at(folder)
 }
 
 /// Like [`publish`] for a small text file, written by the calling rank alone.
