@@ -311,6 +311,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let steps = StepTable { rows: table.rows[..last].to_vec() };
         evolve(comm, &steps, first, &mut particles, &mut force, timers, &mut watch)?;
         drop(force);
+        particles.acceleration = vec![];
         let Watch { mut earlier, cone, imbalance, .. } = watch;
         if imbalance > 2.0 && comm.is_root() {
             log::warn!(
@@ -323,7 +324,6 @@ impl<T: Real + Element> Simulator for Pm<T> {
             let planes = comm.agree(cone.finish())?;
             earlier.extend(timers.time("lensing", || lensing.measure(comm, job, planes, &sources))?);
         }
-        particles.acceleration = vec![];
         Ok(PmState { particles, a: self.last(), earlier, cosmology: Some(*cosmology), origin })
     }
 
