@@ -1,18 +1,25 @@
 //! The error type: what went wrong, where, and what to do about it; and which exit code that means.
 
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// `Result` with polycosm's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure this is: decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to do where a disk is full.
+pub const FREE_SOME_SPACE: &str = "free some space on that disk, then run the same command again: it resumes";
+
+/// What kind of failure this is: decides the exit code, and whether a suite goes on without the simulation that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The user's input is wrong: exit code 2.
     Input,
     /// Stopped cleanly on request, resumable with the same command: exit code 85.
     Stopped,
-    /// Anything else (disk, network, numerics): exit code 1.
+    /// A file cannot be written or read (disk full, no permission), whatever stands in it: exit code 1. Once there is room
+    /// the same command goes on.
+    Io,
+    /// Anything else (numerics, network): exit code 1.
     Failed,
 }
 
@@ -24,7 +31,7 @@ pub enum Kind {
 /// assert_eq!(e.exit_code(), 2);
 /// assert_eq!(e.to_string(), "run.toml: simulation.box_size = -1.0: must be positive\n  remedy: give Mpc/h");
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error {
     pub kind: Kind,
     pub problem: String,
@@ -44,6 +51,11 @@ impl Error {
     /// Bad input (exit code 2).
     pub fn input(problem: impl Into<String>) -> Self {
         Self::new(Kind::Input, problem)
+    }
+
+    /// A file cannot be written or read (exit code 1).
+    pub fn io(problem: impl Into<String>) -> Self {
+        Self::new(Kind::Io, problem)
     }
 
     /// A failure that is not the input's fault (exit code 1).
@@ -85,7 +97,7 @@ impl Error {
         match self.kind {
             Kind::Input => 2,
             Kind::Stopped => 85,
-            Kind::Failed => 1,
+            Kind::Io | Kind::Failed => 1,
         }
     }
 }
@@ -116,11 +128,9 @@ impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
-        let error = Error::failed(e.to_string());
+        let error = Error::io(e.to_string());
         match e.kind() {
-            std::io::ErrorKind::StorageFull => {
-                error.remedy("free some space on that disk, then run the same command again: it resumes")
-            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => error.remedy(FREE_SOME_SPACE),
             std::io::ErrorKind::PermissionDenied => {
                 error.remedy("choose a place you may write to, or change its permissions")
             }

@@ -3,6 +3,7 @@
 mod mpi;
 
 use polycosm::comm::{Comm, share};
+use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
@@ -12,6 +13,7 @@ use polycosm::io::{gadget, index};
 use polycosm::simulators::{Job, Observed, Output, Runner};
 use polycosm::suite::design::{Design, DesignConfig};
 use polycosm::suite::{Options, Suite, SuiteConfig, Summary, simulate, status, verify};
+use polycosm::units::RHO_CRIT;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -298,13 +300,13 @@ fn a_fastpm_snapshot_is_read_and_written() {
         assert!((rms - 639.702043).abs() < 1e-5, "{rms} km/s; NumPy has 639.702043");
 
         let path = mpi::shared_dir().join("copy.hdf5");
+        let beyond = Extension { m_nu: 0.4, radiation: true, ..Extension::default() };
+        let cosmology = Cosmology::extended([0.25, 0.05, 0.7, 0.96, 0.9], beyond).unwrap();
         for double in [false, true] {
             let header = gadget::SnapshotHeader {
                 box_size: 256.0,
                 scale_factor: 0.5,
-                omega_m: 0.25,
-                omega_b: 0.05,
-                h: 0.7,
+                cosmology,
                 double,
                 truth: vec![("sigma8".into(), 0.9)],
             };
@@ -316,6 +318,13 @@ fn a_fastpm_snapshot_is_read_and_written() {
             let close = |a: &[f64; 3], b: &[f64; 3]| (0..3).all(|k| (a[k] - b[k]).abs() <= 1e-6 * b[k].abs());
             assert!(copy.velocities.iter().zip(&snapshot.velocities).all(|(a, b)| close(a, b)), "from row {start}");
         }
+        // Particles hold the matter that is not neutrinos, of which ΣM = 93.1 eV would close the universe at h = 1.
+        let file = File::open(&path).unwrap();
+        let parameter = |name: &str| file.number("Parameters", name).unwrap().unwrap();
+        let held = file.numbers("Header", "MassTable").unwrap().unwrap()[1] * 1e10 * 64f64.powi(3);
+        let cold = held / (RHO_CRIT * 256f64.powi(3));
+        assert!((cold + parameter("OmegaNu") - 0.25).abs() < 1e-12 && parameter("Omega0") == 0.25, "{cold}");
+        assert!((parameter("OmegaNu") / (0.4 / 93.1 / 0.49) - 1.0).abs() < 0.01, "{}", parameter("OmegaNu"));
         assert_eq!(gadget::read(world, &mpi::shared_dir().join("none.hdf5")).unwrap_err().exit_code(), 2);
     });
 }

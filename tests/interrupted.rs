@@ -5,7 +5,7 @@ mod mpi;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -50,8 +50,26 @@ fn fields(output: &Path) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-fn start(mut command: Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap()
+/// Starts a command; what it says goes to the file `log`.
+fn start(mut command: Command, log: &Path) -> Child {
+    let file = std::fs::File::create(log).unwrap();
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+    command.spawn().unwrap()
+}
+
+/// Waits for its end, which must come within `limit`.
+fn end_of(child: &mut Child, limit: Duration) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status,
+            None if began.elapsed() > limit => {
+                mpi::kill(child);
+                panic!("the job did not end within {limit:?}");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 fn wait_for(child: &mut Child, what: &Path) {
@@ -65,7 +83,7 @@ fn wait_for(child: &mut Child, what: &Path) {
 
 /// Kills a command and all its ranks once the universe has written two checkpoints. Returns the newer one.
 fn kill_after_two_checkpoints(command: Command, output: &Path) -> PathBuf {
-    let mut child = start(command);
+    let mut child = start(command, Path::new("/dev/null"));
     let both = ["a", "b"].map(|turn| output.join(format!("checkpoints/000000.{turn}.h5")));
     wait_for(&mut child, &both[1]);
     for rank in mpi::children(child.id()) {
@@ -101,13 +119,11 @@ fn universe_goes_on_from_its_checkpoint() {
     assert!(fields(&damaged) == expected, "a universe with a damaged checkpoint ended otherwise");
 
     // Asked to stop in the middle of a universe: a checkpoint, and exit code 85.
-    let mut child = start(simulate(2, &stopped, &["simulator.checkpoint_minutes=600"]));
+    let mut child = start(simulate(2, &stopped, &["simulator.checkpoint_minutes=600"]), Path::new("/dev/null"));
     wait_for(&mut child, &stopped.join("sims/000000.running.tmp"));
     std::thread::sleep(Duration::from_millis(300));
     mpi::children(child.id()).iter().for_each(|rank| mpi::send("TERM", &rank.to_string()));
-    let began = Instant::now();
-    let status = child.wait().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20), "took {:?} to stop", began.elapsed());
+    let status = end_of(&mut child, Duration::from_secs(20));
     assert_eq!(status.code(), Some(85), "a clean stop has its exit code");
     let text = succeed(simulate(2, &stopped, &[]));
     assert!(text.contains("goes on from its checkpoint"), "{text}");
@@ -142,7 +158,7 @@ fn measured_plans_repeat_with_their_wisdom() {
     succeed(simulate(2, &first, &measured));
     let wisdom = |output: &Path| {
         let text = std::fs::read_to_string(output.join("fftw-wisdom-f32.txt")).unwrap();
-        text.trim_matches(&['(', ')', '\n']).lines().map(|l| l.trim().to_string()).collect::<BTreeSet<_>>()
+        text.trim_matches(['(', ')', '\n']).lines().map(|l| l.trim().to_string()).collect::<BTreeSet<_>>()
     };
     assert!(wisdom(&first).len() > 5, "{:?}", wisdom(&first));
     std::fs::create_dir(&second).unwrap();
@@ -178,25 +194,12 @@ fn running(output: &Path) -> usize {
 fn one_rank_killed_ends_the_job() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("run");
-    let mut command = simulate(2, &output, &["simulator.time.steps=400"]);
     let log = dir.path().join("log");
-    let file = std::fs::File::create(&log).unwrap();
-    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
-    let mut child = command.spawn().unwrap();
+    let mut child = start(simulate(2, &output, &["simulator.time.steps=400"]), &log);
     wait_for(&mut child, &output.join("checkpoints/000000.a.h5"));
     let ranks = mpi::children(child.id());
     mpi::send("KILL", &ranks[ranks.len() - 1].to_string());
-    let began = Instant::now();
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break status,
-            None if began.elapsed() > Duration::from_secs(30) => {
-                mpi::kill(&mut child);
-                panic!("the job did not end within 30 s of a rank's death");
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+    let status = end_of(&mut child, Duration::from_secs(30));
     assert!(!status.success());
     assert!(!std::fs::read_to_string(&log).unwrap().trim().is_empty(), "the job died without a word");
     for _ in 0..100 {
@@ -216,9 +219,84 @@ fn numbers_that_are_gone_are_named() {
     assert!(run.text.contains("not finite at row") && run.text.contains("step table"), "{}", run.text);
 }
 
+/// Nothing but whole files lies in a campaign's folder, and no simulation counts as failed.
+fn none_is_spoilt(output: &Path) {
+    for folder in ["checkpoints", "snapshots", "sims"] {
+        let entries = std::fs::read_dir(output.join(folder)).into_iter().flatten().flatten();
+        let names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let partial = names.iter().find(|n| n.ends_with(".tmp") && !n.ends_with(".running.tmp"));
+        assert!(partial.is_none(), "{partial:?} was left in {folder}");
+    }
+    let status = mpi::finish(polycosm(&["status", "recipes/observables.toml", "--json"], output), LIMIT).text;
+    assert!(status.contains("\"failed\": 0"), "{status}");
+}
+
+fn polycosm(words: &[&str], output: &Path) -> Command {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+    run.current_dir(env!("CARGO_MANIFEST_DIR")).args(words);
+    run.arg("--set").arg(format!("output={}", output.display()));
+    run
+}
+
+/// A checkpoint or a snapshot that has no place ends the job; with one, the same command goes on.
+#[test]
+fn what_cannot_be_written_is_no_failure_of_the_universe() {
+    for folder in ["checkpoints", "snapshots"] {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("run");
+        std::fs::create_dir(&output).unwrap();
+        let obstacle = output.join(folder);
+        std::fs::write(&obstacle, "in the way").unwrap();
+        let command = || simulate(2, &output, &["simulator.time.steps=5", "simulator.snapshots=true"]);
+        let refused = mpi::finish(command(), LIMIT);
+        assert_eq!(refused.code, Some(1), "{}", refused.text);
+        let told = refused.text.contains(&obstacle.display().to_string()) && refused.text.contains("it resumes");
+        assert!(told, "{folder} is not named:\n{}", refused.text);
+        none_is_spoilt(&output);
+        std::fs::remove_file(&obstacle).unwrap();
+        succeed(command());
+        assert!(output.join("dataset.h5").exists() && output.join("snapshots/000000_z0.000.hdf5").exists());
+        none_is_spoilt(&output);
+    }
+}
+
+/// From its second checkpoint on, the first of two groups may write no more than 100 kB into a file: that group's error ends
+/// the job, and both universes go on later.
+#[test]
+fn file_that_may_not_grow_is_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let [calm, output] = ["calm", "limited"].map(|d| dir.path().join(d));
+    let command = |output: &Path, more: &str| simulate(4, output, &["design.simulations=2", more]);
+    succeed(command(&calm, "simulator.checkpoint_minutes=0"));
+    let log = dir.path().join("log");
+    let mut child = start(command(&output, "simulator.checkpoint_minutes=1e-9"), &log);
+    wait_for(&mut child, &output.join("checkpoints/000000.a.h5"));
+    let mut ranks = mpi::children(child.id());
+    ranks.sort();
+    for rank in &ranks[..2] {
+        let limited = Command::new("prlimit").args(["--fsize=100000", "--pid", &rank.to_string()]).status().unwrap();
+        assert!(limited.success(), "prlimit: {limited}");
+    }
+    let status = end_of(&mut child, LIMIT);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("checkpoints/000000") && text.contains("it resumes"), "{text}");
+    none_is_spoilt(&output);
+    let text = succeed(command(&output, "simulator.checkpoint_minutes=0"));
+    assert!(text.contains("simulation 0 goes on from its checkpoint"), "{text}");
+    assert!(fields(&output) == fields(&calm), "a universe that could not be written for a while ended otherwise");
+}
+
 /// On a file system of half a megabyte, in a mount namespace of its own so that nothing is left behind.
 #[test]
 fn full_disk_is_survived() {
+    // The simulation's own file does not fit, or its first checkpoint.
+    for minutes in ["0", "1e-9"] {
+        full_disk(&format!("simulator.checkpoint_minutes={minutes}"));
+    }
+}
+
+fn full_disk(checkpoints: &str) {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("small");
     std::fs::create_dir(&place).unwrap();
@@ -227,7 +305,7 @@ fn full_disk_is_survived() {
         let words = std::iter::once(c.get_program()).chain(c.get_args());
         words.map(|w| format!("'{}'", w.to_string_lossy())).collect::<Vec<_>>().join(" ")
     };
-    let run = command(simulate(2, &output, &["simulator.checkpoint_minutes=0", "simulator.time.steps=5"]));
+    let run = command(simulate(2, &output, &[checkpoints, "simulator.time.steps=5"]));
     let script = format!(
         "mount -t tmpfs -o size=512k none {place} || exit 77\n\
          {run}; echo \"first: $?\"; find {place} -name '*.h5.*' | sed 's/^/left over: /'; ls {place}/run/sims\n\

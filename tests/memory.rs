@@ -19,14 +19,15 @@ fn status(name: &str) -> u64 {
 fn takes_what_is_planned(comm: &Comm, text: &str) -> f64 {
     let config: PmConfig = toml::from_str(text).unwrap();
     let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
-    let pm =
-        Pm::<f32>::new(&config, &toml::from_str::<CosmologyConfig>(cosmology).unwrap(), &Prior::new(vec![]).unwrap());
-    let (pm, before) = (pm.unwrap(), status("VmRSS"));
-    let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+    let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
+    let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
+    let before = status("VmRSS");
+    let folder = mpi::shared_dir();
+    let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: Some(&folder) };
     let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
     pm.observe(comm, &state).unwrap();
     let used = (status("VmHWM") - before) as f64;
-    let planned = memory_per_rank(&config, comm.size());
+    let planned = memory_per_rank(&config, &cosmology.resolve(&[]).unwrap(), comm.size()).unwrap();
     let ratio = comm.max_of(used) / planned.expected as f64;
     let each = comm.sum_of(used) / (config.particles as f64).powi(3);
     if comm.is_root() {
@@ -68,6 +69,43 @@ fn third_order_takes_what_is_planned() {
 fn halos_take_what_is_planned() {
     mpi::on_ranks("halos_take_what_is_planned", &[2], |comm| {
         takes_what_is_planned(comm, &format!("{UNIVERSE}\nmesh_factor = 1.0\nhalos = {{}}"));
+    });
+}
+
+/// Triangles of three different shells: three fields at once, in double precision while triangles are counted.
+#[test]
+fn a_bispectrum_takes_what_is_planned() {
+    mpi::on_ranks("a_bispectrum_takes_what_is_planned", &[2], |comm| {
+        let triangle = "configurations = [], triangles = [[0.3, 0.4, 0.5]]";
+        takes_what_is_planned(comm, &format!("{UNIVERSE}\nbispectrum = {{ {triangle} }}"));
+    });
+}
+
+const SKY: &str = "box_size = 384.0\nparticles = 64\nmesh_factor = 1.0\ntime = { steps = 5 }";
+
+/// With checkpoints, for which all planes come together.
+#[test]
+fn a_light_cone_takes_what_is_planned() {
+    mpi::on_ranks("a_light_cone_takes_what_is_planned", &[2], |comm| {
+        let cone = "field_of_view_deg = 5.0, pixels = 768, source_redshifts = [0.5, 1.0]";
+        takes_what_is_planned(comm, &format!("{SKY}\ncheckpoint_minutes = 1e-9\nlightcone = {{ {cone} }}"));
+    });
+}
+
+#[test]
+fn ray_tracing_takes_what_is_planned() {
+    mpi::on_ranks("ray_tracing_takes_what_is_planned", &[2], |comm| {
+        let cone = "field_of_view_deg = 5.0, pixels = 768, source_redshifts = [0.5, 1.0]";
+        takes_what_is_planned(comm, &format!("{SKY}\nlightcone = {{ {cone}, method = \"raytrace\" }}"));
+    });
+}
+
+#[test]
+fn ray_tracing_of_many_sources_takes_what_is_planned() {
+    mpi::on_ranks("ray_tracing_of_many_sources_takes_what_is_planned", &[2], |comm| {
+        let sources = "source_redshifts = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]";
+        let cone = format!("field_of_view_deg = 5.0, pixels = 512, {sources}, method = \"raytrace\"");
+        takes_what_is_planned(comm, &format!("{SKY}\nlightcone = {{ {cone} }}"));
     });
 }
 

@@ -6,7 +6,7 @@ pub mod stop;
 pub mod timers;
 pub mod traffic;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use mpi::collective::{Root, SystemOperation};
 use mpi::datatype::{MutView, Partition, PartitionMut, UserDatatype, View};
 use mpi::environment::Universe;
@@ -218,19 +218,8 @@ impl Comm {
         }
         let root = failed as usize;
         let mine = result.err().filter(|_| self.rank() == root);
-        let text = |o: &Option<String>| o.clone();
-        let packed = mine.as_ref().map(|e| {
-            let file = e.file.as_ref().map(|f| f.display().to_string());
-            (e.exit_code(), e.problem.clone(), file, text(&e.key), text(&e.value), text(&e.remedy))
-        });
-        let (code, problem, file, key, value, remedy) = self.broadcast_value(root, packed);
-        let kind = match code {
-            2 => Kind::Input,
-            85 => Kind::Stopped,
-            _ => Kind::Failed,
-        };
-        let file = file.map(Into::into);
-        Err(Error { kind, problem, file, key, value, remedy, agreed_from: Some(root) })
+        let error: Error = self.broadcast_value(root, mine);
+        Err(Error { agreed_from: Some(root), ..error })
     }
 
     /// Runs `f` on the root alone and shares its outcome.
@@ -276,10 +265,12 @@ pub fn never_finalize() {
 
 /// Shuts MPI down before the process ends with `code`; call once, last, on all ranks.
 pub fn finalize(code: i32) {
-    // Not all ranks shared the file that failed, but all end alike.
-    if mpi::environment::is_initialized() && Comm::world().any(UNSOUND.load(std::sync::atomic::Ordering::Relaxed)) {
-        Comm::world().abort(code);
+    let world = Comm::world();
+    // Its own group alone may know: the others would wait for it in MPI's shut-down.
+    if world.any(UNSOUND.load(std::sync::atomic::Ordering::Relaxed)) {
+        world.abort(code);
     }
+    drop(world);
     UNIVERSE.lock().unwrap_or_else(|e| e.into_inner()).0.take();
 }
 

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static FLAG: LazyLock<Arc<AtomicBool>> = LazyLock::new(Default::default);
 
-/// Installs the handlers. A second signal of the same kind ends the process at once.
+/// Installs the handlers. A second signal that asks for a stop ends the process at once.
 pub fn install() -> Result<()> {
     use signal_hook::{consts::*, flag};
     for signal in [SIGTERM, SIGINT, SIGUSR1] {
         flag::register_conditional_shutdown(signal, 128 + signal, FLAG.clone())?;
         flag::register(signal, FLAG.clone())?;
     }
+    // Writing beyond the limit on a file's size (`ulimit -f`) is then an error, as on a full disk.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

@@ -201,6 +201,11 @@ impl Plan {
         self.loaded.locate(error)
     }
 
+    /// The middle of the prior, which stands for all universes where one must.
+    pub fn middle(&self) -> Vec<f64> {
+        self.prior.from_unit(&vec![0.5; self.prior.len()])
+    }
+
     /// The cosmology of a design point.
     pub fn cosmology(&self, theta: &[f64]) -> Result<Cosmology> {
         let own = self.config.simulator.as_ref().map_or(&[][..], SimulatorConfig::parameters);

@@ -17,12 +17,12 @@ pub struct Multipoles {
 
 impl Multipoles {
     /// The mean of several measurements of the same bins (the three lines of sight). They see the same modes, so that
-    /// `modes` stays what one of them counts. `None` of none.
-    pub fn mean(all: &[Multipoles]) -> Option<Multipoles> {
-        let first = all.first()?;
-        let at = |l: usize, b: usize| all.iter().map(|m| m.power[l][b]).sum::<f64>() / all.len() as f64;
+    /// `modes` stays what one of them counts.
+    pub fn mean(first: Multipoles, others: &[Multipoles]) -> Multipoles {
+        let count = (1 + others.len()) as f64;
+        let at = |l: usize, b: usize| others.iter().fold(first.power[l][b], |sum, m| sum + m.power[l][b]) / count;
         let power = std::array::from_fn(|l| (0..first.k.len()).map(|b| at(l, b)).collect());
-        Some(Multipoles { power, ..first.clone() })
+        Multipoles { power, ..first }
     }
 }
 

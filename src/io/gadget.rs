@@ -6,8 +6,8 @@
 use super::hdf::File;
 use super::provenance::Provenance;
 use crate::comm::{Comm, share};
+use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
-use crate::units::RHO_CRIT;
 use std::path::Path;
 
 /// Centimetres in a Mpc (GADGET's own rounding).
@@ -38,10 +38,7 @@ pub struct SnapshotHeader {
     /// Mpc/h.
     pub box_size: f64,
     pub scale_factor: f64,
-    pub omega_m: f64,
-    pub omega_b: f64,
-    /// Hubble constant over 100 km/s/Mpc.
-    pub h: f64,
+    pub cosmology: Cosmology,
     /// Positions and velocities in f64 instead of f32.
     pub double: bool,
     /// Numbers for the root's attributes, e.g. the true parameters.
@@ -168,12 +165,13 @@ pub fn write(
     })?;
     let n = comm.sum_of(rows as u64);
     let start = comm.offset(rows);
-    let a = header.scale_factor;
+    let (a, cosmology) = (header.scale_factor, &header.cosmology);
     super::hdf::publish(comm, path, |file| {
         for group in ["Header", "Parameters", "PartType1"] {
             file.group(group)?;
         }
-        let mass = header.omega_m * RHO_CRIT * header.box_size.powi(3) / n as f64 / 1e10; // 1e10 Msun/h
+        // Particles stand for cold matter, as halos do: neutrinos are in Omega0 alone. In 1e10 Msun/h.
+        let mass = cosmology.mean_cold_density() * header.box_size.powi(3) / n as f64 / 1e10;
         file.set_number("Header", "BoxSize", header.box_size)?;
         file.set_number("Header", "Time", a)?;
         file.set_number("Header", "Redshift", 1.0 / a - 1.0)?;
@@ -182,10 +180,11 @@ pub fn write(
         file.set_numbers("Header", "NumPart_Total", &[0, n])?;
         file.set_number("Header", "NumFilesPerSnapshot", 1i32)?;
         for (name, value) in [
-            ("Omega0", header.omega_m),
-            ("OmegaLambda", 1.0 - header.omega_m),
-            ("OmegaBaryon", header.omega_b),
-            ("HubbleParam", header.h),
+            ("Omega0", cosmology.omega_m()),
+            ("OmegaLambda", cosmology.omega_lambda()),
+            ("OmegaBaryon", cosmology.omega_b()),
+            ("OmegaNu", cosmology.omega_nu()),
+            ("HubbleParam", cosmology.h()),
             ("Hubble", 100.0),
             ("UnitLength_in_cm", MPC_CM),
             ("UnitMass_in_g", 1.989e43),

@@ -110,6 +110,12 @@ impl BispectrumConfig {
         Ok((shells, list))
     }
 
+    /// Most shells that one triangle needs at once, 1 to 3.
+    pub fn shells_at_once(&self, n: usize, box_size: f64) -> Result<usize> {
+        let different = |[a, b, c]: &[usize; 3]| 1 + (b != a) as usize + (c != a && c != b) as usize;
+        self.list(n, box_size).map(|(_, list)| list.iter().map(different).max().unwrap_or(0))
+    }
+
     /// Refuses what cannot be measured on a mesh of `n` points per side of `box_size` Mpc/h.
     pub fn check(&self, n: usize, box_size: f64) -> Result<()> {
         self.list(n, box_size).map(|_| ())

@@ -199,7 +199,7 @@ impl Suite<'_> {
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
         fingerprint::check(self.output, &shape)?;
-        for folder in ["", "sims", "shards"] {
+        for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);
             for name in status::names(&folder)?.iter().filter(|n| n.ends_with(TEMPORARY)) {
                 remove(&folder.join(name))?;
@@ -247,7 +247,7 @@ impl Suite<'_> {
     }
 
     /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
-    /// error; bad input is, for it would not get better.
+    /// error. Bad input is, for it would not get better; so are files that cannot be written, for that may.
     fn run_one(&self, group: &Comm, runner: &dyn Runner, i: u64, timers: &mut Timers) -> Result<bool> {
         let row = self.design.row(i as usize);
         let path = simulation::path(self.output, i);
@@ -270,6 +270,9 @@ impl Suite<'_> {
                     log::error!("simulation {i} {:?} failed: {e}", row.theta);
                 }
                 (vec![], Some(e.to_string()))
+            }
+            Err(e) if e.kind == Kind::Io => {
+                return Err(e.remedy("mend that, then run the same command again: it resumes"));
             }
             Err(e) => return Err(e),
         };

@@ -61,6 +61,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let n = design.simulations;
         let specs = simulator.runner(&config.cosmology, &plan.prior)?.specs();
         let universe: u64 = specs.iter().map(bytes).sum();
+        // The table's factors and the light cone's length differ between cosmologies, the table's rows do not.
+        let theta = plan.middle();
+        let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
+        let cosmology = plan.cosmology(&theta)?;
         let mut t = String::new();
         let (p, m) = (pm.particles, pm.mesh());
         let mut line = |what: &str, is: String| _ = writeln!(t, "{what:<22} {is}");
@@ -70,17 +74,13 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         line("groups", format!("{groups} of {per_sim} rank(s), {} idle", ranks % per_sim));
         line("process grid", format!("{} × {}", grid[0], grid[1]));
         line("universes per group", format!("{}", (n as u64).div_ceil(groups as u64)));
-        let memory = memory_per_rank(pm, per_sim);
+        let memory = memory_per_rank(pm, &cosmology, per_sim)?;
         let bound = format!("{} at an imbalance of {}", size(memory.largest), pm.max_imbalance);
         line("memory per rank", format!("{}, at most {bound}; and the program itself", size(memory.expected)));
         line("disk", format!("{} ({} per universe)", size(universe * n as u64), size(universe)));
         for spec in &specs {
             line("", format!("{} {:?}, {}: {}", spec.name, spec.shape, size(bytes(spec)), spec.description));
         }
-        // The middle of the prior stands for all: the factors' values differ between cosmologies, the rows do not.
-        let theta = plan.prior.from_unit(&vec![0.5; plan.prior.len()]);
-        let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
-        let cosmology = plan.cosmology(&theta)?;
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors, &pm.moments());

@@ -1,10 +1,14 @@
 //! What a universe needs of memory, before it is begun.
 
 use super::config::{PmConfig, Precision};
+use super::products::LensingProduct;
 use crate::comm::share;
+use crate::cosmology::Cosmology;
+use crate::error::Result;
 use crate::fields::kernels::Gradient;
 use crate::gravity::Integrator;
 use crate::mesh::compact_grid;
+use crate::observables::lensing::Method;
 use crate::particles::gradient_halo;
 
 /// Bytes per particle that lists of particles take while they are put together, as measured.
@@ -21,8 +25,9 @@ pub struct Memory {
     pub largest: u64,
 }
 
-/// What one group of `ranks` needs for one universe: meshes, particles and exchange buffers, on the rank with the most.
-pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
+/// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and maps of the sky, on the rank
+/// with the most. The cosmology tells how far the light cone reaches.
+pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -> Result<Memory> {
     let real = match config.precision {
         Precision::F32 => 4,
         Precision::F64 => 8,
@@ -59,14 +64,20 @@ pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
     // What crosses to another rank in one step stands there a few times over.
     let crossing = if ranks > 1 { lattice / 16 * kept } else { 0 };
     // While it is looked at, the force's buffers are free, and each product has its own in turn.
-    let interlaced = |on: bool| haloed.max(modes) + modes * (1 + on as usize);
-    let mesh_of = [
+    let density = haloed.max(modes);
+    let interlaced = |on: bool| real * (density + modes * (1 + on as usize));
+    let bispectrum = |shells: usize| {
+        // Triangles are counted in double precision, then measured beside the density and its modes.
+        let counted = 8 * (1 + shells) * modes;
+        counted.max(real * (density + (2 + shells) * modes))
+    };
+    let meters = [
         config.power.as_ref().map_or(0, |c| interlaced(c.interlaced)),
-        config.multipoles.as_ref().map_or(0, |c| interlaced(c.interlaced) + 6 * lattice),
-        config.bispectrum.as_ref().map_or(0, |c| interlaced(c.interlaced).max(4 * modes)),
+        config.multipoles.as_ref().map_or(0, |c| interlaced(c.interlaced) + 6 * real * lattice),
+        config.bispectrum.as_ref().map_or(Ok(0), |c| c.shells_at_once(m, config.box_size).map(bispectrum))?,
         config.pdf.as_ref().map_or(0, |_| interlaced(false)),
     ];
-    let meters = real * mesh_of.into_iter().max().unwrap_or(0);
+    let meters = meters.into_iter().max().unwrap_or(0);
     let lists = [
         config.keep_particles.then_some(KEEP_PARTICLES),
         config.snapshots.then_some(SNAPSHOT),
@@ -74,9 +85,51 @@ pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
     ];
     let lists = lattice * lists.into_iter().flatten().max().unwrap_or(0);
     let resting = if config.moments().len() > 1 { particle } else { kept };
+    let sky = Sky::new(config, cosmology, ranks)?;
     let scaled = |imbalance: f64, bytes: usize| (lattice as f64 * imbalance) as usize * bytes;
-    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes;
-    let looking = |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists)) as f64) as usize;
-    let most = |imbalance: f64| running(imbalance).max(looking(imbalance)).max(initial) as u64;
-    Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) }
+    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes + sky.running;
+    let tracing = |imbalance: f64| scaled(imbalance, kept) + sky.tracing;
+    let looking =
+        |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists)) as f64) as usize + sky.looking;
+    let most = |imbalance: f64| {
+        [initial, running(imbalance), tracing(imbalance), looking(imbalance)].into_iter().max().unwrap_or(0) as u64
+    };
+    Ok(Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) })
+}
+
+/// Bytes that the light cone takes on the root, where whole maps come together.
+#[derive(Default)]
+struct Sky {
+    /// While the universe passes its planes.
+    running: usize,
+    /// While light is followed through them.
+    tracing: usize,
+    /// While the universe is looked at for the last time.
+    looking: usize,
+}
+
+impl Sky {
+    fn new(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -> Result<Self> {
+        let Some(lensing) = LensingProduct::of(config) else { return Ok(Sky::default()) };
+        let (cone, sources) = lensing.cone(cosmology)?;
+        let (planes, bins) = (cone.slices.len(), sources.bins());
+        // All in maps of f64: what is whole first, then what the ranks share.
+        let held = planes.div_ceil(ranks);
+        let kept = if lensing.lightcone.keep_planes { planes } else { 0 };
+        let (fields, maps, following, shared) = match lensing.lightcone.method {
+            Method::Born => (bins.div_ceil(2), bins, 1, bins),
+            // κ, γ, ω and β. One plane's deflection, on a field twice as wide, beside its solver; rays as wide as `Ray`.
+            Method::Raytrace => (2 * bins, 6 * bins, 26, 17 + 6 * bins),
+        };
+        let shared = shared.div_ceil(ranks);
+        // The solver outlives the rays; filters and spectra of a map take a few more.
+        let [gathering, measuring] = [shared + 9 + maps + bins.div_ceil(ranks), maps + fields + kept + 8];
+        let bytes = |maps: usize| 8 * cone.pixels.pow(2) * maps;
+        Ok(Sky {
+            // One slice's counts; and all planes, for a checkpoint.
+            running: bytes(held + 2 + planes),
+            tracing: bytes(held + (shared + following).max(gathering).max(measuring)),
+            looking: bytes(2 * (fields + kept)),
+        })
+    }
 }

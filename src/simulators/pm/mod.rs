@@ -316,6 +316,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         };
         evolve(comm, &table, first, &mut particles, &mut force, timers, &mut watch)?;
         drop(force);
+        particles.acceleration = vec![];
         let Watch { mut earlier, cone, imbalance, .. } = watch;
         if imbalance > 2.0 && comm.is_root() {
             log::warn!(
@@ -328,7 +329,6 @@ impl<T: Real + Element> Simulator for Pm<T> {
             let planes = comm.agree(cone.finish())?;
             earlier.extend(timers.time("lensing", || lensing.measure(comm, job, planes, &sources))?);
         }
-        particles.acceleration = vec![];
         Ok(PmState { particles, a: self.last(), earlier, cosmology: Some(*cosmology), origin })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Values, field, spec};
 use crate::comm::Comm;
+use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use crate::fields::peaks::PeakConfig;
@@ -40,6 +41,20 @@ impl<'a> LensingProduct<'a> {
         })
     }
 
+    /// The cone's geometry and its sources; refused where a cosmology does not allow them.
+    pub fn cone(&self, cosmology: &Cosmology) -> Result<(Cone, Sources)> {
+        let curvature = cosmology.omega_k();
+        if curvature != 0.0 {
+            return Err(Error::input(format!(
+                "light cones are made in flat universes; this one has Omega_k = {curvature}"
+            ))
+            .key("simulator.lightcone")
+            .remedy("set cosmology.Omega_k = 0, or leave the light cone out"));
+        }
+        let sources = Sources::new(self.lightcone, cosmology)?;
+        Ok((Cone::new(self.lightcone, self.box_size, cosmology, sources.farthest())?, sources))
+    }
+
     /// An observer of the cone for one universe, whose steps go from scale factor `start` to `end`; refused if they do not
     /// cover the cone.
     pub fn observer<'f>(
@@ -50,16 +65,7 @@ impl<'a> LensingProduct<'a> {
         total: u64,
         [start, end]: [f64; 2],
     ) -> Result<(LightCone<Drift<'f>>, Sources)> {
-        let curvature = factors.cosmology.omega_k();
-        if curvature != 0.0 {
-            return Err(Error::input(format!(
-                "light cones are made in flat universes; this one has Omega_k = {curvature}"
-            ))
-            .key("simulator.lightcone")
-            .remedy("set cosmology.Omega_k = 0, or leave the light cone out"));
-        }
-        let sources = Sources::new(self.lightcone, factors.cosmology)?;
-        let cone = Cone::new(self.lightcone, self.box_size, factors.cosmology, sources.farthest())?;
+        let (cone, sources) = self.cone(factors.cosmology)?;
         cone.check_time(start, end)?;
         let replicas = match self.lightcone.randomise {
             true => Replicas::random(job.seed, job.realisation, 0),

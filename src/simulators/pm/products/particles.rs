@@ -42,9 +42,7 @@ impl<T: Real> Product<T> for Snapshot {
         let header = SnapshotHeader {
             box_size: m.config.box_size,
             scale_factor: m.a,
-            omega_m: cosmology.omega_m(),
-            omega_b: cosmology.omega_b(),
-            h: cosmology.h(),
+            cosmology: *cosmology,
             double: m.config.precision == Precision::F64,
             truth: truth.clone(),
         };

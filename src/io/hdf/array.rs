@@ -1,0 +1,156 @@
+//! Arrays of a file: blocks of rows and columns, read and written by all ranks of the file at once.
+
+use super::{Element, explain};
+use crate::error::{Error, Result};
+use crate::io::field::{Data, Dtype};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s};
+use std::path::PathBuf;
+
+/// An array of a file.
+pub struct Array {
+    pub(super) inner: hdf5::Dataset,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) parallel: bool,
+}
+
+impl Array {
+    /// Lengths of its axes.
+    pub fn shape(&self) -> Vec<usize> {
+        self.inner.shape()
+    }
+
+    /// Its element type, as the nearest one that fields have; an error for text and compounds.
+    pub fn dtype(&self) -> Result<Dtype> {
+        let stored = self.inner.dtype().and_then(|t| t.to_descriptor()).map_err(|e| self.name_it(explain(e)))?;
+        match stored {
+            TypeDescriptor::Float(FloatSize::U8) => Ok(Dtype::F64),
+            TypeDescriptor::Float(_) => Ok(Dtype::F32),
+            TypeDescriptor::Integer(IntSize::U8) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => {
+                Ok(Dtype::I64)
+            }
+            TypeDescriptor::Boolean => Ok(Dtype::I64),
+            other => Err(self.name_it(Error::input(format!("holds {other}, not numbers")))),
+        }
+    }
+
+    /// Writes the block `start .. start + count`; collective in a parallel file, where a rank with nothing gives a
+    /// count of 0.
+    pub fn write<T: Element>(&self, start: &[usize], count: &[usize], data: &[T]) -> Result<()> {
+        self.fits(start, count, data.len())?;
+        self.transfer::<T>(start, count, |memory, file, plist, dtype| {
+            // SAFETY: `fits` and the selections agree on `data.len()` elements of T; HDF5 only reads them.
+            unsafe { h5d::H5Dwrite(self.inner.id(), dtype, memory, file, plist, data.as_ptr().cast()) }
+        })
+    }
+
+    /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file.
+    pub fn read<T: Element>(&self, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
+        let mut data = vec![T::default(); count.iter().product()];
+        self.fits(start, count, data.len())?;
+        self.transfer::<T>(start, count, |memory, file, plist, dtype| {
+            // SAFETY: `data` holds as many elements of T as the selections do, and lives through the call.
+            unsafe { h5d::H5Dread(self.inner.id(), dtype, memory, file, plist, data.as_mut_ptr().cast()) }
+        })?;
+        Ok(data)
+    }
+
+    /// [`Array::write`] for a field's data.
+    pub fn write_data(&self, start: &[usize], count: &[usize], data: &Data) -> Result<()> {
+        match data {
+            Data::F32(v) => self.write(start, count, v),
+            Data::F64(v) => self.write(start, count, v),
+            Data::I64(v) => self.write(start, count, v),
+        }
+    }
+
+    /// [`Array::read`] for a field's data.
+    pub fn read_data(&self, dtype: Dtype, start: &[usize], count: &[usize]) -> Result<Data> {
+        Ok(match dtype {
+            Dtype::F32 => Data::F32(self.read(start, count)?),
+            Dtype::F64 => Data::F64(self.read(start, count)?),
+            Dtype::I64 => Data::I64(self.read(start, count)?),
+        })
+    }
+
+    /// Reads rows `start .. start + rows` of the first axis.
+    pub fn read_rows(&self, dtype: Dtype, start: usize, rows: usize) -> Result<Data> {
+        let (start, count) = self.rows(start, rows);
+        self.read_data(dtype, &start, &count)
+    }
+
+    /// Writes rows from `start` on of the first axis.
+    pub fn write_rows(&self, start: usize, rows: usize, data: &Data) -> Result<()> {
+        let (start, count) = self.rows(start, rows);
+        self.write_data(&start, &count, data)
+    }
+
+    /// The block of whole rows `start .. start + rows`.
+    fn rows(&self, start: usize, rows: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut count = self.shape();
+        let mut from = vec![0; count.len()];
+        if let (Some(c), Some(f)) = (count.first_mut(), from.first_mut()) {
+            (*c, *f) = (rows, start);
+        }
+        (from, count)
+    }
+
+    fn name_it(&self, e: Error) -> Error {
+        e.file(&self.path).key(&self.name)
+    }
+
+    fn fits(&self, start: &[usize], count: &[usize], elements: usize) -> Result<()> {
+        let shape = self.shape();
+        let inside = start.len() == shape.len()
+            && count.len() == shape.len()
+            && (0..shape.len()).all(|i| start[i].checked_add(count[i]).is_some_and(|end| end <= shape[i]))
+            && count.iter().product::<usize>() == elements;
+        if inside {
+            return Ok(());
+        }
+        let problem = format!("{elements} elements as block {start:?} + {count:?} do not fit the shape {shape:?}");
+        Err(self.name_it(Error::failed(problem)))
+    }
+
+    /// Makes the two selections and the transfer list (collective in a parallel file), and runs `call` with them.
+    fn transfer<T: Element>(
+        &self,
+        start: &[usize],
+        count: &[usize],
+        call: impl FnOnce(hid_t, hid_t, hid_t, hid_t) -> i32,
+    ) -> Result<()> {
+        let dtype = hdf5::Datatype::from_type::<T>().map_err(|e| self.name_it(explain(e)))?;
+        let space = self.inner.space().map_err(|e| self.name_it(explain(e)))?;
+        let wide = |v: &[usize]| v.iter().map(|&n| n as u64).collect::<Vec<_>>();
+        let (start, count) = (wide(start), wide(count));
+        let done = hdf5::sync::sync(|| {
+            // SAFETY: plain HDF5 calls on identifiers that live here, under the crate's lock; the slices are as long as
+            // the array has axes (`fits`), and both identifiers made here are closed.
+            unsafe {
+                let (memory, plist) = if count.is_empty() {
+                    (h5s::H5Screate(h5s::H5S_class_t::H5S_SCALAR), h5p::H5Pcreate(*h5p::H5P_CLS_DATASET_XFER))
+                } else {
+                    let memory = h5s::H5Screate_simple(count.len() as i32, count.as_ptr(), std::ptr::null());
+                    if count.contains(&0) {
+                        h5s::H5Sselect_none(space.id());
+                        h5s::H5Sselect_none(memory);
+                    } else {
+                        let (set, none) = (h5s::H5S_seloper_t::H5S_SELECT_SET, std::ptr::null());
+                        h5s::H5Sselect_hyperslab(space.id(), set, start.as_ptr(), none, count.as_ptr(), none);
+                    }
+                    (memory, h5p::H5Pcreate(*h5p::H5P_CLS_DATASET_XFER))
+                };
+                if self.parallel {
+                    h5p::H5Pset_dxpl_mpio(plist, h5p::H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE);
+                }
+                let status = call(memory, space.id(), plist, dtype.id());
+                let failed = (status < 0).then(|| hdf5::Error::query().unwrap_or_else(|e| e));
+                h5p::H5Pclose(plist);
+                h5s::H5Sclose(memory);
+                failed
+            }
+        });
+        done.map_or(Ok(()), |e| Err(self.name_it(explain(e))))
+    }
+}
