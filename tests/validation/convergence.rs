@@ -198,9 +198,9 @@ fn convergence_against_limber() {
         let (k, p) = power.at[power.at.len() - 1].1.nodes();
         let (k, p) = (k[k.len() - 1].exp(), p[p.len() - 1].exp() / shot);
         println!("P(k) is measured to {k:.2} h/Mpc; there it is {p:.3} of shot noise today");
-        let (slices, kernel) = (&cone.slices[NEAR..], |chi: f64| sources.kernel(0, &cosmology, chi).powi(2));
+        let (slices, kernel) = (&cone.slices[NEAR..], |chi: f64| sources.kernel(0, chi).powi(2));
         let between = |ell: f64, [near, far]: [f64; 2], kernel: &dyn Fn(f64) -> f64, p: &dyn Fn(f64, f64) -> f64| {
-            limber_cl(ell, far, kernel, p) - limber_cl(ell, near, kernel, p)
+            limber_cl(&cosmology, ell, far, kernel, p) - limber_cl(&cosmology, ell, near, kernel, p)
         };
         let range = [slices[0].near, sources.farthest()];
         let a_of = |chi: f64| cosmology.scale_factor_at(chi).unwrap();
@@ -209,7 +209,7 @@ fn convergence_against_limber() {
         // What the planes hold: one moment and one weight for each slice, where particles count by volume.
         let of_planes = ln_spline(|ell| {
             let slice = |s: &Slice| {
-                let weight = s.strength * sources.efficiency(0, s.chi) * (s.far - s.near) / s.volume_per_steradian();
+                let weight = s.strength * sources.efficiency(0, s.chi) * (s.far - s.near) / s.volume;
                 let kernel = |chi: f64| (weight * chi * chi).powi(2);
                 between(ell, [s.near, s.far], &kernel, &|k, _| power.power(k, s.a) - shot)
             };

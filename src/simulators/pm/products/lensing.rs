@@ -50,14 +50,6 @@ impl<'a> LensingProduct<'a> {
         total: u64,
         [start, end]: [f64; 2],
     ) -> Result<(LightCone<Drift<'f>>, Sources)> {
-        let curvature = factors.cosmology.omega_k();
-        if curvature != 0.0 {
-            return Err(Error::input(format!(
-                "light cones are made in flat universes; this one has Omega_k = {curvature}"
-            ))
-            .key("simulator.lightcone")
-            .remedy("set cosmology.Omega_k = 0, or leave the light cone out"));
-        }
         let sources = Sources::new(self.lightcone, factors.cosmology)?;
         let cone = Cone::new(self.lightcone, self.box_size, factors.cosmology, sources.farthest())?;
         cone.check_time(start, end)?;
