@@ -9,6 +9,8 @@ mod mpi;
 mod simulation;
 #[path = "lensing/survey.rs"]
 mod survey;
+#[path = "lensing/views.rs"]
+mod views;
 
 use polycosm::comm::Comm;
 use polycosm::cosmology::{Cosmology, Extension};

@@ -22,11 +22,12 @@ fn takes_what_is_planned(comm: &Comm, text: &str) -> f64 {
     let pm =
         Pm::<f32>::new(&config, &toml::from_str::<CosmologyConfig>(cosmology).unwrap(), &Prior::new(vec![]).unwrap());
     let (pm, before) = (pm.unwrap(), status("VmRSS"));
+    let planes = lens_planes(&config, &pm.cosmology(&[]).unwrap()).unwrap();
     let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
     let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
     pm.observe(comm, &state).unwrap();
     let used = (status("VmHWM") - before) as f64;
-    let planned = memory_per_rank(&config, comm.size());
+    let planned = memory_per_rank(&config, comm.size(), planes);
     let ratio = comm.max_of(used) / planned.expected as f64;
     let each = comm.sum_of(used) / (config.particles as f64).powi(3);
     if comm.is_root() {
@@ -69,6 +70,26 @@ fn halos_take_what_is_planned() {
     mpi::on_ranks("halos_take_what_is_planned", &[2], |comm| {
         takes_what_is_planned(comm, &format!("{UNIVERSE}\nmesh_factor = 1.0\nhalos = {{}}"));
     });
+}
+
+/// Two light cones with maps that outweigh the particles.
+fn light_cones(comm: &Comm, method: &str) {
+    let lightcone = "field_of_view_deg = 5.0, pixels = 768, light_cones = 2, source_redshifts = [0.5, 1.0]";
+    let universe = "box_size = 384.0\nparticles = 64\ntime = { steps = 5 }";
+    takes_what_is_planned(
+        comm,
+        &format!("{universe}\nlightcone = {{ {lightcone}, method = \"{method}\" }}\nc_ell = {{}}"),
+    );
+}
+
+#[test]
+fn light_cones_take_what_is_planned() {
+    mpi::on_ranks("light_cones_take_what_is_planned", &[2], |comm| light_cones(comm, "born"));
+}
+
+#[test]
+fn traced_light_cones_take_what_is_planned() {
+    mpi::on_ranks("traced_light_cones_take_what_is_planned", &[2], |comm| light_cones(comm, "raytrace"));
 }
 
 /// A universe that clusters beyond what memory was planned for ends with advice.

@@ -5,7 +5,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
-use crate::simulators::{SimulatorConfig, memory_per_rank};
+use crate::simulators::{SimulatorConfig, lens_planes, memory_per_rank};
 use crate::suite::{self, Options, Suite};
 use serde_json::json;
 use std::ops::Range;
@@ -41,10 +41,11 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 /// Refuses universes that the node's memory cannot hold: better now than when the first one is half done.
-fn fits(simulator: &SimulatorConfig, ranks_per_sim: usize, ranks_here: usize) -> Result<()> {
+fn fits(plan: &Plan, simulator: &SimulatorConfig, ranks_here: usize) -> Result<()> {
     let SimulatorConfig::Pm(pm) = simulator;
+    let planes = lens_planes(pm, &plan.cosmology(&plan.middle())?)?;
     let Some(free) = free_memory() else { return Ok(()) };
-    let each = memory_per_rank(pm, ranks_per_sim);
+    let each = memory_per_rank(pm, plan.config.suite.ranks_per_sim, planes);
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let all = |bytes: u64| bytes.saturating_mul(ranks_here as u64);
     if all(each.expected) <= free {
@@ -85,7 +86,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
     };
     plan.check_groups(comm)?;
-    comm.agree(fits(simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)))?;
+    comm.agree(fits(plan, simulator, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&config.cosmology, &plan.prior))?;
     let resolved = comm.agree(design.resolve(seed))?;
     // What shapes the data: a campaign that differs in it may not go on in the same folder.

@@ -117,6 +117,12 @@ impl Config {
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
+            if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
+                return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
+                    .key(format!("train.{i}.input"))
+                    .value(source)
+                    .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
+            }
         }
         Ok(())
     }
@@ -206,6 +212,11 @@ impl Plan {
         let own = self.config.simulator.as_ref().map_or(&[][..], SimulatorConfig::parameters);
         let varied = self.prior.names().into_iter().zip(theta.iter().copied());
         self.config.cosmology.resolve(&varied.filter(|(name, _)| !own.contains(name)).collect::<Vec<_>>())
+    }
+
+    /// The middle of the prior.
+    pub fn middle(&self) -> Vec<f64> {
+        self.prior.from_unit(&vec![0.5; self.prior.len()])
     }
 
     /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.

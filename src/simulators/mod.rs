@@ -2,7 +2,7 @@
 
 mod pm;
 
-pub use pm::{FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank};
+pub use pm::{FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, lens_planes, memory_per_rank};
 
 use crate::comm::Comm;
 use crate::cosmology::CosmologyConfig;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gravity::{Factors, StepTable};
 use crate::io::field::{Dtype, FieldSpec};
 use crate::mesh::compact_grid;
-use crate::simulators::{SimulatorConfig, memory_per_rank};
+use crate::simulators::{SimulatorConfig, lens_planes, memory_per_rank};
 use std::f64::consts::PI;
 use std::fmt::Write;
 
@@ -70,17 +70,24 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         line("groups", format!("{groups} of {per_sim} rank(s), {} idle", ranks % per_sim));
         line("process grid", format!("{} × {}", grid[0], grid[1]));
         line("universes per group", format!("{}", (n as u64).div_ceil(groups as u64)));
-        let memory = memory_per_rank(pm, per_sim);
+        // The middle of the prior stands for all: numbers of lens planes and the factors' values differ between
+        // cosmologies, the rows of the step table do not.
+        let theta = plan.middle();
+        let cosmology = plan.cosmology(&theta)?;
+        let planes = lens_planes(pm, &cosmology)?;
+        let memory = memory_per_rank(pm, per_sim, planes);
         let bound = format!("{} at an imbalance of {}", size(memory.largest), pm.max_imbalance);
         line("memory per rank", format!("{}, at most {bound}; and the program itself", size(memory.expected)));
         line("disk", format!("{} ({} per universe)", size(universe * n as u64), size(universe)));
+        if let Some(c) = &pm.lightcone {
+            let (cones, plane) = (c.light_cones, 8 * c.pixels.pow(2) as u64);
+            let all = size(plane * planes as u64);
+            line("light cones", format!("{cones} per universe: {planes} lens planes, {all} over a group's ranks"));
+        }
         for spec in &specs {
             line("", format!("{} {:?}, {}: {}", spec.name, spec.shape, size(bytes(spec)), spec.description));
         }
-        // The middle of the prior stands for all: the factors' values differ between cosmologies, the rows do not.
-        let theta = plan.prior.from_unit(&vec![0.5; plan.prior.len()]);
         let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
-        let cosmology = plan.cosmology(&theta)?;
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
         let table = StepTable::new(&pm.time, &factors, &pm.moments());

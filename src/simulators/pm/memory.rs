@@ -1,10 +1,14 @@
 //! What a universe needs of memory, before it is begun.
 
 use super::config::{PmConfig, Precision};
+use super::products::LensingProduct;
 use crate::comm::share;
+use crate::cosmology::Cosmology;
+use crate::error::Result;
 use crate::fields::kernels::Gradient;
 use crate::gravity::Integrator;
 use crate::mesh::compact_grid;
+use crate::observables::lensing::{LightConeConfig, Method};
 use crate::particles::gradient_halo;
 
 /// Bytes per particle that lists of particles take while they are put together, as measured.
@@ -21,8 +25,14 @@ pub struct Memory {
     pub largest: u64,
 }
 
-/// What one group of `ranks` needs for one universe: meshes, particles and exchange buffers, on the rank with the most.
-pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
+/// Number of lens planes of all light cones through a universe of this cosmology.
+pub fn lens_planes(config: &PmConfig, cosmology: &Cosmology) -> Result<usize> {
+    LensingProduct::of(config).map_or(Ok(0), |lensing| lensing.planes(cosmology))
+}
+
+/// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and its [`lens_planes`], on the
+/// rank with the most.
+pub fn memory_per_rank(config: &PmConfig, ranks: usize, planes: usize) -> Memory {
     let real = match config.precision {
         Precision::F32 => 4,
         Precision::F64 => 8,
@@ -74,9 +84,26 @@ pub fn memory_per_rank(config: &PmConfig, ranks: usize) -> Memory {
     ];
     let lists = lattice * lists.into_iter().flatten().max().unwrap_or(0);
     let resting = if config.moments().len() > 1 { particle } else { kept };
+    // Lens planes are dealt out over the ranks; beside them stands the one in the making, and at the end the root's maps.
+    let plane = config.lightcone.as_ref().map_or(0, |c| 8 * c.pixels.pow(2));
+    let held = plane * planes.div_ceil(ranks);
+    let sky = plane * config.lightcone.as_ref().map_or(0, |c| planes_of_maps(c, ranks));
     let scaled = |imbalance: f64, bytes: usize| (lattice as f64 * imbalance) as usize * bytes;
-    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes;
-    let looking = |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists)) as f64) as usize;
+    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes + held + 2 * plane;
+    let looking =
+        |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists).max(held + sky)) as f64) as usize;
     let most = |imbalance: f64| running(imbalance).max(looking(imbalance)).max(initial) as u64;
     Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) }
+}
+
+/// Maps of double precision that the root has at a time while it makes convergence and shear of one light cone, as counted,
+/// and what it keeps of those before.
+fn planes_of_maps(config: &LightConeConfig, ranks: usize) -> usize {
+    let (bins, cones) = (config.bins(), config.light_cones as usize);
+    match config.method {
+        // κ of this rank's rows and of all; transforms.
+        Method::Born => bins.div_ceil(ranks) + bins + 4 + (cones * bins).div_ceil(2),
+        // Rays; deflection and tidal field, here and as sent, and transforms of a doubled field; later κ, γ, ω and β.
+        Method::Raytrace => (17 + 6 * bins).div_ceil(ranks) + (10 + 16).max(6 * bins) + 2 * cones * bins,
+    }
 }
