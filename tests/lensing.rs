@@ -2,14 +2,18 @@
 
 #[path = "lensing/cone.rs"]
 mod cone;
+#[path = "lensing/curved.rs"]
+mod curved;
 mod mpi;
 #[path = "lensing/simulation.rs"]
 mod simulation;
 #[path = "lensing/survey.rs"]
 mod survey;
+#[path = "lensing/views.rs"]
+mod views;
 
 use polycosm::comm::Comm;
-use polycosm::cosmology::Cosmology;
+use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::mesh::{Complex, Plane};
 use polycosm::observables::lensing::*;
 use polycosm::rng::stream;
@@ -24,6 +28,12 @@ fn say(comm: &Comm, what: std::fmt::Arguments) {
 
 fn planck() -> Cosmology {
     Cosmology::new([0.3089, 0.0486, 0.6774, 0.9667, 0.8159]).unwrap()
+}
+
+/// The same with this curvature, dark energy making room for it.
+fn curved(omega_k: f64) -> Cosmology {
+    Cosmology::extended([0.3089, 0.0486, 0.6774, 0.9667, 0.8159], Extension { omega_k, ..Extension::default() })
+        .unwrap()
 }
 
 /// A configuration as a user writes it.
@@ -82,13 +92,14 @@ fn spectrum(map: &[f64], n: usize, pixel: f64, bands: usize, expected: impl Fn(f
 /// A cone whose planes hold the given spectra: (planes, sources, maps of all planes).
 fn random_planes(
     comm: &Comm,
+    cosmology: &Cosmology,
     text: &str,
     amplitude: f64,
     shape: impl Fn(f64) -> f64,
 ) -> (Planes, Sources, Vec<Vec<f64>>) {
-    let (config, cosmology) = (config(text), planck());
-    let sources = Sources::new(&config, &cosmology).unwrap();
-    let cone = Cone::new(&config, 800.0, &cosmology, sources.farthest()).unwrap();
+    let config = config(text);
+    let sources = Sources::new(&config, cosmology).unwrap();
+    let cone = Cone::new(&config, 800.0, cosmology, sources.farthest()).unwrap();
     let (n, pixel) = (cone.pixels, cone.pixel());
     let mut planes = Planes::new(comm, cone);
     let mut maps = vec![];
@@ -108,7 +119,7 @@ fn born_convergence_of_known_spectra() {
         let text = "field_of_view_deg = 10.0\npixels = 128\nplane_thickness = 150.0\nsource_redshifts = [0.7, 1.5]
             [[n_of_z]]\nsmail = { z0 = 0.5, z_max = 2.0 }";
         let shape = |ell: f64| 1e-5 / (1.0 + ell / 300.0);
-        let (planes, sources, maps) = random_planes(comm, text, 1.0, shape);
+        let (planes, sources, maps) = random_planes(comm, &planck(), text, 1.0, shape);
         let (cosmology, n, pixel) = (planck(), planes.cone().pixels, planes.cone().pixel());
         let kappa = born(&planes, &sources);
         if !comm.is_root() {
@@ -152,17 +163,20 @@ fn ray_tracing_tends_to_born() {
             [[n_of_z]]\nsmail = { z0 = 0.5, z_max = 2.0 }";
         // Smooth on the scale of a pixel.
         let shape = |ell: f64| 1e-5 * (-(ell / 700.0).powi(2)).exp();
-        let difference = |comm: &Comm, amplitude: f64| {
-            let (planes, sources, _) = random_planes(comm, text, amplitude, shape);
+        let difference = |comm: &Comm, cosmology: &Cosmology, amplitude: f64| {
+            let (planes, sources, _) = random_planes(comm, cosmology, text, amplitude, shape);
             let (maps, born) = (raytrace(&planes, &sources), born(&planes, &sources));
             let traced = maps.traced.unwrap();
             let kappa = rms(born.iter().copied());
             let apart = rms(born.iter().zip(&maps.kappa).map(|(b, k)| b - k));
             (kappa, apart, rms(traced.omega.iter().copied()), rms(traced.gamma[0].iter().copied()), maps.kappa)
         };
-        let (strong, weak) = (difference(comm, 0.1), difference(comm, 0.025));
-        let alone = difference(&comm.alone(), 0.1);
-        if comm.is_root() {
+        for cosmology in [planck(), curved(0.3), curved(-0.3)] {
+            let (strong, weak) = (difference(comm, &cosmology, 0.1), difference(comm, &cosmology, 0.025));
+            let alone = difference(&comm.alone(), &cosmology, 0.1);
+            if !comm.is_root() {
+                continue;
+            }
             let (apart, rotation) = (strong.1 / weak.1, strong.2 / weak.2);
             say(
                 comm,
@@ -191,7 +205,7 @@ fn softened_isothermal_lens() {
         let sources = Sources::new(&config, &cosmology).unwrap();
         let (chi, far) = (700.0, sources.farthest());
         let mut cone = Cone::new(&config, 2000.0, &cosmology, far).unwrap();
-        cone.slices = vec![Slice { near: 0.0, far, chi, a: 0.8, strength: 1.0 }];
+        cone.slices = vec![Slice { near: 0.0, far, chi, a: 0.8, volume: 1.0, strength: 1.0 }];
         let (n, angle) = (cone.pixels, |i: usize| cone.angle(i));
         let sigma = |p: usize| {
             let r = angle(p / n).hypot(angle(p % n));

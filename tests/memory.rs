@@ -109,6 +109,20 @@ fn ray_tracing_of_many_sources_takes_what_is_planned() {
     });
 }
 
+/// Several cones, whose planes and maps outweigh the particles.
+#[test]
+fn several_light_cones_take_what_is_planned() {
+    mpi::on_ranks("several_light_cones_take_what_is_planned", &[2], |comm| {
+        for method in ["born", "raytrace"] {
+            let cone = "field_of_view_deg = 5.0, pixels = 768, light_cones = 2, source_redshifts = [0.5, 1.0]";
+            takes_what_is_planned(
+                comm,
+                &format!("{SKY}\nlightcone = {{ {cone}, method = \"{method}\" }}\nc_ell = {{}}"),
+            );
+        }
+    });
+}
+
 /// A universe that clusters beyond what memory was planned for ends with advice.
 #[test]
 fn clustering_is_bounded() {

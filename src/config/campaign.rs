@@ -117,6 +117,12 @@ impl Config {
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
+            if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
+                return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
+                    .key(format!("train.{i}.input"))
+                    .value(source)
+                    .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
+            }
         }
         Ok(())
     }

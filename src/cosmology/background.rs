@@ -77,15 +77,27 @@ impl Cosmology {
         HUBBLE_DISTANCE * RULE.integrate(a.sqrt(), 1.0, |u| 2.0 / (u.powi(3) * self.e(u * u)))
     }
 
-    /// Comoving distance across the line of sight, per radian, in Mpc/h, of what lies at `chi` Mpc/h along it: a sine of
-    /// it in a closed universe, a hyperbolic one in an open.
+    /// Comoving distance f_K(χ) across the line of sight, per radian, in Mpc/h, of what lies at `chi` Mpc/h along it: a
+    /// sine of it in a closed universe, a hyperbolic one in an open.
     pub fn transverse_distance(&self, chi: f64) -> f64 {
-        let radius = HUBBLE_DISTANCE / self.beyond.omega_k.abs().sqrt();
+        let radius = self.curvature_radius();
         match self.beyond.omega_k {
             0.0 => chi,
             open if open > 0.0 => radius * (chi / radius).sinh(),
             _ => radius * (chi / radius).sin(),
         }
+    }
+
+    /// d f_K/dχ of the [transverse distance](Self::transverse_distance) f_K: the cosine that belongs to its sine, 1 in a
+    /// flat universe.
+    pub fn transverse_slope(&self, chi: f64) -> f64 {
+        let angle = chi / self.curvature_radius();
+        if self.beyond.omega_k > 0.0 { angle.cosh() } else { angle.cos() }
+    }
+
+    /// Comoving radius of curvature in Mpc/h, c/H0 / √|Ω_k|; infinite in a flat universe.
+    pub fn curvature_radius(&self) -> f64 {
+        HUBBLE_DISTANCE / self.beyond.omega_k.abs().sqrt()
     }
 
     /// Scale factor at a comoving distance of `chi` Mpc/h along the line of sight, the inverse of

@@ -79,6 +79,16 @@ impl Data {
         }
     }
 
+    /// Puts more numbers of the same type behind these.
+    pub fn append(&mut self, more: Data) {
+        match (self, more) {
+            (Data::F32(all), Data::F32(more)) => all.extend(more),
+            (Data::F64(all), Data::F64(more)) => all.extend(more),
+            (Data::I64(all), Data::I64(more)) => all.extend(more),
+            (all, more) => panic!("{:?} numbers behind {:?}", more.dtype(), all.dtype()),
+        }
+    }
+
     /// The numbers' bytes, as in memory.
     pub fn bytes(&self) -> &[u8] {
         match self {

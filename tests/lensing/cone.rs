@@ -19,6 +19,16 @@ fn scattered([part, parts]: [usize; 2], count: u64, l: f64, speed: f64) -> Parti
     particles
 }
 
+/// f_K(χ) in Mpc/h.
+fn transverse(omega_k: f64, chi: f64) -> f64 {
+    let root = f64::abs(omega_k).sqrt() / 2997.92458;
+    match omega_k {
+        0.0 => chi,
+        open if open > 0.0 => (root * chi).sinh() / root,
+        _ => (root * chi).sin() / root,
+    }
+}
+
 fn plain(force: f64) -> Factor {
     Factor { force, lpt: [0.0; 2] }
 }
@@ -45,11 +55,18 @@ fn free_streaming<F: Fn(f64, f64, f64) -> Factor>(
 }
 
 /// The light cone of free particles: Σ_δ of every plane on the root, and the number of particles in every pixel.
-fn streamed(comm: &Comm, text: &str, l: f64, count: u64, replicas: Replicas) -> (Cone, Vec<f64>, Vec<f64>) {
-    let (config, cosmology) = (config(text), planck());
+fn streamed(
+    comm: &Comm,
+    cosmology: &Cosmology,
+    text: &str,
+    l: f64,
+    count: u64,
+    replicas: Replicas,
+) -> (Cone, Vec<f64>, Vec<f64>) {
+    let config = config(text);
     config.check(l).unwrap();
-    let sources = Sources::new(&config, &cosmology).unwrap();
-    let cone = Cone::new(&config, l, &cosmology, sources.farthest()).unwrap();
+    let sources = Sources::new(&config, cosmology).unwrap();
+    let cone = Cone::new(&config, l, cosmology, sources.farthest()).unwrap();
     cone.check_time(0.5, 1.0).unwrap();
     let mut particles = scattered([comm.rank(), comm.size()], count, l, 300.0);
     let mut light_cone = LightCone::new(comm, cone.clone(), replicas, count, |from, _, to| plain(to - from));
@@ -58,7 +75,7 @@ fn streamed(comm: &Comm, text: &str, l: f64, count: u64, replicas: Replicas) -> 
     let density = count as f64 / l.powi(3);
     let mut counts = sigma.clone();
     for (slice, map) in cone.slices.iter().zip(counts.chunks_exact_mut(cone.pixels.pow(2))) {
-        let mean = density * cone.pixel().powi(2) * slice.volume_per_steradian();
+        let mean = density * cone.pixel().powi(2) * slice.volume;
         map.iter_mut().for_each(|x| *x = mean * (*x / (slice.far - slice.near) + 1.0));
     }
     (cone, sigma, counts)
@@ -70,13 +87,14 @@ const WIDE: &str =
     "field_of_view_deg = 17.0\npixels = 24\nplane_thickness = 70.0\nsource_redshifts = [0.3]\nreplicate_across = true";
 
 /// Every image of every particle, in the coordinates of an observer in the middle of the near face of an endless
-/// lattice of boxes, found by looking at all of them.
+/// lattice of boxes, found by looking at all of them; in an open universe at smaller angles, in a closed one at larger.
 #[test]
 fn free_particles_are_seen_where_they_are() {
     mpi::on_ranks("cone::free_particles_are_seen_where_they_are", &[1, 3], |comm| {
         let (l, count) = (130.0, 2000);
-        for text in [NARROW, WIDE] {
-            let (cone, _, counts) = streamed(comm, text, l, count, Replicas::plain());
+        for (text, omega_k) in [(NARROW, 0.0), (WIDE, 0.0), (NARROW, 0.6), (WIDE, -0.4)] {
+            let cosmology = curved(omega_k);
+            let (cone, _, counts) = streamed(comm, &cosmology, text, l, count, Replicas::plain());
             let mut expected: HashMap<usize, f64> = HashMap::new();
             let all = scattered([0, 1], count, l, 300.0);
             for (k, slice) in cone.slices.iter().enumerate() {
@@ -86,7 +104,8 @@ fn free_particles_are_seen_where_they_are() {
                         let n = [image % 7 - 3, image / 7 % 7 - 3, image / 49];
                         let r: [f64; 3] =
                             std::array::from_fn(|d| x[d] + n[d] as f64 * l - if d < 2 { l / 2.0 } else { 0.0 });
-                        let pixel = [0, 1].map(|d| (r[d] / r[2] / cone.pixel() + cone.pixels as f64 / 2.0).floor());
+                        let across = transverse(omega_k, r[2]);
+                        let pixel = [0, 1].map(|d| (r[d] / across / cone.pixel() + cone.pixels as f64 / 2.0).floor());
                         let inside = pixel.iter().all(|p| (0.0..cone.pixels as f64).contains(p));
                         if inside && (slice.near..slice.far).contains(&r[2]) {
                             let at = (k * cone.pixels + pixel[0] as usize) * cone.pixels + pixel[1] as usize;
@@ -113,8 +132,8 @@ fn planes_do_not_depend_on_the_ranks() {
     mpi::on_ranks("cone::planes_do_not_depend_on_the_ranks", &[1, 2, 3, 4], |comm| {
         for text in [NARROW, WIDE] {
             let random = Replicas::random(3, 9, 0);
-            let (_, together, _) = streamed(comm, text, 130.0, 20_000, random);
-            let (_, alone, _) = streamed(&comm.alone(), text, 130.0, 20_000, random);
+            let (_, together, _) = streamed(comm, &planck(), text, 130.0, 20_000, random);
+            let (_, alone, _) = streamed(&comm.alone(), &planck(), text, 130.0, 20_000, random);
             assert!(!comm.is_root() || together == alone, "on {} ranks", comm.size());
         }
     });
@@ -127,14 +146,14 @@ fn mean_and_shot_noise() {
         let (l, count) = (130.0, 400_000);
         let mut overall: Vec<f64> = vec![];
         for replicas in [Replicas::plain(), Replicas::random(3, 9, 0), Replicas::random(3, 9, 1)] {
-            let (cone, sigma, counts) = streamed(comm, NARROW, l, count, replicas);
+            let (cone, sigma, counts) = streamed(comm, &planck(), NARROW, l, count, replicas);
             if !comm.is_root() {
                 continue;
             }
             let pixels = cone.pixels.pow(2);
             for (k, slice) in cone.slices.iter().enumerate().skip(2) {
                 let (map, counts) = (&sigma[k * pixels..][..pixels], &counts[k * pixels..][..pixels]);
-                let mean = count as f64 / l.powi(3) * cone.pixel().powi(2) * slice.volume_per_steradian();
+                let mean = count as f64 / l.powi(3) * cone.pixel().powi(2) * slice.volume;
                 let (seen, expected) = (counts.iter().sum::<f64>(), mean * pixels as f64);
                 assert!((seen - expected).abs() < 5.0 * expected.sqrt(), "plane {k}: {seen} of {expected} particles");
                 let noise = (slice.far - slice.near) / mean.sqrt();

@@ -69,10 +69,11 @@ fn convergence_of_a_simulation() {
         // The nearest planes hold a few large objects: left out of both, so that less is left to chance.
         let (far, a_of_chi) = (sources.farthest(), scale_factors(&cosmology));
         let (noise, near) = (l.powi(3) / total as f64, cone.slices[4].near);
-        let kernel = |chi: f64| if chi < near { 0.0 } else { sources.kernel(0, &cosmology, chi).powi(2) };
+        let kernel = |chi: f64| if chi < near { 0.0 } else { sources.kernel(0, chi).powi(2) };
         let ln_ell: Vec<f64> = (0..60).map(|i| (30.0 * 1.09f64.powi(i)).ln()).collect();
-        let cl =
-            |ln_ell: &f64| limber_cl(ln_ell.exp(), far, kernel, |k, chi| watch.power(k, a_of_chi.at(chi), noise)).ln();
+        let cl = |ln_ell: &f64| {
+            limber_cl(&cosmology, ln_ell.exp(), far, kernel, |k, chi| watch.power(k, a_of_chi.at(chi), noise)).ln()
+        };
         let limber = Spline::new(ln_ell.clone(), ln_ell.iter().map(cl).collect());
         let mut bands = vec![[0.0; 4]; 12];
         for (view, cones) in std::mem::take(&mut watch.cones).into_iter().enumerate() {
@@ -165,7 +166,7 @@ fn limber_spectrum_agrees_with_the_reference() {
     let sources =
         Sources::new(&config("field_of_view_deg = 1.0\npixels = 2\nsource_redshifts = [1.0]"), &cosmology).unwrap();
     let far = sources.farthest();
-    let kernel = |chi: f64| sources.kernel(0, &cosmology, chi).powi(2);
+    let kernel = |chi: f64| sources.kernel(0, chi).powi(2);
     let table = columns("camb_linear_pk.txt");
     let ln = |c: &[f64]| c.iter().map(|x| x.ln()).collect::<Vec<_>>();
     let linear = Spline::new(ln(&table[0]), ln(&table[1]));
@@ -176,7 +177,8 @@ fn limber_spectrum_agrees_with_the_reference() {
     let reference = columns("wl_kappa_cl_zs1.txt");
     let mut worst = [0f64; 2];
     for (i, ell) in reference[0].iter().enumerate().filter(|(_, ell)| **ell <= 5000.0) {
-        let ours = [limber_cl(*ell, far, kernel, &p_halofit), limber_cl(*ell, far, kernel, p_linear)];
+        let ours =
+            [limber_cl(&cosmology, *ell, far, kernel, &p_halofit), limber_cl(&cosmology, *ell, far, kernel, p_linear)];
         for c in 0..2 {
             worst[c] = worst[c].max((ours[c] / reference[c + 1][i] - 1.0).abs());
         }

@@ -80,6 +80,8 @@ fn impossible_light_cones_are_refused_with_advice() {
     assert_eq!((good.bins(), good.thickness(256.0), good.randomise, good.method), (1, 64.0, true, Method::Born));
     for (key, bad) in [
         ("source_redshifts", ""),
+        ("light_cones", "source_redshifts = [1.0]\nlight_cones = 0"),
+        ("light_cones", "source_redshifts = [1.0]\nlight_cones = 2\nrandomise = false"),
         ("source_redshifts", "source_redshifts = [0.0]"),
         ("source_redshifts", "source_redshifts = [nan]"),
         ("plane_thickness", "source_redshifts = [1.0]\nplane_thickness = 300.0"),

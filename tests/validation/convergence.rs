@@ -28,7 +28,8 @@ struct Spectra {
     folded: Vec<(f64, Domain, PowerMeter<f32>)>,
     /// Scale factor before which nothing is seen.
     from: f64,
-    /// Scale factors, and at each P(k) in (Mpc/h)³ and k in h/Mpc: the mean over simulations.
+    /// Scale factors, and at each k in h/Mpc and P(k) in (Mpc/h)³, the mean over simulations: a drift's end, the middle of
+    /// the next, its end, and so on.
     at: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
@@ -62,46 +63,64 @@ impl Spectra {
     }
 }
 
-/// Light cones through one simulation, and its spectra after each drift.
+/// Light cones through one simulation, and its spectra in the middle and at the end of each drift: between the ends particles
+/// move along chords of their orbits, and halos are smaller there.
 struct Watch<'a, F> {
     cones: Vec<LightCone<F>>,
     spectra: &'a mut Spectra,
+    drift: F,
     box_size: f64,
 }
 
 impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<f32>, timers: &mut Timers) -> Result<()> {
-        if let Row::Drift { to, .. } = *row
+        if let Row::Drift { from, at, to, .. } = *row
             && to > self.spectra.from
         {
+            if from > self.spectra.from {
+                let (middle, l) = (0.5 * (from + to), self.box_size as f32);
+                let back = (self.drift)(middle, at, to).force as f32;
+                let moved = particles.position.iter().zip(&particles.momentum);
+                let positions: Vec<[f32; 3]> =
+                    moved.map(|(x, p)| std::array::from_fn(|d| wrap(x[d] - back * p[d], l))).collect();
+                self.spectra.measure(middle, &positions, self.box_size);
+            }
             self.spectra.measure(to, &particles.position, self.box_size);
         }
         self.cones.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))
     }
 }
 
-/// P(k, a): between the measured moments a straight line in a, beyond the measured k shot noise alone, and nothing below
-/// half the smallest.
+/// P(k, a): over each drift the parabola in a through its three moments, beyond the measured k shot noise alone, and nothing
+/// below half the smallest.
 struct Measured {
     at: Vec<(f64, Spline)>,
     shot: f64,
+    /// Else a straight line between the ends.
+    chords: bool,
 }
 
 impl Measured {
     fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
         let ln = |x: Vec<f64>| x.into_iter().map(f64::ln).collect();
-        Measured { at: spectra.into_iter().map(|(a, k, p)| (a, Spline::new(ln(k), ln(p)))).collect(), shot }
+        Measured {
+            at: spectra.into_iter().map(|(a, k, p)| (a, Spline::new(ln(k), ln(p)))).collect(),
+            shot,
+            chords: true,
+        }
     }
 
     fn power(&self, k: f64, a: f64) -> f64 {
-        let i = self.at.partition_point(|s| s.0 < a).clamp(1, self.at.len() - 1);
-        let [(a0, p0), (a1, p1)] = [&self.at[i - 1], &self.at[i]];
-        let (ln_k, (first, last)) = (k.ln(), p0.range());
-        let t = (a - a0) / (a1 - a0);
+        let after = self.at.partition_point(|s| s.0 < a).clamp(1, self.at.len() - 1);
+        let drift = &self.at[(after - 1) / 2 * 2..][..3];
+        let (ln_k, (first, last)) = (k.ln(), drift[0].1.range());
+        let t = (a - drift[0].0) / (drift[2].0 - drift[0].0);
+        let middle = if self.chords { 4.0 * t * (1.0 - t) } else { 0.0 };
+        let weights = [1.0 - t - 0.5 * middle, middle, t - 0.5 * middle];
         match ln_k {
             _ if ln_k < first - 2f64.ln() => 0.0,
             _ if ln_k > last => self.shot,
-            _ => (1.0 - t) * p0.at(ln_k).exp() + t * p1.at(ln_k).exp(),
+            _ => drift.iter().zip(weights).map(|((_, p), w)| w * p.at(ln_k).exp()).sum(),
         }
     }
 }
@@ -171,7 +190,7 @@ fn convergence_against_limber() {
             let cone_of =
                 |view| LightCone::new(comm, cone.clone(), Replicas::random(1, realisation, view), total, drift);
             let cones = (0..VIEWS).map(cone_of).collect();
-            let mut watch = Watch { cones, spectra: &mut spectra, box_size: l };
+            let mut watch = Watch { cones, spectra: &mut spectra, drift, box_size: l };
             pm.run(realisation, true, false, &mut watch);
             let mut mean = vec![0.0; bins.count()];
             for seen in watch.cones {
@@ -194,44 +213,49 @@ fn convergence_against_limber() {
         }
 
         let shot = l.powi(3) / total as f64;
-        let power = Measured::new(spectra.at, shot);
+        let mut power = Measured::new(spectra.at, shot);
         let (k, p) = power.at[power.at.len() - 1].1.nodes();
         let (k, p) = (k[k.len() - 1].exp(), p[p.len() - 1].exp() / shot);
         println!("P(k) is measured to {k:.2} h/Mpc; there it is {p:.3} of shot noise today");
-        let (slices, kernel) = (&cone.slices[NEAR..], |chi: f64| sources.kernel(0, &cosmology, chi).powi(2));
+        let (slices, kernel) = (&cone.slices[NEAR..], |chi: f64| sources.kernel(0, chi).powi(2));
         let between = |ell: f64, [near, far]: [f64; 2], kernel: &dyn Fn(f64) -> f64, p: &dyn Fn(f64, f64) -> f64| {
-            limber_cl(ell, far, kernel, p) - limber_cl(ell, near, kernel, p)
+            limber_cl(&cosmology, ell, far, kernel, p) - limber_cl(&cosmology, ell, near, kernel, p)
         };
         let range = [slices[0].near, sources.farthest()];
         let a_of = |chi: f64| cosmology.scale_factor_at(chi).unwrap();
         let noise = between(1.0, range, &kernel, &|_, _| shot);
-        let limber = ln_spline(|ell| between(ell, range, &kernel, &|k, chi| power.power(k, a_of(chi)) - shot));
+        let of_sky = |power: &Measured| {
+            ln_spline(|ell| between(ell, range, &kernel, &|k, chi| power.power(k, a_of(chi)) - shot))
+        };
+        let limber = of_sky(&power);
         // What the planes hold: one moment and one weight for each slice, where particles count by volume.
         let of_planes = ln_spline(|ell| {
             let slice = |s: &Slice| {
-                let weight = s.strength * sources.efficiency(0, s.chi) * (s.far - s.near) / s.volume_per_steradian();
+                let weight = s.strength * sources.efficiency(0, s.chi) * (s.far - s.near) / s.volume;
                 let kernel = |chi: f64| (weight * chi * chi).powi(2);
                 between(ell, [s.near, s.far], &kernel, &|k, _| power.power(k, s.a) - shot)
             };
             slices.iter().map(slice).sum()
         });
+        power.chords = false;
+        let ends = of_sky(&power);
         let signal = |ell: f64| limber.at(ell.ln()).exp();
-        let (map, planes) = (expected(signal), expected(|ell| of_planes.at(ell.ln()).exp()));
-        let mut sums = vec![[0.0; 4]; bins.count()];
+        let [map, planes, ends] = [&limber, &of_planes, &ends].map(|c| expected(|ell| c.at(ell.ln()).exp()));
+        let mut sums = vec![[0.0; 5]; bins.count()];
         let half = PIXELS as i64 / 2;
         for (i, j) in (-half..half).flat_map(|i| (-half..half).map(move |j| (i, j))) {
             let ell = TAU / cone.field * ((i * i + j * j) as f64).sqrt();
             if let Some(bin) = bins.of(ell) {
-                let here = [map(i, j) + noise, planes(i, j) + noise, signal(ell) + noise, 1.0];
-                sums[bin].iter_mut().zip(here).for_each(|(s, x)| *s += x);
+                let here = [map(i, j), planes(i, j), ends(i, j), signal(ell)].map(|c| c + noise);
+                sums[bin].iter_mut().zip(here.into_iter().chain([1.0])).for_each(|(s, x)| *s += x);
             }
         }
-        for (bin, [map, planes, sky, modes]) in sums.into_iter().enumerate() {
+        for (bin, [map, planes, ends, sky, modes]) in sums.into_iter().enumerate() {
             let [mean, square] = found[bin];
-            let [map, planes, sky] = [map, planes, sky].map(|sum| mean * modes / sum);
+            let [map, planes, ends, sky] = [map, planes, ends, sky].map(|sum| mean * modes / sum);
             let error = ((square - mean * mean).max(0.0) / (UNIVERSES - 1) as f64).sqrt() / mean;
             println!(
-                "ell {:4.0}: C_ell {mean:.3e}, over Limber {map:.4} ± {error:.4} (slice by slice {planes:.4}; without pixels, aliases and edges {sky:.4}); shot noise {:.3} of it",
+                "ell {:4.0}: C_ell {mean:.3e}, over Limber {map:.4} ± {error:.4} (slice by slice {planes:.4}; P at the ends of drifts alone {ends:.4}; without pixels, aliases and edges {sky:.4}); shot noise {:.3} of it",
                 ell[bin],
                 noise / mean,
             );

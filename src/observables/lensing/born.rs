@@ -4,10 +4,10 @@ use super::{Planes, Sources, gather_rows, my_rows};
 
 /// Convergence of every source bin along straight lines, shape (bins, pixels, pixels), on the root (empty elsewhere):
 ///
-/// κ(θ) = 3/2 Ωm (H0/c)² Σ_k Σ_δ,k(θ) χ_k g(χ_k) / a_k
+/// κ(θ) = 3/2 Ωm (H0/c)² Σ_k Σ_δ,k(θ) f_K(χ_k) g(χ_k) / a_k
 ///
-/// with the bin's [efficiency](Sources::efficiency) g, which is (χ_s − χ)/χ_s for sources at one distance (Bartelmann &
-/// Schneider 2001, section 6). Collective.
+/// with the bin's [efficiency](Sources::efficiency) g, which is f_K(χ_s − χ)/f_K(χ_s) for sources at one distance
+/// (Bartelmann & Schneider 2001, section 6). Collective.
 pub fn born(planes: &Planes, sources: &Sources) -> Vec<f64> {
     let (comm, n) = (&planes.comm, planes.cone().pixels);
     let (first, rows) = my_rows(comm, n);

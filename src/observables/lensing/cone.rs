@@ -1,9 +1,12 @@
 //! The light cone's geometry: a square field of view on a flat sky, and the slices of distance behind it.
 
 use super::config::{LightConeConfig, bad};
+use super::sources::strength;
 use crate::cosmology::Cosmology;
 use crate::error::Result;
-use crate::units::HUBBLE_DISTANCE;
+use gauss_quad::GaussLegendre;
+use std::f64::consts::FRAC_PI_2;
+use std::num::NonZeroUsize;
 
 /// One slice of the cone, projected onto a plane at its middle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,16 +19,11 @@ pub struct Slice {
     pub chi: f64,
     /// Scale factor when light left the plane.
     pub a: f64,
-    /// Lensing strength per overdensity times thickness, 3/2 Ωm (H0/c)² χ/a, in h/Mpc: times Σ_δ of the plane it is the
-    /// convergence of sources infinitely far behind it.
+    /// ∫ f_K² dχ in (Mpc/h)³: comoving volume per steradian.
+    pub volume: f64,
+    /// Lensing strength per overdensity times thickness, 3/2 Ωm (H0/c)² f_K(χ)/a, in h/Mpc: times Σ_δ of the plane and
+    /// the [efficiency](super::Sources::efficiency) of sources it is what the plane adds to their convergence.
     pub strength: f64,
-}
-
-impl Slice {
-    /// ∫ χ² dχ in (Mpc/h)³: comoving volume per steradian.
-    pub fn volume_per_steradian(&self) -> f64 {
-        (self.far.powi(3) - self.near.powi(3)) / 3.0
-    }
 }
 
 /// A square field of view and the slices from the observer to the farthest source.
@@ -37,18 +35,31 @@ pub struct Cone {
     pub pixels: usize,
     /// Side of the periodic box in Mpc/h.
     pub box_size: f64,
+    /// What distances across the line of sight are those of.
+    pub cosmology: Cosmology,
     /// From near to far, without gaps.
     pub slices: Vec<Slice>,
 }
 
 impl Cone {
     /// The cone of a checked `config` out to `chi_max` Mpc/h ([`super::Sources::farthest`]) through boxes of `box_size`
-    /// Mpc/h. Refuses a field wider than the box unless the box may stand side by side with itself.
+    /// Mpc/h. Refuses a field wider than the box unless the box may stand side by side with itself, and sources beyond a
+    /// quarter of a closed universe's circumference.
     pub fn new(config: &LightConeConfig, box_size: f64, cosmology: &Cosmology, chi_max: f64) -> Result<Self> {
         let field = config.field_of_view_deg.to_radians();
-        let width = field * chi_max;
+        let quarter = FRAC_PI_2 * cosmology.curvature_radius();
+        if cosmology.omega_k() < 0.0 && chi_max > quarter {
+            let problem = format!(
+                "the farthest source is {chi_max:.0} Mpc/h away, beyond a quarter of this closed universe's circumference, {quarter:.0} Mpc/h: from there on the sky holds less and less space"
+            );
+            let key = if config.source_redshifts.is_empty() { "n_of_z" } else { "source_redshifts" };
+            let remedy = "bring the sources nearer, or cosmology.Omega_k closer to 0";
+            return Err(bad(key, &config.source_redshifts, problem, remedy));
+        }
+        let across = |chi| cosmology.transverse_distance(chi);
+        let width = field * across(chi_max);
         if width > box_size && !config.replicate_across {
-            let fits = (box_size / chi_max).to_degrees();
+            let fits = (box_size / across(chi_max)).to_degrees();
             let problem = format!(
                 "the field is {width:.1} Mpc/h wide at the farthest source, {chi_max:.0} Mpc/h away: wider than the box of {box_size} Mpc/h"
             );
@@ -58,15 +69,17 @@ impl Cone {
             return Err(bad("field_of_view_deg", config.field_of_view_deg, problem, &remedy));
         }
         let thickness = config.thickness(box_size);
+        let rule = GaussLegendre::new(const { NonZeroUsize::new(8).unwrap() });
         let slice = |near: f64, far: f64| {
             let chi = 0.5 * (near + far);
             let a = cosmology.scale_factor_at(chi).unwrap_or(f64::MIN_POSITIVE);
-            Slice { near, far, chi, a, strength: 1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * chi / a }
+            let volume = rule.integrate(near, far, |chi| across(chi).powi(2));
+            Slice { near, far, chi, a, volume, strength: strength(cosmology, chi) }
         };
         let count = ((chi_max / thickness).ceil() as usize).max(1);
         let face = |k: usize| (k as f64 * thickness).min(chi_max);
         let slices = (0..count).map(|k| slice(face(k), face(k + 1))).collect();
-        Ok(Cone { field, pixels: config.pixels, box_size, slices })
+        Ok(Cone { field, pixels: config.pixels, box_size, cosmology: *cosmology, slices })
     }
 
     /// Refuses a simulation from `a_start` to `a_end` that does not pass every plane's moment.

@@ -26,6 +26,9 @@ pub struct LightConeConfig {
     /// Thickness of a lens plane in Mpc/h, at most the box; a quarter of the box when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plane_thickness: Option<f64>,
+    /// Light cones through each universe, each with random turns, mirrors and shifts of its own.
+    #[serde(default = "one")]
+    pub light_cones: u32,
     /// One map for sources at each of these redshifts.
     #[serde(default)]
     pub source_redshifts: Vec<f64>,
@@ -93,6 +96,10 @@ fn yes() -> bool {
     true
 }
 
+fn one() -> u32 {
+    1
+}
+
 fn smail_alpha() -> f64 {
     2.0
 }
@@ -148,6 +155,19 @@ impl LightConeConfig {
         if !(thickness > 0.0 && thickness <= box_size) {
             let problem = format!("a lens plane is thicker than 0 and at most as thick as the box of {box_size} Mpc/h");
             return Err(bad("plane_thickness", thickness, problem, "leave it out for a quarter of the box"));
+        }
+        if self.light_cones == 0 {
+            let remedy = "leave it out for one, or leave [simulator.lightcone] out for none";
+            return Err(bad("light_cones", self.light_cones, "there is at least one light cone", remedy));
+        }
+        if self.light_cones > 1 && !self.randomise {
+            let problem = "without randomise all light cones through a universe are the same";
+            return Err(bad(
+                "light_cones",
+                self.light_cones,
+                problem,
+                "set randomise = true, or leave light_cones out",
+            ));
         }
         if self.bins() == 0 {
             let remedy = "give redshifts, e.g. [0.5, 1.0], or distributions in n_of_z";

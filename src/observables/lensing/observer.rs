@@ -11,12 +11,12 @@ use crate::particles::Particles;
 /// Projects particles onto lens planes while the simulation passes the moments when light left them.
 ///
 /// The observer stands on the line of sight through the box's centre, along axis 2 of each [replica](Replicas). A
-/// particle at comoving distance χ in [near, far) of a slice and x_⊥ from the line of sight is seen at θ = x_⊥/χ and
+/// particle at comoving distance χ in [near, far) of a slice and x_⊥ from the line of sight is seen at θ = x_⊥/f_K(χ) and
 /// counted in the pixel it falls into (nearest grid point: maps are averages over pixels, with the Fourier window
 /// sinc(ℓ_1 Δ/2) sinc(ℓ_2 Δ/2) of pixels of side Δ). With n̄ particles per volume a pixel of solid angle Ω expects
-/// N̄ = n̄ Ω ∫ χ² dχ of them, and the plane holds
+/// N̄ = n̄ Ω ∫ f_K² dχ of them, and the plane holds
 ///
-/// Σ_δ = (far − near) (N/N̄ − 1) ≈ ∫ δ dχ,   with shot noise C_ℓ = (far − near)² / (n̄ ∫ χ² dχ).
+/// Σ_δ = (far − near) (N/N̄ − 1) ≈ ∫ δ dχ,   with shot noise C_ℓ = (far − near)² / (n̄ ∫ f_K² dχ).
 ///
 /// Counts are whole numbers, so their sum over ranks is exact.
 pub struct LightCone<F> {
@@ -78,7 +78,7 @@ impl<F: Fn(f64, f64, f64) -> Factor> LightCone<F> {
     fn overdensity(&self, slice: &Slice, counts: &mut [f64]) {
         let cone = self.planes.cone();
         let density = self.total as f64 / cone.box_size.powi(3);
-        let mean = density * cone.pixel().powi(2) * slice.volume_per_steradian();
+        let mean = density * cone.pixel().powi(2) * slice.volume;
         let thickness = slice.far - slice.near;
         counts.iter_mut().for_each(|n| *n = thickness * (*n / mean - 1.0));
     }
@@ -90,7 +90,7 @@ impl Cone {
     #[inline(always)]
     fn count(&self, counts: &mut [f64], across: [f64; 2], chi: f64) {
         let (l, n) = (self.box_size, self.pixels);
-        let half = 0.5 * chi * self.field;
+        let half = 0.5 * self.cosmology.transverse_distance(chi) * self.field;
         let copies = (half / l + 0.5).floor() as i64;
         let pixel = |x: f64| {
             let i = ((0.5 + 0.5 * x / half) * n as f64).floor();

@@ -2,64 +2,57 @@
 
 use super::{LensPlane, LensingMaps, Planes, Sources, Traced, gather_rows, my_rows};
 
-/// A light ray traced back from the observer: angular position β, direction n behind the last plane, and their
-/// derivatives by the image position θ (11, 12, 21, 22).
+/// A light ray traced back from the observer. Behind a plane it is at β = p + q f_K'/f_K: p, q, and their derivatives by
+/// the image position θ (11, 12, 21, 22).
 #[derive(Clone)]
 struct Ray {
-    beta: [f64; 2],
-    direction: [f64; 2],
-    jacobian: [f64; 4],
-    turning: [f64; 4],
+    p: [f64; 6],
+    q: [f64; 6],
     /// β and its Jacobian averaged over each bin's sources met so far.
     seen: Vec<[f64; 6]>,
 }
 
 impl Ray {
-    fn new(theta: [f64; 2], bins: usize) -> Self {
-        let unit = [1.0, 0.0, 0.0, 1.0];
-        Ray { beta: theta, direction: theta, jacobian: unit, turning: unit, seen: vec![[0.0; 6]; bins] }
+    fn new([x, y]: [f64; 2], bins: usize) -> Self {
+        Ray { p: [x, y, 1.0, 0.0, 0.0, 1.0], q: [0.0; 6], seen: vec![[0.0; 6]; bins] }
     }
 
-    /// n −= α(β), dn/dθ −= U(β) A.
-    fn deflect(&mut self, lens: &LensPlane) {
-        let [a1, a2, u11, u22, u12] = lens.at(self.beta);
-        self.direction[0] -= a1;
-        self.direction[1] -= a2;
-        let [j11, j12, j21, j22] = self.jacobian;
-        let change = [u11 * j11 + u12 * j21, u11 * j12 + u12 * j22, u12 * j11 + u22 * j21, u12 * j12 + u22 * j22];
-        self.turning.iter_mut().zip(change).for_each(|(t, c)| *t -= c);
+    /// β and its Jacobian where f_K'/f_K is `cotangent`.
+    fn at(&self, cotangent: f64) -> [f64; 6] {
+        std::array::from_fn(|i| self.p[i] + self.q[i] * cotangent)
     }
 
-    /// `at` × where the ray is plus `along` × where it goes: β and its Jacobian.
-    fn mix(&self, [at, along]: [f64; 2]) -> [f64; 6] {
-        let here = self.beta.iter().chain(&self.jacobian);
-        let mut ahead = here.zip(self.direction.iter().chain(&self.turning)).map(|(x, n)| at * x + along * n);
-        std::array::from_fn(|_| ahead.next().unwrap_or(0.0))
-    }
-
-    /// Adds the sources up to the next plane, each bin with its own coefficients.
-    fn meet(&mut self, coefficients: &[[f64; 2]]) {
-        for (bin, c) in coefficients.iter().enumerate() {
-            let met = self.mix(*c);
-            self.seen[bin].iter_mut().zip(met).for_each(|(sum, x)| *sum += x);
+    /// Turns by α(β), and the derivative by U(β) A, on a plane where f_K is `across` and its slope `slope`.
+    fn deflect(&mut self, lens: &LensPlane, across: f64, slope: f64) {
+        let [b1, b2, j11, j12, j21, j22] = self.at(slope / across);
+        let [a1, a2, u11, u22, u12] = lens.at([b1, b2]);
+        let turns =
+            [a1, a2, u11 * j11 + u12 * j21, u11 * j12 + u12 * j22, u12 * j11 + u22 * j21, u12 * j12 + u22 * j22];
+        for (i, turn) in turns.into_iter().enumerate() {
+            self.p[i] -= slope * turn;
+            self.q[i] += across * turn;
         }
     }
 
-    /// On to the next plane.
-    fn travel(&mut self, coefficients: [f64; 2]) {
-        let [b1, b2, a11, a12, a21, a22] = self.mix(coefficients);
-        (self.beta, self.jacobian) = ([b1, b2], [a11, a12, a21, a22]);
+    /// Adds the sources up to the next plane: of each bin their number and the sum of their f_K'/f_K.
+    fn meet(&mut self, sources: &[[f64; 2]]) {
+        for (seen, [n, cotangents]) in self.seen.iter_mut().zip(sources) {
+            for (i, sum) in seen.iter_mut().enumerate() {
+                *sum += n * self.p[i] + cotangents * self.q[i];
+            }
+        }
     }
 }
 
-/// Convergence, shear, rotation and source positions of every bin by multiple-plane ray tracing, on the root. Between
-/// planes light is straight in comoving coordinates, on each it turns:
+/// Convergence, shear, rotation and source positions of every bin by multiple-plane ray tracing, on the root. A source
+/// at χ is seen at θ and stands at
 ///
-/// χ_{k+1} β_{k+1} = χ_k β_k + (χ_{k+1} − χ_k) n_k,   n_k = n_{k−1} − α_k(β_k),   α_k = ∇ψ_k,   ∇²ψ_k = 2 σ_k
+/// β(χ) = θ − Σ_k f_K(χ − χ_k)/f_K(χ) α_k(β_k) over the planes before it,   α_k = ∇ψ_k,   ∇²ψ_k = 2 σ_k
 ///
-/// and its derivative by θ, with dn_k/dθ = dn_{k−1}/dθ − U_k A_k, is that of the Jacobian A: with n eliminated these are
-/// the recursions of Hilbert et al. 2009 (A&A 499, 31; eqs 14–19). σ_k = 3/2 Ωm (H0/c)² Σ_δ χ_k/a_k. Each rank traces
-/// the rays of some rows; the planes' fields are found by as many ranks at a time. Collective.
+/// with the Jacobian A(χ) = 1 − Σ_k f_K(χ − χ_k)/f_K(χ) U_k A_k and σ_k = 3/2 Ωm (H0/c)² Σ_δ f_K(χ_k)/a_k (Jain, Seljak &
+/// White 2000, ApJ 530, 547; Hilbert et al. 2009, A&A 499, 31, whose eqs 14–19 are the same sums from plane to plane). As
+/// f_K(χ − χ_k) = f_K(χ) f_K'(χ_k) − f_K'(χ) f_K(χ_k), two running sums do for all distances. Each rank traces the rays of
+/// some rows; the planes' fields are found by as many ranks at a time. Collective.
 pub fn raytrace(planes: &Planes, sources: &Sources) -> LensingMaps {
     let (comm, cone) = (&planes.comm, planes.cone());
     let (n, slices) = (cone.pixels, &cone.slices);
@@ -80,13 +73,11 @@ pub fn raytrace(planes: &Planes, sources: &Sources) -> LensingMaps {
         for k in round..(round + comm.size()).min(slices.len()) {
             let lens = planes.share(k, &mine);
             let chi = slices[k].chi;
-            let next = slices.get(k + 1).map(|s| s.chi);
-            let met = between(chi, next.unwrap_or(f64::INFINITY));
-            let on = next.map(|next| [chi / next, 1.0 - chi / next]);
+            let met = between(chi, slices.get(k + 1).map_or(f64::INFINITY, |next| next.chi));
+            let (across, slope) = (cone.cosmology.transverse_distance(chi), cone.cosmology.transverse_slope(chi));
             for ray in &mut rays {
-                ray.deflect(&lens);
+                ray.deflect(&lens, across, slope);
                 ray.meet(&met);
-                on.into_iter().for_each(|on| ray.travel(on));
             }
         }
     }

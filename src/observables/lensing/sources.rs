@@ -14,6 +14,7 @@ const CELLS: usize = 512;
 pub struct Sources {
     bins: Vec<Vec<(f64, f64)>>,
     farthest: f64,
+    cosmology: Cosmology,
 }
 
 impl Sources {
@@ -35,7 +36,7 @@ impl Sources {
             bins.push(bin.into_iter().map(|(chi, n)| (chi, n / sum)).collect());
             z_max = z_max.max(range[1]);
         }
-        Ok(Sources { bins, farthest: chi(z_max) })
+        Ok(Sources { bins, farthest: chi(z_max), cosmology: *cosmology })
     }
 
     /// Number of bins.
@@ -48,25 +49,33 @@ impl Sources {
         self.farthest
     }
 
-    /// Lensing efficiency g(χ) = ∫ n(χ_s) (χ_s − χ)/χ_s dχ_s over the sources behind χ, of one bin.
+    /// Lensing efficiency g(χ) = ∫ n(χ_s) f_K(χ_s − χ)/f_K(χ_s) dχ_s over the sources behind χ, of one bin.
     pub fn efficiency(&self, bin: usize, chi: f64) -> f64 {
+        let across = |chi| self.cosmology.transverse_distance(chi);
         let behind = self.bins[bin].iter().filter(|(chi_s, _)| *chi_s > chi);
-        behind.map(|(chi_s, weight)| weight * (1.0 - chi / chi_s)).sum()
+        behind.map(|(chi_s, weight)| weight * across(chi_s - chi) / across(*chi_s)).sum()
     }
 
-    /// Convergence kernel of one bin in h/Mpc, κ = ∫ W δ dχ: W = 3/2 Ωm (H0/c)² χ g(χ) / a (Bartelmann & Schneider 2001,
-    /// section 6).
-    pub fn kernel(&self, bin: usize, cosmology: &Cosmology, chi: f64) -> f64 {
-        let a = cosmology.scale_factor_at(chi).unwrap_or(f64::MIN_POSITIVE);
-        1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * chi / a * self.efficiency(bin, chi)
+    /// Convergence kernel of one bin in h/Mpc, κ = ∫ W δ dχ: W = 3/2 Ωm (H0/c)² f_K(χ) g(χ) / a (Bartelmann & Schneider
+    /// 2001, section 6).
+    pub fn kernel(&self, bin: usize, chi: f64) -> f64 {
+        strength(&self.cosmology, chi) * self.efficiency(bin, chi)
     }
 
-    /// Comoving light paths are straight between lens planes: χ β(χ) = χ_k β_k + (χ − χ_k) n with the direction n behind
-    /// plane k. The coefficients of β_k and n, averaged over a bin's sources with `from` = χ_k < χ ≤ `to`.
+    /// A bin's sources with `from` < χ ≤ `to`: their number, and the sum of their f_K'(χ)/f_K(χ).
     pub(super) fn between(&self, bin: usize, from: f64, to: f64) -> [f64; 2] {
         let here = self.bins[bin].iter().filter(|(chi, _)| *chi > from && *chi <= to);
-        here.fold([0.0; 2], |[b, n], (chi, weight)| [b + weight * from / chi, n + weight * (1.0 - from / chi)])
+        here.fold([0.0; 2], |[n, sum], (chi, weight)| {
+            let cotangent = self.cosmology.transverse_slope(*chi) / self.cosmology.transverse_distance(*chi);
+            [n + weight, sum + weight * cotangent]
+        })
     }
+}
+
+/// 3/2 Ωm (H0/c)² f_K(χ)/a in h/Mpc: what ∫ δ dχ at χ adds to the convergence of sources of efficiency 1.
+pub(super) fn strength(cosmology: &Cosmology, chi: f64) -> f64 {
+    let a = cosmology.scale_factor_at(chi).unwrap_or(f64::MIN_POSITIVE);
+    1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * cosmology.transverse_distance(chi) / a
 }
 
 /// Range in z, and n(z) unnormalised.

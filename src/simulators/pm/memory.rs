@@ -97,7 +97,7 @@ pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -
     Ok(Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) })
 }
 
-/// Bytes that the light cone takes on the root, where whole maps come together.
+/// Bytes that the light cones take on the root, where whole maps come together.
 #[derive(Default)]
 struct Sky {
     /// While the universe passes its planes.
@@ -112,23 +112,25 @@ impl Sky {
     fn new(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -> Result<Self> {
         let Some(lensing) = LensingProduct::of(config) else { return Ok(Sky::default()) };
         let (cone, sources) = lensing.cone(cosmology)?;
-        let (planes, bins) = (cone.slices.len(), sources.bins());
+        let (cones, bins) = (lensing.lightcone.light_cones as usize, sources.bins());
+        let planes = cones * cone.slices.len();
         // All in maps of f64: what is whole first, then what the ranks share.
         let held = planes.div_ceil(ranks);
         let kept = if lensing.lightcone.keep_planes { planes } else { 0 };
         let (fields, maps, following, shared) = match lensing.lightcone.method {
-            Method::Born => (bins.div_ceil(2), bins, 1, bins),
+            Method::Born => ((cones * bins).div_ceil(2), bins, 1, bins),
             // κ, γ, ω and β. One plane's deflection, on a field twice as wide, beside its solver; rays as wide as `Ray`.
-            Method::Raytrace => (2 * bins, 6 * bins, 26, 17 + 6 * bins),
+            Method::Raytrace => (2 * cones * bins, 6 * bins, 26, 17 + 6 * bins),
         };
         let shared = shared.div_ceil(ranks);
         // The solver outlives the rays; filters and spectra of a map take a few more.
-        let [gathering, measuring] = [shared + 9 + maps + bins.div_ceil(ranks), maps + fields + kept + 8];
+        let before = fields - fields / cones;
+        let [gathering, measuring] = [before + shared + 9 + maps + bins.div_ceil(ranks), maps + fields + kept + 8];
         let bytes = |maps: usize| 8 * cone.pixels.pow(2) * maps;
         Ok(Sky {
             // One slice's counts; and all planes, for a checkpoint.
             running: bytes(held + 2 + planes),
-            tracing: bytes(held + (shared + following).max(gathering).max(measuring)),
+            tracing: bytes(held + (before + shared + following).max(gathering).max(measuring)),
             looking: bytes(2 * (fields + kept)),
         })
     }

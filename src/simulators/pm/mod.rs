@@ -48,7 +48,7 @@ pub struct PmState<T> {
     pub particles: Particles<T>,
     /// Scale factor.
     pub a: f64,
-    /// Fields of the moments before it, and of the light cone.
+    /// Fields of the moments before it, and of the light cones.
     pub earlier: Vec<Field>,
     /// `None` for a snapshot that does not tell.
     pub cosmology: Option<Cosmology>,
@@ -185,16 +185,16 @@ struct Watch<'a, T, F> {
     origin: &'a Origin,
     checkpoints: Option<Checkpoints>,
     earlier: Vec<Field>,
-    cone: Option<LightCone<F>>,
+    cones: Vec<LightCone<F>>,
     /// Most particles on any rank over the mean, so far.
     imbalance: f64,
 }
 
 impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_, T, F> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<T>, timers: &mut Timers) -> Result<()> {
-        if let Some(cone) = &mut self.cone {
+        if !self.cones.is_empty() {
             let start = Instant::now();
-            cone.after(index, row, particles, timers)?;
+            self.cones.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))?;
             timers.add("light cone", start.elapsed().as_secs_f64());
         }
         match row {
@@ -210,7 +210,8 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
                 let asked = stop::requested(self.comm);
                 if asked || checkpoints.due(self.comm) {
                     let comm = self.comm;
-                    let seen = self.cone.as_ref().map(|cone| planes_field(comm, cone.planes()));
+                    let planes = self.cones.iter().map(LightCone::planes);
+                    let seen = (!self.cones.is_empty()).then(|| planes_field(comm, planes));
                     let fields: Vec<Field> = self.earlier.iter().cloned().chain(seen).collect();
                     timers.time("checkpoint", || checkpoints.write(comm, particles, &fields, index + 1))?;
                 }
@@ -276,17 +277,18 @@ impl<T: Real + Element> Simulator for Pm<T> {
         };
         let origin = Origin::of(job);
         let lensing = LensingProduct::of(c);
-        let cone =
-            lensing.as_ref().map(|l| l.observer(comm, job, &factors, self.total(), [c.time.start(), self.last()]));
-        let (mut cone, sources) = comm.agree(cone.transpose())?.unzip();
+        let cones =
+            lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total(), [c.time.start(), self.last()]));
+        let (cones, sources) = comm.agree(cones.transpose())?.unzip();
+        let mut cones = cones.unwrap_or_default();
         let (mut particles, mut earlier, first) = match restart {
             Some(mut restart) => {
                 if !restart.same_ranks {
                     Domain::new(&mesh, c.box_size).exchange(&mut restart.particles);
                 }
-                let seen = restart.fields.pop_if(|f| cone.is_some() && f.spec.name == PLANES);
-                if let (Some(cone), Some(seen)) = (&mut cone, seen) {
-                    restore_planes(comm, cone.planes_mut(), &seen, table.rows[restart.row].scale_factor());
+                let seen = restart.fields.pop_if(|f| !cones.is_empty() && f.spec.name == PLANES);
+                if let Some(seen) = seen {
+                    restore_planes(comm, &mut cones, &seen, table.rows[restart.row].scale_factor());
                 }
                 if comm.is_root() {
                     log::info!("simulation {} goes on from its checkpoint at row {}", job.index, restart.row);
@@ -311,13 +313,13 @@ impl<T: Real + Element> Simulator for Pm<T> {
             origin: origin_of,
             checkpoints,
             earlier: before,
-            cone,
+            cones,
             imbalance: 1.0,
         };
         evolve(comm, &table, first, &mut particles, &mut force, timers, &mut watch)?;
         drop(force);
         particles.acceleration = vec![];
-        let Watch { mut earlier, cone, imbalance, .. } = watch;
+        let Watch { mut earlier, cones, imbalance, .. } = watch;
         if imbalance > 2.0 && comm.is_root() {
             log::warn!(
                 "simulation {}: one rank held {imbalance:.2} times the mean number of particles; fewer ranks per \
@@ -325,9 +327,9 @@ impl<T: Real + Element> Simulator for Pm<T> {
                 job.index
             );
         }
-        if let (Some(lensing), Some(cone), Some(sources)) = (lensing, cone, sources) {
-            let planes = comm.agree(cone.finish())?;
-            earlier.extend(timers.time("lensing", || lensing.measure(comm, job, planes, &sources))?);
+        if let (Some(lensing), Some(sources)) = (lensing, sources) {
+            let planes = comm.agree(cones.into_iter().map(LightCone::finish).collect::<Result<Vec<_>>>())?;
+            earlier.extend(timers.time("lensing", || lensing.measure(comm, job, &planes, &sources))?);
         }
         Ok(PmState { particles, a: self.last(), earlier, cosmology: Some(*cosmology), origin })
     }
@@ -335,7 +337,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
     fn observe(&self, comm: &Comm, state: &PmState<T>) -> Result<Vec<Field>> {
         let PmState { particles, a, earlier, cosmology, origin } = state;
         let last = self.look(comm, particles, *a, cosmology.as_ref(), origin)?;
-        // The light cone's fields come after those of all moments.
+        // The light cones' fields come after those of all moments.
         let (mut fields, cone): (Vec<Field>, Vec<Field>) = {
             let own = LensingProduct::of(&self.config).map_or(vec![], |l| l.specs());
             earlier.iter().cloned().partition(|f| own.iter().all(|s| s.name != f.spec.name))

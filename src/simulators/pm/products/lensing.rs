@@ -21,7 +21,7 @@ pub(in super::super) const PLANES: &str = "lens_planes";
 /// A drift's factor, from its three scale factors.
 type Drift<'f> = Box<dyn Fn(f64, f64, f64) -> Factor + 'f>;
 
-/// The light cone of one configuration.
+/// The light cones of one configuration.
 pub(in super::super) struct LensingProduct<'a> {
     pub lightcone: &'a LightConeConfig,
     pub c_ell: Option<&'a AngularConfig>,
@@ -41,38 +41,42 @@ impl<'a> LensingProduct<'a> {
         })
     }
 
-    /// The cone's geometry and its sources; refused where a cosmology does not allow them.
+    /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them.
     pub fn cone(&self, cosmology: &Cosmology) -> Result<(Cone, Sources)> {
-        let curvature = cosmology.omega_k();
-        if curvature != 0.0 {
-            return Err(Error::input(format!(
-                "light cones are made in flat universes; this one has Omega_k = {curvature}"
-            ))
-            .key("simulator.lightcone")
-            .remedy("set cosmology.Omega_k = 0, or leave the light cone out"));
-        }
         let sources = Sources::new(self.lightcone, cosmology)?;
         Ok((Cone::new(self.lightcone, self.box_size, cosmology, sources.farthest())?, sources))
     }
 
-    /// An observer of the cone for one universe, whose steps go from scale factor `start` to `end`; refused if they do not
-    /// cover the cone.
-    pub fn observer<'f>(
+    /// One observer for each light cone through a universe whose steps go from scale factor `start` to `end`; refused if
+    /// they do not cover the cone.
+    pub fn observers<'f>(
         &self,
         comm: &Comm,
         job: &Job,
         factors: &'f Factors<'f>,
         total: u64,
         [start, end]: [f64; 2],
-    ) -> Result<(LightCone<Drift<'f>>, Sources)> {
+    ) -> Result<(Vec<LightCone<Drift<'f>>>, Sources)> {
         let (cone, sources) = self.cone(factors.cosmology)?;
         cone.check_time(start, end)?;
-        let replicas = match self.lightcone.randomise {
-            true => Replicas::random(job.seed, job.realisation, 0),
-            false => Replicas::plain(),
+        let observer = |view| {
+            let replicas = match self.lightcone.randomise {
+                true => Replicas::random(job.seed, job.realisation, view),
+                false => Replicas::plain(),
+            };
+            let drift: Drift = Box::new(|from, at, to| factors.drift(from, at, to));
+            LightCone::new(comm, cone.clone(), replicas, total, drift)
         };
-        let drift: Drift = Box::new(|from, at, to| factors.drift(from, at, to));
-        Ok((LightCone::new(comm, cone, replicas, total, drift), sources))
+        Ok(((0..self.lightcone.light_cones).map(observer).collect(), sources))
+    }
+
+    /// The same field of several light cones: an axis more, unless there is but one.
+    fn of_cones(&self, mut spec: FieldSpec) -> FieldSpec {
+        if self.lightcone.light_cones > 1 {
+            spec.shape.insert(0, self.lightcone.light_cones as usize);
+            spec.axes.insert(0, Axis::new("light_cone", ""));
+        }
+        spec
     }
 
     fn bins(&self) -> Axis {
@@ -122,23 +126,30 @@ impl<'a> LensingProduct<'a> {
             let what = format!("peaks of the convergence smoothed over {}°", c.smoothing);
             specs.push(spec("peaks", &[bins, c.bins], axes, "", &what, Dtype::I64));
         }
+        specs = specs.into_iter().map(|spec| self.of_cones(spec)).collect();
         if self.lightcone.keep_planes {
             specs.push(planes_spec(n));
         }
         specs
     }
 
-    /// Its fields, from the planes of a finished universe. Collective.
-    pub fn measure(&self, comm: &Comm, job: &Job, planes: Planes, sources: &Sources) -> Result<Vec<Field>> {
-        let planes = planes.complete()?;
-        let mut maps = LensingMaps::new(self.lightcone.method, &planes, sources);
-        let values = comm.agree(if comm.is_root() { self.on_root(job, &mut maps) } else { Ok(vec![]) })?;
+    /// Its fields, from the planes of a finished universe's light cones. Collective.
+    pub fn measure(&self, comm: &Comm, job: &Job, cones: &[Planes], sources: &Sources) -> Result<Vec<Field>> {
+        let mut values: Vec<Data> = vec![];
+        for (view, planes) in cones.iter().enumerate() {
+            let mut maps = LensingMaps::new(self.lightcone.method, planes, sources);
+            let seen = comm.agree(if comm.is_root() { self.on_root(job, view, &mut maps) } else { Ok(vec![]) })?;
+            match view {
+                0 => values = seen,
+                _ => values.iter_mut().zip(seen).for_each(|(all, one)| all.append(one)),
+            }
+        }
         let mut values = values.into_iter();
         let empty = |spec: &FieldSpec| Data::fill(spec.dtype, 0);
         let mut fields = vec![];
         for spec in self.specs() {
             fields.push(if spec.name == PLANES {
-                planes_field(comm, &planes)
+                planes_field(comm, cones)
             } else {
                 let data = values.next().unwrap_or_else(|| empty(&spec));
                 field(comm, spec, Values::Root(data))
@@ -147,13 +158,15 @@ impl<'a> LensingProduct<'a> {
         Ok(fields)
     }
 
-    fn on_root(&self, job: &Job, maps: &mut LensingMaps) -> Result<Vec<Data>> {
+    /// The fields of light cone number `view`.
+    fn on_root(&self, job: &Job, view: usize, maps: &mut LensingMaps) -> Result<Vec<Data>> {
         let (n, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
         let pixel = (side / n as f64).to_radians();
         let mask = self.mask()?;
         for (i, map) in maps.kappa.chunks_exact_mut(n * n).enumerate() {
             if let Some(noise) = &self.lightcone.shape_noise {
-                add_shape_noise(map, noise, pixel, job.seed, job.realisation, i as u64);
+                let index = view * self.lightcone.bins() + i;
+                add_shape_noise(map, noise, pixel, job.seed, job.realisation, index as u64);
             }
         }
         let fill = self.lightcone.mask_fill;
@@ -213,26 +226,37 @@ impl<'a> LensingProduct<'a> {
 /// Their number depends on the cosmology.
 fn planes_spec(pixels: usize) -> FieldSpec {
     let axes = vec![Axis::new("plane", ""), Axis::new("row", "pixel"), Axis::new("column", "pixel")];
-    let what = "∫ δ dχ over each slice of the light cone, from near to far";
+    let what = "∫ δ dχ over each slice of a light cone, from near to far, one cone after the other";
     spec(PLANES, &[0, pixels, pixels], axes, "Mpc/h", what, Dtype::F64)
 }
 
-/// The planes seen so far, zeros for those to come. Collective.
-pub(in super::super) fn planes_field(comm: &Comm, planes: &Planes) -> Field {
-    let rows = if comm.is_root() { planes.len() } else { 0 };
-    field(comm, planes_spec(planes.cone().pixels), Values::Rows(rows, Data::F64(planes.on_root())))
+/// The planes of all light cones seen so far, zeros for those to come. Collective.
+pub(in super::super) fn planes_field<'p>(comm: &Comm, cones: impl IntoIterator<Item = &'p Planes>) -> Field {
+    let (mut rows, mut pixels, mut values) = (0, 0, vec![]);
+    for planes in cones {
+        rows += if comm.is_root() { planes.len() } else { 0 };
+        pixels = planes.cone().pixels;
+        values.extend(planes.on_root());
+    }
+    field(comm, planes_spec(pixels), Values::Rows(rows, Data::F64(values)))
 }
 
 /// Puts back the planes that had been seen at scale factor `a`. Collective.
-pub(in super::super) fn restore_planes(comm: &Comm, planes: &mut Planes, saved: &Field, a: f64) {
-    let size = planes.cone().pixels.pow(2);
+pub(in super::super) fn restore_planes<F>(comm: &Comm, cones: &mut [LightCone<F>], saved: &Field, a: f64)
+where
+    F: Fn(f64, f64, f64) -> Factor,
+{
     let Data::F64(mine) = &saved.data else { return };
     let values = comm.gather(0, mine);
-    for k in 0..planes.len() {
-        if planes.cone().slices[k].a <= a {
-            let mut map = if comm.is_root() { values[k * size..(k + 1) * size].to_vec() } else { vec![0.0; size] };
+    let mut first = 0;
+    for planes in cones.iter_mut().map(LightCone::planes_mut) {
+        let size = planes.cone().pixels.pow(2);
+        for k in (0..planes.len()).filter(|&k| planes.cone().slices[k].a <= a).collect::<Vec<_>>() {
+            let at = (first + k) * size;
+            let mut map = if comm.is_root() { values[at..at + size].to_vec() } else { vec![0.0; size] };
             comm.broadcast(0, &mut map);
             planes.put(k, map);
         }
+        first += planes.len();
     }
 }
