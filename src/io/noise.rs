@@ -32,7 +32,10 @@ pub fn read_slab(path: &Path, dataset: &str, ranges: &[Range<usize>; 3]) -> Resu
     let values: Vec<f64> = File::open(path)?.array(dataset)?.read(&start, &count)?;
     match values.iter().find(|v| !v.is_finite()) {
         None => Ok(values),
-        Some(v) => Err(Error::input("holds numbers that are not finite").file(path).key(dataset).value(v)),
+        Some(v) => {
+            let error = Error::input("holds numbers that are not finite").file(path).key(dataset).value(v);
+            Err(error.remedy("make the field anew: every one of its numbers is used"))
+        }
     }
 }
 

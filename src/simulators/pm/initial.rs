@@ -76,11 +76,13 @@ impl InitialConfig {
         if !(1..=3).contains(&self.lpt_order) {
             return Err(bad("lpt_order", "orders 1, 2 and 3 are known").value(self.lpt_order).remedy("2 is usual"));
         }
-        if !self.f_nl.is_finite() {
-            return Err(bad("f_nl", "must be finite").value(self.f_nl).remedy("0 is a Gaussian field"));
+        // The potential is some 1e-5: beyond, its square is as large as itself.
+        if !(-1e4..=1e4).contains(&self.f_nl) {
+            let error = bad("f_nl", "lies between -10000 and 10000, where f_NL Φ² is less than Φ").value(self.f_nl);
+            return Err(error.remedy("0 is a Gaussian field; 100 is a strong signal"));
         }
-        if self.noise_mesh.is_some_and(|n| n < 4) {
-            let error = bad("noise_mesh", "at least 4 points per side are needed").value(self.noise_mesh);
+        if let Some(n) = self.noise_mesh.filter(|&n| n < 4) {
+            let error = bad("noise_mesh", "at least 4 points per side are needed").value(n);
             return Err(error.remedy("give the larger of the two runs' particles per side"));
         }
         let Some(field) = &self.field else { return Ok(()) };
@@ -99,6 +101,10 @@ impl InitialConfig {
     /// Serial: refuses a field that is not there or does not have one value per particle.
     pub fn check_file(&self, particles: usize) -> Result<()> {
         let Some(field) = &self.field else { return Ok(()) };
+        if !field.file.is_file() {
+            let error = Error::input("there is no such file").key("simulator.initial.field.file").value(&field.file);
+            return Err(error.remedy("give the path of an HDF5 file, or leave simulator.initial.field out"));
+        }
         let n = noise::size(&field.file, &field.dataset)?;
         if n == particles {
             return Ok(());
@@ -123,7 +129,13 @@ impl InitialConfig {
         let (realisation, inverted) =
             if self.paired { (job.realisation / 2, job.realisation % 2 == 1) } else { (job.realisation, false) };
         let mut modes = fft.modes();
-        let from_file = |field: &FieldFile| lattice.comm.agree(read(lattice, field));
+        let from_file = |field: &FieldFile| -> Result<Mesh<T>> {
+            let mesh = lattice.comm.agree(read(lattice, field))?;
+            if field.kind == FieldKind::WhiteNoise {
+                check_noise(lattice, field, &mesh)?;
+            }
+            Ok(mesh)
+        };
         match &self.field {
             Some(field) => fft.forward(&mut from_file(field)?, &mut modes),
             None => fft.forward(&mut white_noise(lattice, job.seed, realisation), &mut modes),
@@ -147,6 +159,26 @@ impl InitialConfig {
         }
         Ok(modes)
     }
+}
+
+/// Refuses what is no white noise by its mean or variance, beyond a tenth (which leaves room for constrained modes) and what
+/// is left to chance (5 standard errors, on a small mesh). Noise of fixed amplitudes passes. Collective.
+fn check_noise<T: Real>(lattice: &Decomposition, field: &FieldFile, mesh: &Mesh<T>) -> Result<()> {
+    let (total, len) = (lattice.volume() as f64, mesh.block().len);
+    let mut sums = [0.0; 2];
+    for x in (0..len[0]).flat_map(|i| (0..len[1]).map(move |j| (i, j))).flat_map(|(i, j)| mesh.row(i, j)) {
+        sums[0] += x.f64();
+        sums[1] += x.f64().powi(2);
+    }
+    lattice.comm.sum(&mut sums);
+    let mean = sums[0] / total;
+    let variance = sums[1] / total - mean * mean;
+    if mean.abs() <= 0.1 + 5.0 / total.sqrt() && (variance - 1.0).abs() <= 0.1 + 5.0 * (2.0 / total).sqrt() {
+        return Ok(());
+    }
+    let problem = format!("is no white noise: it has mean {mean:.4} and variance {variance:.4}, not 0 and 1");
+    let remedy = "subtract its mean and divide by its standard deviation; a density has kind = \"linear-density\"";
+    Err(Error::input(problem).file(&field.file).key(&field.dataset).remedy(remedy))
 }
 
 /// This rank's part of a field in a file.
