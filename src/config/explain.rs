@@ -57,6 +57,11 @@ pub fn meaning(source: &Source, e: &serde_path_to_error::Error<toml::de::Error>)
             Some(Value::Table(_) | Value::Array(_)) => find(source, &at, |v| described(v) == found),
             _ => at,
         };
+        // What stands where a choice should is no variant of anything.
+        let found = match source.value(&key).filter(|_| found == "unit variant") {
+            Some(value) => described(value),
+            None => found.to_string(),
+        };
         let length = message.starts_with("invalid length");
         let problem = if length { "wrong length" } else { "wrong type or value" };
         Error::input(problem).key(key).remedy(format!("expected {}, found {found}", plain(expected)))
@@ -147,6 +152,7 @@ fn plain(expected: &str) -> &str {
         "a string" => "text in quotes",
         "a sequence" => "a list, [ … ]",
         "a map" => "a section",
+        "string only" => "a choice in quotes, or { choice = … }",
         other if other.starts_with("struct ") || other.contains(" enum ") => "a section",
         other => other,
     }

@@ -128,6 +128,7 @@ fn every_refusal_names_line_key_value_and_remedy() {
             &[],
             [":5", "simulator.halos.linking_length", "", "missing", "to [simulator.halos]"],
         ),
+        ("output = 'a'\n[cosmology]\ntransfer = 3", &[], [":3", "cosmology.transfer", "3", "type", "in quotes"]),
         ("output = 'a'\ncosmology = 3", &[], [":2", "cosmology", "3", "type", "expected a section"]),
         ("output = 'a'\nsimulator = 3", &[], [":2", "simulator", "3", "type", "expected a section"]),
         ("output = 'a'\n[simulator]\nbox_size = 1.0", &[], [":2", "simulator.kind", "", "missing", "add `kind"]),

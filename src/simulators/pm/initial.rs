@@ -98,7 +98,7 @@ impl InitialConfig {
         }
     }
 
-    /// Serial: refuses a field that is not there or does not have one value per particle.
+    /// Serial: refuses a field that is not there, does not have one value per particle, or where it begins is no white noise.
     pub fn check_file(&self, particles: usize) -> Result<()> {
         let Some(field) = &self.field else { return Ok(()) };
         if !field.file.is_file() {
@@ -106,13 +106,20 @@ impl InitialConfig {
             return Err(error.remedy("give the path of an HDF5 file, or leave simulator.initial.field out"));
         }
         let n = noise::size(&field.file, &field.dataset)?;
-        if n == particles {
+        if n != particles {
+            return Err(Error::input(format!("has {n} points per side, the simulation {particles} particles"))
+                .file(&field.file)
+                .key(&field.dataset)
+                .remedy(format!("set simulator.particles = {n}, or give another field")));
+        }
+        if field.kind == FieldKind::LinearDensity {
             return Ok(());
         }
-        Err(Error::input(format!("has {n} points per side, the simulation {particles} particles"))
-            .file(&field.file)
-            .key(&field.dataset)
-            .remedy(format!("set simulator.particles = {n}, or give another field")))
+        // A million numbers tell; what follows is looked at when all of it is read.
+        let some = 1 << 20;
+        let ranges = [0..(some / (n * n)).clamp(1, n), 0..(some / n).clamp(1, n), 0..n];
+        let values = noise::read_slab(&field.file, &field.dataset, &ranges)?;
+        noise::check_white(&field.file, &field.dataset, noise::sums(values.into_iter()))
     }
 
     /// Linear density modes at D = 1 on the particles' lattice, of spectrum `power` ((Mpc/h)³ at k in h/Mpc) and with the
@@ -161,24 +168,13 @@ impl InitialConfig {
     }
 }
 
-/// Refuses what is no white noise by its mean or variance, beyond a tenth (which leaves room for constrained modes) and what
-/// is left to chance (5 standard errors, on a small mesh). Noise of fixed amplitudes passes. Collective.
+/// Refuses a mesh that is no white noise. Collective.
 fn check_noise<T: Real>(lattice: &Decomposition, field: &FieldFile, mesh: &Mesh<T>) -> Result<()> {
-    let (total, len) = (lattice.volume() as f64, mesh.block().len);
-    let mut sums = [0.0; 2];
-    for x in (0..len[0]).flat_map(|i| (0..len[1]).map(move |j| (i, j))).flat_map(|(i, j)| mesh.row(i, j)) {
-        sums[0] += x.f64();
-        sums[1] += x.f64().powi(2);
-    }
+    let len = mesh.block().len;
+    let rows = (0..len[0]).flat_map(|i| (0..len[1]).map(move |j| (i, j)));
+    let mut sums = noise::sums(rows.flat_map(|(i, j)| mesh.row(i, j)).map(|x| x.f64()));
     lattice.comm.sum(&mut sums);
-    let mean = sums[0] / total;
-    let variance = sums[1] / total - mean * mean;
-    if mean.abs() <= 0.1 + 5.0 / total.sqrt() && (variance - 1.0).abs() <= 0.1 + 5.0 * (2.0 / total).sqrt() {
-        return Ok(());
-    }
-    let problem = format!("is no white noise: it has mean {mean:.4} and variance {variance:.4}, not 0 and 1");
-    let remedy = "subtract its mean and divide by its standard deviation; a density has kind = \"linear-density\"";
-    Err(Error::input(problem).file(&field.file).key(&field.dataset).remedy(remedy))
+    noise::check_white(&field.file, &field.dataset, sums)
 }
 
 /// This rank's part of a field in a file.
