@@ -14,6 +14,7 @@ pub mod gravity;
 pub mod infer;
 pub mod io;
 pub mod job;
+mod kind;
 pub mod mesh;
 #[cfg(feature = "torch")]
 pub mod models;

@@ -63,6 +63,14 @@ impl Prior {
         if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
     }
 
+    /// Every corner of the box, that of all minima first, and its middle.
+    pub fn corners(&self) -> impl Iterator<Item = Vec<f64>> {
+        let end = |corner: u64, (i, p): (usize, &Parameter)| if corner >> i & 1 == 0 { p.min } else { p.max };
+        let corners =
+            (0..1_u64 << self.len()).map(move |c| self.parameters.iter().enumerate().map(|p| end(c, p)).collect());
+        corners.chain(std::iter::once(self.from_unit(&vec![0.5; self.len()])))
+    }
+
     /// Maps a point of the unit cube to the parameters.
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
         self.parameters.iter().zip(u).map(|(p, u)| p.min + (p.max - p.min) * u).collect()
@@ -80,6 +88,8 @@ mod tests {
         assert!((prior.ln_density(&[0.2, 0.7]).exp() * 0.16 - 1.0).abs() < 1e-12);
         assert_eq!(prior.ln_density(&[0.6, 0.7]), f64::NEG_INFINITY);
         assert_eq!(prior.from_unit(&[0.0, 1.0]), vec![0.1, 1.0]);
+        let corners: Vec<_> = prior.corners().collect();
+        assert_eq!(corners, [[0.1, 0.6], [0.5, 0.6], [0.1, 1.0], [0.5, 1.0], [0.3, 0.8]]);
         assert!(Prior::new(vec![p("a", 0.5, 0.1)]).is_err());
         assert!(Prior::new(vec![p("a", 0., 1.), p("a", 0., 1.)]).is_err());
     }

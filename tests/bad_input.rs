@@ -1,5 +1,6 @@
 //! Bad input: one message from one rank that names file, key, value and remedy; exit code 2; no rank hangs; nothing written.
 
+use polycosm::io::hdf::File;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -29,6 +30,13 @@ macro_rules! campaign {
 macro_rules! simulator {
     () => {
         "[simulator]\nkind = \"pm\"\nbox_size = 64.0\nparticles = 16\n"
+    };
+}
+
+/// A simulator with a light cone.
+macro_rules! lightcone {
+    () => {
+        concat!(simulator!(), "[simulator.lightcone]\nfield_of_view_deg = 1.0\npixels = 8\nsource_redshifts = [1.0]\n")
     };
 }
 
@@ -202,6 +210,214 @@ const ROWS: &[Row] = &[
         says: &["Omega_m", "{index}", "remedy: "],
     },
     Row {
+        what: "a field wider than the box in one corner of the prior",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.field_of_view_deg=1.7"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &[
+            "run.toml (--set): simulator.lightcone.field_of_view_deg = 1.7: ",
+            "wider than the box",
+            "Omega_m = 0.1",
+            "remedy: give at most 1.368 degrees",
+        ],
+    },
+    Row {
+        what: "sources beyond the middle of a closed universe",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "cosmology.Omega_k=-0.4",
+            "--set",
+            "simulator.lightcone.source_redshifts=[18.0]",
+            "--set",
+            "simulator.lightcone.replicate_across=true",
+        ],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.lightcone.source_redshifts = [18.0]: ", "circumference", "remedy: bring the sources nearer"],
+    },
+    Row {
+        what: "a lens plane thicker than the box",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.plane_thickness=100.0"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.lightcone.plane_thickness = 100.0: ", "remedy: leave it out"],
+    },
+    Row {
+        what: "sources before the start of the steps",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "simulator.lightcone.source_redshifts=[0.5, 12.0]",
+            "--set",
+            "simulator.lightcone.field_of_view_deg=0.1",
+        ],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &[
+            "run.toml (--set): simulator.lightcone.source_redshifts = [0.5, 12.0]: ",
+            "redshift 9.00",
+            "remedy: start the steps at a = 0.0",
+            "or bring the sources nearer",
+        ],
+    },
+    Row {
+        what: "a distribution of sources before the start of the steps",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "simulator.lightcone.n_of_z=[{ smail = { z0 = 1.0, z_max = 12.0 } }]",
+            "--set",
+            "simulator.lightcone.field_of_view_deg=0.1",
+        ],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["run.toml (--set): simulator.lightcone.n_of_z = ", "z_max = 12", "remedy: start the steps at a = 0.0"],
+    },
+    Row {
+        what: "a light cone whose steps end before today",
+        arguments: &["check", "run.toml", "--set", "simulator.time.a_end=0.9"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["run.toml (--set): simulator.time.a_end = 0.9: ", "nearest plane", "remedy: set it to 1.0"],
+    },
+    Row {
+        what: "a light cone whose scale factors end before today",
+        arguments: &["check", "run.toml", "--set", "simulator.time.scale_factors=[0.1, 0.5, 0.9]"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.time.scale_factors = [0.1, 0.5, 0.9]: ", "remedy: let the last of them be 1.0"],
+    },
+    Row {
+        what: "a light cone whose redshifts do not end today",
+        arguments: &["check", "run.toml", "--set", "simulator.redshifts=[0.5]"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["run.toml (--set): simulator.redshifts = [0.5]: ", "nearest plane", "remedy: add 0.0"],
+    },
+    Row {
+        what: "a mask that is missing",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.mask=no.h5"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &[
+            "run.toml (--set): simulator.lightcone.mask = \"no.h5\": ",
+            "cannot be read",
+            "remedy: give an HDF5 file",
+        ],
+    },
+    Row {
+        what: "a table of sources that is missing",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.n_of_z=[{ table = { path = 'no.txt' } }]"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.lightcone.n_of_z.0 = \"no.txt\": ", "cannot be read", "remedy: give the path"],
+    },
+    Row {
+        what: "a distribution of sources that is none",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.n_of_z=[{ smail = { z0 = -1.0 } }]"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.lightcone.n_of_z.0 = { smail = { z0 = -1.0", "remedy: alpha = 2.0"],
+    },
+    Row {
+        what: "a misspelt key of a distribution of sources",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.n_of_z=[{ smail = { z0 = 1.0, zmax = 1.0 } }]"],
+        campaign: concat!(campaign!(), lightcone!()),
+        says: &["simulator.lightcone.n_of_z.0.smail.zmax = 1.0: unknown key", "did you mean `z_max`"],
+    },
+    Row {
+        what: "a galaxy parameter with an impossible corner",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(
+            campaign!(),
+            simulator!(),
+            "[simulator.galaxies]\n",
+            "[design.parameters.sigma_log_m]\nmin = -0.5\nmax = 0.5\n"
+        ),
+        says: &["run.toml:22: design.parameters.sigma_log_m = -0.5: ", "must be positive", "remedy: "],
+    },
+    Row {
+        what: "satellites that avoid heavy halos",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), simulator!(), "[simulator.galaxies]\n", "alpha = -1.0\n"),
+        says: &["run.toml:22: simulator.galaxies.alpha = -1.0: ", "remedy: "],
+    },
+    Row {
+        what: "a galaxy parameter without galaxies",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), simulator!(), "[design.parameters.alpha]\nmin = 0.5\nmax = 1.0\n"),
+        says: &["run.toml:21: design.parameters.alpha = ", "remedy: add a section [simulator.galaxies]"],
+    },
+    Row {
+        what: "a misspelt parameter",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(
+            campaign!(),
+            simulator!(),
+            "[simulator.galaxies]\n",
+            "[design.parameters.sigma_8]\nmin = 0.5\nmax = 1.0\n"
+        ),
+        says: &["run.toml:22: design.parameters.sigma_8 = ", "remedy: did you mean `sigma8`", "N_eff, log_m_min"],
+    },
+    Row {
+        what: "an unknown key of a nested section",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), simulator!(), "[simulator.halos]\noverdensity = 200\n"),
+        says: &["run.toml:22: simulator.halos.overdensity = 200: unknown key", "remedy: known here: linking_length"],
+    },
+    Row {
+        what: "a misspelt key of a nested section",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), simulator!(), "[simulator.time]\nsteps2 = 1\n"),
+        says: &["run.toml:22: simulator.time.steps2 = 1: unknown key", "remedy: did you mean `steps`"],
+    },
+    Row {
+        what: "a nested section that lacks a key",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), simulator!(), "[simulator.lightcone]\n"),
+        says: &["run.toml:21: simulator.lightcone.field_of_view_deg: is missing", "to [simulator.lightcone]"],
+    },
+    Row {
+        what: "a simulator without a kind",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), "[simulator]\nbox_size = 64.0\n"),
+        says: &["run.toml:17: simulator.kind: is missing", "remedy: add `kind = …` to [simulator]"],
+    },
+    Row {
+        what: "a value in place of a section",
+        arguments: &["check", "run.toml", "--set", "cosmology=3"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["cosmology = 3: ", "wrong type", "remedy: expected a section"],
+    },
+    Row {
+        what: "a list of universes that is missing",
+        arguments: &["check", "run.toml", "--set", "design.kind=list", "--set", "design.file=no.txt"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["run.toml (--set): design.file = \"no.txt\": ", "cannot be read", "remedy: give the path"],
+    },
+    Row {
+        what: "a grid of another size",
+        arguments: &["check", "run.toml", "--set", "design.kind=grid", "--set", "design.simulations=5"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["run.toml (--set): design.simulations = 5: ", "remedy: choose one of"],
+    },
+    Row {
+        what: "a box of a galaxy's size",
+        arguments: &["check", "run.toml", "--set", "simulator.box_size=1e-3"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.box_size = 0.001: ", "remedy: give its side in Mpc/h"],
+    },
+    Row {
+        what: "non-Gaussianity beyond the potential itself",
+        arguments: &["check", "run.toml", "--set", "simulator.initial.f_nl=1e9"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.initial.f_nl = 1000000000.0: ", "remedy: 0 is a Gaussian field"],
+    },
+    Row {
+        what: "a field that is missing",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "simulator.initial.field={ kind = 'white-noise', file = 'no.h5', dataset = 'n' }",
+        ],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.initial.field.file = \"no.h5\": ", "there is no such file", "remedy: "],
+    },
+    Row {
         what: "an unknown subcommand",
         arguments: &["chekc", "run.toml"],
         campaign: "output = \"o\"\n",
@@ -284,6 +500,52 @@ fn is_refused_with_one_message() {
 #[test]
 fn is_refused_with_one_message_from_two_ranks() {
     check_on(2);
+}
+
+/// Files that are there, and do not hold what they should.
+#[test]
+fn files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("run.toml", concat!(campaign!(), lightcone!()));
+    write("n.txt", "0.5 1.0\n1.0 2.0\n");
+    write("list.txt", "0.3 0.8\n0.3 2.0\n");
+    let file = File::create(&folder.path().join("arrays.h5")).unwrap();
+    file.write(None, "mask", &[4, 4], &[1f32; 16]).unwrap();
+    let mut one = vec![0f64; 4096];
+    file.write(None, "zeros", &[16; 3], &one).unwrap();
+    one.iter_mut().enumerate().for_each(|(i, x)| *x = if i % 2 == 0 { 5.0 } else { -5.0 });
+    file.write(None, "loud", &[16; 3], &one).unwrap();
+    one.iter_mut().for_each(|x| *x = *x / 5.0 + 1.0);
+    file.write(None, "shifted", &[16; 3], &one).unwrap();
+    one[7] = f64::NAN;
+    file.write(None, "nan", &[16; 3], &one).unwrap();
+    file.close().unwrap();
+    let noise = |name: &str| {
+        format!("simulator.initial.field={{ kind = 'white-noise', file = 'arrays.h5', dataset = '{name}' }}")
+    };
+    let table =
+        |column: usize| format!("simulator.lightcone.n_of_z=[{{ table = {{ path = 'n.txt', column = {column} }} }}]");
+    for (sets, says) in [
+        (vec!["simulator.lightcone.mask=arrays.h5".to_string()], ["mask = \"arrays.h5\": ", "[4, 4]", "pixels"]),
+        (vec![table(2)], ["n_of_z.0 = \"n.txt\": ", "column 2", "another column"]),
+        (vec![table(0)], ["n_of_z.0 = { table = ", "column 0", "column = 1"]),
+        (
+            vec!["design.kind=list".into(), "design.file=list.txt".into()],
+            ["design.file = \"list.txt\": ", "outside", "mend the list"],
+        ),
+        (vec![noise("loud")], ["arrays.h5: loud: ", "variance 25.0000", "standard deviation"]),
+        (vec![noise("zeros")], ["arrays.h5: zeros: ", "variance 0.0000", "standard deviation"]),
+        (vec![noise("shifted")], ["arrays.h5: shifted: ", "mean 1.0000", "subtract its mean"]),
+        (vec![noise("nan")], ["arrays.h5: nan = NaN: ", "not finite", "make the field anew"]),
+    ] {
+        let sets: Vec<&str> = sets.iter().flat_map(|s| ["--set", s]).collect();
+        let before = contents(folder.path());
+        let (code, message) = refused(0, &[&["check", "run.toml"], &sets[..]].concat(), folder.path());
+        assert_eq!(code, Some(2), "{message}");
+        assert_eq!(contents(folder.path()), before, "something was written");
+        says.iter().for_each(|part| assert!(message.contains(part), "does not say {part:?}: {message}"));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The campaign file: the sections, each standing beside the code it configures, put together.
 
+use super::explain::suggestion;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
@@ -7,6 +8,7 @@ use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::hdf::publish_text;
 use crate::io::provenance::Provenance;
+use crate::observables::HodConfig;
 use crate::prior::Prior;
 use crate::simulators::SimulatorConfig;
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Folder that everything is written to.
     pub output: PathBuf,
-    /// Seed of the campaign; with a realisation's number it fixes a universe to the last bit.
+    /// Seed of the campaign; with a realisation's number it fixes a universe.
     #[serde(default)]
     pub seed: u64,
     /// The universe: parameters that are not varied, and the transfer function.
@@ -127,6 +129,33 @@ impl Config {
         Ok(())
     }
 
+    /// Every corner of the prior, and its middle, is a universe that can be made.
+    fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
+        let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
+        if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
+            let error = Error::input("is no parameter that can be varied").key(format!("design.parameters.{name}"));
+            return Err(match HodConfig::NAMES.contains(&name) {
+                true => error.remedy("add a section [simulator.galaxies]: galaxies alone depend on it"),
+                false => error.remedy(suggestion(name, &[&known[..], own].concat(), "")),
+            });
+        }
+        let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name.as_str()));
+        let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
+        for theta in own.corners() {
+            simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>())?;
+        }
+        self.cosmology.check(&cosmological, simulations)?;
+        for theta in cosmological.corners() {
+            let varied: Vec<_> = cosmological.names().into_iter().zip(theta).collect();
+            simulator.check_cosmology(&self.cosmology.resolve(&varied)?).map_err(|mut e| {
+                let values: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                e.problem += &format!(" (in the universe of {})", values.join(", "));
+                e
+            })?;
+        }
+        Ok(())
+    }
+
     /// Every section's own checks, and those that concern more than one.
     fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
@@ -142,7 +171,8 @@ impl Config {
             _ => {}
         }
         if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
-            design.check()?;
+            // What is chosen is not needed here, but files and counts that allow no choice are refused.
+            design.resolve(self.seed)?;
             simulator.check()?;
             self.suite.check(None)?;
             let SimulatorConfig::Pm(pm) = simulator;
@@ -152,10 +182,7 @@ impl Config {
                     .value(grid)
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
-            let own = simulator.parameters();
-            let mut cosmological = prior.clone();
-            cosmological.parameters.retain(|p| !own.contains(&p.name.as_str()));
-            self.cosmology.check(&cosmological, design.simulations as u64)?;
+            self.check_prior(simulator, prior, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }
@@ -194,6 +221,9 @@ impl Plan {
         };
         let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
+        if comm.is_root() {
+            config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
+        }
         Ok(Plan { config, resolved, prior, loaded: loaded.clone() })
     }
 

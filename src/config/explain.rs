@@ -57,6 +57,11 @@ pub fn meaning(source: &Source, e: &serde_path_to_error::Error<toml::de::Error>)
             Some(Value::Table(_) | Value::Array(_)) => find(source, &at, |v| described(v) == found),
             _ => at,
         };
+        // What stands where a choice should is no variant of anything.
+        let found = match source.value(&key).filter(|_| found == "unit variant") {
+            Some(value) => described(value),
+            None => found.to_string(),
+        };
         let length = message.starts_with("invalid length");
         let problem = if length { "wrong length" } else { "wrong type or value" };
         Error::input(problem).key(key).remedy(format!("expected {}, found {found}", plain(expected)))
@@ -79,7 +84,8 @@ fn dotted(path: &KeyPath) -> String {
     let segment = |s: &Segment| match s {
         Segment::Seq { index } => Some(index.to_string()),
         Segment::Map { key } => Some(key.clone()),
-        Segment::Enum { .. } | Segment::Unknown => None,
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
     };
     path.iter().filter_map(segment).collect::<Vec<_>>().join(".")
 }
@@ -90,7 +96,7 @@ fn backquoted(message: &str) -> Vec<&str> {
 }
 
 /// The nearest known name, and where none is near, all of them.
-fn suggestion(name: &str, known: &[&str], none: &str) -> String {
+pub fn suggestion(name: &str, known: &[&str], none: &str) -> String {
     let likeness = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
     let nearest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|k| likeness(k) > 0.8) {
@@ -104,7 +110,7 @@ fn is_value(source: &Source, key: &str, text: &str) -> bool {
     source.value(key).and_then(Value::as_str) == Some(text)
 }
 
-/// The first leaf below `at` that fits. Inside a section with a `kind`, serde reports no more than the section.
+/// The first leaf below `at` that fits. Inside serde's tagged enums it reports no more than the section.
 fn find(source: &Source, at: &str, fits: impl Fn(&Value) -> bool) -> String {
     fn search(value: &Value, key: &str, fits: &dyn Fn(&Value) -> bool) -> Option<String> {
         let join = |name: &str| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
@@ -146,6 +152,8 @@ fn plain(expected: &str) -> &str {
         "a string" => "text in quotes",
         "a sequence" => "a list, [ … ]",
         "a map" => "a section",
+        "string only" => "a choice in quotes, or { choice = … }",
+        other if other.starts_with("struct ") || other.contains(" enum ") => "a section",
         other => other,
     }
 }

@@ -37,11 +37,13 @@ enum Transfer {
     Table,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Simulator {
     Pm(Pm),
 }
+
+crate::kind::read_by_kind!(Simulator { Pm });
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +51,13 @@ struct Pm {
     box_size: f64,
     #[serde(default)]
     steps: Vec<f64>,
+    halos: Option<Halos>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Halos {
+    linking_length: f64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,6 +118,20 @@ fn every_refusal_names_line_key_value_and_remedy() {
             &[],
             [":4", "simulator.box_size", "true", "type", "a number"],
         ),
+        (
+            "output = 'a'\n[simulator]\nbox_size = 1.0\nkind = 'pm'\n[simulator.halos]\noverdensity = 200",
+            &[],
+            [":6", "simulator.halos.overdensity", "200", "unknown key", "linking_length"],
+        ),
+        (
+            "output = 'a'\n[simulator]\nkind = 'pm'\nbox_size = 1.0\n[simulator.halos]",
+            &[],
+            [":5", "simulator.halos.linking_length", "", "missing", "to [simulator.halos]"],
+        ),
+        ("output = 'a'\n[cosmology]\ntransfer = 3", &[], [":3", "cosmology.transfer", "3", "type", "in quotes"]),
+        ("output = 'a'\ncosmology = 3", &[], [":2", "cosmology", "3", "type", "expected a section"]),
+        ("output = 'a'\nsimulator = 3", &[], [":2", "simulator", "3", "type", "expected a section"]),
+        ("output = 'a'\n[simulator]\nbox_size = 1.0", &[], [":2", "simulator.kind", "", "missing", "add `kind"]),
         ("output = 'a'\n[simulator]\nkind = 'pm'", &[], [":2", "simulator.box_size", "", "missing", "add `box_size"]),
         (
             "output = 'a'\n[[train]]\nname = 'x'\nepochs = -1",

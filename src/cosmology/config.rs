@@ -135,11 +135,10 @@ impl CosmologyConfig {
     /// Everything that can be known before anything runs: every corner of the prior is a possible cosmology, and the
     /// tables of simulations 0 … `simulations` − 1 are there, sound, and not shared by different spectra.
     pub fn check(&self, prior: &Prior, simulations: u64) -> Result<()> {
-        let p = prior.len().min(NAMES.len() + 1); // more cannot all be known: the first corner says so
-        for corner in 0..1_u32 << p {
-            let end = |i: usize| if corner >> i & 1 == 0 { prior.parameters[i].min } else { prior.parameters[i].max };
-            let theta: Vec<_> = prior.names().into_iter().take(p).enumerate().map(|(i, name)| (name, end(i))).collect();
-            let cosmology = self.resolve(&theta)?;
+        // More than there are cannot all be known: the first corner says so.
+        let few = Prior { parameters: prior.parameters.iter().take(NAMES.len() + 1).cloned().collect() };
+        for theta in few.corners() {
+            let cosmology = self.resolve(&few.names().into_iter().zip(theta).collect::<Vec<_>>())?;
             if self.transfer != Transfer::Table {
                 EisensteinHu::new(&cosmology)?;
             }

@@ -32,13 +32,45 @@ pub fn read_slab(path: &Path, dataset: &str, ranges: &[Range<usize>; 3]) -> Resu
     let values: Vec<f64> = File::open(path)?.array(dataset)?.read(&start, &count)?;
     match values.iter().find(|v| !v.is_finite()) {
         None => Ok(values),
-        Some(v) => Err(Error::input("holds numbers that are not finite").file(path).key(dataset).value(v)),
+        Some(v) => {
+            let error = Error::input("holds numbers that are not finite").file(path).key(dataset).value(v);
+            Err(error.remedy("make the field anew: every one of its numbers is used"))
+        }
     }
+}
+
+/// Number, sum and sum of squares.
+pub fn sums(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    values.fold([0.0; 3], |[n, sum, squares], x| [n + 1.0, sum + x, squares + x * x])
+}
+
+/// Refuses what is no white noise by its mean or variance, beyond a tenth (which leaves room for constrained modes) and what
+/// is left to chance (5 standard errors, on a small mesh). Noise of fixed amplitudes passes.
+pub fn check_white(path: &Path, dataset: &str, [n, sum, squares]: [f64; 3]) -> Result<()> {
+    let mean = sum / n;
+    let variance = squares / n - mean * mean;
+    if mean.abs() <= 0.1 + 5.0 / n.sqrt() && (variance - 1.0).abs() <= 0.1 + 5.0 * (2.0 / n).sqrt() {
+        return Ok(());
+    }
+    let problem = format!("is no white noise: it has mean {mean:.4} and variance {variance:.4}, not 0 and 1");
+    let remedy = "subtract its mean and divide by its standard deviation; a density has kind = \"linear-density\"";
+    Err(Error::input(problem).file(path).key(dataset).remedy(remedy))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_noise_has_unit_variance() {
+        let check =
+            |values: &[f64]| check_white(Path::new("n.h5"), "n", sums(values.iter().copied().cycle().take(4096)));
+        check(&[1.0, -1.0]).unwrap();
+        check(&[1.05, -1.0]).unwrap();
+        for values in [&[5.0, -5.0][..], &[1.0], &[2.0, 0.0], &[0.0], &[f64::NAN, 1.0]] {
+            assert!(check(values).unwrap_err().to_string().contains("white noise"), "{values:?}");
+        }
+    }
 
     #[test]
     fn a_box_of_the_cube() {

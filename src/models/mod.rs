@@ -8,7 +8,7 @@ pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
 use crate::prior::Prior;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tch::nn;
 pub use tch::{Device, Kind, Tensor};
 
@@ -58,7 +58,7 @@ pub trait Model {
 }
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// A compressor trained by variational mutual information maximisation.
@@ -66,6 +66,8 @@ pub enum ModelConfig {
     /// An ensemble of neural posterior estimators.
     Npe(NpeConfig),
 }
+
+crate::kind::read_by_kind!(ModelConfig { Vmim, Npe });
 
 impl ModelConfig {
     /// An untrained model for samples of this shape.

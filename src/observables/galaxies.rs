@@ -68,19 +68,28 @@ impl HodConfig {
 
     /// Refuses what is no halo occupation.
     pub fn check(&self) -> Result<()> {
+        self.check_in(|_| "simulator.galaxies")
+    }
+
+    /// The same, with the `section` in which the user wrote the parameter of that name.
+    pub fn check_in(&self, section: impl Fn(&str) -> &'static str) -> Result<()> {
         let bad = |key: &str, value: f64, problem: &str, remedy: &str| {
-            Err(Error::input(problem).key(format!("simulator.galaxies.{key}")).value(value).remedy(remedy))
+            Err(Error::input(problem).key(format!("{}.{key}", section(key))).value(value).remedy(remedy))
         };
-        for (key, log_m) in [("log_m_min", self.log_m_min), ("log_m0", self.log_m0), ("log_m1", self.log_m1)] {
-            if !(0.0..=20.0).contains(&log_m) {
-                return bad(key, log_m, "is not the logarithm of a mass", "give log10 of Msun/h, e.g. 13.0");
+        // M0 may be next to nothing, M1 out of reach: then there are no satellites.
+        for (key, log_m, least) in
+            [("log_m_min", self.log_m_min, 6.0), ("log_m0", self.log_m0, 0.0), ("log_m1", self.log_m1, 6.0)]
+        {
+            if !(least..=20.0).contains(&log_m) {
+                let problem = format!("is not the logarithm of a halo's mass: they lie between {least} and 20");
+                return bad(key, log_m, &problem, "give log10 of Msun/h, e.g. 13.0");
             }
         }
         if !(self.sigma_log_m > 0.0 && self.sigma_log_m.is_finite()) {
             return bad("sigma_log_m", self.sigma_log_m, "must be positive", "0.2 to 0.7 are usual");
         }
-        if !self.alpha.is_finite() {
-            return bad("alpha", self.alpha, "must be finite", "about 1 is usual");
+        if !(0.0..=5.0).contains(&self.alpha) {
+            return bad("alpha", self.alpha, "heavier halos have more satellites: 0 to 5", "about 1 is usual");
         }
         if let Some(c) = self.concentration.filter(|c| !(*c > 0.0 && c.is_finite())) {
             return bad("concentration", c, "must be positive", "4 to 15 are usual");

@@ -5,12 +5,12 @@ mod pm;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank};
 
 use crate::comm::Comm;
-use crate::cosmology::CosmologyConfig;
+use crate::cosmology::{Cosmology, CosmologyConfig};
 use crate::error::Result;
 use crate::io::field::{Field, FieldSpec};
 use crate::observables::HodConfig;
 use crate::prior::Prior;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// One universe to be simulated.
@@ -95,18 +95,41 @@ impl<S: Simulator> Runner for S {
 }
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SimulatorConfig {
     /// Particle-mesh N-body.
     Pm(PmConfig),
 }
 
+crate::kind::read_by_kind!(SimulatorConfig { Pm });
+
 impl SimulatorConfig {
     /// Serial: refuses what cannot be run; looks at the files it names.
     pub fn check(&self) -> Result<()> {
         match self {
-            SimulatorConfig::Pm(c) => c.check().and_then(|()| c.initial.check_file(c.particles)),
+            SimulatorConfig::Pm(c) => c.check().and_then(|()| c.check_files()),
+        }
+    }
+
+    /// What may be meant, but is unusual.
+    pub fn warnings(&self) -> Vec<String> {
+        match self {
+            SimulatorConfig::Pm(c) => c.warnings(),
+        }
+    }
+
+    /// Refuses a cosmology in which a universe could not be made.
+    pub fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
+        match self {
+            SimulatorConfig::Pm(c) => c.check_cosmology(cosmology),
+        }
+    }
+
+    /// Refuses impossible values of its own [parameters](Self::parameters).
+    pub fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
+        match self {
+            SimulatorConfig::Pm(c) => c.check_varied(varied),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design can
 //! grow; a Latin hypercube or a grid cannot.
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
@@ -140,10 +140,14 @@ impl DesignConfig {
 
     fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {
         let Some(path) = &self.file else { return Ok((vec![], None)) };
-        let text = std::fs::read_to_string(path)
-            .at(path)
-            .map_err(|e| Error { kind: crate::error::Kind::Input, ..e.key("design.file") })?;
-        let bad = |problem: String| Err(Error::input(problem).file(path).key("design.file"));
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let error = Error::input(format!("cannot be read: {e}")).key("design.file").value(path);
+            error.remedy("give the path, from the working directory, of a text file with one universe per line")
+        })?;
+        let bad = |problem: String| {
+            let error = Error::input(problem).key("design.file").value(path);
+            Err(error.remedy("mend the list, or the parameters and simulations that [design] says it has"))
+        };
         let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.split('#').next().unwrap_or("").trim()));
         let mut lines = lines.by_ref().filter(|(_, l)| !l.is_empty()).peekable();
         let words = |line: &str| -> Vec<String> {

@@ -3,7 +3,7 @@
 use super::config::{LightConeConfig, bad};
 use super::sources::strength;
 use crate::cosmology::Cosmology;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use gauss_quad::GaussLegendre;
 use std::f64::consts::FRAC_PI_2;
 use std::num::NonZeroUsize;
@@ -39,6 +39,8 @@ pub struct Cone {
     pub cosmology: Cosmology,
     /// From near to far, without gaps.
     pub slices: Vec<Slice>,
+    /// Key of the campaign file that says where the farthest source is.
+    sources: &'static str,
 }
 
 impl Cone {
@@ -47,19 +49,23 @@ impl Cone {
     /// quarter of a closed universe's circumference.
     pub fn new(config: &LightConeConfig, box_size: f64, cosmology: &Cosmology, chi_max: f64) -> Result<Self> {
         let field = config.field_of_view_deg.to_radians();
+        let listed = |z: &f64| cosmology.comoving_distance(1.0 / (1.0 + z)) >= chi_max * (1.0 - 1e-9);
+        let sources = match config.source_redshifts.iter().any(listed) {
+            true => "simulator.lightcone.source_redshifts",
+            false => "simulator.lightcone.n_of_z",
+        };
         let quarter = FRAC_PI_2 * cosmology.curvature_radius();
         if cosmology.omega_k() < 0.0 && chi_max > quarter {
             let problem = format!(
                 "the farthest source is {chi_max:.0} Mpc/h away, beyond a quarter of this closed universe's circumference, {quarter:.0} Mpc/h: from there on the sky holds less and less space"
             );
-            let key = if config.source_redshifts.is_empty() { "n_of_z" } else { "source_redshifts" };
-            let remedy = "bring the sources nearer, or cosmology.Omega_k closer to 0";
-            return Err(bad(key, &config.source_redshifts, problem, remedy));
+            let remedy = "bring the sources nearer, or Omega_k closer to 0";
+            return Err(Error::input(problem).key(sources).remedy(remedy));
         }
         let across = |chi| cosmology.transverse_distance(chi);
         let width = field * across(chi_max);
         if width > box_size && !config.replicate_across {
-            let fits = (box_size / across(chi_max)).to_degrees();
+            let fits = ((box_size / across(chi_max)).to_degrees() * 1e3).floor() / 1e3;
             let problem = format!(
                 "the field is {width:.1} Mpc/h wide at the farthest source, {chi_max:.0} Mpc/h away: wider than the box of {box_size} Mpc/h"
             );
@@ -79,32 +85,32 @@ impl Cone {
         let count = ((chi_max / thickness).ceil() as usize).max(1);
         let face = |k: usize| (k as f64 * thickness).min(chi_max);
         let slices = (0..count).map(|k| slice(face(k), face(k + 1))).collect();
-        Ok(Cone { field, pixels: config.pixels, box_size, cosmology: *cosmology, slices })
+        Ok(Cone { field, pixels: config.pixels, box_size, cosmology: *cosmology, slices, sources })
     }
 
-    /// Refuses a simulation from `a_start` to `a_end` that does not pass every plane's moment.
+    /// Refuses a simulation from `a_start` to `a_end` that does not pass every plane's moment. Which key says where it ends
+    /// the caller knows.
     pub fn check_time(&self, a_start: f64, a_end: f64) -> Result<()> {
         let (first, last) = (self.slices[self.slices.len() - 1], self.slices[0]);
         let redshift = |a: f64| 1.0 / a - 1.0;
         if first.a <= a_start {
             let problem = format!(
-                "the simulation starts at a = {a_start}, after light left the farthest plane at a = {:.4} (redshift {:.2})",
+                "the steps start at a = {a_start} (redshift {:.2}), after light left the farthest plane at a = {:.4} (redshift {:.2})",
+                redshift(a_start),
                 first.a,
                 redshift(first.a)
             );
-            return Err(bad(
-                "source_redshifts",
-                redshift(first.a),
-                problem,
-                "lower simulator.time.a_start, or bring the sources nearer",
-            ));
+            let earlier = (first.a * 1e3).floor() / 1e3;
+            let remedy = format!(
+                "start the steps at a = {earlier} or before (simulator.time.a_start, or the first of scale_factors), or bring the sources nearer"
+            );
+            return Err(Error::input(problem).key(self.sources).remedy(remedy));
         }
         if last.a > a_end {
-            let problem = format!(
-                "the simulation ends at a = {a_end}, before light leaves the nearest plane at a = {:.4}",
+            return Err(Error::input(format!(
+                "the light cone's steps end at a_end = {a_end:.4}, before light leaves its nearest plane at a = {:.4}",
                 last.a
-            );
-            return Err(bad("plane_thickness", 2.0 * last.chi, problem, "set simulator.time.a_end = 1.0"));
+            )));
         }
         Ok(())
     }

@@ -121,6 +121,11 @@ pub(super) fn bad(key: &str, value: impl std::fmt::Debug, problem: impl Into<Str
     Error::input(problem).key(format!("simulator.lightcone.{key}")).value(value).remedy(remedy)
 }
 
+/// The key of distribution number `i`.
+pub(super) fn n_of_z(i: usize) -> String {
+    format!("simulator.lightcone.n_of_z.{i}")
+}
+
 /// Farthest source that makes sense: beyond, matter hardly lenses.
 const Z_MAX: f64 = 20.0;
 /// A flat sky distorts a field of this many degrees by about one percent.
@@ -180,7 +185,7 @@ impl LightConeConfig {
         if !self.mask_fill.is_finite() {
             return Err(bad("mask_fill", self.mask_fill, "must be a finite number", "0.0 is usual"));
         }
-        self.n_of_z.iter().try_for_each(SourceDistribution::check)?;
+        self.n_of_z.iter().enumerate().try_for_each(|(i, n)| n.check().map_err(|e| e.key(n_of_z(i))))?;
         self.shape_noise.iter().try_for_each(ShapeNoise::check)
     }
 }
@@ -191,16 +196,16 @@ impl SourceDistribution {
             SourceDistribution::Smail { z0, alpha, beta, z_min, z_max } => {
                 if !(z0 > 0.0 && alpha > -1.0 && beta > 0.0 && [z0, alpha, beta].iter().all(|x| x.is_finite())) {
                     let problem = "z^alpha exp(-(z/z0)^beta) needs z0 > 0, alpha > -1 and beta > 0";
-                    return Err(bad("n_of_z", self, problem, "alpha = 2.0, beta = 1.5, z0 = 0.64 is usual"));
+                    return Err(Error::input(problem).remedy("alpha = 2.0, beta = 1.5, z0 = 0.64 is usual"));
                 }
                 if !(z_min >= 0.0 && z_min < z_max && z_max <= Z_MAX) {
                     let problem = format!("the redshifts must grow from z_min to z_max, between 0 and {Z_MAX}");
-                    return Err(bad("n_of_z", self, problem, "z_min = 0.0, z_max = 3.0"));
+                    return Err(Error::input(problem).remedy("z_min = 0.0, z_max = 3.0 is usual"));
                 }
                 Ok(())
             }
             SourceDistribution::Table { column: 0, .. } => {
-                Err(bad("n_of_z", self, "column 0 holds the redshifts", "column = 1 is the first n(z)"))
+                Err(Error::input("column 0 holds the redshifts").remedy("column = 1 is the first n(z)"))
             }
             SourceDistribution::Table { .. } => Ok(()),
         }

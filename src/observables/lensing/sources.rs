@@ -1,8 +1,8 @@
 //! Where the lensed galaxies are.
 
-use super::config::{LightConeConfig, SourceDistribution, bad};
+use super::config::{LightConeConfig, SourceDistribution, n_of_z};
 use crate::cosmology::Cosmology;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::HUBBLE_DISTANCE;
 use std::path::Path;
 
@@ -23,15 +23,15 @@ impl Sources {
         let chi = |z: f64| cosmology.comoving_distance(1.0 / (1.0 + z));
         let mut bins: Vec<_> = config.source_redshifts.iter().map(|&z| vec![(chi(z), 1.0)]).collect();
         let mut z_max = config.source_redshifts.iter().copied().fold(0.0, f64::max);
-        for distribution in &config.n_of_z {
-            let (range, n) = density(distribution)?;
+        for (i, distribution) in config.n_of_z.iter().enumerate() {
+            let (range, n) = density(distribution).map_err(|e| e.key(n_of_z(i)))?;
             let cell = (range[1] - range[0]) / CELLS as f64;
             let middles = (0..CELLS).map(|i| range[0] + (i as f64 + 0.5) * cell);
             let bin: Vec<_> = middles.map(|z| (chi(z), n(z))).collect();
             let sum: f64 = bin.iter().map(|s| s.1).sum();
             if !(sum > 0.0 && sum.is_finite()) {
                 let remedy = "look at its range of redshifts: it is divided into 512 cells";
-                return Err(bad("n_of_z", distribution, "there are no sources in this range", remedy));
+                return Err(Error::input("there are no sources in this range").key(n_of_z(i)).remedy(remedy));
             }
             bins.push(bin.into_iter().map(|(chi, n)| (chi, n / sum)).collect());
             z_max = z_max.max(range[1]);
@@ -78,6 +78,13 @@ pub(super) fn strength(cosmology: &Cosmology, chi: f64) -> f64 {
     1.5 * cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * cosmology.transverse_distance(chi) / a
 }
 
+impl LightConeConfig {
+    /// Serial: refuses tables of sources that are not there or not sound.
+    pub fn check_files(&self) -> Result<()> {
+        self.n_of_z.iter().enumerate().try_for_each(|(i, n)| density(n).map(drop).map_err(|e| e.key(n_of_z(i))))
+    }
+}
+
 /// Range in z, and n(z) unnormalised.
 type Density = ([f64; 2], Box<dyn Fn(f64) -> f64>);
 
@@ -88,7 +95,9 @@ fn density(distribution: &SourceDistribution) -> Result<Density> {
         }
         SourceDistribution::Table { path, column } => {
             let rows = std::fs::read_to_string(path)
-                .map_err(|e| bad("n_of_z", path, format!("cannot be read: {e}"), "give the path of a text file"))
+                .map_err(|e| {
+                    Error::input(format!("cannot be read: {e}")).value(path).remedy("give the path of a text file")
+                })
                 .and_then(|text| parse(&text, path, *column))?;
             let range = [rows[0].0, rows[rows.len() - 1].0];
             Ok((range, Box::new(move |z| linear(&rows, z))))
@@ -98,7 +107,9 @@ fn density(distribution: &SourceDistribution) -> Result<Density> {
 
 /// Rows z, n of a table: at least two, z growing from 0 or above, n nowhere negative and somewhere positive.
 fn parse(text: &str, path: &Path, column: usize) -> Result<Vec<(f64, f64)>> {
-    let wrong = |problem: String| bad("n_of_z", path, problem, "give rows of z (growing) and n (not negative)");
+    let wrong = |problem: String| {
+        Error::input(problem).value(path).remedy("give rows of z (growing) and n (not negative), or another column")
+    };
     let mut rows: Vec<(f64, f64)> = vec![];
     for (number, line) in text.lines().enumerate() {
         let content = line.split('#').next().unwrap_or_default();

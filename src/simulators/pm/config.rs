@@ -2,7 +2,8 @@
 
 use super::initial::InitialConfig;
 use super::plans::FftPlans;
-use super::products::suffix;
+use super::products::{LensingProduct, suffix};
+use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
@@ -179,6 +180,50 @@ impl PmConfig {
         moments
     }
 
+    /// The last moment that is looked at: no step is taken after it.
+    pub fn last(&self) -> f64 {
+        self.moments().last().copied().unwrap_or(self.time.end())
+    }
+
+    /// Serial: refuses files that are not there or do not fit.
+    pub fn check_files(&self) -> Result<()> {
+        self.initial.check_file(self.particles)?;
+        self.lightcone.iter().try_for_each(LightConeConfig::check_files)?;
+        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.mask().map(drop))
+    }
+
+    /// Refuses a cosmology in which a universe could not be made.
+    pub fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
+        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.cone(cosmology).map(drop))
+    }
+
+    /// Refuses impossible values of the parameters that a design varies beside the cosmology's.
+    pub fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
+        let section = |name: &str| match varied.iter().any(|v| v.0 == name) {
+            true => "design.parameters",
+            false => "simulator.galaxies",
+        };
+        self.galaxies.iter().try_for_each(|hod| hod.with(varied).check_in(section))
+    }
+
+    /// What may be meant, but is unusual.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut all = vec![];
+        if self.mesh_factor < 1.0 {
+            let factor = self.mesh_factor;
+            all.push(format!(
+                "simulator.mesh_factor = {factor:?}: the force is coarser than the particles; 2.0 is usual"
+            ));
+        }
+        if let Some(hod) = self.galaxies.as_ref().filter(|hod| hod.log_m1 < hod.log_m_min) {
+            let [low, high] = [hod.log_m1, hod.log_m_min];
+            all.push(format!(
+                "simulator.galaxies.log_m1 = {low:?}: below log_m_min = {high:?}, so that most galaxies are satellites"
+            ));
+        }
+        all
+    }
+
     /// Refuses what cannot be run.
     pub fn check(&self) -> Result<()> {
         let bad = |key: &str, problem: &str, value: String, remedy: &str| {
@@ -186,13 +231,10 @@ impl PmConfig {
             e.value = Some(value);
             Err(e)
         };
-        if !(self.box_size > 0.0 && self.box_size.is_finite()) {
-            return bad(
-                "box_size",
-                "the box must be positive",
-                format!("{:?}", self.box_size),
-                "give its side in Mpc/h, e.g. 256.0",
-            );
+        // Below, the whole box is nonlinear long before today; above, it is many times what can be seen.
+        if !(0.1..=1e5).contains(&self.box_size) {
+            let problem = "the box must be positive, from 0.1 to 100000 Mpc/h";
+            return bad("box_size", problem, format!("{:?}", self.box_size), "give its side in Mpc/h, e.g. 256.0");
         }
         if self.particles < 4 {
             return bad(

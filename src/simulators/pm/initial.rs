@@ -76,11 +76,13 @@ impl InitialConfig {
         if !(1..=3).contains(&self.lpt_order) {
             return Err(bad("lpt_order", "orders 1, 2 and 3 are known").value(self.lpt_order).remedy("2 is usual"));
         }
-        if !self.f_nl.is_finite() {
-            return Err(bad("f_nl", "must be finite").value(self.f_nl).remedy("0 is a Gaussian field"));
+        // The potential is some 1e-5: beyond, its square is as large as itself.
+        if !(-1e4..=1e4).contains(&self.f_nl) {
+            let error = bad("f_nl", "lies between -10000 and 10000, where f_NL Φ² is less than Φ").value(self.f_nl);
+            return Err(error.remedy("0 is a Gaussian field; 100 is a strong signal"));
         }
-        if self.noise_mesh.is_some_and(|n| n < 4) {
-            let error = bad("noise_mesh", "at least 4 points per side are needed").value(self.noise_mesh);
+        if let Some(n) = self.noise_mesh.filter(|&n| n < 4) {
+            let error = bad("noise_mesh", "at least 4 points per side are needed").value(n);
             return Err(error.remedy("give the larger of the two runs' particles per side"));
         }
         let Some(field) = &self.field else { return Ok(()) };
@@ -96,17 +98,28 @@ impl InitialConfig {
         }
     }
 
-    /// Serial: refuses a field that is not there or does not have one value per particle.
+    /// Serial: refuses a field that is not there, does not have one value per particle, or where it begins is no white noise.
     pub fn check_file(&self, particles: usize) -> Result<()> {
         let Some(field) = &self.field else { return Ok(()) };
+        if !field.file.is_file() {
+            let error = Error::input("there is no such file").key("simulator.initial.field.file").value(&field.file);
+            return Err(error.remedy("give the path of an HDF5 file, or leave simulator.initial.field out"));
+        }
         let n = noise::size(&field.file, &field.dataset)?;
-        if n == particles {
+        if n != particles {
+            return Err(Error::input(format!("has {n} points per side, the simulation {particles} particles"))
+                .file(&field.file)
+                .key(&field.dataset)
+                .remedy(format!("set simulator.particles = {n}, or give another field")));
+        }
+        if field.kind == FieldKind::LinearDensity {
             return Ok(());
         }
-        Err(Error::input(format!("has {n} points per side, the simulation {particles} particles"))
-            .file(&field.file)
-            .key(&field.dataset)
-            .remedy(format!("set simulator.particles = {n}, or give another field")))
+        // A million numbers tell; what follows is looked at when all of it is read.
+        let some = 1 << 20;
+        let ranges = [0..(some / (n * n)).clamp(1, n), 0..(some / n).clamp(1, n), 0..n];
+        let values = noise::read_slab(&field.file, &field.dataset, &ranges)?;
+        noise::check_white(&field.file, &field.dataset, noise::sums(values.into_iter()))
     }
 
     /// Linear density modes at D = 1 on the particles' lattice, of spectrum `power` ((Mpc/h)³ at k in h/Mpc) and with the
@@ -123,7 +136,13 @@ impl InitialConfig {
         let (realisation, inverted) =
             if self.paired { (job.realisation / 2, job.realisation % 2 == 1) } else { (job.realisation, false) };
         let mut modes = fft.modes();
-        let from_file = |field: &FieldFile| lattice.comm.agree(read(lattice, field));
+        let from_file = |field: &FieldFile| -> Result<Mesh<T>> {
+            let mesh = lattice.comm.agree(read(lattice, field))?;
+            if field.kind == FieldKind::WhiteNoise {
+                check_noise(lattice, field, &mesh)?;
+            }
+            Ok(mesh)
+        };
         match &self.field {
             Some(field) => fft.forward(&mut from_file(field)?, &mut modes),
             None => fft.forward(&mut white_noise(lattice, job.seed, realisation), &mut modes),
@@ -147,6 +166,15 @@ impl InitialConfig {
         }
         Ok(modes)
     }
+}
+
+/// Refuses a mesh that is no white noise. Collective.
+fn check_noise<T: Real>(lattice: &Decomposition, field: &FieldFile, mesh: &Mesh<T>) -> Result<()> {
+    let len = mesh.block().len;
+    let rows = (0..len[0]).flat_map(|i| (0..len[1]).map(move |j| (i, j)));
+    let mut sums = noise::sums(rows.flat_map(|(i, j)| mesh.row(i, j)).map(|x| x.f64()));
+    lattice.comm.sum(&mut sums);
+    noise::check_white(&field.file, &field.dataset, sums)
 }
 
 /// This rank's part of a field in a file.

@@ -127,11 +127,6 @@ impl<T: Real + Element> Pm<T> {
         (self.config.particles as u64).pow(3)
     }
 
-    /// The last moment that is looked at.
-    fn last(&self) -> f64 {
-        self.config.moments().last().copied().unwrap_or(self.config.time.end())
-    }
-
     fn mesh_decomposition(&self, comm: &Comm) -> Result<Decomposition> {
         // A grid is given for the groups of the suite: an observation is looked at by all ranks of the job.
         let grid = self.config.process_grid.filter(|g| g[0] * g[1] == comm.size());
@@ -198,7 +193,7 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
             timers.add("light cone", start.elapsed().as_secs_f64());
         }
         match row {
-            Row::Output { a } if *a < self.pm.last() => {
+            Row::Output { a } if *a < self.pm.config.last() => {
                 let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin);
                 self.earlier.extend(timers.time("observe", look)?);
                 Ok(())
@@ -277,8 +272,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         };
         let origin = Origin::of(job);
         let lensing = LensingProduct::of(c);
-        let cones =
-            lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total(), [c.time.start(), self.last()]));
+        let cones = lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total()));
         let (cones, sources) = comm.agree(cones.transpose())?.unzip();
         let mut cones = cones.unwrap_or_default();
         let (mut particles, mut earlier, first) = match restart {
@@ -331,7 +325,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             let planes = comm.agree(cones.into_iter().map(LightCone::finish).collect::<Result<Vec<_>>>())?;
             earlier.extend(timers.time("lensing", || lensing.measure(comm, job, &planes, &sources))?);
         }
-        Ok(PmState { particles, a: self.last(), earlier, cosmology: Some(*cosmology), origin })
+        Ok(PmState { particles, a: self.config.last(), earlier, cosmology: Some(*cosmology), origin })
     }
 
     fn observe(&self, comm: &Comm, state: &PmState<T>) -> Result<Vec<Field>> {
@@ -373,8 +367,8 @@ impl<T: Real + Element> Simulator for Pm<T> {
         if (snapshot.box_size / c.box_size - 1.0).abs() > 1e-6 {
             return differs("box (Mpc/h)", snapshot.box_size, c.box_size);
         }
-        if (snapshot.scale_factor - self.last()).abs() > 1e-3 {
-            return differs("scale factor", snapshot.scale_factor, self.last());
+        if (snapshot.scale_factor - self.config.last()).abs() > 1e-3 {
+            return differs("scale factor", snapshot.scale_factor, self.config.last());
         }
         if snapshot.npart != self.total() {
             return differs("number of particles", snapshot.npart as f64, self.total() as f64);
@@ -391,6 +385,6 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let truth: Option<Vec<f64>> = self.names.iter().map(told).collect();
         let cosmology = truth.as_ref().and_then(|theta| self.cosmology(theta).ok());
         let origin = Origin { theta: truth.clone().unwrap_or_default(), ..Default::default() };
-        Ok((PmState { particles, a: self.last(), earlier: vec![], cosmology, origin }, truth))
+        Ok((PmState { particles, a: self.config.last(), earlier: vec![], cosmology, origin }, truth))
     }
 }

@@ -26,39 +26,40 @@ pub(in super::super) struct LensingProduct<'a> {
     pub lightcone: &'a LightConeConfig,
     pub c_ell: Option<&'a AngularConfig>,
     pub peaks: Option<&'a PeakConfig>,
-    pub box_size: f64,
+    config: &'a PmConfig,
 }
 
 impl<'a> LensingProduct<'a> {
     /// `None` where no light cone is asked for.
     pub fn of(config: &'a PmConfig) -> Option<Self> {
         let lightcone = config.lightcone.as_ref()?;
-        Some(LensingProduct {
-            lightcone,
-            c_ell: config.c_ell.as_ref(),
-            peaks: config.peaks.as_ref(),
-            box_size: config.box_size,
-        })
+        Some(LensingProduct { lightcone, c_ell: config.c_ell.as_ref(), peaks: config.peaks.as_ref(), config })
     }
 
-    /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them.
+    /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them, or the steps
+    /// do not cover them.
     pub fn cone(&self, cosmology: &Cosmology) -> Result<(Cone, Sources)> {
-        let sources = Sources::new(self.lightcone, cosmology)?;
-        Ok((Cone::new(self.lightcone, self.box_size, cosmology, sources.farthest())?, sources))
+        let (sources, time) = (Sources::new(self.lightcone, cosmology)?, &self.config.time);
+        let cone = Cone::new(self.lightcone, self.config.box_size, cosmology, sources.farthest())?;
+        cone.check_time(time.start(), self.config.last()).map_err(|e| match &time.scale_factors {
+            _ if self.config.last() < time.end() => {
+                e.key("simulator.redshifts").remedy("add 0.0: no step is taken after the last redshift")
+            }
+            Some(_) => e.key("simulator.time.scale_factors").remedy("let the last of them be 1.0"),
+            None => e.key("simulator.time.a_end").remedy("set it to 1.0, or leave it out"),
+        })?;
+        Ok((cone, sources))
     }
 
-    /// One observer for each light cone through a universe whose steps go from scale factor `start` to `end`; refused if
-    /// they do not cover the cone.
+    /// One observer for each light cone through a universe.
     pub fn observers<'f>(
         &self,
         comm: &Comm,
         job: &Job,
         factors: &'f Factors<'f>,
         total: u64,
-        [start, end]: [f64; 2],
     ) -> Result<(Vec<LightCone<Drift<'f>>>, Sources)> {
         let (cone, sources) = self.cone(factors.cosmology)?;
-        cone.check_time(start, end)?;
         let observer = |view| {
             let replicas = match self.lightcone.randomise {
                 true => Replicas::random(job.seed, job.realisation, view),
@@ -208,18 +209,27 @@ impl<'a> LensingProduct<'a> {
         Ok(all)
     }
 
-    /// The mask: the array `mask` of an HDF5 file.
+    /// The mask: the array `mask` of an HDF5 file, numbers from 0 to 1.
     pub fn mask(&self) -> Result<Option<Vec<f64>>> {
         let Some(path) = &self.lightcone.mask else { return Ok(None) };
-        let (n, file) = (self.lightcone.pixels, File::open(path)?);
-        let shape = file.array("mask")?.shape();
+        let refuse = |problem: String, remedy: &str| {
+            Error::input(problem).key("simulator.lightcone.mask").value(path).remedy(remedy)
+        };
+        let n = self.lightcone.pixels;
+        let read = || -> Result<(Vec<usize>, Vec<f64>)> {
+            let file = File::open(path)?;
+            Ok((file.array("mask")?.shape(), file.read("mask")?))
+        };
+        let format = "give an HDF5 file whose array `mask` has a number from 0 (masked) to 1 (seen) for every pixel";
+        let (shape, mask) = read().map_err(|e| refuse(format!("cannot be read: {}", e.problem), format))?;
         if shape != [n, n] {
-            return Err(Error::input(format!("has shape {shape:?}, the maps ({n}, {n})"))
-                .file(path)
-                .key("mask")
-                .remedy("give a mask with the maps' pixels, or change simulator.lightcone.pixels"));
+            let remedy = "give a mask with the maps' pixels, or change simulator.lightcone.pixels";
+            return Err(refuse(format!("its array `mask` has shape {shape:?}, the maps [{n}, {n}]"), remedy));
         }
-        file.read("mask").map(Some)
+        match mask.iter().find(|m| !(0.0..=1.0).contains(*m)) {
+            Some(value) => Err(refuse(format!("its array `mask` holds {value}"), format)),
+            None => Ok(Some(mask)),
+        }
     }
 }
 
