@@ -5,6 +5,8 @@ mod cone;
 #[path = "lensing/curved.rs"]
 mod curved;
 mod mpi;
+#[path = "lensing/neutrinos.rs"]
+mod neutrinos;
 #[path = "lensing/simulation.rs"]
 mod simulation;
 #[path = "lensing/survey.rs"]
