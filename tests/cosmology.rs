@@ -12,6 +12,7 @@ mod redshifts;
 mod section;
 
 use polycosm::cosmology::{Cosmology, EisensteinHu, Growth, LinearPower, read_table};
+use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 
 const PLANCK: [f64; 5] = [0.3089, 0.0486, 0.6774, 0.9667, 0.8159];
@@ -237,4 +238,25 @@ fn tables_of_camb_and_class() {
         camb.check_covers(1e-5, 1.0),
         &["cosmology.table", "1.000e-4", "remedy: write a table over a wider"],
     );
+}
+
+/// α = δ/Φ today: 2 k² c² T D/(3 Ωm H0²) with Eisenstein and Hu's T (to T at 1e-5 h/Mpc) and Heath's D, D = a early, both
+/// computed elsewhere; and what CAMB makes of Φ = 3/5 ζ of its A_s, with radiation in the background.
+#[test]
+fn density_of_a_potential() {
+    let d = Growth::new(&planck()).suppression();
+    assert!((d / 0.784269602 - 1.0).abs() < 1e-6, "D/a = {d}");
+    let power = eisenstein_hu(true);
+    let alpha = power.poisson(&planck(), d);
+    let closed = [(1e-4, 0.1521096997), (1e-3, 15.09386777), (1e-2, 1185.901408), (0.1, 19912.41928)];
+    agree("α(k), closed form", closed.map(|(k, closed)| (k, alpha(k), closed)), 2e-6);
+
+    let table = read_table(&data("camb_linear_pk.txt"), 0.81601).unwrap();
+    let alpha = table.poisson(&planck(), d);
+    let primordial = |k: f64| {
+        let curvature = 2.0 * PI.powi(2) * 2.067184e-9 / k.powi(3) * (k * 0.6774 / 0.05).powf(0.9667 - 1.0);
+        0.36 * curvature
+    };
+    let pairs = rows("camb_linear_pk.txt").into_iter().take_while(|row| row[0] < 1.0);
+    agree("α(k), CAMB", pairs.map(|row| (row[0], alpha(row[0]), (row[1] / primordial(row[0])).sqrt())), 1e-3);
 }

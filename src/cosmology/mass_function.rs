@@ -11,7 +11,7 @@ use std::f64::consts::PI;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HaloFit {
-    /// Jenkins et al. 2001 (MNRAS 321, 372), eq. B3: friends of friends, b = 0.2; −1.2 < ln 1/σ < 1.05.
+    /// Jenkins et al. 2001 (MNRAS 321, 372), eq. 9: friends of friends, b = 0.2; −1.2 < ln 1/σ < 1.05.
     Jenkins01,
     /// Warren et al. 2006 (ApJ 646, 881), eq. 8: friends of friends, b = 0.2.
     Warren06,

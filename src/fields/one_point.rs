@@ -65,7 +65,7 @@ pub struct OnePoint {
     pub variance: f64,
     /// ⟨(x − mean)³⟩/σ³.
     pub skewness: f64,
-    /// ⟨(x − mean)⁴⟩/σ⁴ − 3.
+    /// Excess kurtosis ⟨(x − mean)⁴⟩/σ⁴ − 3.
     pub kurtosis: f64,
 }
 

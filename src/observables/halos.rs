@@ -57,7 +57,8 @@ pub struct Epoch<'a> {
 }
 
 impl Epoch<'_> {
-    /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean matter density.
+    /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean density of what the particles
+    /// stand for: all matter, without massive neutrinos where there are such.
     pub fn r_200m(&self, mass: f64) -> f64 {
         (3.0 * mass / (800.0 * PI * self.cosmology.mean_cold_density())).cbrt()
     }

@@ -113,6 +113,55 @@ fn rays_follow_the_recursion() {
     });
 }
 
+/// The Jacobian that is carried along is the derivative of where rays end, to all orders on two strong planes:
+/// ∂β/∂θ = (1 − κ − γ1, −γ2 − ω; −γ2 + ω, 1 − κ + γ1) by differences between pixels. Rotation is second order, and would
+/// change its sign were the second plane's tide multiplied from the other side.
+#[test]
+fn jacobian_is_the_derivative_of_positions() {
+    mpi::on_ranks("curved::jacobian_is_the_derivative_of_positions", &[2], |comm| {
+        let text = "field_of_view_deg = 3.0\npixels = 192\nsource_redshifts = [1.0]";
+        let (config, cosmology) = (config(text), planck());
+        let sources = Sources::new(&config, &cosmology).unwrap();
+        let mut cone = Cone::new(&config, 2000.0, &cosmology, sources.farthest()).unwrap();
+        let plane = |chi| Slice { near: 0.0, far: 0.0, chi, a: 0.8, volume: 1.0, strength: 1.0 };
+        cone.slices = [0.35, 0.65].map(|part| plane(part * sources.farthest())).into();
+        let (n, pixel) = (cone.pixels, cone.pixel());
+        let mut planes = Planes::new(comm, cone);
+        for k in 0..2 {
+            // Structures of some 15 pixels, that fade away towards the edges.
+            let mut map = gaussian_map(k, n, pixel, |ell| 3e-6 * (-(ell / 600.0).powi(2)).exp());
+            let fade = |i: usize| (PI * (i as f64 + 0.5) / n as f64).sin().powi(2);
+            map.iter_mut().enumerate().for_each(|(p, x)| *x *= fade(p / n) * fade(p % n));
+            planes.put(k as usize, map);
+        }
+        let maps = raytrace(&planes, &sources);
+        if !comm.is_root() {
+            return;
+        }
+        let traced = maps.traced.unwrap();
+        let ([g1, g2], omega, beta) = (&traced.gamma, &traced.omega, &traced.beta);
+        // Between neighbours over two and four pixels: fourth order.
+        let slope = |map: &[f64], p: usize, step: usize| {
+            let across = |i: usize| map[p + i * step] - map[p - i * step];
+            (8.0 * across(1) - across(2)) / (12.0 * pixel)
+        };
+        let inner = |p: &usize| (n / 8..n - n / 8).contains(&(p / n)) && (n / 8..n - n / 8).contains(&(p % n));
+        let (mut apart, mut seen) = ([0.0; 4], [0.0; 4]);
+        for p in (0..n * n).filter(inner) {
+            let a = [(0, n), (0, 1), (1, n), (1, 1)].map(|(i, step)| slope(&beta[i], p, step));
+            let found = [1.0 - 0.5 * (a[0] + a[3]), 0.5 * (a[3] - a[0]), -0.5 * (a[1] + a[2]), 0.5 * (a[2] - a[1])];
+            for (c, told) in [maps.kappa[p], g1[p], g2[p], omega[p]].into_iter().enumerate() {
+                apart[c] += (found[c] - told).powi(2);
+                seen[c] += told.powi(2);
+            }
+        }
+        let seen = seen.map(|sum| (sum / (n * n) as f64).sqrt());
+        let apart: [f64; 4] = std::array::from_fn(|c| (apart[c] / (n * n) as f64).sqrt() / seen[c]);
+        say(comm, format_args!("rms κ, γ1, γ2, ω {seen:.4?}; differences of β apart by {apart:.5?} of them"));
+        assert!(seen[0] > 0.05 && apart.iter().all(|a| *a < 0.01), "{seen:?} {apart:?}");
+    });
+}
+
 #[test]
 fn sources_beyond_a_quarter_of_the_circumference_are_refused() {
     let far = config("field_of_view_deg = 1.0\npixels = 8\nsource_redshifts = [20.0]");

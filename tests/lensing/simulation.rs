@@ -34,11 +34,13 @@ fn halofit(cosmology: &Cosmology) -> impl Fn(f64, f64) -> f64 {
     }
 }
 
-/// The convergence of a simulated universe, on the way through its evolve loop: its spectrum is Limber's.
+/// The convergence of a simulated universe, on the way through its evolve loop: its spectrum is Limber's. Many cones through one
+/// small universe of fixed amplitudes tell whether all factors are in their places, to 3% of κ. What pixels and edges do is left
+/// out; `convergence_against_limber` of `make validate` has it, and eight universes.
 #[test]
 fn convergence_of_a_simulation() {
     mpi::on_ranks("simulation::convergence_of_a_simulation", &[2], |comm| {
-        let (l, n, views) = (250.0, 64, 4);
+        let (l, n, views) = (250.0, 64, 24);
         let (cosmology, growth) = (planck(), Growth::new(&planck()));
         let config = config("field_of_view_deg = 9.0\npixels = 128\nsource_redshifts = [0.6]");
         config.check(l).unwrap();
@@ -96,14 +98,14 @@ fn convergence_of_a_simulation() {
             }
         }
         if comm.is_root() {
-            // One small universe: its spectra scatter by a sixth at low ℓ. Over eight of them the two lowest bands are
-            // 1.01 ± 0.06 of Limber's; the highest, where shot noise is all, lose a little to the pixels.
+            // One small universe: over eight of them, with four cones each, the two lowest bands are 1.01 ± 0.06 of Limber's. The
+            // highest, where shot noise is most, lose a little to the pixels.
             let ratios: Vec<f64> = bands.iter().map(|[_, c, expected, _]| c / expected).collect();
             for ([ell, ..], ratio) in bands.iter().zip(&ratios) {
                 say(comm, format_args!("C_ell at {ell:6.0}: {ratio:.3} of Limber's"));
-                assert!((ratio - 1.0).abs() < 0.35, "{ratio} of Limber's at ell = {ell}");
+                assert!((ratio - 1.0).abs() < 0.15, "{ratio} of Limber's at ell = {ell}");
             }
-            assert!((ratios.iter().sum::<f64>() / 12.0 - 1.0).abs() < 0.15);
+            assert!((ratios.iter().sum::<f64>() / 12.0 - 1.0).abs() < 0.06);
         }
     });
 }

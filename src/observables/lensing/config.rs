@@ -44,7 +44,7 @@ pub struct LightConeConfig {
     /// Lets the field be wider than the box, whose copies then stand side by side.
     #[serde(default)]
     pub replicate_across: bool,
-    /// Noise of galaxy shapes on every map; none when left out.
+    /// Noise of galaxy shapes on every map of κ; none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_noise: Option<ShapeNoise>,
     /// File with a mask of pixels × pixels numbers; pixels where it is 0 are masked. None when left out.

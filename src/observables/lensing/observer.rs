@@ -3,7 +3,9 @@
 use super::{Cone, Planes, Replicas, Slice};
 use crate::comm::Comm;
 use crate::comm::timers::Timers;
+use crate::cosmology::NeutrinoResponse;
 use crate::error::Result;
+use crate::fields::flat_sky::FlatSky;
 use crate::gravity::{Factor, Observer, Row};
 use crate::mesh::Real;
 use crate::particles::Particles;
@@ -19,11 +21,22 @@ use crate::particles::Particles;
 /// Σ_δ = (far − near) (N/N̄ − 1) ≈ ∫ δ dχ,   with shot noise C_ℓ = (far − near)² / (n̄ ∫ f_K² dχ).
 ///
 /// Counts are whole numbers, so their sum over ranks is exact.
+///
+/// Beside massive [neutrinos](Self::neutrinos) particles show the other matter, and light is deflected by all. Across the
+/// line of sight ℓ = k f_K(χ), and the plane is multiplied in Fourier space by the δ_m/δ_cb that the force has,
+///
+/// Σ_δ(ℓ) → [f_cb + f_ν δ_ν/δ_cb](k = |ℓ|/f_K(χ), a) Σ_δ(ℓ),
+///
+/// (the linear response of Ali-Haïmoud & Bird 2013), shot noise by its square. The field is taken as periodic for this. The
+/// factor goes smoothly from 1 on large scales to f_cb = 1 − f_ν below free streaming, so that only the part f_ν of the plane
+/// is smoothed, and only that part knows, within a free-streaming length of an edge, the opposite one.
 pub struct LightCone<F> {
     planes: Planes,
     replicas: Replicas,
     total: u64,
     drift: F,
+    /// Massive neutrinos, where there are some.
+    pub neutrinos: Option<NeutrinoResponse>,
 }
 
 impl<F: Fn(f64, f64, f64) -> Factor> LightCone<F> {
@@ -31,7 +44,7 @@ impl<F: Fn(f64, f64, f64) -> Factor> LightCone<F> {
     /// ([`crate::gravity::Factors::drift`]): within a drift particles keep their momentum, so they are taken back from
     /// its end to the plane's moment by the same rule that moved them.
     pub fn new(comm: &Comm, cone: Cone, replicas: Replicas, total: u64, drift: F) -> Self {
-        LightCone { planes: Planes::new(comm, cone), replicas, total, drift }
+        LightCone { planes: Planes::new(comm, cone), replicas, total, drift, neutrinos: None }
     }
 
     /// The planes; fails if the simulation did not pass all of them.
@@ -82,6 +95,14 @@ impl<F: Fn(f64, f64, f64) -> Factor> LightCone<F> {
         let thickness = slice.far - slice.near;
         counts.iter_mut().for_each(|n| *n = thickness * (*n / mean - 1.0));
     }
+
+    /// Σ_δ of all matter from that of what the particles stand for.
+    fn with_neutrinos(&self, slice: &Slice, sigma: Vec<f64>) -> Result<Vec<f64>> {
+        let Some(neutrinos) = &self.neutrinos else { return Ok(sigma) };
+        let cone = self.planes.cone();
+        let (across, factor) = (cone.cosmology.transverse_distance(slice.chi), neutrinos.factor_at(slice.a));
+        FlatSky::new(cone.pixels, cone.field.to_degrees())?.filtered(&sigma, |ell| factor(ell / across))
+    }
 }
 
 impl Cone {
@@ -117,7 +138,8 @@ impl<T: Real, F: Fn(f64, f64, f64) -> Factor> Observer<T> for LightCone<F> {
                 let mut counts = self.project(&slice, particles, back);
                 self.planes.comm.sum(&mut counts);
                 self.overdensity(&slice, &mut counts);
-                self.planes.put(k, counts);
+                let sigma = self.with_neutrinos(&slice, counts)?;
+                self.planes.put(k, sigma);
             }
         }
         Ok(())

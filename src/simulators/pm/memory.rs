@@ -126,10 +126,11 @@ impl Sky {
         // The solver outlives the rays; filters and spectra of a map take a few more.
         let before = fields - fields / cones;
         let [gathering, measuring] = [before + shared + 9 + maps + bins.div_ceil(ranks), maps + fields + kept + 8];
+        let filter = if cosmology.m_nu() > 0.0 { 4 } else { 0 };
         let bytes = |maps: usize| 8 * cone.pixels.pow(2) * maps;
         Ok(Sky {
-            // One slice's counts; and all planes, for a checkpoint.
-            running: bytes(held + 2 + planes),
+            // One slice's counts, beside neutrinos their transforms; and all planes, for a checkpoint.
+            running: bytes(held + 2 + planes + filter),
             tracing: bytes(held + (before + shared + following).max(gathering).max(measuring)),
             looking: bytes(2 * (fields + kept)),
         })

@@ -275,6 +275,8 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let cones = lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total()));
         let (cones, sources) = comm.agree(cones.transpose())?.unzip();
         let mut cones = cones.unwrap_or_default();
+        let neutrinos = NeutrinoResponse::new(&cosmology);
+        cones.iter_mut().for_each(|cone| cone.neutrinos = neutrinos.clone());
         let (mut particles, mut earlier, first) = match restart {
             Some(mut restart) => {
                 if !restart.same_ranks {
@@ -295,7 +297,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             }
         };
         let mut force = Force::new(&mesh, c.box_size, self.total(), &c.force);
-        force.neutrinos = NeutrinoResponse::new(&cosmology);
+        force.neutrinos = neutrinos;
         c.fft_plans.keep(comm, job.folder);
         let (cosmology, origin_of) = (&cosmology, &origin);
         let before = std::mem::take(&mut earlier);
