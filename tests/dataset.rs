@@ -6,6 +6,7 @@ use polycosm::comm::{Comm, share};
 use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
+use polycosm::io::export::one_file;
 use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
@@ -279,6 +280,47 @@ fn damage_is_found() {
     let found = verify::verify(&world, dir.path(), 4).unwrap();
     assert_eq!(found.defects.len(), 1);
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
+}
+
+/// HDF5 reads NaN where a shard is gone; nobody may learn from that, or hand it on.
+#[test]
+fn a_lost_or_truncated_shard_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let (shard, copy) = (dir.path().join("shards/00001.h5"), dir.path().join("copy.h5"));
+    let provenance = Provenance::collect(&world, 5, "");
+    let open = || Dataset::open(index::path(dir.path()), "theta").unwrap();
+    let export = || one_file(&world.alone(), &open(), &copy, &[], &provenance);
+    export().unwrap();
+    let exported = Dataset::open(&copy, "theta").unwrap();
+    assert_eq!(File::open(&copy).unwrap().read::<u8>("status").unwrap(), [0; 10]);
+    assert_eq!(exported.read_f32("maps", &[6]).unwrap(), map(&job(&design(10), 6)));
+    let whole = std::fs::read(&shard).unwrap();
+    let wounds: [(&str, fn(&Path)); 2] = [
+        ("no such file", |shard| std::fs::remove_file(shard).unwrap()),
+        ("truncated", |shard| {
+            let file = std::fs::OpenOptions::new().write(true).open(shard).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }),
+    ];
+    for (says, wound) in wounds {
+        wound(&shard);
+        std::fs::remove_file(&copy).unwrap();
+        let errors = [
+            export().unwrap_err(),
+            open().read_f32("maps", &[0, 9]).unwrap_err(),
+            open().read_list("halos", 5).unwrap_err(),
+        ];
+        for e in errors {
+            let text = e.to_string();
+            assert!(e.exit_code() == 1 && text.contains("shards/00001.h5") && text.contains(says), "{text}");
+            assert!(text.contains("polycosm simulate"), "{text}");
+        }
+        assert!(!copy.exists(), "a file without those universes was left");
+        std::fs::write(&shard, &whole).unwrap();
+        export().unwrap();
+    }
 }
 
 fn observation() -> PathBuf {
