@@ -1,7 +1,7 @@
 //! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
 
 use super::field::{Axis, Data, Dtype, FieldSpec};
-use super::hdf::{Array, Element, File};
+use super::hdf::{Array, Element, File, given};
 use super::parameters::Parameters;
 use super::provenance::FORMAT_VERSION;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::prior::{Parameter, Prior};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
@@ -60,7 +60,8 @@ impl DatasetConfig {
     /// Opens the file. Its fields are all datasets with as many rows as `theta`.
     pub fn open(&self) -> Result<Dataset> {
         let prior = if self.parameters.is_empty() { None } else { Some(self.parameters.prior()?) };
-        Dataset::with(&self.file, &self.theta, prior, self.validation, self.test).map_err(|e| named(e, "dataset.file"))
+        Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
+            .map_err(|e| named(given(e), "dataset.file"))
     }
 }
 
@@ -212,6 +213,15 @@ impl Dataset {
         &self.status
     }
 
+    /// Why the first of the failed universes failed, where the file tells.
+    pub fn failure(&self) -> Result<Option<String>> {
+        if !self.file.exists("status") {
+            return Ok(None);
+        }
+        let failures = self.file.json::<BTreeMap<u64, String>>("status", "failures")?.unwrap_or_default();
+        Ok(failures.into_values().next())
+    }
+
     /// Finished universes of a split, in order.
     pub fn rows(&self, split: Split) -> Vec<usize> {
         (0..self.len()).filter(|&i| self.split[i] == split && self.status[i] == 0).collect()
@@ -275,9 +285,10 @@ impl Dataset {
         let beside = self.path.parent().unwrap_or(Path::new("")).join(file);
         // HDF5 looks beside the dataset first, then from the working directory on.
         let path = if !beside.exists() && file.exists() { file } else { &beside };
-        let remedy = match path.exists() {
-            true => "remove this file and run `polycosm simulate`, which remakes it; or copy it here again",
-            false => "run `polycosm simulate`, which remakes it; or put it back",
+        let remedy = match (path.exists(), std::fs::File::open(path)) {
+            (false, _) => "run `polycosm simulate`, which remakes it; or put it back",
+            (true, Ok(_)) => "remove this file and run `polycosm simulate`, which remakes it; or copy it here again",
+            (true, Err(_)) => "change its permissions",
         };
         File::open(path).map(drop).map_err(|e| {
             let problem = format!("holds universes of {}, and cannot be read: {}", self.path.display(), e.problem);
