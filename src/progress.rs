@@ -4,6 +4,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+/// So many of something, in words: `1 simulation`, `3 simulations`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Progress of one task of known length.
 pub struct Progress {
     bar: ProgressBar,
@@ -37,8 +42,7 @@ impl Progress {
         if self.speak && !self.interactive && self.last.elapsed() >= INTERVAL {
             self.last = Instant::now();
             let total = self.bar.length().unwrap_or(0);
-            let eta = self.bar.eta().as_secs();
-            log::info!("{}: {done}/{total}, about {eta} s left; {message}", self.name);
+            log::info!("{}: {}", self.name, line(done, total, self.bar.eta().as_secs(), message));
         }
     }
 
@@ -49,5 +53,23 @@ impl Progress {
         if self.speak {
             log::info!("{}: {message} ({seconds:.1} s)", self.name);
         }
+    }
+}
+
+/// One line of a job log.
+fn line(done: u64, total: u64, eta: u64, message: &str) -> String {
+    let message = if message.is_empty() { String::new() } else { format!("; {message}") };
+    format!("{done}/{total}, about {eta} s left{message}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_where_nothing_follows() {
+        assert_eq!(line(4, 4, 0, ""), "4/4, about 0 s left");
+        assert_eq!(line(1, 4, 6, "loss 2"), "1/4, about 6 s left; loss 2");
+        assert_eq!((count(1, "group"), count(0, "group")), ("1 group".into(), "0 groups".into()));
     }
 }

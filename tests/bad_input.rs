@@ -40,6 +40,9 @@ macro_rules! lightcone {
     };
 }
 
+/// A file that is there, and no field.
+const NOISE: &str = "simulator.initial.field={ kind = 'white-noise', file = 'run.toml', dataset = 'noise' }";
+
 const ROWS: &[Row] = &[
     Row {
         what: "no such file",
@@ -184,6 +187,48 @@ const ROWS: &[Row] = &[
         arguments: &["simulate", "run.toml", "--set", "simulator.particles=8000"],
         campaign: concat!(campaign!(), simulator!()),
         says: &["simulator.particles = 8000: ", "GB", "remedy: share each simulation"],
+    },
+    Row {
+        what: "more maps than the memory holds",
+        arguments: &["simulate", "run.toml", "--set", "simulator.maps={ pixels = 200000, slabs = 1000 }"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.maps.pixels = 200000: ", "GB", "remedy: lower it"],
+    },
+    Row {
+        what: "a grid that the memory does not hold",
+        arguments: &["simulate", "run.toml", "--set", "simulator.density.points=16000"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.density.points = 16000: ", "GB", "remedy: lower it"],
+    },
+    Row {
+        what: "maps that nobody has pixels for",
+        arguments: &["check", "run.toml", "--set", "simulator.maps.slabs=1000000000000"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["simulator.maps.slabs = 1000000000000: ", "remedy: "],
+    },
+    Row {
+        what: "rows that the design has not",
+        arguments: &["simulate", "run.toml", "--only", "5..9"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["--only = 5..9: the design has 4 simulations", "remedy: give rows from 0..3"],
+    },
+    Row {
+        what: "nothing to calibrate",
+        arguments: &["calibrate", "run.toml"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["infer: ", "no posterior to calibrate", "remedy: add [infer]"],
+    },
+    Row {
+        what: "nothing to report on",
+        arguments: &["report", "run.toml", "--set", "output=nothere"],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["nothere: output: ", "remedy: run `polycosm run`"],
+    },
+    Row {
+        what: "a noise file that is no HDF5 file",
+        arguments: &["check", "run.toml", "--set", NOISE],
+        campaign: concat!(campaign!(), simulator!()),
+        says: &["run.toml", "not an HDF5 file", "remedy: "],
     },
     Row {
         what: "sigma8 fixed and varied",

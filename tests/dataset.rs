@@ -6,6 +6,7 @@ use polycosm::comm::{Comm, share};
 use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
+use polycosm::io::export::one_file;
 use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
@@ -145,7 +146,7 @@ fn a_campaign_on_any_number_of_ranks() {
             assert!(found.is_sound() && found.failed == [2], "{found:?}");
             // Once more: nothing to do. Then the failed one again, which works now.
             let again = run(world, &output, n, &fake, ranks_per_sim, &Options::default()).unwrap();
-            assert_eq!((again.done, again.failed, again.skipped), (0, 0, n));
+            assert_eq!((again.done, again.failed, again.skipped, again.failed_before), (0, 0, n, 1));
             let options = Options { retry_failed: true, ..Options::default() };
             let summary = run(world, &output, n, &Fake::default(), ranks_per_sim, &options).unwrap();
             assert_eq!((summary.done, summary.skipped), (1, n - 1));
@@ -235,7 +236,7 @@ fn every_interruption_ends_in_the_same_dataset() {
         assert!(contents(&output) == wanted, "{name}");
         check_dataset(&output, 10, &[]);
         let left = status::names(&output).unwrap();
-        assert_eq!(left, ["dataset.h5", "fingerprint.json", "lock", "shards", "sims"], "{name}");
+        assert_eq!(left, ["campaign.toml", "dataset.h5", "fingerprint.json", "lock", "shards", "sims"], "{name}");
     }
 }
 
@@ -279,6 +280,101 @@ fn damage_is_found() {
     let found = verify::verify(&world, dir.path(), 4).unwrap();
     assert_eq!(found.defects.len(), 1);
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
+}
+
+/// HDF5 reads NaN where a shard is gone; nobody may learn from that, or hand it on.
+#[test]
+fn a_lost_or_truncated_shard_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let (shard, copy) = (dir.path().join("shards/00001.h5"), dir.path().join("copy.h5"));
+    let provenance = Provenance::collect(&world, 5, "");
+    let open = || Dataset::open(index::path(dir.path()), "theta").unwrap();
+    let export = || one_file(&world.alone(), &open(), &copy, &[], &provenance);
+    export().unwrap();
+    let exported = Dataset::open(&copy, "theta").unwrap();
+    assert_eq!(File::open(&copy).unwrap().read::<u8>("status").unwrap(), [0; 10]);
+    assert_eq!(exported.read_f32("maps", &[6]).unwrap(), map(&job(&design(10), 6)));
+    let whole = std::fs::read(&shard).unwrap();
+    let wounds: [(&str, fn(&Path)); 2] = [
+        ("no such file", |shard| std::fs::remove_file(shard).unwrap()),
+        ("truncated", |shard| {
+            let file = std::fs::OpenOptions::new().write(true).open(shard).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }),
+    ];
+    for (says, wound) in wounds {
+        wound(&shard);
+        std::fs::remove_file(&copy).unwrap();
+        let errors = [
+            export().unwrap_err(),
+            open().read_f32("maps", &[0, 9]).unwrap_err(),
+            open().read_list("halos", 5).unwrap_err(),
+        ];
+        for e in errors {
+            let text = e.to_string();
+            assert!(e.exit_code() == 1 && text.contains("shards/00001.h5") && text.contains(says), "{text}");
+            assert!(text.contains("polycosm simulate"), "{text}");
+        }
+        assert!(!copy.exists(), "a file without those universes was left");
+        std::fs::write(&shard, &whole).unwrap();
+        export().unwrap();
+    }
+}
+
+/// Whatever becomes of it, the folder has the file that says what it is.
+#[test]
+fn a_suite_that_fails_as_a_whole_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    let some = Fake { fail: vec![0], ..Fake::default() };
+    let summary = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(0..1), retry_failed: false }).unwrap();
+    assert!(summary.all_failed() && !summary.complete, "{summary:?}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap(), "seed = 5\n");
+    let all = Fake { fail: vec![0, 1, 2], ..Fake::default() };
+    for _ in 0..2 {
+        let summary = run(&world, dir.path(), 3, &all, 1, &Options::default()).unwrap();
+        assert!(summary.all_failed() && summary.complete && summary.timings.is_empty(), "{summary:?}");
+    }
+    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    assert_eq!((found.failed.len(), found.reason.as_deref()), (3, Some("on purpose")));
+    let retry = Options { retry_failed: true, only: None };
+    assert!(!run(&world, dir.path(), 3, &some, 1, &retry).unwrap().all_failed());
+    let e = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(5..10), retry_failed: false }).unwrap_err();
+    assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("--only"), Some("5..9"), 2));
+    assert!(e.to_string().contains("3 simulations") && e.to_string().contains("0..2"), "{e}");
+}
+
+/// What cannot be read is named and counts as missing; only its owner may remove it.
+#[test]
+fn status_goes_on_past_what_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let shard = dir.path().join("shards/00001.h5");
+    std::fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(1000).unwrap();
+    let found = status::status(dir.path(), 10, 4).unwrap();
+    assert_eq!((found.done, found.shards, found.dataset), (6, [2, 3], false));
+    assert!(found.damaged.len() == 1 && found.damaged[0].contains("shards/00001.h5"), "{:?}", found.damaged);
+    let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap_err();
+    assert!(e.exit_code() == 1 && e.to_string().contains("remove this file"), "{e}");
+    std::fs::remove_file(&shard).unwrap();
+    assert!(!status::status(dir.path(), 10, 4).unwrap().dataset);
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    check_dataset(dir.path(), 10, &[]);
+}
+
+/// A snapshot that somebody copied half of is bad input.
+#[test]
+fn a_truncated_snapshot_is_bad_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("half.hdf5");
+    let bytes = std::fs::read(observation()).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let e = gadget::read(&Comm::world(), &path).unwrap_err();
+    assert!(e.exit_code() == 2 && e.to_string().contains("half.hdf5: cannot be read: "), "{e}");
+    assert!(e.remedy.as_ref().unwrap().contains("copy it here again"), "{e}");
 }
 
 fn observation() -> PathBuf {

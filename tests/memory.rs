@@ -81,6 +81,23 @@ fn a_bispectrum_takes_what_is_planned() {
     });
 }
 
+/// Maps that outweigh the particles, at two redshifts: the first one's are kept.
+#[test]
+fn maps_take_what_is_planned() {
+    mpi::on_ranks("maps_take_what_is_planned", &[2], |comm| {
+        let universe = "box_size = 128.0\nparticles = 32\ntime = { steps = 3 }\nredshifts = [0.5, 0.0]";
+        takes_what_is_planned(comm, &format!("{universe}\nmaps = {{ pixels = 1024, slabs = 4 }}"));
+    });
+}
+
+#[test]
+fn a_grid_takes_what_is_planned() {
+    mpi::on_ranks("a_grid_takes_what_is_planned", &[2], |comm| {
+        let universe = "box_size = 128.0\nparticles = 32\ntime = { steps = 3 }\nredshifts = [0.5, 0.0]";
+        takes_what_is_planned(comm, &format!("{universe}\ndensity = {{ points = 320 }}"));
+    });
+}
+
 const SKY: &str = "box_size = 384.0\nparticles = 64\nmesh_factor = 1.0\ntime = { steps = 5 }";
 
 /// With checkpoints, for which all planes come together.

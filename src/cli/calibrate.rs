@@ -32,6 +32,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> {
     comm.on_root(|| {
+        if plan.posteriors().is_empty() {
+            let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
+            return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage of kind \"npe\""));
+        }
         let mut judged: Vec<Samples> = Vec::new();
         for stage in plan.posteriors() {
             let path = plan.posterior(&stage);

@@ -29,7 +29,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let provenance = plan.provenance(comm);
     let alone = comm.alone();
     comm.on_root(|| {
-        let made = |e: std::io::Error| Error::from(e).file(&args.to).key("--to");
+        let made = |e: std::io::Error| {
+            let error = Error::input(format!("cannot be made: {e}")).key("--to").value(&args.to);
+            error.remedy("choose a folder you may write to: --to DIR")
+        };
         std::fs::create_dir_all(&args.to).map_err(made)?;
         let dataset = plan.open_dataset()?;
         let path = args.to.join("dataset.h5");

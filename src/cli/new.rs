@@ -39,9 +39,10 @@ fn write(file: &Path, recipe: &str) -> Result<()> {
     use std::io::Write;
     let found = RECIPES.iter().find(|(name, _)| *name == recipe);
     let (name, text) = found.ok_or_else(|| Error::input("there is no such recipe").key("--recipe").value(recipe))?;
-    // A campaign of its own name gets an output folder of its own.
+    // A campaign of its own name gets an output folder of its own, and its comments speak of both.
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let text = text.replacen(&format!("\"runs/{name}\""), &format!("\"runs/{stem}\""), 1);
+    let text = text.replace(&format!("runs/{name}"), &format!("runs/{stem}"));
+    let text = text.replace(&format!("recipes/{name}.toml"), &file.display().to_string());
     // The recipe's observation lies beside the recipe, not beside the new campaign.
     let text = text.replacen("\nobservations = ", "\n# observations = ", 1);
     let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
@@ -66,6 +67,7 @@ mod tests {
             let text = std::fs::read_to_string(&file).unwrap();
             let table: toml::Table = text.parse().unwrap();
             assert_eq!(table["output"].as_str(), Some(format!("runs/my-{name}").as_str()));
+            assert!(!text.contains(&format!("runs/{name}")) && !text.contains("recipes/"), "{text}");
             assert!(text.lines().filter(|l| l.contains('#')).count() > 5, "{name} is commented");
             assert_eq!(write(&file, name).unwrap_err().exit_code(), 2);
             assert_eq!(std::fs::read_to_string(&file).unwrap(), text);

@@ -5,7 +5,7 @@ use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
@@ -74,6 +74,14 @@ fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
         }
     }
     inputs.observations = observations(plan)?;
+    let nothing = inputs.prior.is_none()
+        && inputs.histories.is_empty()
+        && inputs.posteriors.is_empty()
+        && inputs.observations.is_empty();
+    if nothing && inputs.timings.is_empty() {
+        let error = Error::input("holds no stage of this campaign that is done").file(&config.output);
+        return Err(error.key("output").remedy("run `polycosm run` or `polycosm simulate` first, or name its folder"));
+    }
     Ok(inputs)
 }
 

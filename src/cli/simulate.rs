@@ -5,12 +5,16 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
+use crate::progress::count;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use crate::suite::{self, Options, Suite};
 use serde_json::json;
 use std::ops::Range;
 
 /// Run the campaign's simulations and pack them into its dataset; resumes by itself
+///
+/// A simulation that fails is recorded as failed, with a warning, and the others go on. Where every one fails, so does the
+/// command (exit code 1).
 ///
 /// Example: mpirun -n 4 polycosm simulate run.toml
 #[derive(Debug, clap::Args)]
@@ -60,14 +64,22 @@ fn fits(plan: &Plan, simulator: &SimulatorConfig, ranks_here: usize) -> Result<(
         return Ok(());
     }
     let problem = format!(
-        "needs {:.1} GB on each rank; {:.1} GB are free for this node's {ranks_here} rank(s)",
+        "needs {:.1} GB on each rank; {:.1} GB are free for this node's {}",
         gb(each.expected),
-        gb(free)
+        gb(free),
+        count(ranks_here, "rank")
     );
-    Err(Error::input(problem)
-        .key("simulator.particles")
-        .value(pm.particles)
-        .remedy("share each simulation between more ranks on more nodes (suite.ranks_per_sim), or lower particles or mesh_factor"))
+    let (key, value) = each.key;
+    let remedy = match key {
+        "simulator.maps.pixels" => "lower it or maps.slabs: every rank adds up whole maps",
+        "simulator.density.points" => {
+            "lower it, or share each simulation between more ranks on more nodes (suite.ranks_per_sim)"
+        }
+        _ => {
+            "share each simulation between more ranks on more nodes (suite.ranks_per_sim), or lower particles or mesh_factor"
+        }
+    };
+    Err(Error::input(problem).key(key).value(value).remedy(remedy))
 }
 
 /// Bytes that this node can still give, where the system tells.
@@ -106,16 +118,24 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     };
     timed(plan, comm, "simulate", || {
         let summary = suite::simulate(comm, &suite, runner.as_ref(), options)?;
-        plan.record(comm)?;
         let (ran, skipped) = (summary.done + summary.failed, summary.skipped);
-        if comm.is_root() && summary.failed > 0 {
-            log::warn!("{} simulations failed; `polycosm simulate --retry-failed` runs them again", summary.failed);
+        if summary.all_failed() {
+            let error = Error::failed(format!("{} ran, and every one failed", count(ran + skipped, "simulation")));
+            let remedy = "see why above or in `polycosm verify`, mend that, and run `polycosm simulate --retry-failed`";
+            return comm.agree(Err(error.file(&config.output).remedy(remedy)));
         }
-        if comm.is_root() && ran > 0 {
+        let failed = summary.failed + summary.failed_before;
+        if comm.is_root() && failed > 0 {
+            log::warn!(
+                "{} failed; `polycosm simulate --retry-failed` runs what failed again",
+                count(failed, "simulation")
+            );
+        }
+        if comm.is_root() && !summary.timings.is_empty() {
             let each: Vec<String> = summary.timings.iter().map(|(n, s)| format!("{n} {s:.3} s")).collect();
             log::info!("mean of one simulation: {}", each.join(", "));
         }
-        let detail = format!("{} simulations, {:.2} per second", ran + skipped, summary.rate);
+        let detail = format!("{}, {:.2} per second", count(ran + skipped, "simulation"), summary.rate);
         Ok((ran > 0).then_some(detail))
     })
 }

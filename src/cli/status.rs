@@ -4,6 +4,7 @@ use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::progress::count;
 use crate::suite::status::status;
 use serde_json::json;
 
@@ -50,7 +51,14 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
                 let eta = s.eta.map_or(String::new(), |eta| format!(", about {eta:.0} s left"));
                 say(format_args!("rate         {rate:.2} per second{eta}"));
             }
-            say(format_args!("dataset      {}", if s.dataset { "complete" } else { "not complete" }));
+            let dataset = match s.dataset {
+                true if s.done == 0 => "complete, and every simulation in it failed".to_string(),
+                true if s.failed > 0 => format!("complete, {} failed", count(s.failed, "simulation")),
+                true => "complete".to_string(),
+                false => "not complete".to_string(),
+            };
+            say(format_args!("dataset      {dataset}"));
+            s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
         }
         for (stage, trained) in stages {
             say(format_args!("stage        {stage}: {}", if trained { "trained" } else { "not trained" }));

@@ -6,6 +6,7 @@ use super::start::say;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
+use crate::progress::count;
 use crate::suite::verify::verify;
 
 /// Read the whole dataset again: checksums, NaNs, mean spectra against linear theory
@@ -26,20 +27,25 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     }
     let found = verify(comm, &plan.config.output, plan.config.suite.shard_size)?;
     comm.on_root(|| {
-        say(format_args!("{} simulations, {} failed", found.simulations, found.failed.len()));
+        let (all, failed) = (found.simulations, found.failed.len());
+        let first = |reason: &String| format!(", the first because: {}", reason.replace('\n', ";"));
+        let reason = found.reason.as_ref().map_or(String::new(), first);
+        say(format_args!("{}, {failed} failed{reason}", count(all, "simulation")));
         for d in &found.defects {
             say(format_args!("  {} of simulation {}: {}", d.field, d.index, d.problem));
         }
-        spectra(&plan)?;
-        match found.is_sound() {
-            true => {
-                say("every checksum holds, every number is finite");
-                Ok(())
-            }
-            false => Err(Error::failed(format!("{} defects in the dataset", found.defects.len()))
+        if !found.is_sound() {
+            return Err(Error::failed(format!("{} in the dataset", count(found.defects.len(), "defect")))
                 .file(plan.dataset())
-                .remedy("remove the shards named above and run `polycosm simulate` again: it remakes them")),
+                .remedy("remove the shards named above and run `polycosm simulate` again: it remakes them"));
         }
+        if failed == all {
+            let error = Error::failed("holds no universe: every simulation failed").file(plan.dataset());
+            return Err(error.remedy("mend the cause and run `polycosm simulate --retry-failed`"));
+        }
+        spectra(&plan)?;
+        say("every checksum holds, every number of a finished simulation is finite");
+        Ok(())
     })
 }
 

@@ -1,13 +1,15 @@
 //! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
 
 use super::field::{Axis, Data, Dtype, FieldSpec};
-use super::hdf::{Array, Element, File};
+use super::hdf::{Array, Element, File, given};
 use super::parameters::Parameters;
 use super::provenance::FORMAT_VERSION;
 use crate::error::{Error, Result};
 use crate::prior::{Parameter, Prior};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
@@ -58,7 +60,8 @@ impl DatasetConfig {
     /// Opens the file. Its fields are all datasets with as many rows as `theta`.
     pub fn open(&self) -> Result<Dataset> {
         let prior = if self.parameters.is_empty() { None } else { Some(self.parameters.prior()?) };
-        Dataset::with(&self.file, &self.theta, prior, self.validation, self.test).map_err(|e| named(e, "dataset.file"))
+        Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
+            .map_err(|e| named(given(e), "dataset.file"))
     }
 }
 
@@ -129,6 +132,8 @@ pub struct Dataset {
     split: Vec<Split>,
     status: Vec<u8>,
     specs: Vec<FieldSpec>,
+    /// What [`Dataset::parts_are_there`] found.
+    parts: OnceCell<Result<()>>,
 }
 
 impl Dataset {
@@ -180,7 +185,7 @@ impl Dataset {
             Some(specs) => specs,
             None => foreign_specs(&file, theta_name, n)?,
         };
-        Ok(Dataset { path: path.to_path_buf(), prior, file, theta, split, status, specs })
+        Ok(Dataset { path: path.to_path_buf(), prior, file, theta, split, status, specs, parts: OnceCell::new() })
     }
 
     /// Number of universes n.
@@ -206,6 +211,15 @@ impl Dataset {
     /// 0 where a universe is finished.
     pub fn status(&self) -> &[u8] {
         &self.status
+    }
+
+    /// Why the first of the failed universes failed, where the file tells.
+    pub fn failure(&self) -> Result<Option<String>> {
+        if !self.file.exists("status") {
+            return Ok(None);
+        }
+        let failures = self.file.json::<BTreeMap<u64, String>>("status", "failures")?.unwrap_or_default();
+        Ok(failures.into_values().next())
     }
 
     /// Finished universes of a split, in order.
@@ -242,14 +256,44 @@ impl Dataset {
 
     /// A field of one universe in its own type.
     pub fn read_data(&self, spec: &FieldSpec, row: usize) -> Result<Data> {
+        self.parts_are_there()?;
         self.file.array(&spec.name)?.read_rows(spec.dtype, row, 1)
     }
 
     /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
     pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
+        self.parts_are_there()?;
         let ends = self.file.array(&format!("{field}/offsets"))?.read::<u64>(&[row], &[2])?;
         let array = self.file.array(&format!("{field}/data"))?;
         read_rows(&array, ends[0] as usize, (ends[1] - ends[0]) as usize)
+    }
+
+    /// Refuses to read where a file that the dataset is put together from is gone or damaged: HDF5 would give NaN for its
+    /// universes and say nothing.
+    fn parts_are_there(&self) -> Result<()> {
+        let look = || {
+            let names = self.specs.iter().map(|s| if s.ragged { format!("{}/data", s.name) } else { s.name.clone() });
+            let arrays = names.map(|name| self.file.array(&name)).collect::<Result<Vec<_>>>()?;
+            let files: BTreeSet<String> = arrays.iter().flat_map(Array::sources).filter(|f| f != ".").collect();
+            files.iter().try_for_each(|file| self.part(Path::new(file)))
+        };
+        self.parts.get_or_init(look).clone()
+    }
+
+    /// Opens one of those files.
+    fn part(&self, file: &Path) -> Result<()> {
+        let beside = self.path.parent().unwrap_or(Path::new("")).join(file);
+        // HDF5 looks beside the dataset first, then from the working directory on.
+        let path = if !beside.exists() && file.exists() { file } else { &beside };
+        let remedy = match (path.exists(), std::fs::File::open(path)) {
+            (false, _) => "run `polycosm simulate`, which remakes it; or put it back",
+            (true, Ok(_)) => "remove this file and run `polycosm simulate`, which remakes it; or copy it here again",
+            (true, Err(_)) => "change its permissions",
+        };
+        File::open(path).map(drop).map_err(|e| {
+            let problem = format!("holds universes of {}, and cannot be read: {}", self.path.display(), e.problem);
+            Error::failed(problem).file(path).remedy(remedy)
+        })
     }
 
     fn read<T: Element>(&self, field: &str, rows: &[usize]) -> Result<Vec<T>> {
@@ -261,6 +305,7 @@ impl Dataset {
         if let Some(&row) = rows.iter().find(|&&r| r >= self.len()) {
             return Err(Error::failed(format!("no row {row} of {}", self.len())).file(&self.path).key(field));
         }
+        self.parts_are_there()?;
         let array = self.file.array(field)?;
         let mut all = Vec::with_capacity(rows.len() * spec.shape.iter().product::<usize>());
         // Rows that follow one another are read in one go.

@@ -9,7 +9,7 @@ use crate::comm::Comm;
 use crate::error::Result;
 use std::path::Path;
 
-/// Serial: copies parameters, split, prior and the named fields (all with none named) of a dataset's finished universes
+/// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished universes
 /// into one file that stands alone. Lists of varying length stay in the dataset.
 pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String], by: &Provenance) -> Result<()> {
     for name in fields {
@@ -27,6 +27,8 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         file.write(None, "split", &[n], &split)?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;
         file.write(None, "index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
+        file.write(None, "status", &[n], &vec![0u8; n])?;
+        file.set_texts("status", "values", &["finished", "failed"])?;
         for spec in dataset.specs().iter().filter(|s| !s.ragged && wanted(&s.name)) {
             let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
             let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;

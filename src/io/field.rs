@@ -52,6 +52,17 @@ pub struct FieldSpec {
     pub dtype: Dtype,
 }
 
+impl FieldSpec {
+    /// Bytes of one universe's array; 0 for a list, whose length nobody knows before.
+    pub fn bytes(&self) -> u64 {
+        let each = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::F64 | Dtype::I64 => 8,
+        };
+        self.shape.iter().fold(each, |bytes: u64, &n| bytes.saturating_mul(n as u64))
+    }
+}
+
 /// Element type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,7 @@
 //! The files hold comoving positions and peculiar velocities over √a; the program holds comoving Mpc/h and peculiar
 //! km/s. Only dark matter (`PartType1`) is read.
 
-use super::hdf::File;
+use super::hdf::{File, given};
 use super::provenance::Provenance;
 use crate::comm::{Comm, share};
 use crate::cosmology::Cosmology;
@@ -47,6 +47,10 @@ pub struct SnapshotHeader {
 
 /// Collective: reads a snapshot in one file; each rank gets the next contiguous share of the particles.
 pub fn read(comm: &Comm, path: &Path) -> Result<Snapshot> {
+    read_parts(comm, path).map_err(given)
+}
+
+fn read_parts(comm: &Comm, path: &Path) -> Result<Snapshot> {
     let file = File::open_on(comm, path)?;
     let header = comm.agree(read_header(&file))?;
     let n = header.npart as usize;
@@ -145,6 +149,11 @@ fn read_header(file: &File) -> Result<Header> {
         truth.extend(file.number("", &name)?.map(|value| (name, value)));
     }
     Ok(Header { box_size, scale_factor, omega_m: either("Omega0")?, npart, length, velocity, truth })
+}
+
+/// Bytes of `n` particles in a snapshot: positions and velocities in f32 or f64, identities in u64.
+pub fn bytes(n: u64, double: bool) -> u64 {
+    n * (6 * if double { 8 } else { 4 } + 8)
 }
 
 /// Collective: writes a snapshot in one file, every rank its particles, in rank order; it appears when whole.

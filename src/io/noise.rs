@@ -1,15 +1,15 @@
 //! Initial noise from a file: real-space white noise of unit variance, (N, N, N) in C order.
 
-use super::hdf::File;
+use super::hdf::{File, given};
 use crate::error::{Error, Result};
 use std::ops::Range;
 use std::path::Path;
 
 /// Serial: the noise's N; an error unless the array is a cube.
 pub fn size(path: &Path, dataset: &str) -> Result<usize> {
-    let file = File::open(path)?;
+    let file = File::open(path).map_err(given)?;
     let array = file.array(dataset)?;
-    array.dtype()?;
+    array.dtype().map_err(given)?;
     let shape = array.shape();
     match shape[..] {
         [n, m, l] if n == m && n == l && n > 0 => Ok(n),
@@ -29,7 +29,7 @@ pub fn read_slab(path: &Path, dataset: &str, ranges: &[Range<usize>; 3]) -> Resu
     }
     let start = ranges.each_ref().map(|r| r.start);
     let count = ranges.each_ref().map(|r| r.len());
-    let values: Vec<f64> = File::open(path)?.array(dataset)?.read(&start, &count)?;
+    let values: Vec<f64> = File::open(path)?.array(dataset)?.read(&start, &count).map_err(given)?;
     match values.iter().find(|v| !v.is_finite()) {
         None => Ok(values),
         Some(v) => {
@@ -83,6 +83,10 @@ mod tests {
         assert_eq!(size(&path, "noise").unwrap(), 4);
         assert_eq!(read_slab(&path, "noise", &[1..2, 2..4, 0..2]).unwrap(), [24., 25., 28., 29.]);
         assert_eq!(read_slab(&path, "flat", &[0..1, 0..1, 0..1]).unwrap_err().exit_code(), 2);
+        let half = dir.path().join("half.h5");
+        std::fs::write(&half, &std::fs::read(&path).unwrap()[..600]).unwrap();
+        let e = size(&half, "noise").unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains("half.h5: cannot be read: "), "{e}");
         assert_eq!(read_slab(&path, "noise", &[0..5, 0..1, 0..1]).unwrap_err().exit_code(), 2);
     }
 }

@@ -25,12 +25,9 @@ impl MapConfig {
     /// Refuses empty maps.
     pub fn check(&self) -> Result<()> {
         for (key, value) in [("pixels", self.pixels), ("slabs", self.slabs)] {
-            if value == 0 {
-                let key = format!("simulator.maps.{key}");
-                return Err(Error::input("must be at least 1")
-                    .key(key)
-                    .value(value)
-                    .remedy("or leave [simulator.maps] out"));
+            if !(1..=1 << 18).contains(&value) {
+                let error = Error::input("must be from 1 to 262144").key(format!("simulator.maps.{key}")).value(value);
+                return Err(error.remedy("64 pixels and 4 slabs are usual; or leave [simulator.maps] out"));
             }
         }
         Ok(())

@@ -18,7 +18,10 @@ pub fn check(output: &Path, shape: &Value) -> Result<()> {
         }
         text => text.at(&path)?,
     };
-    let damaged = |e: serde_json::Error| Error::failed(e.to_string());
+    let damaged = |e: serde_json::Error| {
+        let error = Error::failed(format!("is damaged: {e}"));
+        error.remedy("delete it if this folder is this campaign's (it is written anew), or give another output")
+    };
     let begun: Value = serde_json::from_str(&text).map_err(damaged).at(&path)?;
     if begun["hash"] == hash(shape).as_str() {
         return Ok(());
@@ -77,6 +80,11 @@ mod tests {
         let e = check(dir.path(), &other).unwrap_err();
         assert_eq!((e.key.as_deref(), e.exit_code()), (Some("simulator.box_size"), 2));
         assert!(e.problem.contains("256"), "{e}");
+        std::fs::write(dir.path().join("fingerprint.json"), "{").unwrap();
+        let e = check(dir.path(), &shape).unwrap_err();
+        assert!(e.to_string().contains("fingerprint.json: is damaged") && e.remedy.is_some(), "{e}");
+        std::fs::remove_file(dir.path().join("fingerprint.json")).unwrap();
+        check(dir.path(), &shape).unwrap();
         let swapped = json!({"seed": 1, "simulator": {"box_size": 256.0}, "design": {"parameters": {"b": {"min": 1}, "a": {"min": 0}}}});
         assert!(check(dir.path(), &swapped).unwrap_err().key.unwrap().contains("order"));
     }

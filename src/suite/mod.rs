@@ -18,12 +18,12 @@ pub use lock::Lock;
 use crate::comm::{Comm, share, stop, timers::Timers};
 use crate::error::{At, Error, Kind, Result};
 use crate::io::field::FieldSpec;
-use crate::io::hdf::{File, TEMPORARY};
+use crate::io::hdf::{File, TEMPORARY, publish_text};
 use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
-use crate::progress::Progress;
+use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,8 @@ pub struct Summary {
     pub done: usize,
     /// Found finished (or failed, without `retry_failed`).
     pub skipped: usize,
+    /// Of those, the failed ones.
+    pub failed_before: usize,
     /// Run now and failed.
     pub failed: usize,
     /// Wall-clock seconds.
@@ -113,19 +115,33 @@ pub struct Summary {
     pub timings: Vec<(String, f64)>,
 }
 
+impl Summary {
+    /// True if simulations were asked for and not one of them is finished.
+    pub fn all_failed(&self) -> bool {
+        let failed = self.failed + self.failed_before;
+        failed > 0 && failed == self.done + self.skipped + self.failed
+    }
+}
+
 /// Collective: runs what is pending, packs what is whole, writes the index when all is there.
 pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Options) -> Result<Summary> {
     let start = Instant::now();
     suite.config.check(Some(comm.size()))?;
     let specs = runner.specs();
     comm.agree(check_specs(&specs))?;
+    let n = suite.design.len() as u64;
+    if let Some(rows) = options.only.as_ref().filter(|r| r.start >= n) {
+        let error = Error::input(format!("the design has {}", count(n as usize, "simulation")));
+        let error = error.key("--only").value(format_args!("{}..{}", rows.start, rows.end - 1));
+        return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
+    }
     let mut lock = None;
     let inventory = comm.on_root(|| {
         lock = Some(suite.prepare()?);
-        Inventory::take(suite.output, suite.design.len(), suite.config.shard_size)
+        Inventory::take(suite.output, suite.design.len(), suite.config.shard_size)?.undamaged()
     })?;
     let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
-    let pending: Vec<u64> = (0..suite.design.len() as u64)
+    let pending: Vec<u64> = (0..n)
         .filter(chosen)
         .filter(|&i| match inventory.states[i as usize] {
             State::Missing => true,
@@ -133,13 +149,16 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
             State::Finished => false,
         })
         .collect();
-    let skipped = (0..suite.design.len() as u64).filter(chosen).count() - pending.len();
+    let skipped = (0..n).filter(chosen).count() - pending.len();
+    let failed_before = |i: &u64| inventory.states[*i as usize] == State::Failed && !options.retry_failed;
+    let failed_before = (0..n).filter(chosen).filter(failed_before).count();
 
     let size = suite.config.ranks_per_sim;
     let groups = comm.size() / size;
     let idle = comm.size() - groups * size;
     if idle > 0 && comm.is_root() {
-        log::warn!("{groups} groups of {size} ranks simulate; {idle} ranks are left over and idle");
+        let [groups, size, idle] = [(groups, "group"), (size, "rank"), (idle, "rank")].map(|(n, what)| count(n, what));
+        log::warn!("{groups} of {size} simulate; {idle} left over and idle");
     }
     let mine = comm.rank() / size;
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
@@ -151,7 +170,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
             let ran = suite.run_group(group, runner, &rows, |k, message| {
                 progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
             });
-            progress.finish(&format!("{} simulations on {groups} groups of {size} ranks", pending.len()));
+            progress.finish(&spread(pending.len(), groups, size));
             ran
         }
     };
@@ -169,7 +188,15 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let ran = done + failed;
     let own = pending.len().div_ceil(groups).max(1) as f64;
     let timings = timers.entries().iter().map(|(name, s)| (name.clone(), s / own)).collect();
-    Ok(Summary { done, skipped, failed, seconds, rate: ran as f64 / seconds, complete, timings })
+    Ok(Summary { done, skipped, failed_before, failed, seconds, rate: ran as f64 / seconds, complete, timings })
+}
+
+/// How so many simulations were spread over the groups.
+fn spread(simulations: usize, groups: usize, size: usize) -> String {
+    let busy = simulations.min(groups);
+    let idle = if busy < groups { format!(", {} idle", count(groups - busy, "group")) } else { String::new() };
+    let each = if busy == 1 { "" } else { "each " };
+    format!("{} on {} {each}of {}{idle}", count(simulations, "simulation"), count(busy, "group"), count(size, "rank"))
 }
 
 /// Names a dataset can have.
@@ -199,6 +226,7 @@ impl Suite<'_> {
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
         fingerprint::check(self.output, &shape)?;
+        publish_text(&self.output.join("campaign.toml"), &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);
             for name in status::names(&folder)?.iter().filter(|n| n.ends_with(TEMPORARY)) {
@@ -291,7 +319,7 @@ impl Suite<'_> {
         let index = index::path(self.output);
         let whole = |inventory: &Inventory, s: usize| inventory.states[within(s)].iter().all(|&t| t != State::Missing);
         let inventory = comm.on_root(|| {
-            let inventory = Inventory::take(self.output, n, m)?;
+            let inventory = Inventory::take(self.output, n, m)?.undamaged()?;
             for &i in &inventory.redundant {
                 remove(&simulation::path(self.output, i))?;
             }

@@ -1,7 +1,7 @@
 //! What a campaign's folder holds, told from its files alone: `polycosm status`, and where a run resumes.
 
 use super::Lock;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Kind, Result};
 use crate::io::hdf::{File, TEMPORARY};
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Inventory {
     pub packed: Vec<bool>,
     /// Files of single simulations that a shard already holds.
     pub redundant: Vec<u64>,
+    /// Files that are there and cannot be read; what they held counts as missing.
+    pub damaged: Vec<Error>,
 }
 
 impl Inventory {
@@ -32,12 +34,20 @@ impl Inventory {
     pub fn take(output: &Path, n: usize, shard_size: usize) -> Result<Self> {
         let mut states = vec![State::Missing; n];
         let mut packed = vec![false; n.div_ceil(shard_size)];
+        let mut damaged: Vec<Error> = vec![];
+        let mut note = |e: Error| damaged.push(remove_it(e));
         for (s, packed) in packed.iter_mut().enumerate() {
             let path = shard::path(output, s);
             if !path.exists() {
                 continue;
             }
-            let records = shard::records(&File::open(&path)?)?;
+            let records = match File::open(&path).and_then(|f| shard::records(&f)) {
+                Ok(records) => records,
+                Err(e) => {
+                    note(e.file(&path));
+                    continue;
+                }
+            };
             let wanted = &mut states[s * shard_size..n.min((s + 1) * shard_size)];
             *packed = records.len() >= wanted.len();
             for (state, record) in wanted.iter_mut().zip(records) {
@@ -49,7 +59,14 @@ impl Inventory {
             if i >= n {
                 continue;
             }
-            let record = simulation::read(&File::open(&simulation::path(output, i as u64))?)?;
+            let path = simulation::path(output, i as u64);
+            let record = match File::open(&path).and_then(|f| simulation::read(&f)) {
+                Ok(record) => record,
+                Err(e) => {
+                    note(e.file(&path));
+                    continue;
+                }
+            };
             match (states[i], record.failure) {
                 (State::Finished, _) | (State::Failed, Some(_)) => redundant.push(i as u64),
                 (_, None) => {
@@ -61,13 +78,29 @@ impl Inventory {
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
-        Ok(Inventory { states, packed, redundant })
+        Ok(Inventory { states, packed, redundant, damaged })
+    }
+
+    /// Refuses a folder with a file that cannot be read: only its owner may say that it can go.
+    pub fn undamaged(self) -> Result<Self> {
+        self.damaged.first().cloned().map_or(Ok(self), Err)
     }
 
     /// How many simulations are in this state.
     pub fn count(&self, state: State) -> usize {
         self.states.iter().filter(|&&s| s == state).count()
     }
+}
+
+/// The remedy for what only this program writes.
+fn remove_it(e: Error) -> Error {
+    let kind = if e.kind == Kind::Input { Kind::Failed } else { e.kind };
+    // Not for one that is closed to us: that may be whole.
+    let remedy = match e.file.as_ref().map(std::fs::File::open) {
+        Some(Ok(_)) => Some("remove this file and run `polycosm simulate`: it remakes what was in it".into()),
+        _ => e.remedy,
+    };
+    Error { kind, remedy, ..e }
 }
 
 /// Names of the files in a folder, sorted; none if it is not there.
@@ -92,8 +125,10 @@ pub struct Status {
     pub running: usize,
     /// Whole shards, and how many there will be.
     pub shards: [usize; 2],
-    /// The index is written: the dataset can be read.
+    /// The index is written and all of its shards are there: the dataset can be read.
     pub dataset: bool,
+    /// Files that cannot be read, why, and what to do.
+    pub damaged: Vec<String>,
     /// Simulations per second, from the times of the files of those not yet packed.
     pub rate: Option<f64>,
     /// Seconds until all are done, at that rate; only while a job works on it.
@@ -117,6 +152,8 @@ pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
     let rate = span.filter(|&s| s > 0.0).map(|s| (times.len() - 1) as f64 / s);
     let (done, failed) = (inventory.count(State::Finished), inventory.count(State::Failed));
     let eta = rate.filter(|_| active).map(|r| (n - done - failed) as f64 / r);
+    let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p);
+    let damaged = inventory.damaged.iter().map(Error::to_string).collect();
     let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
-    Ok(Status { total: n, done, failed, running, shards, dataset: index::path(output).exists(), rate, eta })
+    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, rate, eta })
 }

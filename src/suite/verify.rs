@@ -25,6 +25,8 @@ pub struct Verification {
     pub simulations: usize,
     /// Rows of failed simulations.
     pub failed: Vec<u64>,
+    /// Why the first of them failed.
+    pub reason: Option<String>,
     /// Everything wrong, in the order of the rows.
     pub defects: Vec<Defect>,
 }
@@ -59,6 +61,6 @@ pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verificat
         }
     }
     let defects = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(defects.clone()))).collect();
-    let failed = (0..n as u64).filter(|&i| data.status()[i as usize] != 0).collect();
-    Ok(Verification { simulations: n, failed, defects })
+    let failed: Vec<u64> = (0..n as u64).filter(|&i| data.status()[i as usize] != 0).collect();
+    Ok(Verification { simulations: n, failed, reason: data.failure()?, defects })
 }

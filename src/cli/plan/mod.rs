@@ -10,7 +10,6 @@ use crate::comm::Comm;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::gravity::{Factors, StepTable};
-use crate::io::field::{Dtype, FieldSpec};
 use crate::mesh::compact_grid;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use std::f64::consts::PI;
@@ -60,7 +59,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let grid = pm.process_grid.unwrap_or(compact_grid(per_sim));
         let n = design.simulations;
         let specs = simulator.runner(&config.cosmology, &plan.prior)?.specs();
-        let universe: u64 = specs.iter().map(bytes).sum();
+        let snapshots = if pm.snapshots { pm.moments().len() as u64 * pm.snapshot_bytes() } else { 0 };
+        let universe = specs.iter().fold(snapshots, |all, s| all.saturating_add(s.bytes()));
         // The table's factors and the light cone's length differ between cosmologies, the table's rows do not.
         let theta = plan.middle();
         let varied: Vec<(&str, f64)> = plan.prior.names().into_iter().zip(theta.iter().copied()).collect();
@@ -77,9 +77,14 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let memory = memory_per_rank(pm, &cosmology, per_sim)?;
         let bound = format!("{} at an imbalance of {}", size(memory.largest), pm.max_imbalance);
         line("memory per rank", format!("{}, at most {bound}; and the program itself", size(memory.expected)));
-        line("disk", format!("{} ({} per universe)", size(universe * n as u64), size(universe)));
+        let lists = if specs.iter().any(|s| s.ragged) { ", and lists, whose length varies" } else { "" };
+        line("disk", format!("{} ({} per universe){lists}", size(universe.saturating_mul(n as u64)), size(universe)));
         for spec in &specs {
-            line("", format!("{} {:?}, {}: {}", spec.name, spec.shape, size(bytes(spec)), spec.description));
+            let bytes = if spec.ragged { "varies".into() } else { size(spec.bytes()) };
+            line("", format!("{} {:?}, {bytes}: {}", spec.name, spec.shape, spec.description));
+        }
+        if snapshots > 0 {
+            line("", format!("snapshots, {}: GADGET-4 files of {p}³ particles", size(snapshots)));
         }
         let growth = Growth::new(&cosmology);
         let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: pm.time.integrator };
@@ -171,14 +176,6 @@ fn time(seconds: f64) -> String {
         s if s < 36000.0 => format!("{:.1} min", s / 60.0),
         s => format!("{:.1} h", s / 3600.0),
     }
-}
-
-fn bytes(spec: &FieldSpec) -> u64 {
-    let each = match spec.dtype {
-        Dtype::F32 => 4,
-        Dtype::F64 | Dtype::I64 => 8,
-    };
-    spec.shape.iter().map(|&n| n as u64).product::<u64>() * each
 }
 
 fn size(bytes: u64) -> String {

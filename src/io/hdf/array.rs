@@ -21,6 +21,12 @@ impl Array {
         self.inner.shape()
     }
 
+    /// The files that a virtual array takes its rows from, as it names them; none for an ordinary array.
+    pub fn sources(&self) -> Vec<String> {
+        let maps = self.inner.create_plist().map(|p| p.virtual_map()).unwrap_or_default();
+        maps.into_iter().map(|m| m.src_filename).collect()
+    }
+
     /// Its element type, as the nearest one that fields have; an error for text and compounds.
     pub fn dtype(&self) -> Result<Dtype> {
         let stored = self.inner.dtype().and_then(|t| t.to_descriptor()).map_err(|e| self.name_it(explain(e)))?;

@@ -11,7 +11,7 @@ pub use array::Array;
 pub use publish::{TEMPORARY, publish, publish_text};
 
 use crate::comm::Comm;
-use crate::error::{At, Error, FREE_SOME_SPACE, Result};
+use crate::error::{At, Error, FREE_SOME_SPACE, Kind, Result};
 use crate::io::field::Dtype;
 use std::path::{Path, PathBuf};
 
@@ -221,6 +221,21 @@ fn readable(path: &Path) -> Result<()> {
         }
     }
     bad("is not an HDF5 file", "give a file in HDF5 format")
+}
+
+/// An error about a file that the user gave: one that cannot be read is bad input, whatever HDF5 calls it.
+pub fn given(e: Error) -> Error {
+    if e.kind != Kind::Io {
+        return e;
+    }
+    let e = Error { kind: Kind::Input, problem: format!("cannot be read: {}", e.problem), ..e };
+    let truncated = e.problem.contains("truncated");
+    let remedy = "it is incomplete: copy it here again from where it was made";
+    if truncated {
+        Error { remedy: Some(remedy.into()), ..e }
+    } else {
+        e.remedy("give a whole HDF5 file that you may read")
+    }
 }
 
 /// HDF5's error with a remedy where one is known.

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{ForceConfig, StepConfig};
+use crate::io::gadget;
 use crate::observables::lensing::{LightConeConfig, SourceDistribution};
 use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
@@ -133,6 +134,11 @@ impl PmConfig {
     /// Force mesh points per side.
     pub fn mesh(&self) -> usize {
         (self.mesh_factor * self.particles as f64).round() as usize
+    }
+
+    /// Bytes of a snapshot of one moment.
+    pub fn snapshot_bytes(&self) -> u64 {
+        gadget::bytes((self.particles as u64).pow(3), self.precision == Precision::F64)
     }
 
     /// Scale factor of the moment that a field shows, told from its name.

@@ -23,6 +23,8 @@ pub struct Memory {
     pub expected: u64,
     /// With as many particles on one rank as `max_imbalance` allows.
     pub largest: u64,
+    /// The key that most of it is due to, and its value.
+    pub key: (&'static str, usize),
 }
 
 /// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and maps of the sky, on the rank
@@ -87,14 +89,54 @@ pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -
     let resting = if config.moments().len() > 1 { particle } else { kept };
     let sky = Sky::new(config, cosmology, ranks)?;
     let scaled = |imbalance: f64, bytes: usize| (lattice as f64 * imbalance) as usize * bytes;
-    let running = |imbalance: f64| scaled(imbalance, particle) + crossing + meshes + sky.running;
-    let tracing = |imbalance: f64| scaled(imbalance, kept) + sky.tracing;
-    let looking =
-        |imbalance: f64| (1.1 * (scaled(imbalance, resting) + meters.max(lists)) as f64) as usize + sky.looking;
-    let most = |imbalance: f64| {
-        [initial, running(imbalance), tracing(imbalance), looking(imbalance)].into_iter().max().unwrap_or(0) as u64
+    // What earlier moments gave is kept, and copied for a checkpoint and where all is put together.
+    let pictures = Pictures::new(config, ranks, real);
+    let earlier = (config.moments().len() - 1) as f64 * pictures.fields;
+    let running =
+        |imbalance: f64| (scaled(imbalance, particle) + crossing + meshes + sky.running) as f64 + 2.0 * earlier;
+    let tracing = |imbalance: f64| (scaled(imbalance, kept) + sky.tracing) as f64 + earlier;
+    let looking = |imbalance: f64| {
+        let seen = pictures.making.max(meters.max(lists) as f64 + pictures.fields).max(pictures.fields + earlier);
+        1.1 * (scaled(imbalance, resting) as f64 + seen) + earlier + sky.looking as f64
     };
-    Ok(Memory { expected: most(1.0), largest: most(if ranks > 1 { config.max_imbalance } else { 1.0 }) })
+    let most = |imbalance: f64| {
+        let all = [initial as f64, running(imbalance), tracing(imbalance), looking(imbalance)];
+        all.into_iter().fold(0.0, f64::max) as u64
+    };
+    let (expected, largest) = (most(1.0), most(if ranks > 1 { config.max_imbalance } else { 1.0 }));
+    let key = match 2.0 * (pictures.making + 2.0 * earlier) > expected as f64 {
+        true => pictures.key,
+        false => ("simulator.particles", n),
+    };
+    Ok(Memory { expected, largest, key })
+}
+
+/// Bytes that maps and grids of the density take on the root. In f64, which does not overflow.
+struct Pictures {
+    /// All fields of one moment, when they are done.
+    fields: f64,
+    /// The most while one of them is made, with those before it.
+    making: f64,
+    /// What they are due to.
+    key: (&'static str, usize),
+}
+
+impl Pictures {
+    fn new(config: &PmConfig, ranks: usize, real: usize) -> Self {
+        let maps = config.maps.as_ref().map_or(0.0, |c| 3.0 * c.slabs as f64 * (c.pixels as f64).powi(2));
+        let grid = config.density.as_ref().map_or(0.0, |c| (share(c.points, ranks, 0).1 * c.points.pow(2)) as f64);
+        let particles = if config.keep_particles { (config.particles as f64).powi(3) / ranks as f64 } else { 0.0 };
+        // Whole maps in f64, copied while they are summed over the ranks, then in f32. A grid: the mesh, its points in
+        // order (in a vector that grows by doubling), and these in f32.
+        let map = if ranks > 1 { 16.0 } else { 12.0 };
+        let (maps_made, grid_made) = (map * maps, 4.0 * maps + (3 * real + 4) as f64 * grid);
+        let key = match (maps_made > grid_made, &config.maps, &config.density) {
+            (true, Some(c), _) => ("simulator.maps.pixels", c.pixels),
+            (_, _, Some(c)) => ("simulator.density.points", c.points),
+            _ => ("simulator.particles", config.particles),
+        };
+        Pictures { fields: 4.0 * (maps + grid) + 24.0 * particles, making: maps_made.max(grid_made), key }
+    }
 }
 
 /// Bytes that the light cones take on the root, where whole maps come together.
