@@ -297,7 +297,8 @@ fn a_lost_or_truncated_shard_is_named() {
     assert_eq!(File::open(&copy).unwrap().read::<u8>("status").unwrap(), [0; 10]);
     assert_eq!(exported.read_f32("maps", &[6]).unwrap(), map(&job(&design(10), 6)));
     let whole = std::fs::read(&shard).unwrap();
-    let wounds: [(&str, fn(&Path)); 2] = [
+    type Wound = (&'static str, fn(&Path));
+    let wounds: [Wound; 2] = [
         ("no such file", |shard| std::fs::remove_file(shard).unwrap()),
         ("truncated", |shard| {
             let file = std::fs::OpenOptions::new().write(true).open(shard).unwrap();
