@@ -23,8 +23,23 @@ impl Array {
 
     /// The files that a virtual array takes its rows from, as it names them; none for an ordinary array.
     pub fn sources(&self) -> Vec<String> {
-        let maps = self.inner.create_plist().map(|p| p.virtual_map()).unwrap_or_default();
-        maps.into_iter().map(|m| m.src_filename).collect()
+        let Ok(plist) = self.inner.create_plist() else { return vec![] };
+        hdf5::sync::sync(|| {
+            let mut count = 0;
+            // SAFETY: asks a list that lives here for a number.
+            if unsafe { h5p::H5Pget_virtual_count(plist.id(), &mut count) } < 0 {
+                return vec![];
+            }
+            let name = |i: usize| {
+                let mut text = vec![0u8; 4096];
+                // SAFETY: HDF5 writes at most `text.len()` bytes, with a zero at the end.
+                let found =
+                    unsafe { h5p::H5Pget_virtual_filename(plist.id(), i, text.as_mut_ptr().cast(), text.len()) };
+                text.truncate(usize::try_from(found).unwrap_or(0));
+                String::from_utf8_lossy(&text).into_owned()
+            };
+            (0..count).map(name).collect()
+        })
     }
 
     /// Its element type, as the nearest one that fields have; an error for text and compounds.

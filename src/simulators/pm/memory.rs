@@ -126,10 +126,11 @@ impl Pictures {
         let maps = config.maps.as_ref().map_or(0.0, |c| 3.0 * c.slabs as f64 * (c.pixels as f64).powi(2));
         let grid = config.density.as_ref().map_or(0.0, |c| (share(c.points, ranks, 0).1 * c.points.pow(2)) as f64);
         let particles = if config.keep_particles { (config.particles as f64).powi(3) / ranks as f64 } else { 0.0 };
-        // Whole maps in f64, copied while they are summed over the ranks, then in f32. A grid: the mesh, its points in
-        // order (in a vector that grows by doubling), and these in f32.
-        let map = if ranks > 1 { 16.0 } else { 12.0 };
-        let (maps_made, grid_made) = (map * maps, 4.0 * maps + (3 * real + 4) as f64 * grid);
+        // Whole maps in f64, copied while they are summed over the ranks (and buffers, as measured), then in f32. A grid:
+        // the mesh, its points in order, and these in f32 unless they are that already.
+        let map = if ranks > 1 { 18.0 } else { 12.0 };
+        let narrowed = if real == 4 { 0 } else { 4 };
+        let (maps_made, grid_made) = (map * maps, 4.0 * maps + (2 * real + narrowed) as f64 * grid);
         let key = match (maps_made > grid_made, &config.maps, &config.density) {
             (true, Some(c), _) => ("simulator.maps.pixels", c.pixels),
             (_, _, Some(c)) => ("simulator.density.points", c.points),
