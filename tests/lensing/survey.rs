@@ -65,7 +65,7 @@ fn sources_from_a_table() {
         assert!(
             error.exit_code() == 2
                 && error.remedy.is_some()
-                && error.key.as_deref() == Some("simulator.lightcone.n_of_z"),
+                && error.key.as_deref() == Some("simulator.lightcone.n_of_z.0"),
             "{error}"
         );
     }
@@ -85,9 +85,9 @@ fn impossible_light_cones_are_refused_with_advice() {
         ("source_redshifts", "source_redshifts = [0.0]"),
         ("source_redshifts", "source_redshifts = [nan]"),
         ("plane_thickness", "source_redshifts = [1.0]\nplane_thickness = 300.0"),
-        ("n_of_z", "n_of_z = [{ smail = { z0 = -1.0 } }]"),
-        ("n_of_z", "n_of_z = [{ smail = { z0 = 0.5, z_min = 2.0, z_max = 1.0 } }]"),
-        ("n_of_z", "n_of_z = [{ table = { path = \"x\", column = 0 } }]"),
+        ("n_of_z.0", "n_of_z = [{ smail = { z0 = -1.0 } }]"),
+        ("n_of_z.0", "n_of_z = [{ smail = { z0 = 0.5, z_min = 2.0, z_max = 1.0 } }]"),
+        ("n_of_z.0", "n_of_z = [{ table = { path = \"x\", column = 0 } }]"),
         ("shape_noise.n_gal", "source_redshifts = [1.0]\nshape_noise = { sigma_e = 0.3, n_gal = 0.0 }"),
     ] {
         let error = with(bad).check(256.0).unwrap_err();
