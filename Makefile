@@ -14,7 +14,7 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sim build demo test bench validate lint docs sim install clean
+.PHONY: help setup setup-sim build demo test bench validate figures lint docs sim install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,15 @@ test: setup ## all tests
 bench: build ## the kernels' speed on NP ranks
 	@for kernel in fft pm train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done
 
-validate: setup ## the long checks against published numbers (docs/validation.md)
-	cargo test --release --workspace -- --ignored --nocapture --test-threads=1
+# The tests that measure what docs/validation.md draws, the long ones among them.
+CHECKS = cosmology gravity perturbation statistics validation
+
+validate: setup ## the long checks against published numbers, with their figures (docs/validation.md)
+	cargo test --release $(CHECKS:%=--test %) -- --include-ignored --nocapture --test-threads=1
+	@$(MAKE) --no-print-directory figures
+
+figures: setup ## docs/images/validation-*.png, from what the tests left in target/validation
+	cargo test --release --test figures -- --ignored --nocapture
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

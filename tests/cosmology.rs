@@ -4,6 +4,7 @@
 mod extended;
 #[path = "cosmology/halos.rs"]
 mod halos;
+mod measured;
 #[path = "cosmology/neutrinos.rs"]
 mod neutrinos;
 #[path = "cosmology/redshifts.rs"]

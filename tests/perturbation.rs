@@ -1,7 +1,9 @@
 //! Lagrangian perturbation theory and COLA against closed forms and against the particle-mesh code itself.
 
+mod measured;
 mod mpi;
 
+use measured::Table;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
 use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
@@ -193,6 +195,7 @@ fn residuals(comm: &Comm, n: usize, moments: &[f64]) -> [(Vec<f64>, Vec<f64>); 3
         lagrangian_particles(&mut fft, &delta, l, Gradient::Spectral, order, &LptGrowth::at(&factors, a), keep)
     };
     let end = moments[moments.len() - 1];
+    let mut residual = Table::new(&format!("lpt_{n}"), ["order", "D", "rms"], comm.is_root());
     let time = StepConfig { a_start: 0.01, a_end: end, steps: 120, spacing: Spacing::Log, ..Default::default() };
     let table = StepTable::new(&time, &factors, moments);
     let kernel = ForceConfig {
@@ -209,6 +212,7 @@ fn residuals(comm: &Comm, n: usize, moments: &[f64]) -> [(Vec<f64>, Vec<f64>); 3
     [1, 2, 3].map(|order| {
         let far: Vec<f64> = album.0.iter().map(|(a, there)| rms(comm, &lpt(order, *a, false), there, l)).collect();
         let ln_d: Vec<f64> = moments.iter().map(|&a| growth.d1(a).ln()).collect();
+        ln_d.iter().zip(&far).for_each(|(ln_d, far)| residual.row([order as f64, ln_d.exp(), *far]));
         let slopes: Vec<f64> = (1..far.len()).map(|i| (far[i] / far[i - 1]).ln() / (ln_d[i] - ln_d[i - 1])).collect();
         say(comm, format_args!("order {order}: rms {far:.6?} Mpc/h, slopes {slopes:.2?}"));
         (far, slopes)
@@ -252,7 +256,9 @@ fn zeldovich_pancake() {
         // δ = A cos kx crosses at D = 1/A: at a = 0.4 (D = 0.5) it is half-way there.
         let delta = modes_of(&d, |[i, _, _]| 1.1 * (TAU * i as f64 / n as f64).cos());
         let (cosmology, growth) = (planck(), Growth::new(&planck()));
-        for integrator in [Integrator::Fastpm, Integrator::Leapfrog, Integrator::Cola] {
+        let mut shown = Table::new("pancake", ["integrator", "q", "exact", "displacement"], comm.is_root());
+        for (number, integrator) in [Integrator::Fastpm, Integrator::Leapfrog, Integrator::Cola].into_iter().enumerate()
+        {
             let factors = Factors { cosmology: &cosmology, growth: &growth, integrator };
             let time = StepConfig { a_start: 0.02, a_end: 0.4, steps: 60, spacing: Spacing::Log, ..Default::default() };
             let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
@@ -267,14 +273,24 @@ fn zeldovich_pancake() {
             evolve(comm, &table, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
             let amplitude = 1.1 * growth.d1(0.4) / k;
             let mut worst = 0.0f64;
+            // Displacements along one line of particles; all lines are alike.
+            let mut line = vec![0.0; n];
             for (id, x) in particles.id.iter().zip(&particles.position) {
                 let q = lattice_point(*id, n, l);
                 let moved = (x[0] - q[0] + 1.5 * l).rem_euclid(l) - 0.5 * l;
                 worst = worst.max((moved + amplitude * (k * q[0]).sin()).abs());
+                if (*id as usize).is_multiple_of(n * n) {
+                    line[*id as usize / (n * n)] = moved;
+                }
             }
             let worst = comm.max_of(worst) / amplitude;
             say(comm, format_args!("pancake, {integrator:?}: off by {worst:.1e} of the displacement"));
             assert!(worst < 1e-3, "{integrator:?}: off by {worst} of the displacement");
+            comm.sum(&mut line);
+            for (i, moved) in line.into_iter().enumerate() {
+                let q = i as f64 * l / n as f64;
+                shown.row([number as f64, q, -amplitude * (k * q).sin(), moved]);
+            }
         }
     });
 }
@@ -305,6 +321,11 @@ fn cola_in_ten_steps() {
             PowerMeter::new(&mesh, l).measure(&PowerConfig::default(), &particles.position, total)
         };
         let (cola, fine) = (run(Integrator::Cola, 10), run(Integrator::Fastpm, 40));
+        let coarse = run(Integrator::Fastpm, 10);
+        let mut table = Table::new("cola", ["k", "cola", "fastpm"], comm.is_root());
+        for (i, fine) in fine.power.iter().enumerate() {
+            table.row([cola.k[i], cola.power[i] / fine, coarse.power[i] / fine]);
+        }
         let worst = (0..cola.k.len())
             .filter(|&i| cola.k[i] < 0.2)
             .map(|i| (cola.power[i] / fine.power[i] - 1.0).abs())

@@ -1,5 +1,6 @@
 //! In-line statistics against closed forms, brute force and themselves on other numbers of ranks.
 
+mod measured;
 mod mpi;
 #[path = "statistics/primordial.rs"]
 mod primordial;

@@ -4,8 +4,10 @@
 mod convergence;
 #[path = "validation/mass_function.rs"]
 mod mass_function;
+mod measured;
 mod mpi;
 
+use measured::Table;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
 use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth, LinearPower, Transfer};
@@ -116,31 +118,42 @@ fn log_interpolate((x, y): &(Vec<f64>, Vec<f64>), at: f64) -> f64 {
 #[ignore = "minutes: run by make validate"]
 fn nonlinear_power_against_hmcode() {
     mpi::on_ranks("nonlinear_power_against_hmcode", &[2], |comm| {
-        let pairs = 4;
+        let pairs: usize = 4;
         let mut pm = Pm::new(comm, 128, 256.0, 2, StepConfig { steps: 40, ..StepConfig::default() });
         let mut meter = PowerMeter::<f32>::new(&pm.mesh, pm.box_size);
-        let (mut sum, mut k, mut modes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut of_pairs, mut k, mut modes) = (vec![Vec::new(); pairs], Vec::new(), Vec::new());
         for (realisation, inverted) in (0..pairs).flat_map(|r| [(r, false), (r, true)]) {
-            let particles = pm.run(realisation, true, inverted, &mut ());
+            let particles = pm.run(realisation as u64, true, inverted, &mut ());
             let spectrum = meter.measure(&PowerConfig::default(), &particles.position, pm.total());
-            sum.resize(spectrum.power.len(), 0.0);
-            sum.iter_mut().zip(&spectrum.power).for_each(|(s, p)| *s += p / (2 * pairs) as f64);
+            let of_pair: &mut Vec<f64> = &mut of_pairs[realisation];
+            of_pair.resize(spectrum.power.len(), 0.0);
+            of_pair.iter_mut().zip(&spectrum.power).for_each(|(s, p)| *s += p / 2.0);
             (k, modes) = (spectrum.k, spectrum.modes);
         }
         let hmcode = columns("camb_hmcode2020_pk.txt");
+        let ours = |i: usize| of_pairs.iter().map(|p| p[i]).sum::<f64>() / pairs as f64;
+        let mut table = Table::new("power", ["k", "P", "HMcode", "linear"], comm.is_root());
+        (0..k.len()).for_each(|i| table.row([k[i], ours(i), log_interpolate(&hmcode, k[i]), pm.power.p(k[i])]));
+        let mut table = Table::new("power_bins", ["low", "high", "ratio", "error"], comm.is_root());
         for bin in 0..6 {
             let (low, high) = (0.05 * bin as f64, 0.05 * (bin + 1) as f64);
             let inside: Vec<usize> = (0..k.len()).filter(|&i| low <= k[i] && k[i] < high).collect();
             let weight: f64 = inside.iter().map(|&i| modes[i] as f64).sum();
             let mean = |f: &dyn Fn(usize) -> f64| inside.iter().map(|&i| modes[i] as f64 * f(i)).sum::<f64>() / weight;
-            let ours = mean(&|i| sum[i] / pm.power.p(k[i]));
+            let ours = mean(&|i| ours(i) / pm.power.p(k[i]));
             let theirs = mean(&|i| log_interpolate(&hmcode, k[i]) / pm.power.p(k[i]));
             let ratio = ours / theirs;
+            // Of the mean, from the scatter between pairs.
+            let off = |p: &Vec<f64>| (mean(&|i| p[i] / pm.power.p(k[i])) / theirs - ratio).powi(2);
+            let error = (of_pairs.iter().map(off).sum::<f64>() / (pairs * (pairs - 1)) as f64).sqrt();
             say(
                 comm,
-                format_args!("k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {ratio:.4}"),
+                format_args!(
+                    "k {low:.2}-{high:.2} h/Mpc: P/P_lin {ours:.4}, HMcode {theirs:.4}, ratio {ratio:.4} ± {error:.4}"
+                ),
             );
-            assert!((ours / theirs - 1.0).abs() < 0.03, "k {low}-{high}: {ours} against HMcode's {theirs}");
+            table.row([low, high, ratio, error]);
+            assert!((ratio - 1.0).abs() < 0.03, "k {low}-{high}: {ours} against HMcode's {theirs}");
         }
     });
 }

@@ -3,8 +3,8 @@
 //! [`write()`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as PNG
 //! files and one self-contained page. One figure, one file: each function draws one PNG and knows nothing of the page.
 
-mod axes;
-mod canvas;
+pub mod axes;
+pub mod canvas;
 mod corner;
 mod coverage;
 pub mod label;

@@ -1,5 +1,6 @@
 //! Growth beside massive neutrinos against CAMB.
 
+use super::measured::Table;
 use super::{PLANCK, agree, rows};
 use polycosm::cosmology::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NeutrinoResponse, read_table};
 
@@ -27,6 +28,10 @@ fn suppression_as_camb() {
             let without = growth.d1(a) * growth.suppression() / massless.omega_m();
             let suppression = |k: f64| (matter(k) * shape.wiggle(k) / (without * shape_0.wiggle(k))).powi(2);
             let pairs = || table.iter().map(|r| (r[0], suppression(r[0]), r[first + i] / r[1 + i]));
+            if z == 0.0 {
+                let mut table = Table::new(&format!("neutrinos_{m_nu}"), ["k", "suppression", "CAMB"], true);
+                pairs().for_each(|(k, ours, theirs)| table.row([k, ours, theirs]));
+            }
             let tolerance = if z > 5.0 { 7e-3 } else { 4e-3 };
             agree(&format!("P, {m_nu} eV, z = {z}"), pairs(), tolerance);
             let pairs = table.iter().map(|r| (r[0], 1.0 / factor(r[0]), (r[first + 3 + i] / r[first + i]).sqrt()));

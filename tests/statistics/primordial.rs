@@ -1,5 +1,6 @@
 //! Local primordial non-Gaussianity as a campaign plants it.
 
+use super::measured::Table;
 use super::*;
 use polycosm::cosmology::LinearPower;
 use polycosm::simulators::{InitialConfig, Job};
@@ -19,6 +20,7 @@ fn planted_f_nl_is_recovered() {
         let shells = Shells::new(n, l, 1.0, TAU / l * n as f64 / 3.0).unwrap();
         let squeezed = (0..2).flat_map(|long| shells.squeezed(long, 2.0)).collect();
         let all = Triangles::new(&d, l, shells, squeezed).unwrap();
+        let mut table = Table::new("f_nl", ["planted", "found", "sigma"], comm.is_root());
         for (set, planted) in [0.0, 400.0, -400.0].into_iter().enumerate() {
             let (mut mean, mut variance) = (0.0, 0.0);
             for universe in 0..universes {
@@ -28,6 +30,7 @@ fn planted_f_nl_is_recovered() {
                 let mut delta = config.linear_density::<f64>(&d, &job, l, |k| power.p(k), &alpha).unwrap();
                 delta.data_mut().iter_mut().for_each(|c| *c *= d.volume() as f64);
                 let fit = fit_local_f_nl(&all, &all.measure(&mut delta, 0, 0.0), &alpha, potential, 0.0);
+                table.row([planted, fit.f_nl, fit.sigma]);
                 mean += fit.f_nl / universes as f64;
                 variance += (fit.sigma / universes as f64).powi(2);
             }

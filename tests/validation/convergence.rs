@@ -250,6 +250,7 @@ fn convergence_against_limber() {
                 sums[bin].iter_mut().zip(here.into_iter().chain([1.0])).for_each(|(s, x)| *s += x);
             }
         }
+        let mut table = Table::new("convergence", ["ell", "over_Limber", "error", "without_pixels"], true);
         for (bin, [map, planes, ends, sky, modes]) in sums.into_iter().enumerate() {
             let [mean, square] = found[bin];
             let [map, planes, ends, sky] = [map, planes, ends, sky].map(|sum| mean * modes / sum);
@@ -259,6 +260,7 @@ fn convergence_against_limber() {
                 ell[bin],
                 noise / mean,
             );
+            table.row([ell[bin], map, error, sky]);
             assert!((map - 1.0).abs() < 0.05, "{map} of Limber's at ell = {}", ell[bin]);
         }
     });

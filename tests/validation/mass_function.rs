@@ -33,11 +33,16 @@ fn halos(comm: &Comm, n: usize, box_size: f64, factor: usize, steps: usize, pair
         }
     }
     comm.sum(&mut found);
+    let fits = FITS.map(|fit| MassFunction::new(&pm.growth, &pm.power, fit));
+    let mut table = Table::new("mass_function_fits", ["M", "Jenkins", "Watson"], comm.is_root());
+    for mass in (0..=60).map(|i| 10f64.powf(13.3 + 0.025 * i as f64)) {
+        let [warren, jenkins, watson] = fits.each_ref().map(|fit| fit.dn_dlnm(mass, 0.0));
+        table.row([mass, jenkins / warren, watson / warren]);
+    }
     let volume = 2.0 * pairs as f64 * box_size.powi(3);
     let rule = GaussLegendre::new(NonZeroUsize::new(8).unwrap());
     let expected = |bin: usize| {
-        FITS.map(|fit| {
-            let fit = MassFunction::new(&pm.growth, &pm.power, fit);
+        fits.each_ref().map(|fit| {
             let per_log10 = |log_mass: f64| LN_10 * fit.dn_dlnm(10f64.powf(log_mass), 0.0);
             volume * rule.integrate(EDGES[bin], EDGES[bin + 1], per_log10)
         })
@@ -51,6 +56,8 @@ fn halos(comm: &Comm, n: usize, box_size: f64, factor: usize, steps: usize, pair
 #[ignore = "minutes: run by make validate"]
 fn mass_function_against_fits() {
     mpi::on_ranks("mass_function::mass_function_against_fits", &[2], |comm| {
+        let columns = ["low", "high", "found", "over_Warren", "Poisson"];
+        let mut table = Table::new("mass_function", columns, comm.is_root());
         for (bin, (found, expected)) in halos(comm, 128, 128.0, 3, 40, 1).into_iter().enumerate() {
             let [warren, jenkins, watson] = expected.map(|e| found / e);
             let poisson = warren / found.sqrt();
@@ -61,6 +68,7 @@ fn mass_function_against_fits() {
                     "log10 M {low:.2}-{high:.2}: {found:.0} halos, over Warren {warren:.3} ± {poisson:.3}, Jenkins {jenkins:.3}, Watson {watson:.3}"
                 ),
             );
+            table.row([low, high, found, warren, poisson]);
             assert!((warren - 1.0).abs() < 0.15 + poisson, "{warren} ± {poisson} at log10 M {low}-{high}");
         }
     });
