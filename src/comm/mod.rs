@@ -141,8 +141,9 @@ impl Comm {
         }
         let counts = self.gather_counts(mine.len());
         let mut all = vec![T::default(); counts.iter().sum()];
-        let (send, recv) = (Parts::new::<T>(&[mine.len()]), Parts::new::<T>(&counts));
-        self.inner.all_gather_varcount_into(&send.view(mine), &mut recv.partition_mut(&mut recv.view_mut(&mut all)));
+        // One unit on all ranks: libraries choose their algorithm by what a rank sends, and must choose alike.
+        let parts = Parts::new::<T>(&counts);
+        self.inner.all_gather_varcount_into(&parts.view(mine), &mut parts.partition_mut(&mut parts.view_mut(&mut all)));
         all
     }
 
@@ -150,14 +151,15 @@ impl Comm {
     pub fn gather<T: Wire>(&self, root: usize, mine: &[T]) -> Vec<T> {
         let counts = self.gather_counts(mine.len());
         let process = self.inner.process_at_rank(root as i32);
-        let (send, recv) = (Parts::new::<T>(&[mine.len()]), Parts::new::<T>(&counts));
+        let parts = Parts::new::<T>(&counts);
         if self.rank() == root {
             let mut all = vec![T::default(); counts.iter().sum()];
-            process.gather_varcount_into_root(&send.view(mine), &mut recv.partition_mut(&mut recv.view_mut(&mut all)));
+            process
+                .gather_varcount_into_root(&parts.view(mine), &mut parts.partition_mut(&mut parts.view_mut(&mut all)));
             all
         } else {
             traffic::add::<T>(mine.len());
-            process.gather_varcount_into(&send.view(mine));
+            process.gather_varcount_into(&parts.view(mine));
             Vec::new()
         }
     }
@@ -293,41 +295,37 @@ pub fn share(n: usize, parts: usize, i: usize) -> (usize, usize) {
     (i * base + i.min(extra), base + (i < extra) as usize)
 }
 
-/// A list in parts as MPI counts it: in units of several items, since its counts and places end at 2³¹.
+/// A list in parts as MPI counts it: where it is long, in units of several items, since MPI's counts and places end at 2³¹.
 struct Parts {
     unit: UserDatatype,
+    items: usize,
     counts: Vec<i32>,
     places: Vec<i32>,
-    len: usize,
-    total: i32,
 }
 
 impl Parts {
     /// Parts of these numbers of items.
     fn new<T: Wire>(counts: &[usize]) -> Self {
-        let unit = largest_unit(counts);
-        let units = |items: usize| i32::try_from(items / unit).expect("MPI counts to 2^31: take more ranks");
+        let items = largest_unit(counts);
         let mut len = 0;
-        let places = counts.iter().map(|&c| (units(len), len += c).0).collect();
+        let places = counts.iter().map(|&c| (units(len, items), len += c).0).collect();
         Parts {
-            unit: UserDatatype::contiguous(unit as i32, &T::equivalent_datatype()),
-            counts: counts.iter().map(|&c| units(c)).collect(),
+            unit: UserDatatype::contiguous(items as i32, &T::equivalent_datatype()),
+            items,
+            counts: counts.iter().map(|&c| units(c, items)).collect(),
             places,
-            len,
-            total: units(len),
         }
     }
 
-    fn view<'a, T: Wire>(&'a self, items: &'a [T]) -> View<'a, 'a, UserDatatype, [T]> {
-        assert_eq!(items.len(), self.len);
-        // SAFETY: as many units as the items are.
-        unsafe { View::with_count_and_datatype(items, self.total, &self.unit) }
+    fn view<'a, T: Wire>(&'a self, list: &'a [T]) -> View<'a, 'a, UserDatatype, [T]> {
+        // SAFETY: as many units as the list is long.
+        unsafe { View::with_count_and_datatype(list, units(list.len(), self.items), &self.unit) }
     }
 
-    fn view_mut<'a, T: Wire>(&'a self, items: &'a mut [T]) -> MutView<'a, 'a, UserDatatype, [T]> {
-        assert_eq!(items.len(), self.len);
-        // SAFETY: as many units as the items are.
-        unsafe { MutView::with_count_and_datatype(items, self.total, &self.unit) }
+    fn view_mut<'a, T: Wire>(&'a self, list: &'a mut [T]) -> MutView<'a, 'a, UserDatatype, [T]> {
+        let units = units(list.len(), self.items);
+        // SAFETY: as many units as the list is long.
+        unsafe { MutView::with_count_and_datatype(list, units, &self.unit) }
     }
 
     fn partition<'a, B: Buffer>(&'a self, view: &'a B) -> Partition<'a, B, &'a [i32], &'a [i32]> {
@@ -339,8 +337,16 @@ impl Parts {
     }
 }
 
-/// The largest number of items that divides every part, and that MPI can count.
+fn units(items: usize, unit: usize) -> i32 {
+    assert_eq!(items % unit, 0, "a list is not made of whole units");
+    i32::try_from(items / unit).expect("MPI counts to 2^31: take more ranks")
+}
+
+/// One item where MPI can count the list; else the largest number of items that divides every part, and that it can count.
 fn largest_unit(counts: &[usize]) -> usize {
+    if counts.iter().sum::<usize>() <= i32::MAX as usize {
+        return 1;
+    }
     let divisor = counts.iter().copied().fold(0, num_integer::gcd).max(1);
     (1..=divisor).find(|k| divisor % k == 0 && divisor / k <= i32::MAX as usize).map_or(1, |k| divisor / k)
 }
@@ -353,8 +359,8 @@ mod tests {
     fn units_divide_all_parts() {
         let limit = i32::MAX as usize;
         assert_eq!(largest_unit(&[]), 1);
-        assert_eq!(largest_unit(&[0, 12, 18]), 6);
-        assert_eq!(largest_unit(&[7, 12]), 1);
+        assert_eq!(largest_unit(&[0, 12, 18]), 1);
+        assert_eq!(largest_unit(&[limit - 1, 0, 12]), 6);
         assert_eq!(largest_unit(&[3 << 31]), 3 << 29);
         assert!(largest_unit(&[limit + 1, 3 * (limit + 1)]) <= limit);
     }
