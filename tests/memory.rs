@@ -126,18 +126,21 @@ fn ray_tracing_of_many_sources_takes_what_is_planned() {
     });
 }
 
-/// Several cones, whose planes and maps outweigh the particles.
+/// Two cones, whose planes and maps outweigh the particles.
+fn two_cones(comm: &Comm, method: &str) {
+    let cone = "field_of_view_deg = 5.0, pixels = 768, light_cones = 2, source_redshifts = [0.5, 1.0]";
+    let lightcone = format!("lightcone = {{ {cone}, method = \"{method}\" }}");
+    takes_what_is_planned(comm, &format!("{SKY}\ncheckpoint_minutes = 1e-9\n{lightcone}\nc_ell = {{}}"));
+}
+
 #[test]
-fn several_light_cones_take_what_is_planned() {
-    mpi::on_ranks("several_light_cones_take_what_is_planned", &[2], |comm| {
-        for method in ["born", "raytrace"] {
-            let cone = "field_of_view_deg = 5.0, pixels = 768, light_cones = 2, source_redshifts = [0.5, 1.0]";
-            takes_what_is_planned(
-                comm,
-                &format!("{SKY}\nlightcone = {{ {cone}, method = \"{method}\" }}\nc_ell = {{}}"),
-            );
-        }
-    });
+fn two_light_cones_take_what_is_planned() {
+    mpi::on_ranks("two_light_cones_take_what_is_planned", &[2], |comm| two_cones(comm, "born"));
+}
+
+#[test]
+fn two_traced_light_cones_take_what_is_planned() {
+    mpi::on_ranks("two_traced_light_cones_take_what_is_planned", &[2], |comm| two_cones(comm, "raytrace"));
 }
 
 /// A universe that clusters beyond what memory was planned for ends with advice.

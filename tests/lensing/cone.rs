@@ -71,7 +71,8 @@ fn streamed(
     let mut particles = scattered([comm.rank(), comm.size()], count, l, 300.0);
     let mut light_cone = LightCone::new(comm, cone.clone(), replicas, count, |from, _, to| plain(to - from));
     free_streaming(&mut particles, 0.5, 7, l, &mut light_cone);
-    let sigma = light_cone.finish().unwrap().on_root();
+    let mut sigma = vec![];
+    light_cone.finish().unwrap().append_on_root(&mut sigma);
     let density = count as f64 / l.powi(3);
     let mut counts = sigma.clone();
     for (slice, map) in cone.slices.iter().zip(counts.chunks_exact_mut(cone.pixels.pow(2))) {

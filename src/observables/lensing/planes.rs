@@ -72,16 +72,14 @@ impl Planes {
         map
     }
 
-    /// All maps, shape (planes, pixels, pixels), on the root; empty elsewhere. Collective.
-    pub fn on_root(&self) -> Vec<f64> {
-        let mut all = vec![];
+    /// Appends all maps, shape (planes, pixels, pixels), to the root's list. Collective.
+    pub fn append_on_root(&self, all: &mut Vec<f64>) {
         for k in 0..self.len() {
             let map = self.get(k);
             if self.comm.is_root() {
                 all.extend(map);
             }
         }
-        all
     }
 
     /// Itself, once every plane has its map.

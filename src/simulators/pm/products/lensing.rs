@@ -242,12 +242,12 @@ fn planes_spec(pixels: usize) -> FieldSpec {
 
 /// The planes of all light cones seen so far, zeros for those to come. Collective.
 pub(in super::super) fn planes_field<'p>(comm: &Comm, cones: impl IntoIterator<Item = &'p Planes>) -> Field {
-    let (mut rows, mut pixels, mut values) = (0, 0, vec![]);
-    for planes in cones {
-        rows += if comm.is_root() { planes.len() } else { 0 };
-        pixels = planes.cone().pixels;
-        values.extend(planes.on_root());
-    }
+    let cones: Vec<&Planes> = cones.into_iter().collect();
+    let pixels = cones.first().map_or(0, |planes| planes.cone().pixels);
+    let rows = if comm.is_root() { cones.iter().map(|planes| planes.len()).sum() } else { 0 };
+    // All of them weigh as much as a universe: there is room for them once.
+    let mut values = Vec::with_capacity(rows * pixels * pixels);
+    cones.iter().for_each(|planes| planes.append_on_root(&mut values));
     field(comm, planes_spec(pixels), Values::Rows(rows, Data::F64(values)))
 }
 
