@@ -215,7 +215,15 @@ fn one_rank_killed_ends_the_job() {
 fn numbers_that_are_gone_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("run");
-    let run = mpi::finish(simulate(2, &output, &["simulator.initial.f_nl=1e300"]), LIMIT);
+    // Finite, but its square is not: the second order of perturbation theory overflows.
+    let (n, file) = (32, dir.path().join("density.h5"));
+    let density: Vec<f32> = (0..n * n * n).map(|i| if i % 3 == 0 { 1e30 } else { -5e29 }).collect();
+    let dataset = hdf5::File::create(&file).unwrap().new_dataset::<f32>().shape([n, n, n]).create("density").unwrap();
+    dataset.write_raw(&density).unwrap();
+    drop(dataset);
+    let field = format!("{{ kind = 'linear-density', file = '{}', dataset = 'density' }}", file.display());
+    let field = format!("simulator.initial.field={field}");
+    let run = mpi::finish(simulate(2, &output, &[&field, "simulator.particles=32"]), LIMIT);
     assert!(run.text.contains("not finite at row") && run.text.contains("step table"), "{}", run.text);
 }
 
