@@ -421,3 +421,11 @@ fn a_fastpm_snapshot_is_read_and_written() {
         assert_eq!(gadget::read(world, &mpi::shared_dir().join("none.hdf5")).unwrap_err().exit_code(), 2);
     });
 }
+
+#[test]
+fn a_file_that_one_rank_cannot_read_is_every_ranks_error() {
+    mpi::on_ranks("a_file_that_one_rank_cannot_read_is_every_ranks_error", &[2, 3], |world| {
+        let path = if world.rank() == 1 { mpi::shared_dir().join("none.hdf5") } else { observation() };
+        assert_eq!(File::open_on(world, &path).err().expect("rank 1 has no such file").exit_code(), 2);
+    });
+}

@@ -46,18 +46,18 @@ impl File {
 
     /// Opens a file for reading with the serial driver.
     pub fn open(path: &Path) -> Result<File> {
+        readable(path)?;
         Self::with(path, None, false)
     }
 
     /// Collective: opens one file for reading on all ranks of `comm`.
     pub fn open_on(comm: &Comm, path: &Path) -> Result<File> {
+        // What one rank cannot read must not leave the others waiting for it in the parallel driver.
+        comm.agree(readable(path))?;
         comm.agree(Self::with(path, Some(comm), false))
     }
 
     fn with(path: &Path, comm: Option<&Comm>, create: bool) -> Result<File> {
-        if !create {
-            readable(path)?;
-        }
         let comm = comm.filter(|c| c.size() > 1);
         let mut builder = hdf5::FileBuilder::new();
         // Files appear whole, by a rename, so HDF5's own locks would only fail: on file systems without them, and while
