@@ -45,7 +45,16 @@ fn gaussian(seed: u64, n: usize, draws: usize, shift: f64) -> Samples {
         ln_prob_truth.push(ln_q(&truth, shift));
         truths.extend(truth);
     }
-    Samples { prior, index: (0..n as u64).collect(), draws, theta, ln_prob, truth: truths, ln_prob_truth }
+    Samples {
+        prior,
+        index: (0..n as u64).collect(),
+        draws,
+        theta,
+        ln_prob,
+        truth: truths,
+        ln_prob_truth,
+        extras: Default::default(),
+    }
 }
 
 fn judge(s: &Samples) -> Calibration {

@@ -81,6 +81,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
         ln_prob: comm.all_gather(&drawn.ln_prob),
         truth: rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect(),
         ln_prob_truth: comm.all_gather(&drawn.ln_prob_truth),
+        extras: Default::default(),
     })
 }
 
@@ -111,6 +112,7 @@ pub fn observation(
         ln_prob: drawn.ln_prob,
         truth: truth.map_or(vec![f64::NAN; p], <[f64]>::to_vec),
         ln_prob_truth: if truth.is_some() { drawn.ln_prob_truth } else { vec![f64::NAN] },
+        extras: Default::default(),
     })
 }
 

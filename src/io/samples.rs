@@ -26,7 +26,12 @@ pub struct Samples {
     pub truth: Vec<f64>,
     /// ln q(truth | x) (n); NaN where unknown.
     pub ln_prob_truth: Vec<f64>,
+    pub extras: Extras,
 }
+
+/// What may stand beside the draws.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extras {}
 
 impl Samples {
     /// Number of universes n.
@@ -140,6 +145,7 @@ impl Samples {
                 ln_prob: file.dataset("ln_prob")?.read_raw()?,
                 truth: file.dataset("truth")?.read_raw()?,
                 ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
+                extras: Extras::default(),
             };
             Ok((version, samples))
         };
@@ -244,6 +250,7 @@ mod tests {
             ln_prob: (0..6).map(|i| -(i as f64)).collect(),
             truth: vec![0.3, 0.8, f64::NAN, f64::NAN],
             ln_prob_truth: vec![1.5, f64::NAN],
+            extras: Extras::default(),
         }
     }
 

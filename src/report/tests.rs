@@ -47,7 +47,16 @@ fn posterior(n: usize, draws: usize, sd: f64) -> Samples {
         ln_prob_truth.push(ln_like(&t) - ln_norm);
         truth.extend(t);
     }
-    Samples { prior, index: (0..n as u64).collect(), draws, theta, ln_prob, truth, ln_prob_truth }
+    Samples {
+        prior,
+        index: (0..n as u64).collect(),
+        draws,
+        theta,
+        ln_prob,
+        truth,
+        ln_prob_truth,
+        extras: Default::default(),
+    }
 }
 
 fn inputs() -> Inputs {
@@ -218,6 +227,7 @@ fn corners_of_one_and_of_five_parameters() {
             ln_prob: vec![f64::NAN; 300],
             truth: vec![f64::NAN; p],
             ln_prob_truth: vec![f64::NAN],
+            extras: Default::default(),
         };
         let path = dir.join(format!("corner_{p}.png"));
         corner::figure(&[("posterior", &s, 0)], false).save(&path).unwrap();

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod optimiser;
 pub mod stage;
+mod table;
 pub mod trainer;
 
 pub use optimiser::Rule;

@@ -1,20 +1,18 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
 use super::checkpoint::save;
-use super::data::{Table, tensor};
+use super::data::tensor;
+use super::table::table;
 use super::{StageConfig, Trainer};
-use crate::comm::{Comm, share};
+use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::{Dataset, Split};
+use crate::io::dataset::Dataset;
 use crate::models::Model;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
-
-/// Universes whose inputs are on their way through a network at a time.
-const CHUNK: usize = 32;
 
 /// `model.json`: what is needed to use the weights beside it. Written last: the stage is finished when it is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +46,7 @@ pub struct Trained {
     /// Shape of that field.
     pub shape: Vec<usize>,
     /// Compressors, in order; their summaries are the next one's input.
-    before: Vec<Box<dyn Model>>,
+    pub(super) before: Vec<Box<dyn Model>>,
     /// The stage itself.
     pub model: Box<dyn Model>,
     pub prior: Prior,
@@ -86,7 +84,7 @@ impl Trained {
     }
 }
 
-fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
+pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
     tch::no_grad(|| model.apply(x).swap_remove(0).1)
 }
 
@@ -223,92 +221,6 @@ fn digest(dataset: &Dataset) -> String {
     let mut hash = Sha256::new();
     dataset.theta().iter().for_each(|t| hash.update(t.to_le_bytes()));
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// The stage's samples in memory: the dataset's field, or the summaries of it. Collective.
-fn table(
-    context: &Context,
-    config: &StageConfig,
-    field: &str,
-    shape: &[usize],
-    before: Option<&Trained>,
-) -> Result<Table> {
-    let (comm, dataset) = (context.comm, context.dataset);
-    let p = dataset.prior.len();
-    let (mut train, mut validation) = (dataset.rows(Split::Train), dataset.rows(Split::Validation));
-    if train.is_empty() {
-        return comm.agree(Err(Error::input("no universe is left to learn from")
-            .file(&dataset.path)
-            .remedy("simulate more, or lower the validation and test fractions")));
-    }
-    let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
-    let outside = rows.iter().find(|&&r| dataset.prior.ln_density(&dataset.theta()[r * p..(r + 1) * p]).is_infinite());
-    comm.agree(match outside {
-        Some(&row) => Err(Error::input(format!("row {row} lies outside the prior"))
-            .file(&dataset.path)
-            .key("theta")
-            .value(&dataset.theta()[row * p..(row + 1) * p])
-            .remedy("widen the bounds in [dataset.parameters], or remove such rows")),
-        None => Ok(()),
-    })?;
-    let values = comm.agree(dataset.read_f32(field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
-    let x = tensor(&values, &full, context.device, Kind::Float);
-    drop(values);
-    let finite = x.isfinite().all().int64_value(&[]) != 0;
-    comm.agree(if finite {
-        Ok(())
-    } else {
-        let remedy = "run `polycosm verify`, or look at the file for NaNs";
-        Err(Error::input("not every number is finite").file(&dataset.path).key(field).remedy(remedy))
-    })?;
-    let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
-    let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
-    // From here on rows are counted within the table: training rows first.
-    let (n, all) = (train.len(), rows.len());
-    train = (0..n).collect();
-    validation = (n..all).collect();
-    // The same rule by which a compressor sees maps: the last two axes are a picture.
-    let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
-    let table = Table { x, theta, train, validation, maps };
-    let Some(before) = before else { return Ok(table) };
-    summarised(context, config, table, before)
-}
-
-/// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
-fn summarised(context: &Context, config: &StageConfig, table: Table, before: &Trained) -> Result<Table> {
-    let comm = context.comm;
-    let (n, all) = (table.train.len(), table.train.len() + table.validation.len());
-    let copies = if table.maps { config.copies } else { 1 };
-    // (copy, row); validation universes stand once, as they are.
-    let items: Vec<(usize, usize)> =
-        (0..copies).flat_map(|c| (0..n).map(move |r| (c, r))).chain((n..all).map(|r| (0, r))).collect();
-    let (start, len) = share(items.len(), comm.size(), comm.rank());
-    let mut mine: Vec<f32> = Vec::new();
-    let mut width = 0;
-    let chain: Vec<&dyn Model> = before.before.iter().map(AsRef::as_ref).chain([before.model.as_ref()]).collect();
-    for chunk in items[start..start + len].chunks(CHUNK) {
-        // A chunk is of one copy, so that its augmentation has one seed.
-        for part in chunk.chunk_by(|a, b| a.0 == b.0) {
-            let rows: Vec<usize> = part.iter().map(|i| i.1).collect();
-            let x = match part[0].0 {
-                0 => table.select(&rows).0,
-                copy => table.augmented(&rows, config.seed, copy as u64).0,
-            };
-            let s = chain.iter().fold(x, |x, model| compress(*model, &x)).to_device(Device::Cpu).to_kind(Kind::Float);
-            width = s.size()[1] as usize;
-            let mut values = vec![0f32; s.numel()];
-            s.contiguous().copy_data(&mut values, s.numel());
-            mine.extend(values);
-        }
-    }
-    let values = comm.all_gather(&mine);
-    let width = comm.max_of(width as u64) as usize;
-    let x = tensor(&values, &[items.len(), width], context.device, Kind::Float);
-    let rows: Vec<i64> = items.iter().map(|i| i.1 as i64).collect();
-    let theta = table.theta.index_select(0, &Tensor::from_slice(&rows).to_device(context.device));
-    let train = (0..copies * n).collect();
-    Ok(Table { x, theta, train, validation: (copies * n..items.len()).collect(), maps: false })
 }
 
 /// The folder of all stages of a campaign.
