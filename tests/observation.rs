@@ -5,7 +5,7 @@ mod mpi;
 use polycosm::cosmology::CosmologyConfig;
 use polycosm::io::field::Data;
 use polycosm::prior::Prior;
-use polycosm::simulators::{Pm, PmConfig, Runner};
+use polycosm::simulators::{Look, Pm, PmConfig, Runner};
 
 /// On any number of ranks, whatever process grid the suite's groups have; what is spread over ranks comes together.
 #[test]
@@ -15,7 +15,7 @@ fn snapshots_are_seen_on_any_ranks() {
         let config: PmConfig = toml::from_str(text).unwrap();
         let pm = Pm::<f64>::new(&config, &CosmologyConfig::default(), &Prior::new(vec![]).unwrap()).unwrap();
         let snapshot = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/fastpm_observation.hdf5");
-        let seen = pm.observe_file(comm, &snapshot).unwrap();
+        let seen = pm.observe_file(comm, &snapshot, &Look::default()).unwrap();
         let density = seen.fields.iter().find(|f| f.spec.name == "density").unwrap().gathered(comm);
         let values: Vec<f64> = match density.data {
             Data::F32(v) => v.into_iter().map(f64::from).collect(),

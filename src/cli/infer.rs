@@ -10,14 +10,16 @@ use crate::io::field::Field;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::models::Device;
+use crate::simulators::Look;
 use crate::train::Trained;
 use crate::train::stage::{Context, folder};
 use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
-/// observables. Where its root attributes tell the true parameters, they are kept.
+/// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
+/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
+/// kept. What is accepted stands in docs/files.md, "Observations".
 ///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
@@ -102,6 +104,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     };
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
+    let fields = plan.observed_fields();
+    let look = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
         let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
         let stages = plan.posteriors();
@@ -116,7 +120,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             continue;
         }
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
+            let observed = runner.observe_file(comm, file, &look).map_err(|e| e.file(file))?;
             for stage in &due {
                 let (trained, _) = load(plan, comm, stage)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);

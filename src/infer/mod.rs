@@ -4,6 +4,7 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, Field};
+use crate::io::gadget::Velocities;
 use crate::io::samples::Samples;
 use crate::rng::stream;
 use crate::train::Trained;
@@ -27,6 +28,10 @@ pub struct InferConfig {
     /// Snapshots of other codes (GADGET HDF5) whose posteriors stand in the report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observations: Vec<PathBuf>,
+    /// How their velocities are written: `gadget` (peculiar over √a) or `peculiar`. By default as each file tells, and
+    /// GADGET's way where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub velocities: Option<Velocities>,
 }
 
 fn draws() -> usize {
