@@ -77,6 +77,14 @@ impl Header {
         self.counts.len()
     }
 
+    /// Refuses particles that cannot stand for all matter, as far as the table of masses tells; what is ignored, in words.
+    pub fn check_matter(&self) -> Result<Vec<String>> {
+        match self.own_masses.contains(&true) {
+            true => Ok(vec![]),
+            false => matter::judge(self, &matter::of_table(self)),
+        }
+    }
+
     /// Particles of a type.
     pub(super) fn count(&self, kind: usize) -> u64 {
         self.counts.iter().map(|c| c[kind]).sum()
@@ -119,10 +127,6 @@ fn read(path: &Path) -> Result<Header> {
         return Err(first.bad("Header", "counts no dark matter particles (PartType1)", "give a dark matter snapshot"));
     }
     contradictions(&header).map_err(|e| e.file(path))?;
-    if !header.own_masses.contains(&true) {
-        let warnings = matter::judge(&header, &matter::of_table(&header)).map_err(|e| e.file(path))?;
-        header.warnings.extend(warnings);
-    }
     Ok(header)
 }
 

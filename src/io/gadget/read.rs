@@ -82,11 +82,11 @@ fn parts(comm: &Comm, path: &Path, mut header: Header, power: f64) -> Result<Sna
         at += n;
         file.close()?;
     }
-    if header.own_masses.contains(&true) {
-        let masses = comm.agree(weights.finish(comm, &header))?;
-        let warnings = comm.agree(matter::judge(&header, &masses))?;
-        header.warnings.extend(warnings);
-    }
+    let warnings = match header.own_masses.contains(&true) {
+        true => weights.finish(comm, &header).and_then(|masses| matter::judge(&header, &masses)),
+        false => header.check_matter(),
+    };
+    header.warnings.extend(comm.agree(warnings)?);
     check_positions(comm, &mut header, &positions)?;
     check_velocities(comm, &velocities)?;
     let own_ids = has_ids && renumber(comm, &mut ids, header.npart);

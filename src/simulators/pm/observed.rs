@@ -93,6 +93,7 @@ impl<T: Real + Element> Pm<T> {
     pub(super) fn judge(&self, path: &Path, header: &Header, look: &Look) -> Result<Seen> {
         let a = self.config.moment_wanted(look.fields)?;
         self.config.fits(header, a).map_err(|e| e.file(path))?;
+        header.check_matter().map_err(|e| e.file(path))?;
         let needs = needs::<T>(&self.config, a, look.fields);
         let bad = |key: &str, problem: String, remedy: &str| Error::input(problem).file(path).key(key).remedy(remedy);
         let told: Vec<(String, f64)> =
