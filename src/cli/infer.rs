@@ -1,6 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, path};
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -25,17 +26,19 @@ pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    match args.observation.is_empty() {
-        true => infer(&plan, comm),
-        false => observe(&plan, comm, &args.observation, true),
-    }
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        match args.observation.is_empty() {
+            true => infer(plan, comm),
+            false => observe(plan, comm, &args.observation, true),
+        }
+    })
 }
 
 fn section(plan: &Plan) -> Result<&InferConfig> {

@@ -1,6 +1,7 @@
 //! `polycosm simulate`: the suite.
 
 use super::campaign::Campaign;
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -40,8 +41,11 @@ fn range(text: &str) -> std::result::Result<Range<u64>, String> {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    simulate(&plan, comm, &Options { only: args.only.clone(), retry_failed: args.retry_failed })
+    let options = Options { only: args.only.clone(), retry_failed: args.retry_failed };
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        simulate(plan, comm, &options)
+    })
 }
 
 /// Refuses universes that the node's memory cannot hold: better now than when the first one is half done.
@@ -93,7 +97,8 @@ fn free_memory() -> Option<u64> {
 pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     let (config, seed) = (&plan.config, plan.config.seed);
     let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
-        let error = Error::input("this campaign has no [simulator]: its data come from [dataset]");
+        let error =
+            Error::input("there is nothing to simulate: this campaign's data were made elsewhere").key("dataset");
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
     };
     plan.check_groups(comm)?;

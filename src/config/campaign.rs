@@ -111,17 +111,17 @@ impl Config {
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
         let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
-        for (i, stage) in self.train.iter().enumerate() {
+        for stage in &self.train {
             let source = stage.input.as_str();
             if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
                 return Err(Error::input("is neither an array of the simulator's nor a stage")
-                    .key(format!("train.{i}.input"))
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
             if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
                 return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(format!("train.{i}.input"))
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
             }
@@ -129,7 +129,7 @@ impl Config {
         Ok(())
     }
 
-    /// Every corner of the prior, and its middle, is a universe that can be made.
+    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -141,19 +141,16 @@ impl Config {
         }
         let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name.as_str()));
         let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
-        for theta in own.corners() {
-            simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>())?;
-        }
+        own.try_corners(|theta| simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>()))?;
         self.cosmology.check(&cosmological, simulations)?;
-        for theta in cosmological.corners() {
+        cosmological.try_corners(|theta| {
             let varied: Vec<_> = cosmological.names().into_iter().zip(theta).collect();
             simulator.check_cosmology(&self.cosmology.resolve(&varied)?).map_err(|mut e| {
                 let values: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 e.problem += &format!(" (in the universe of {})", values.join(", "));
                 e
-            })?;
-        }
-        Ok(())
+            })
+        })
     }
 
     /// Every section's own checks, and those that concern more than one.

@@ -147,7 +147,7 @@ fn inputs() -> Inputs {
             stage("infer", 6.2, 2, "128 universes"),
         ],
         provenance: vec![
-            ("version".into(), "0.1.0".into()),
+            ("version".into(), "polycosm 0.1.0".into()),
             ("commit".into(), "abcdef0".into()),
             ("seed".into(), "20261121".into()),
         ],
