@@ -1,6 +1,7 @@
 //! The campaign file: the sections, each standing beside the code it configures, put together.
 
 use super::explain::suggestion;
+use super::origin::Entry;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
@@ -252,7 +253,7 @@ impl Config {
 impl Plan {
     /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
-        let loaded = &comm.agree(as_begun(loaded, comm.is_root()))?;
+        let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
         let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
@@ -264,7 +265,12 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        Ok(Plan { config, resolved, prior, loaded: loaded.clone() })
+        Ok(Plan { config, resolved, prior, loaded })
+    }
+
+    /// Every resolved value with its origin, in the struct's order.
+    pub fn origins(&self) -> Result<Vec<Entry>> {
+        self.loaded.origins()
     }
 
     /// What shapes the data, but for the contents of input files.

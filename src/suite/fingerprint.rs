@@ -6,7 +6,7 @@
 //! * `numerics`: versions by name of the simulator's parts, see [`crate::simulators::SimulatorConfig::numerics`];
 //! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON pointers; a
 //!   list has one for each simulation;
-//! * `given`: the keys and sections that stand in the campaign file; what is not among them is a default.
+//! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a default.
 
 use crate::error::{At, Error, Result};
 use crate::io::hdf::publish_text;
@@ -57,7 +57,9 @@ pub fn digests(files: &[(String, Vec<PathBuf>)]) -> Result<Value> {
 /// Compares with what the folder was begun with, or begins it. `files` are those of the shape's digests.
 pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
     let write = |shape: &Value| publish_text(&path(output), &format!("{:#}\n", json!({ "campaign": shape })));
-    let Some(begun) = read(output)? else { return write(shape) };
+    let mut kept = shape.clone();
+    kept.as_object_mut().map(|table| table.remove("given"));
+    let Some(begun) = read(output)? else { return write(&kept) };
     let folder = std::path::absolute(output).unwrap_or_else(|_| output.to_path_buf());
     let folder = folder.display();
     let another = "give another output";
@@ -97,7 +99,6 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
         }
     }
 
-    let mut merged = shape.clone();
     for (place, paths) in files {
         let list = |shape: &Value| shape["files"][place].as_array().cloned().unwrap_or_default();
         let (was, is) = (list(&begun), list(shape));
@@ -108,7 +109,7 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
             return Err(error.remedy(format!("put back what stood in it, or {another}")));
         }
         if was.len() > is.len() {
-            merged["files"][place] = was.into();
+            kept["files"][place] = was.into();
         }
     }
     if begun.get("numerics").is_none() && shape.get("numerics").is_some() {
@@ -119,7 +120,7 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
              version of its numerics: they are taken to be the same, and kept from now on"
         );
     }
-    if merged == begun { Ok(()) } else { write(&merged) }
+    if kept == begun { Ok(()) } else { write(&kept) }
 }
 
 /// A key whose value is a default, and another one than the folder was begun with.
