@@ -102,8 +102,12 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     let resolved = comm.agree(design.resolve(seed))?;
     // What shapes the data: a campaign that differs in it may not go on in the same folder.
     let mut designed = json!(design);
-    if let (true, Some(table)) = (design.extends(), designed.as_object_mut()) {
-        table.remove("simulations");
+    if let Some(table) = designed.as_object_mut() {
+        // Said of the points, which it does not move.
+        table.remove("prior");
+        if design.extends() {
+            table.remove("simulations");
+        }
     }
     let shape =
         json!({"seed": seed, "cosmology": config.cosmology, "simulator": simulator.shaping(), "design": designed});
