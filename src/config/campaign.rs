@@ -10,7 +10,7 @@ use crate::io::dataset::Dataset;
 use crate::io::hdf::publish_text;
 use crate::io::provenance::Provenance;
 use crate::observables::HodConfig;
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,12 @@ impl Config {
     /// the keys that the file has.
     fn shape(&self, given: Vec<String>) -> serde_json::Value {
         let mut design = json!(self.design);
-        if let (true, Some(table)) = (self.design.as_ref().is_some_and(|d| d.extends()), design.as_object_mut()) {
-            table.remove("simulations");
+        if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
+            // Said of the points, which it does not move.
+            table.remove("prior");
+            if config.extends() {
+                table.remove("simulations");
+            }
         }
         let simulator = self.simulator.as_ref();
         let sections = ["seed", "cosmology", "simulator", "design", "suite"];
@@ -304,11 +308,22 @@ impl Plan {
     pub fn open_dataset(&self) -> Result<Dataset> {
         match &self.config.dataset {
             Some(foreign) => foreign.open(),
-            None if self.dataset().exists() => Dataset::open(self.dataset(), "theta"),
+            None if self.dataset().exists() => {
+                let mut dataset = Dataset::open(self.dataset(), "theta")?;
+                // What the campaign says now of its own design counts, also for a file of an older program.
+                dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
+                Ok(dataset)
+            }
             None => {
                 Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`"))
             }
         }
+    }
+
+    /// How the campaign's own design was drawn; foreign data tell themselves.
+    pub fn drawn_from(&self) -> Option<DrawnFrom> {
+        let own = self.config.design.as_ref().filter(|_| self.config.dataset.is_none());
+        own.map(|design| design.drawn_from())
     }
 
     /// This run's provenance. Collective.

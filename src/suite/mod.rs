@@ -23,6 +23,7 @@ use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
+use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
@@ -326,7 +327,12 @@ impl Suite<'_> {
                 remove(&simulation::path(self.output, i))?;
             }
             let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
-            let current = File::open(&index).and_then(|f| f.array("theta")).is_ok_and(|a| a.shape()[0] == n);
+            // An index of as many universes, which says the same of how they were drawn.
+            let same = |f: File| -> Result<bool> {
+                let said = f.text("theta", "drawn_from")?;
+                Ok(f.array("theta")?.shape()[0] == n && DrawnFrom::named(said.as_deref()) == self.design.drawn_from)
+            };
+            let current = File::open(&index).and_then(same).unwrap_or(false);
             if index.exists() && (stale || !current) {
                 remove(&index)?;
             }
@@ -356,7 +362,8 @@ impl Suite<'_> {
             let alone = comm.split(Some(comm.rank()), 0);
             comm.on_root(|| match alone {
                 Some(alone) if !index.exists() => {
-                    index::write(&alone, self.output, &self.design.prior, &rows, m, specs, self.provenance)
+                    let drawn = (&self.design.prior, self.design.drawn_from);
+                    index::write(&alone, self.output, drawn, &rows, m, specs, self.provenance)
                 }
                 _ => Ok(()),
             })?;
