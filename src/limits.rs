@@ -23,8 +23,10 @@ pub const TRIANGLES: usize = 1 << 20;
 pub const PLANES: usize = 1 << 14;
 /// Light cones through one universe.
 pub const LIGHT_CONES: usize = 1 << 12;
-/// Numbers in one map product of one universe, and in the draws that one command keeps: 64 GiB of them.
+/// Numbers in all convergence maps of one universe, and in the draws that one command keeps: 64 GiB of them.
 pub const NUMBERS: usize = 1 << 33;
+/// Pixels of all density maps of one universe. Whether they fit is asked of the machine that makes them.
+pub const PIXELS: usize = 1 << 47;
 /// Passes over the training split.
 pub const EPOCHS: usize = 1_000_000;
 /// Universes of a step of training.

@@ -103,6 +103,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
         return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
     };
+    let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
+    comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
     for file in files {
