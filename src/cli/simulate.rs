@@ -47,7 +47,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     })
 }
 
-/// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first one is half done.
+/// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first
+/// one is half done.
 pub fn fits(plan: &Plan, simulator: &SimulatorConfig, group: usize, ranks_here: usize) -> Result<()> {
     let SimulatorConfig::Pm(pm) = simulator;
     let Some(free) = free_memory() else { return Ok(()) };

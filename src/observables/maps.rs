@@ -32,13 +32,7 @@ impl MapConfig {
             }
         }
         let numbers = [3, self.slabs, self.pixels, self.pixels];
-        limits::product_at_most(
-            "simulator.maps.pixels",
-            &numbers,
-            "numbers",
-            limits::NUMBERS,
-            "lower it, or maps.slabs",
-        )
+        limits::product_at_most("simulator.maps.pixels", &numbers, "pixels", limits::PIXELS, "lower it, or maps.slabs")
     }
 }
 

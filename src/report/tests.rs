@@ -251,7 +251,8 @@ fn any_numbers_are_drawn() {
 #[test]
 fn any_draws_are_drawn() {
     let draws = 100;
-    let samples = |p: usize, value: &dyn Fn(usize) -> f64| {
+    type Value = fn(usize) -> f64;
+    let samples = |p: usize, value: Value| {
         let parameter = |j: usize| Parameter {
             name: format!("p{j}"),
             latex: if j == 0 { "".into() } else { format!("p_{j}") },
@@ -262,21 +263,21 @@ fn any_draws_are_drawn() {
             prior: Prior::new((0..p).map(parameter).collect()).unwrap(),
             index: vec![0],
             draws,
-            theta: (0..draws * p).map(|i| value(i)).collect(),
+            theta: (0..draws * p).map(value).collect(),
             ln_prob: vec![0.0; draws],
             truth: vec![0.5; p],
             ln_prob_truth: vec![0.0],
             extras: Default::default(),
         }
     };
-    let all: [(&str, usize, &dyn Fn(usize) -> f64); 7] = [
-        ("one point", 2, &|_| 0.5),
-        ("on a bound", 2, &|_| 0.0),
-        ("narrow", 2, &|i| 0.5 + 1e-13 * i as f64),
-        ("outside", 2, &|i| 7.0 + i as f64),
-        ("huge", 1, &|i| 1e300 * i as f64),
-        ("no numbers", 2, &|_| f64::NAN),
-        ("many", 300, &|i| (i % 97) as f64 / 97.0),
+    let all: [(&str, usize, Value); 7] = [
+        ("one point", 2, |_| 0.5),
+        ("on a bound", 2, |_| 0.0),
+        ("narrow", 2, |i| 0.5 + 1e-13 * i as f64),
+        ("outside", 2, |i| 7.0 + i as f64),
+        ("huge", 1, |i| 1e300 * i as f64),
+        ("no numbers", 2, |_| f64::NAN),
+        ("many", 300, |i| (i % 97) as f64 / 97.0),
     ];
     for (name, p, value) in all {
         let dir = tempfile::tempdir().unwrap();
