@@ -47,10 +47,11 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
         source.set.push(key);
     }
     if let Some((key, text)) = unprintable(&Value::Table(source.table.clone()), "") {
-        let text: String = text.chars().take(80).collect();
         let remedy =
             "keep it on one line and without tabs; LaTeX stands in 'single quotes', where \\ is a plain character";
-        return Err(source.locate(Error::input("holds a control character").key(key).value(text).remedy(remedy)));
+        return Err(
+            source.locate(Error::input("holds a control character").key(key).value(origin::cut(&text)).remedy(remedy))
+        );
     }
     read(source)
 }
@@ -167,7 +168,7 @@ impl Source {
         for segment in set::split(key) {
             let name = |list: &[Value]| {
                 let name_of = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_string);
-                let name = name_of(list.get(segment.parse::<usize>().ok()?)?)?;
+                let name = name_of(list.get(segment.parse::<usize>().ok()?)?).filter(|n| limits::plain(n).is_ok())?;
                 (list.iter().filter(|v| name_of(v).as_ref() == Some(&name)).count() == 1).then_some(name)
             };
             path.push(at.and_then(Value::as_array).and_then(|list| name(list)).unwrap_or(segment.to_string()));
