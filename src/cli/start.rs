@@ -26,7 +26,7 @@ pub fn usage(message: &clap::Error) -> ! {
         // A rank that leaves early with an error would have the launcher end the root before it has spoken.
         let code = world.max_of(if world.is_root() { print() } else { 0 });
         drop(world);
-        comm::finalize(2);
+        comm::finalize();
         code
     } else {
         print()
