@@ -1,6 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, path};
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -27,17 +28,19 @@ pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    match args.observation.is_empty() {
-        true => infer(&plan, comm),
-        false => observe(&plan, comm, &args.observation, true),
-    }
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        match args.observation.is_empty() {
+            true => infer(plan, comm),
+            false => observe(plan, comm, &args.observation, true),
+        }
+    })
 }
 
 fn section(plan: &Plan) -> Result<&InferConfig> {
@@ -102,6 +105,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
         return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
     };
+    let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
+    comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
     let fields = plan.observed_fields();

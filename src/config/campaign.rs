@@ -1,6 +1,7 @@
 //! The campaign file: the sections, each standing beside the code it configures, put together.
 
 use super::explain::suggestion;
+use super::origin::Entry;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
@@ -11,11 +12,13 @@ use crate::io::gadget;
 use crate::io::hdf::publish_text;
 use crate::io::provenance::Provenance;
 use crate::observables::HodConfig;
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
+use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
@@ -85,7 +88,13 @@ impl Config {
         comm.agree(load(path, sets))
     }
 
-    /// Input files that are not found from the working directory are looked for beside the campaign file.
+    /// The same with input files that are not found from the working directory looked for beside the campaign file.
+    fn rebased(&self, file: &Path) -> Config {
+        let mut config = self.clone();
+        config.rebase(file.parent().unwrap_or(Path::new("")));
+        config
+    }
+
     fn rebase(&mut self, folder: &Path) {
         let found = |path: &Path| {
             let beside = folder.join(path);
@@ -103,7 +112,7 @@ impl Config {
             }
         }
         if let Some(simulator) = &mut self.simulator {
-            simulator.files_mut().into_iter().for_each(|file| *file = found(file));
+            simulator.files_mut().into_iter().for_each(|(_, file)| *file = found(file));
         }
         #[cfg(feature = "torch")]
         if let Some(infer) = &mut self.infer {
@@ -111,21 +120,57 @@ impl Config {
         }
     }
 
+    /// What shapes the data, see [`fingerprint`]: a campaign that differs in it may not go on in the same folder. `given` are
+    /// the keys that the file has.
+    fn shape(&self, given: Vec<String>) -> serde_json::Value {
+        let mut design = json!(self.design);
+        if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
+            // Said of the points, which it does not move.
+            table.remove("prior");
+            if config.extends() {
+                table.remove("simulations");
+            }
+        }
+        let simulator = self.simulator.as_ref();
+        let sections = ["seed", "cosmology", "simulator", "design", "suite"];
+        let given: Vec<_> =
+            given.into_iter().filter(|k| sections.contains(&k.split('.').next().unwrap_or(""))).collect();
+        json!({
+            "seed": self.seed,
+            "cosmology": self.cosmology,
+            "simulator": simulator.map(SimulatorConfig::shaping),
+            "design": design,
+            "suite": { "shard_size": self.suite.shard_size },
+            "numerics": simulator.map(SimulatorConfig::numerics),
+            "given": given,
+        })
+    }
+
+    /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each simulation.
+    pub fn input_files(&self) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        let simulations = self.design.as_ref().map_or(0, |d| d.simulations as u64);
+        let tables = self.cosmology.files(simulations)?.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
+        let mut simulator = self.simulator.clone();
+        let fields = simulator.iter_mut().flat_map(|s| s.files_mut());
+        let fields = fields.map(|(place, path)| ("/simulator", place, vec![path.clone()]));
+        Ok(tables.chain(fields).map(|(section, place, paths)| (format!("{section}{place}"), paths)).collect())
+    }
+
     /// The stages' inputs are fields of the simulator, or other stages.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
         let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
-        for (i, stage) in self.train.iter().enumerate() {
+        for stage in &self.train {
             let source = stage.input.as_str();
             if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
                 return Err(Error::input("is neither an array of the simulator's nor a stage")
-                    .key(format!("train.{i}.input"))
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
             if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
                 return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(format!("train.{i}.input"))
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
             }
@@ -133,7 +178,7 @@ impl Config {
         Ok(())
     }
 
-    /// Every corner of the prior, and its middle, is a universe that can be made.
+    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -145,19 +190,16 @@ impl Config {
         }
         let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name.as_str()));
         let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
-        for theta in own.corners() {
-            simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>())?;
-        }
+        own.try_corners(|theta| simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>()))?;
         self.cosmology.check(&cosmological, simulations)?;
-        for theta in cosmological.corners() {
+        cosmological.try_corners(|theta| {
             let varied: Vec<_> = cosmological.names().into_iter().zip(theta).collect();
             simulator.check_cosmology(&self.cosmology.resolve(&varied)?).map_err(|mut e| {
                 let values: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 e.problem += &format!(" (in the universe of {})", values.join(", "));
                 e
-            })?;
-        }
-        Ok(())
+            })
+        })
     }
 
     /// Refuses observations that the campaign's networks could not be shown, from their headers alone.
@@ -229,8 +271,8 @@ impl Config {
 impl Plan {
     /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
-        let mut config = loaded.value.clone();
-        config.rebase(loaded.path.parent().unwrap_or(Path::new("")));
+        let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
+        let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             config.check(&prior)?;
@@ -241,7 +283,7 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        let plan = Plan { config, resolved, prior, loaded: loaded.clone() };
+        let plan = Plan { config, resolved, prior, loaded };
         #[cfg(feature = "torch")]
         comm.on_root(|| {
             plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
@@ -258,6 +300,16 @@ impl Plan {
         fields.sort();
         fields.dedup();
         fields
+    }
+
+    /// Every resolved value with its origin, in the struct's order.
+    pub fn origins(&self) -> Result<Vec<Entry>> {
+        self.loaded.origins()
+    }
+
+    /// What shapes the data, but for the contents of input files.
+    pub fn shape(&self) -> serde_json::Value {
+        self.config.shape(self.loaded.given())
     }
 
     /// Refuses to simulate with groups that are larger than the job.
@@ -286,11 +338,22 @@ impl Plan {
     pub fn open_dataset(&self) -> Result<Dataset> {
         match &self.config.dataset {
             Some(foreign) => foreign.open(),
-            None if self.dataset().exists() => Dataset::open(self.dataset(), "theta"),
+            None if self.dataset().exists() => {
+                let mut dataset = Dataset::open(self.dataset(), "theta")?;
+                // What the campaign says now of its own design counts, also for a file of an older program.
+                dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
+                Ok(dataset)
+            }
             None => {
                 Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`"))
             }
         }
+    }
+
+    /// How the campaign's own design was drawn; foreign data tell themselves.
+    pub fn drawn_from(&self) -> Option<DrawnFrom> {
+        let own = self.config.design.as_ref().filter(|_| self.config.dataset.is_none());
+        own.map(|design| design.drawn_from())
     }
 
     /// This run's provenance. Collective.
@@ -365,6 +428,25 @@ impl Plan {
     pub fn timings(&self) -> PathBuf {
         self.under(&["timings.json"])
     }
+}
+
+/// The campaign with the defaults that its folder was begun with, in words.
+fn as_begun(loaded: &Loaded<Config>, speak: bool) -> Result<Loaded<Config>> {
+    let output = &loaded.value.output;
+    // A fingerprint that cannot be read is for those who would go on with the folder to tell.
+    let Some(begun) = loaded.value.simulator.as_ref().and_then(|_| fingerprint::read(output).ok().flatten()) else {
+        return Ok(loaded.clone());
+    };
+    let changed = fingerprint::changed_defaults(&begun, &loaded.value.rebased(&loaded.path).shape(loaded.given()));
+    for fingerprint::Changed { key, begun, default } in changed.iter().filter(|_| speak) {
+        log::warn!(
+            "{key} is not given, and by default {default} now; {} was begun with {begun} and goes on with it (give \
+             {key} to say which is meant)",
+            output.display()
+        );
+    }
+    let values: Vec<_> = changed.into_iter().map(|c| (c.key, c.begun.to_string())).collect();
+    loaded.as_begun(&values)
 }
 
 /// Refuses an output folder that cannot be made or written to, without making it: its nearest existing ancestor decides.

@@ -12,6 +12,8 @@ pub enum Origin {
     File(usize),
     /// `--set` on the command line.
     Set,
+    /// Nowhere: the value that the output folder was begun with, and no longer the default.
+    Begun,
     /// Nowhere: the documented default.
     Default,
 }
@@ -21,6 +23,7 @@ impl std::fmt::Display for Origin {
         match self {
             Origin::File(line) => write!(f, "line {line}"),
             Origin::Set => write!(f, "--set"),
+            Origin::Begun => write!(f, "as the folder was begun"),
             Origin::Default => write!(f, "default"),
         }
     }
@@ -65,6 +68,9 @@ pub(super) fn of(source: &Source, key: &str) -> Origin {
     if source.set.iter().any(|s| path == *s || path.starts_with(&format!("{s}."))) {
         return Origin::Set;
     }
+    if source.begun.contains(&path) {
+        return Origin::Begun;
+    }
     match line(&source.text, &path) {
         Some(line) => Origin::File(line),
         None => Origin::Default,
@@ -108,10 +114,14 @@ pub fn line_at(text: &str, offset: usize) -> usize {
 
 /// A value as it would stand in the file; a long list or a section is cut short.
 pub fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    cut(&value.to_string())
+}
+
+/// A text as a message shows it: its first 80 characters.
+pub fn cut(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
+        None => text.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Parameters that shape linear spectra; sigma8 alone rescales them.
 const SHAPING: [&str; 9] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff", "Omega_k", "w0", "wa"];
@@ -139,17 +140,18 @@ impl CosmologyConfig {
         }
     }
 
-    /// Everything that can be known before anything runs: every corner of the prior is a possible cosmology, and the
+    /// Everything that can be known before anything runs: the prior's corners are possible cosmologies, and the
     /// tables of simulations 0 … `simulations` − 1 are there, sound, and not shared by different spectra.
     pub fn check(&self, prior: &Prior, simulations: u64) -> Result<()> {
         // More than there are cannot all be known: the first corner says so.
         let few = Prior { parameters: prior.parameters.iter().take(NAMES.len() + 1).cloned().collect() };
-        for theta in few.corners() {
+        few.try_corners(|theta| {
             let cosmology = self.resolve(&few.names().into_iter().zip(theta).collect::<Vec<_>>())?;
             if self.transfer != Transfer::Table {
                 EisensteinHu::new(&cosmology)?;
             }
-        }
+            Ok(())
+        })?;
         let sources = self.sources()?;
         let shaping = if sources.len() > 1 { &SHAPING[..] } else { &SHAPING[..SHAPING_TODAY] };
         let varied = prior.names().into_iter().find(|name| shaping.contains(name));
@@ -186,6 +188,11 @@ impl CosmologyConfig {
             Some(factor) => then.transferred(|k| 1.0 / factor(k)),
             None => then,
         })
+    }
+
+    /// The files it names, by their places in the section (JSON pointers): one, or one for each simulation.
+    pub fn files(&self, simulations: u64) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        self.sources()?.iter().map(|source| source.files(simulations)).collect()
     }
 
     /// The tables, today's first; none of a fitted spectrum.

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, Field};
 use crate::io::gadget::Velocities;
-use crate::io::samples::Samples;
+use crate::io::samples::{Extras, Samples};
+use crate::limits;
 use crate::rng::stream;
 use crate::train::Trained;
 use rand::RngCore;
@@ -52,7 +53,7 @@ impl InferConfig {
         if self.draws == 0 {
             return Err(Error::input("must be at least 1").key("infer.draws").value(0).remedy("1000 is usual"));
         }
-        Ok(())
+        limits::at_most("infer.draws", self.draws, limits::DRAWS)
     }
 }
 
@@ -67,6 +68,9 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mine = &rows[start..start + len];
     let p = dataset.prior.len();
+    let all = [rows.len(), draws, p + 1];
+    let remedy = "lower it, or set aside fewer test universes";
+    comm.agree(limits::product_at_most("infer.draws", &all, "numbers", limits::NUMBERS, remedy))?;
     let work = || -> Result<Drawn> {
         let mut drawn = Drawn::default();
         for chunk in mine.chunks(16) {
@@ -86,7 +90,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
         ln_prob: comm.all_gather(&drawn.ln_prob),
         truth: rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect(),
         ln_prob_truth: comm.all_gather(&drawn.ln_prob_truth),
-        extras: Default::default(),
+        extras: Extras { drawn_from: dataset.drawn_from, ..Extras::default() },
     })
 }
 

@@ -1,7 +1,8 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
+use super::hdf::publish_alone;
 use crate::error::{At, Error, Result};
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File, Location};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,12 @@ pub struct Samples {
 
 /// What may stand beside the draws.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Extras {}
+pub struct Extras {
+    /// Whether the truths were drawn from the prior.
+    pub drawn_from: DrawnFrom,
+    /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
+    pub extrapolated: bool,
+}
 
 impl Samples {
     /// Number of universes n.
@@ -102,29 +108,27 @@ impl Samples {
         }
     }
 
-    /// Writes the samples to `path` under a temporary name, then renames. `attributes` (provenance) go to the root.
+    /// Writes the samples; the file appears when it is whole. `attributes` (provenance) go to the root.
     pub fn write(&self, path: &Path, attributes: &[(String, String)]) -> Result<()> {
         self.check().at(path)?;
-        let temporary = path.with_extension("h5.tmp");
-        let write = || -> hdf5::Result<()> {
-            let file = File::create(&temporary)?;
+        let write = |file: &File| -> hdf5::Result<()> {
             file.new_attr::<u64>().create("format_version")?.write_scalar(&FORMAT_VERSION)?;
             for (name, value) in attributes.iter().filter(|(name, _)| name != "format_version") {
                 file.new_attr::<VarLenUnicode>().create(name.as_str())?.write_scalar(&text(value))?;
             }
             let (n, d, p) = (self.len(), self.draws, self.dim());
-            put(&file, "index", &self.index, &[n], "design index of the universe")?;
-            let theta = put(&file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
-            put(&file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
-            let truth = put(&file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
-            put(&file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
-            write_prior(&file, &self.prior)?;
+            put(file, "index", &self.index, &[n], "design index of the universe")?;
+            let theta = put(file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
+            put(file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
+            let truth = put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
+            put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
+            write_prior(file, &self.prior)?;
+            let drawn_from = text(self.extras.drawn_from.name());
+            file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
             names(&theta, &self.prior)?;
-            names(&truth, &self.prior)?;
-            file.close()
+            names(&truth, &self.prior)
         };
-        write().map_err(failed).at(&temporary)?;
-        std::fs::rename(&temporary, path).at(path)
+        publish_alone(path, |file| write(file.raw()).map_err(failed).at(path))
     }
 
     /// Reads what [`Samples::write`] wrote.
@@ -145,7 +149,7 @@ impl Samples {
                 ln_prob: file.dataset("ln_prob")?.read_raw()?,
                 truth: file.dataset("truth")?.read_raw()?,
                 ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
-                extras: Extras::default(),
+                extras: Extras { drawn_from: read_drawn_from(&file)?, ..Extras::default() },
             };
             Ok((version, samples))
         };
@@ -235,6 +239,14 @@ fn read_prior(at: &Location) -> hdf5::Result<Prior> {
     Prior::new(parameters.collect()).map_err(|e| hdf5::Error::from(e.to_string()))
 }
 
+fn read_drawn_from(at: &Location) -> hdf5::Result<DrawnFrom> {
+    let text = match at.attr("drawn_from") {
+        Ok(attribute) => Some(attribute.read_scalar::<VarLenUnicode>()?),
+        Err(_) => None,
+    };
+    Ok(DrawnFrom::named(text.as_deref()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +262,7 @@ mod tests {
             ln_prob: (0..6).map(|i| -(i as f64)).collect(),
             truth: vec![0.3, 0.8, f64::NAN, f64::NAN],
             ln_prob_truth: vec![1.5, f64::NAN],
-            extras: Extras::default(),
+            extras: Extras { drawn_from: DrawnFrom::List, ..Extras::default() },
         }
     }
 
@@ -262,7 +274,7 @@ mod tests {
         s.write(&path, &[("commit".into(), "abc".into()), ("campaign".into(), "seed = 1\n".into())]).unwrap();
         let r = Samples::read(&path).unwrap();
         assert_eq!((&r.prior, &r.index, r.draws, &r.theta, &r.ln_prob), (&s.prior, &s.index, 3, &s.theta, &s.ln_prob));
-        assert_eq!(r.truth_of(0), s.truth_of(0));
+        assert_eq!((r.truth_of(0), &r.extras), (s.truth_of(0), &s.extras));
         assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         assert_eq!(Samples::read(&dir.path().join("none.h5")).unwrap_err().exit_code(), 2);
