@@ -330,7 +330,7 @@ fn unusual_snapshots_are_read() {
             "numbered as they stand",
         ),
         ("identities from 1", |f| replace(f, "PartType1/ParticleIDs", (1..=N as u64).collect(), 1), ""),
-        ("no identities", |f| f.unlink("PartType1/ParticleIDs"), "not there"),
+        ("no identities", |f| f.unlink("PartType1/ParticleIDs"), "are not there"),
         ("redshift alone", |f| group(f, "Header").delete_attr("Time"), ""),
         (
             "header alone",

@@ -91,8 +91,8 @@ fn parts(comm: &Comm, path: &Path, mut header: Header, power: f64) -> Result<Sna
     check_velocities(comm, &velocities)?;
     let own_ids = has_ids && renumber(comm, &mut ids, header.npart);
     if !own_ids {
-        let why = if has_ids { "not N different numbers from N" } else { "not there" };
-        header.warnings.push(format!("the particles' identities are {why} in a row: they are numbered as they stand"));
+        let why = if has_ids { "are not different numbers in a row" } else { "are not there" };
+        header.warnings.push(format!("the particles' identities {why}: they are numbered as they stand in the file"));
         ids = (start as u64..(start + len) as u64).collect();
     }
     Ok(Snapshot { header, positions, velocities, ids, own_ids })
