@@ -112,10 +112,10 @@ impl SimulatorConfig {
         }
     }
 
-    /// What may be meant, but is unusual.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What may be meant, but is unusual or less exact than the rest.
+    pub fn warnings(&self, cosmology: &CosmologyConfig, prior: &Prior) -> Vec<String> {
         match self {
-            SimulatorConfig::Pm(c) => c.warnings(),
+            SimulatorConfig::Pm(c) => c.warnings(cosmology, prior),
         }
     }
 

@@ -3,17 +3,18 @@
 use super::initial::InitialConfig;
 use super::plans::FftPlans;
 use super::products::{LensingProduct, suffix};
-use crate::cosmology::Cosmology;
+use crate::cosmology::{Cosmology, CosmologyConfig};
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
-use crate::gravity::{ForceConfig, StepConfig};
+use crate::gravity::{ForceConfig, Integrator, StepConfig};
 use crate::io::gadget;
 use crate::observables::lensing::{LightConeConfig, SourceDistribution};
 use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
 };
 use crate::particles::Assignment;
+use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -212,9 +213,18 @@ impl PmConfig {
         self.galaxies.iter().try_for_each(|hod| hod.with(varied).check_in(section))
     }
 
-    /// What may be meant, but is unusual.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut all = vec![];
+    /// What may be meant, but is unusual or less exact than the rest.
+    pub fn warnings(&self, cosmology: &CosmologyConfig, prior: &Prior) -> Vec<String> {
+        let mut all: Vec<String> = cosmology.warnings(prior, self.time.start()).into_iter().collect();
+        all.extend(self.lattice_warning());
+        let mass = cosmology.largest("M_nu", prior);
+        if self.time.integrator == Integrator::Cola && mass > 0.0 {
+            all.push(format!(
+                "simulator.time.integrator = \"cola\" beside neutrinos of up to {mass:?} eV: what carries the particles \
+                 between the steps grows alike on all scales, and P(k) today comes out 0.9% low at 0.4 eV in 10 steps; \
+                 \"fastpm\", or more steps, is closer"
+            ));
+        }
         if self.mesh_factor < 1.0 {
             let factor = self.mesh_factor;
             all.push(format!(
@@ -275,6 +285,7 @@ impl PmConfig {
         self.initial.check()?;
         self.time.check()?;
         self.force.check()?;
+        self.check_deconvolution()?;
         let (start, end) = (self.time.start(), self.time.end());
         let inside = |a: f64| a >= start * (1.0 - 1e-9) && a <= end * (1.0 + 1e-9);
         let moments = self.moments();

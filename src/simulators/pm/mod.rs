@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod initial;
+mod lattice;
 mod memory;
 mod plans;
 mod products;
