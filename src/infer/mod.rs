@@ -4,7 +4,7 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, Field};
-use crate::io::samples::Samples;
+use crate::io::samples::{Extras, Samples};
 use crate::rng::stream;
 use crate::train::Trained;
 use rand::RngCore;
@@ -81,7 +81,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
         ln_prob: comm.all_gather(&drawn.ln_prob),
         truth: rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect(),
         ln_prob_truth: comm.all_gather(&drawn.ln_prob_truth),
-        extras: Default::default(),
+        extras: Extras { drawn_from: dataset.drawn_from, ..Extras::default() },
     })
 }
 

@@ -1,7 +1,7 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
 use crate::error::{At, Error, Result};
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File, Location};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,12 @@ pub struct Samples {
 
 /// What may stand beside the draws.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Extras {}
+pub struct Extras {
+    /// Whether the truths were drawn from the prior.
+    pub drawn_from: DrawnFrom,
+    /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
+    pub extrapolated: bool,
+}
 
 impl Samples {
     /// Number of universes n.
@@ -119,6 +124,8 @@ impl Samples {
             let truth = put(&file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
             put(&file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
             write_prior(&file, &self.prior)?;
+            let drawn_from = text(self.extras.drawn_from.name());
+            file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
             names(&theta, &self.prior)?;
             names(&truth, &self.prior)?;
             file.close()
@@ -145,7 +152,7 @@ impl Samples {
                 ln_prob: file.dataset("ln_prob")?.read_raw()?,
                 truth: file.dataset("truth")?.read_raw()?,
                 ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
-                extras: Extras::default(),
+                extras: Extras { drawn_from: read_drawn_from(&file)?, ..Extras::default() },
             };
             Ok((version, samples))
         };
@@ -235,6 +242,14 @@ fn read_prior(at: &Location) -> hdf5::Result<Prior> {
     Prior::new(parameters.collect()).map_err(|e| hdf5::Error::from(e.to_string()))
 }
 
+fn read_drawn_from(at: &Location) -> hdf5::Result<DrawnFrom> {
+    let text = match at.attr("drawn_from") {
+        Ok(attribute) => Some(attribute.read_scalar::<VarLenUnicode>()?),
+        Err(_) => None,
+    };
+    Ok(DrawnFrom::named(text.as_deref()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +265,7 @@ mod tests {
             ln_prob: (0..6).map(|i| -(i as f64)).collect(),
             truth: vec![0.3, 0.8, f64::NAN, f64::NAN],
             ln_prob_truth: vec![1.5, f64::NAN],
-            extras: Extras::default(),
+            extras: Extras { drawn_from: DrawnFrom::List, ..Extras::default() },
         }
     }
 
@@ -262,7 +277,7 @@ mod tests {
         s.write(&path, &[("commit".into(), "abc".into()), ("campaign".into(), "seed = 1\n".into())]).unwrap();
         let r = Samples::read(&path).unwrap();
         assert_eq!((&r.prior, &r.index, r.draws, &r.theta, &r.ln_prob), (&s.prior, &s.index, 3, &s.theta, &s.ln_prob));
-        assert_eq!(r.truth_of(0), s.truth_of(0));
+        assert_eq!((r.truth_of(0), &r.extras), (s.truth_of(0), &s.extras));
         assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         assert_eq!(Samples::read(&dir.path().join("none.h5")).unwrap_err().exit_code(), 2);
