@@ -8,8 +8,12 @@ use polycosm::cosmology::{CosmologyConfig, Growth};
 use polycosm::fields::bins::Spacing;
 use polycosm::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use polycosm::fields::spectrum::Spectrum;
-use polycosm::io::field::{Data, FieldSpec};
+use polycosm::gravity::{Factors, Force, Integrator, StepConfig, StepTable, evolve};
+use polycosm::io::field::FieldSpec;
 use polycosm::io::hdf::File;
+use polycosm::mesh::Decomposition;
+use polycosm::observables::{PowerConfig, PowerMeter};
+use polycosm::particles::Particles;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Job, Pm, PmConfig, Simulator};
 use std::f64::consts::TAU;
@@ -55,9 +59,9 @@ fn summed(comm: &Comm, positions: &[[f64; 3]], l: f64, n: &[[i64; 3]]) -> Vec<[f
 /// P(k) at z = 99 of the particles themselves over linear theory, in shells of one fundamental wavenumber around `parts` of
 /// the particles' Nyquist wavenumber.
 fn initial_power(comm: &Comm, gradient: &str, parts: &[f64]) -> Vec<f64> {
-    let (n, l, a) = (32i64, 128.0, 0.01);
+    let (particles, l, a) = (32, 128.0, 0.01);
     let config = pm(&format!(
-        "box_size = {l:?}\nparticles = {n}\nprecision = \"f64\"\nredshifts = [99.0]\ntime = {{ a_start = {a} }}\n\
+        "box_size = {l:?}\nparticles = {particles}\nprecision = \"f64\"\nredshifts = [99.0]\ntime = {{ a_start = {a} }}\n\
          initial = {{ fixed_amplitudes = true{gradient} }}"
     ));
     let cosmology = planck("");
@@ -65,27 +69,22 @@ fn initial_power(comm: &Comm, gradient: &str, parts: &[f64]) -> Vec<f64> {
     let state = pm.evolve(comm, &JOB, &mut Timers::default()).unwrap();
     let universe = cosmology.resolve(&[]).unwrap();
     let (power, d) = (cosmology.linear_power(&universe, 0).unwrap(), Growth::new(&universe).d1(a));
-    let half = |part: f64| {
-        let shell = part * n as f64 / 2.0;
+    let shell = |part: f64| {
+        let middle = part * particles as f64 / 2.0;
         let all = (-16..=16i64).flat_map(|i| (-16..=16).flat_map(move |j| (0..=16).map(move |k| [i, j, k])));
-        let inside = move |n: &[i64; 3]| ((n.iter().map(|i| i * i).sum::<i64>() as f64).sqrt() - shell).abs() < 0.5;
-        // Every fifth of them tells as much.
-        all.filter(inside).step_by(5).collect::<Vec<_>>()
+        let inside = move |n: &[i64; 3]| ((n.iter().map(|i| i * i).sum::<i64>() as f64).sqrt() - middle).abs() < 0.5;
+        all.filter(inside).collect::<Vec<_>>()
     };
     let ratio = |part: &f64| {
-        let modes = half(*part);
+        let modes = shell(*part);
         let sums = summed(comm, &state.particles.position, l, &modes);
         let one = |(n, [re, im]): (&[i64; 3], &[f64; 2])| {
             let k = TAU / l * (n.iter().map(|i| i * i).sum::<i64>() as f64).sqrt();
-            (re * re + im * im) / (n_total(32)).powi(2) * l.powi(3) / (power.p(k) * d * d)
+            (re * re + im * im) / (particles as f64).powi(6) * l.powi(3) / (power.p(k) * d * d)
         };
         modes.iter().zip(&sums).map(one).sum::<f64>() / modes.len() as f64
     };
     parts.iter().map(ratio).collect()
-}
-
-fn n_total(n: i64) -> f64 {
-    (n as f64).powi(3)
 }
 
 /// By default the particles carry linear theory up to 0.8 of their Nyquist wavenumber; with FastPM's gradient they do not.
@@ -99,7 +98,7 @@ fn initial_power_is_that_of_linear_theory() {
             println!("P(k) at z = 99 over linear theory at {parts:?} of Nyquist: {spectral:.4?}; four-point {four_point:.4?}");
         }
         assert!(spectral.iter().all(|r| (r - 1.0).abs() < 0.01), "{spectral:?}");
-        assert!((four_point[1] - 0.87).abs() < 0.01 && (four_point[2] - 0.56).abs() < 0.02, "{four_point:?}");
+        assert!((four_point[1] - 0.87).abs() < 0.02 && (four_point[2] - 0.56).abs() < 0.02, "{four_point:?}");
     });
 }
 
@@ -110,19 +109,26 @@ fn deconvolution_leaves_long_waves_alone() {
     mpi::on_ranks("deconvolution_leaves_long_waves_alone", &[2], |comm| {
         let universe = |force: &str| {
             pm(&format!(
-                "box_size = 500.0\nparticles = 32\nredshifts = [9.0, 0.0]\npower = {{}}\n\
-                 initial = {{ fixed_amplitudes = true }}\nforce = {{ {force} }}"
+                "box_size = 500.0\nparticles = 32\nredshifts = [9.0]\ninitial = {{ fixed_amplitudes = true }}\nforce = {{ {force} }}"
             ))
         };
+        let start = Pm::<f32>::new(&universe(""), &planck(""), &nothing_varies()).unwrap();
+        let start = start.evolve(comm, &JOB, &mut Timers::default()).unwrap().particles;
+        let cosmology = planck("").resolve(&[]).unwrap();
+        let growth = Growth::new(&cosmology);
+        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Fastpm };
+        let mesh = Decomposition::new(comm, [64; 3], None).unwrap();
         let growth = |force: &str| -> Vec<f64> {
-            let pm = Pm::<f32>::new(&universe(force), &planck(""), &nothing_varies()).unwrap();
-            let state = pm.evolve(comm, &JOB, &mut Timers::default()).unwrap();
-            let fields = pm.observe(comm, &state).unwrap();
-            let power = |i: usize| match &fields[i].data {
-                Data::F64(p) if comm.is_root() => p[..4].to_vec(),
-                _ => vec![1.0; 4],
+            let (mut particles, mut meter) = (start.clone(), PowerMeter::new(&mesh, 500.0));
+            let mut power = |particles: &Particles<f32>| {
+                meter.measure(&PowerConfig::default(), &particles.position, 32u64.pow(3)).power[..4].to_vec()
             };
-            power(1).iter().zip(power(0)).map(|(end, start)| end / start).collect()
+            let mut force = Force::new(&mesh, 500.0, 32u64.pow(3), &universe(force).force);
+            force.exchange(&mut particles);
+            let before = power(&particles);
+            let table = StepTable::new(&StepConfig::default(), &factors, &[]);
+            evolve(comm, &table, 0, &mut particles, &mut force, &mut Timers::default(), &mut ()).unwrap();
+            power(&particles).iter().zip(before).map(|(end, start)| end / start).collect()
         };
         let plain = growth("");
         let over = |force: &str| -> Vec<f64> { growth(force).iter().zip(&plain).map(|(d, p)| d / p).collect() };
@@ -136,9 +142,9 @@ fn deconvolution_leaves_long_waves_alone() {
         let tamed = over(&advised);
         if comm.is_root() {
             println!("growth of long waves over that of the plain force: deconvolved {bare:.3?}, {advised}: {tamed:.3?}");
-            assert!(bare.iter().any(|r| (r - 1.0).abs() > 0.05), "{bare:?}");
-            assert!(tamed.iter().all(|r| (r - 1.0).abs() < 0.02), "{tamed:?}");
         }
+        assert!(bare.iter().any(|r| (r - 1.0).abs() > 0.05), "{bare:?}");
+        assert!(tamed.iter().all(|r| (r - 1.0).abs() < 0.02), "{tamed:?}");
     });
 }
 
@@ -297,4 +303,25 @@ fn edges_and_counts_are_in_the_files() {
         let specs: Vec<FieldSpec> = file.json("", "fields").unwrap().unwrap_or_default();
         assert!(specs.is_empty() || specs.iter().any(|s| s.name == "power" && !s.axes[0].modes.is_empty()));
     }
+}
+
+/// The plan says what particles and pixels resolve, and what it costs to look at a universe and to learn from it.
+#[test]
+fn the_plan_tells_scales_and_products() {
+    let plan = |recipe: &str| {
+        let mut run = mpi::mpirun(1);
+        run.current_dir(env!("CARGO_MANIFEST_DIR")).arg(env!("CARGO_BIN_EXE_polycosm")).args(["plan", recipe, "-n", "2"]);
+        let ended = mpi::finish(run, Duration::from_secs(120));
+        assert!(ended.success, "{}", ended.text);
+        ended.text
+    };
+    let text = plan("recipes/observables.toml");
+    // Omega_m = 0.3 at the middle of the prior, particles 2 Mpc/h apart: 0.3 · 2.775e11 · 8; 20 of them; 90 to 2880 on 4°.
+    for part in ["6.661e11 Msun/h", "1.332e13 Msun/h", "3.750 arcmin, ℓ from 90 to 2880", "pixels of maps", "bispectrum "] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(text.lines().any(|l| l.starts_with("products") && l.contains("lensing") && l.contains("halos")), "{text}");
+    let text = plan("recipes/smoke.toml");
+    let learns = text.lines().any(|l| l.starts_with("training") && l.contains("compressor") && l.contains("posterior"));
+    assert!(learns || cfg!(not(feature = "torch")), "{text}");
 }

@@ -39,7 +39,7 @@ pub struct InitialConfig {
     /// Order of the Lagrangian perturbation theory: 1, 2 or 3.
     pub lpt_order: usize,
     /// Its derivatives: `spectral`, or `four-point` (FastPM's), which leaves P(k) 13% low at half the particles' Nyquist
-    /// wavenumber and 44% at three quarters of it.
+    /// wavenumber and 45% at three quarters of it.
     pub gradient: Gradient,
     /// Fixes the amplitude of every mode to its mean.
     pub fixed_amplitudes: bool,

@@ -7,11 +7,13 @@ mod lattice;
 mod memory;
 mod plans;
 mod products;
+mod rehearsal;
 
 pub use config::{PmConfig, Precision};
 pub use initial::{FieldFile, FieldKind, InitialConfig};
 pub use memory::{Memory, memory_per_rank};
 pub use plans::FftPlans;
+pub use rehearsal::rehearse;
 
 use super::{Job, Simulator};
 use crate::comm::timers::Timers;
