@@ -2,6 +2,7 @@
 
 use super::Pm;
 use super::config::{DensityConfig, PmConfig, Precision};
+use super::plans::FftPlans;
 use super::products::{Moment, products};
 use crate::comm::Comm;
 use crate::comm::timers::Timers;
@@ -145,6 +146,7 @@ fn small(full: &PmConfig) -> PmConfig {
         box_size,
         redshifts: vec![1.0 / full.last() - 1.0],
         process_grid: None,
+        fft_plans: FftPlans::default(),
         initial: InitialConfig { lpt_order: full.initial.lpt_order, ..InitialConfig::default() },
         force: ForceConfig::default(),
         time: few(&full.time),
