@@ -95,7 +95,9 @@ fn initial_power_is_that_of_linear_theory() {
         let spectral = initial_power(comm, "", &parts);
         let four_point = initial_power(comm, ", gradient = \"four-point\"", &parts);
         if comm.is_root() {
-            println!("P(k) at z = 99 over linear theory at {parts:?} of Nyquist: {spectral:.4?}; four-point {four_point:.4?}");
+            println!(
+                "P(k) at z = 99 over linear theory at {parts:?} of Nyquist: {spectral:.4?}; four-point {four_point:.4?}"
+            );
         }
         assert!(spectral.iter().all(|r| (r - 1.0).abs() < 0.01), "{spectral:?}");
         assert!((four_point[1] - 0.87).abs() < 0.02 && (four_point[2] - 0.56).abs() < 0.02, "{four_point:?}");
@@ -141,7 +143,9 @@ fn deconvolution_leaves_long_waves_alone() {
         universe(&advised).check().unwrap();
         let tamed = over(&advised);
         if comm.is_root() {
-            println!("growth of long waves over that of the plain force: deconvolved {bare:.3?}, {advised}: {tamed:.3?}");
+            println!(
+                "growth of long waves over that of the plain force: deconvolved {bare:.3?}, {advised}: {tamed:.3?}"
+            );
         }
         assert!(bare.iter().any(|r| (r - 1.0).abs() > 0.05), "{bare:?}");
         assert!(tamed.iter().all(|r| (r - 1.0).abs() < 0.02), "{tamed:?}");
@@ -172,7 +176,8 @@ fn what_is_less_exact_is_said() {
     let varied = |name: &str, min: f64, max: f64| {
         Prior::new(vec![Parameter { name: name.into(), latex: name.into(), min, max }]).unwrap()
     };
-    let said = |config: &PmConfig, cosmology: &str, prior: &Prior| config.warnings(&planck(cosmology), prior).join("\n");
+    let said =
+        |config: &PmConfig, cosmology: &str, prior: &Prior| config.warnings(&planck(cosmology), prior).join("\n");
     let (plain, none) = (box_of(""), nothing_varies());
     assert_eq!(said(&plain, "", &none), "");
     assert_eq!(said(&plain, "w0 = -1.0\nwa = 0.0", &none), "");
@@ -253,7 +258,13 @@ fn multipoles_are_labelled_by_their_modes() {
     let ((mean, modes), _) = first(AngularConfig { bins: 10, ..Default::default() });
     assert!((mean[0] - 72.0).abs() < 1e-9 && modes[0] == 4, "{mean:?} {modes:?}");
     // Edges that are given stay; a mode on one is in the bin above, whatever rounding makes of it.
-    let ((_, modes), bins) = first(AngularConfig { min: Some(72.0), max: Some(288.0), bins: 3, spacing: Spacing::Linear, ..Default::default() });
+    let ((_, modes), bins) = first(AngularConfig {
+        min: Some(72.0),
+        max: Some(288.0),
+        bins: 3,
+        spacing: Spacing::Linear,
+        ..Default::default()
+    });
     assert!(bins.edges().iter().zip([72.0, 144.0, 216.0, 288.0]).all(|(e, g)| (e / g - 1.0).abs() < 2e-9));
     assert_eq!(modes, [8, 16, 20]);
 }
@@ -297,7 +308,8 @@ fn edges_and_counts_are_in_the_files() {
         assert_eq!(file.array("axes/bispectrum/triangle_edges").unwrap().shape(), [triangles.len(), 6]);
         assert!(!triangles.is_empty() && triangles.iter().all(|&n| n > 0), "{triangles:?}");
         for (field, axis) in [("pdf", "density"), ("peaks", "height"), ("mass_function", "log10_mass")] {
-            let (at, edges) = (numbers(&format!("axes/{field}/{axis}")), numbers(&format!("axes/{field}/{axis}_edges")));
+            let (at, edges) =
+                (numbers(&format!("axes/{field}/{axis}")), numbers(&format!("axes/{field}/{axis}_edges")));
             assert!(at.iter().zip(edges.windows(2)).all(|(x, e)| e[0] < *x && *x < e[1]), "{field}");
         }
         let specs: Vec<FieldSpec> = file.json("", "fields").unwrap().unwrap_or_default();
@@ -310,14 +322,18 @@ fn edges_and_counts_are_in_the_files() {
 fn the_plan_tells_scales_and_products() {
     let plan = |recipe: &str| {
         let mut run = mpi::mpirun(1);
-        run.current_dir(env!("CARGO_MANIFEST_DIR")).arg(env!("CARGO_BIN_EXE_polycosm")).args(["plan", recipe, "-n", "2"]);
+        run.current_dir(env!("CARGO_MANIFEST_DIR"))
+            .arg(env!("CARGO_BIN_EXE_polycosm"))
+            .args(["plan", recipe, "-n", "2"]);
         let ended = mpi::finish(run, Duration::from_secs(120));
         assert!(ended.success, "{}", ended.text);
         ended.text
     };
     let text = plan("recipes/observables.toml");
     // Omega_m = 0.3 at the middle of the prior, particles 2 Mpc/h apart: 0.3 · 2.775e11 · 8; 20 of them; 90 to 2880 on 4°.
-    for part in ["6.661e11 Msun/h", "1.332e13 Msun/h", "3.750 arcmin, ℓ from 90 to 2880", "pixels of maps", "bispectrum "] {
+    for part in
+        ["6.661e11 Msun/h", "1.332e13 Msun/h", "3.750 arcmin, ℓ from 90 to 2880", "pixels of maps", "bispectrum "]
+    {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(text.lines().any(|l| l.starts_with("products") && l.contains("lensing") && l.contains("halos")), "{text}");

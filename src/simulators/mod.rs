@@ -2,7 +2,9 @@
 
 mod pm;
 
-pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank, rehearse};
+pub use pm::{
+    FftPlans, FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank, rehearse,
+};
 
 use crate::comm::Comm;
 use crate::cosmology::{Cosmology, CosmologyConfig};

@@ -36,7 +36,8 @@ pub fn steps(
     let n = 2 * batch;
     let size: Vec<i64> = std::iter::once(&n).chain(shape).map(|&n| n as i64).collect();
     let x = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
-    let uniform: Vec<f64> = (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
+    let uniform: Vec<f64> =
+        (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
     let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]);
     let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
     let table = Table { x, theta, train: (0..n).collect(), validation: vec![], maps };

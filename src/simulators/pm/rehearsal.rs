@@ -64,7 +64,12 @@ fn all<T: Real + Element>(
 }
 
 /// The products of every moment.
-fn moments<T: Real + Element>(config: &PmConfig, pm: &Pm<T>, theta: &[f64], alone: &Comm) -> Result<Vec<(String, f64)>> {
+fn moments<T: Real + Element>(
+    config: &PmConfig,
+    pm: &Pm<T>,
+    theta: &[f64],
+    alone: &Comm,
+) -> Result<Vec<(String, f64)>> {
     let looks = products::<T>(&pm.config);
     if looks.is_empty() {
         return Ok(vec![]);
@@ -169,14 +174,23 @@ fn small(full: &PmConfig) -> PmConfig {
 /// Fewer particles in the same box, and one light cone of the same length through it with fewer pixels.
 fn small_sky(full: &PmConfig, cone: &LightConeConfig) -> PmConfig {
     let n = full.particles.min(SIDE);
-    let lightcone =
-        LightConeConfig { light_cones: 1, pixels: cone.pixels.min(PIXELS), mask: None, keep_planes: false, ..cone.clone() };
+    let lightcone = LightConeConfig {
+        light_cones: 1,
+        pixels: cone.pixels.min(PIXELS),
+        mask: None,
+        keep_planes: false,
+        ..cone.clone()
+    };
     PmConfig {
         particles: n,
         box_size: full.box_size,
         mesh_factor: 1.0,
         lightcone: Some(lightcone),
-        c_ell: full.c_ell.as_ref().map(|c| AngularConfig { bins: 1, pixel_window: c.pixel_window, ..Default::default() }),
+        c_ell: full.c_ell.as_ref().map(|c| AngularConfig {
+            bins: 1,
+            pixel_window: c.pixel_window,
+            ..Default::default()
+        }),
         peaks: full.peaks.clone(),
         maps: None,
         density: None,

@@ -52,9 +52,10 @@ pub(super) struct Pdf(pub PdfConfig);
 
 impl<T: Real> Product<T> for Pdf {
     fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
-        let density = self.0.density_bins().map_or(Axis::new("density", ""), |bins| {
-            Axis::bins("density", "", bins.middles(), bins.edges().to_vec())
-        });
+        let density = self
+            .0
+            .density_bins()
+            .map_or(Axis::new("density", ""), |bins| Axis::bins("density", "", bins.middles(), bins.edges().to_vec()));
         let pdf = format!("probability density of 1 + δ smoothed over {} Mpc/h", self.0.radius);
         let moments = ["mean", "variance", "skewness", "excess kurtosis"];
         let smoothed = format!("moments of 1 + δ smoothed over {} Mpc/h", self.0.radius);
