@@ -85,6 +85,7 @@ fn moments<T: Real + Element>(
         seeds: [0, 0],
         hod: pm.config.galaxies.clone().unwrap_or_default().with(&pm.varied(theta).collect::<Vec<_>>()),
         snapshot: None,
+        wanted: None,
         halos: OnceCell::new(),
         galaxies: OnceCell::new(),
     };
