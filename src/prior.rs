@@ -77,6 +77,53 @@ impl Prior {
     }
 }
 
+/// Where a dataset's parameters come from. Gain, contraction and coverage are against a prior: they have a meaning only where
+/// the parameters were drawn from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DrawnFrom {
+    /// The prior that stands beside them: by design, or because the user says so.
+    #[default]
+    Prior,
+    /// Nobody said: their prior is guessed, uniform over the range that they were found in.
+    Guess,
+    /// The user's list, of which nobody said what it was drawn from.
+    List,
+    /// A regular grid: not drawn at all.
+    Grid,
+}
+
+impl DrawnFrom {
+    /// As files say it, in the attribute `drawn_from`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DrawnFrom::Prior => "prior",
+            DrawnFrom::Guess => "guessed prior",
+            DrawnFrom::List => "list",
+            DrawnFrom::Grid => "grid",
+        }
+    }
+
+    /// What a file says; one that says nothing has parameters drawn from its prior.
+    pub fn named(text: Option<&str>) -> DrawnFrom {
+        let all = [DrawnFrom::Guess, DrawnFrom::List, DrawnFrom::Grid];
+        all.into_iter().find(|d| text == Some(d.name())).unwrap_or_default()
+    }
+
+    /// Why nothing can be judged against the prior, where that is so.
+    pub fn no_prior(self) -> Option<&'static str> {
+        match self {
+            DrawnFrom::Prior | DrawnFrom::Guess => None,
+            DrawnFrom::List => Some(
+                "the parameters are a list, and nobody said what prior it was drawn from; if it was drawn uniformly from the \
+                 box of [design.parameters], say design.prior = \"uniform\"",
+            ),
+            DrawnFrom::Grid => Some(
+                "the parameters are a grid, which no prior was drawn from; a Sobol design of as many universes can be judged",
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

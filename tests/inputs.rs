@@ -56,7 +56,7 @@ fn shake(model: &dyn Model) {
         let mut named: Vec<_> = part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         for (_, t) in named {
-            let _ = t.detach().g_add_(&(Tensor::randn_like(&t) * 0.1));
+            let _ = t.detach().g_add_(&(Tensor::randn_like(&t) * 0.04));
         }
     }
 }

@@ -13,12 +13,16 @@ pub struct ParameterSummary {
     /// Label for plots.
     pub latex: String,
     /// Mean of (truth − posterior mean) / posterior sd; 0 ideally.
+    #[serde(with = "number")]
     pub pull_mean: f64,
     /// Standard deviation of the pulls; 1 for a Gaussian posterior.
+    #[serde(with = "number")]
     pub pull_sd: f64,
     /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything.
+    #[serde(with = "number")]
     pub contraction: f64,
     /// Root mean square of truth − posterior mean, in the parameter's unit.
+    #[serde(with = "number")]
     pub rms_error: f64,
 }
 

@@ -19,8 +19,8 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
-    Plan::new(&loaded, comm)?;
-    let entries = comm.agree(loaded.origins())?;
+    let plan = Plan::new(&loaded, comm)?;
+    let entries = comm.agree(plan.origins())?;
     if comm.is_root() {
         say(origin::table(&entries).trim_end());
     }

@@ -100,6 +100,8 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
             distance: comm.all_gather(&drawn.distance),
             spread: comm.all_gather(&drawn.spread),
             left_out: unfit.rows(),
+            drawn_from: dataset.drawn_from,
+            ..Extras::default()
         },
         index,
     };
@@ -137,7 +139,7 @@ pub fn observation(
         ln_prob: drawn.ln_prob,
         truth: truth.map_or(vec![f64::NAN; p], <[f64]>::to_vec),
         ln_prob_truth: if truth.is_some() { drawn.ln_prob_truth } else { vec![f64::NAN] },
-        extras: Extras { outside: drawn.outside, distance: drawn.distance, spread: drawn.spread, left_out: vec![] },
+        extras: Extras { outside: drawn.outside, distance: drawn.distance, spread: drawn.spread, ..Extras::default() },
     };
     let beyond = unfamiliar(&samples, 0, trained, drawn.most[0]);
     if let Some(q) = (0..p).find(|&j| samples.no_width(0, j)) {

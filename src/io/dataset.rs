@@ -5,7 +5,7 @@ use super::hdf::{Array, Element, File, given};
 use super::parameters::Parameters;
 use super::provenance::FORMAT_VERSION;
 use crate::error::{Error, Result};
-use crate::prior::{Parameter, Prior};
+use crate::prior::{DrawnFrom, Parameter, Prior};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
@@ -127,6 +127,8 @@ impl Split {
 pub struct Dataset {
     pub path: PathBuf,
     pub prior: Prior,
+    /// What is known of how the parameters were drawn.
+    pub drawn_from: DrawnFrom,
     file: File,
     theta: Vec<f64>,
     split: Vec<Split>,
@@ -172,10 +174,10 @@ impl Dataset {
                 .collect::<Result<Vec<_>>>()
                 .map_err(|e| e.file(path).key("split").remedy("0 trains, 1 validates, 2 tests"))?,
         };
-        let prior = match (prior, file.json::<Prior>("", "prior")?) {
-            (Some(given), _) => given,
-            (None, Some(stored)) => stored,
-            (None, None) => guess_prior(&file, theta_name, &theta, p)?,
+        let (prior, drawn_from) = match (prior, file.json::<Prior>("", "prior")?) {
+            (Some(given), _) => (given, DrawnFrom::Prior),
+            (None, Some(stored)) => (stored, DrawnFrom::named(file.text(theta_name, "drawn_from")?.as_deref())),
+            (None, None) => (guess_prior(&file, theta_name, &theta, p)?, DrawnFrom::Guess),
         };
         if prior.len() != p {
             let problem = format!("has {p} columns, but {} parameters are named", prior.len());
@@ -185,7 +187,17 @@ impl Dataset {
             Some(specs) => specs,
             None => foreign_specs(&file, theta_name, n)?,
         };
-        Ok(Dataset { path: path.to_path_buf(), prior, file, theta, split, status, specs, parts: OnceCell::new() })
+        Ok(Dataset {
+            path: path.to_path_buf(),
+            prior,
+            drawn_from,
+            file,
+            theta,
+            split,
+            status,
+            specs,
+            parts: OnceCell::new(),
+        })
     }
 
     /// Number of universes n.

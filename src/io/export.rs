@@ -22,7 +22,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         by.write(file)?;
         let theta: Vec<f64> = rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect();
         file.write(None, "theta", &[n, p], &theta)?;
-        write_prior(file, &dataset.prior)?;
+        write_prior(file, &dataset.prior, dataset.drawn_from)?;
         let split: Vec<u8> = rows.iter().map(|&r| dataset.split()[r] as u8).collect();
         file.write(None, "split", &[n], &split)?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;

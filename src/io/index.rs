@@ -10,7 +10,7 @@ use super::shard::{self, Row};
 use super::simulation::{Record, describe};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub fn path(output: &Path) -> PathBuf {
 pub fn write(
     alone: &Comm,
     output: &Path,
-    prior: &Prior,
+    (prior, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
     shard_size: usize,
     specs: &[FieldSpec],
@@ -50,7 +50,7 @@ pub fn write(
         by.write(file)?;
         let (n, p) = (rows.len(), prior.len());
         file.write(None, "theta", &[n, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
-        write_prior(file, prior)?;
+        write_prior(file, prior, drawn_from)?;
         file.write(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
@@ -68,14 +68,15 @@ pub fn write(
     })
 }
 
-/// The prior: attributes of `theta`, and as JSON at the root.
-pub fn write_prior(file: &File, prior: &Prior) -> Result<()> {
+/// The prior, and whether the parameters were drawn from it: attributes of `theta`, and as JSON at the root.
+pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<()> {
     let all = &prior.parameters;
     file.set_texts("theta", "parameters", &prior.names())?;
     file.set_texts("theta", "latex", &all.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
     file.set_numbers("theta", "min", &all.iter().map(|p| p.min).collect::<Vec<_>>())?;
     file.set_numbers("theta", "max", &all.iter().map(|p| p.max).collect::<Vec<_>>())?;
     file.set_text("theta", "density", "independent and uniform between min and max")?;
+    file.set_text("theta", "drawn_from", drawn_from.name())?;
     file.set_json("", "prior", prior)
 }
 

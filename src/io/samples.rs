@@ -1,7 +1,8 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
+use super::hdf::publish_alone;
 use crate::error::{At, Error, Result};
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File, Location};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,10 @@ pub struct Extras {
     pub spread: Vec<f64>,
     /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
     pub left_out: Vec<u64>,
+    /// Whether the truths were drawn from the prior.
+    pub drawn_from: DrawnFrom,
+    /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
+    pub extrapolated: bool,
 }
 
 /// Training widths outside which an input is not what was trained on.
@@ -144,30 +149,28 @@ impl Samples {
         }
     }
 
-    /// Writes the samples to `path` under a temporary name, then renames. `attributes` (provenance) go to the root.
+    /// Writes the samples; the file appears when it is whole. `attributes` (provenance) go to the root.
     pub fn write(&self, path: &Path, attributes: &[(String, String)]) -> Result<()> {
         self.check().at(path)?;
-        let temporary = path.with_extension("h5.tmp");
-        let write = || -> hdf5::Result<()> {
-            let file = File::create(&temporary)?;
+        let write = |file: &File| -> hdf5::Result<()> {
             file.new_attr::<u64>().create("format_version")?.write_scalar(&FORMAT_VERSION)?;
             for (name, value) in attributes.iter().filter(|(name, _)| name != "format_version") {
                 file.new_attr::<VarLenUnicode>().create(name.as_str())?.write_scalar(&text(value))?;
             }
             let (n, d, p) = (self.len(), self.draws, self.dim());
-            put(&file, "index", &self.index, &[n], "design index of the universe")?;
-            let theta = put(&file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
-            put(&file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
-            let truth = put(&file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
-            put(&file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
-            self.extras.write(&file, n, p)?;
-            write_prior(&file, &self.prior)?;
+            put(file, "index", &self.index, &[n], "design index of the universe")?;
+            let theta = put(file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
+            put(file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
+            let truth = put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
+            put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
+            self.extras.write(file, n, p)?;
+            write_prior(file, &self.prior)?;
+            let drawn_from = text(self.extras.drawn_from.name());
+            file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
             names(&theta, &self.prior)?;
-            names(&truth, &self.prior)?;
-            file.close()
+            names(&truth, &self.prior)
         };
-        write().map_err(failed).at(&temporary)?;
-        std::fs::rename(&temporary, path).at(path)
+        publish_alone(path, |file| write(file.raw()).map_err(failed).at(path))
     }
 
     /// Reads what [`Samples::write`] wrote.
@@ -261,6 +264,8 @@ impl Extras {
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
+            drawn_from: read_drawn_from(file)?,
+            ..Extras::default()
         })
     }
 }
@@ -311,6 +316,14 @@ fn read_prior(at: &Location) -> hdf5::Result<Prior> {
     Prior::new(parameters.collect()).map_err(|e| hdf5::Error::from(e.to_string()))
 }
 
+fn read_drawn_from(at: &Location) -> hdf5::Result<DrawnFrom> {
+    let text = match at.attr("drawn_from") {
+        Ok(attribute) => Some(attribute.read_scalar::<VarLenUnicode>()?),
+        Err(_) => None,
+    };
+    Ok(DrawnFrom::named(text.as_deref()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,8 +342,10 @@ mod tests {
             extras: Extras {
                 outside: vec![0.0, f64::INFINITY],
                 distance: vec![0.3, 2.5],
-                spread: vec![0.1, 0.2, f64::NAN, f64::NAN],
+                spread: vec![0.1, 0.2, f64::INFINITY, 0.1],
                 left_out: vec![9],
+                drawn_from: DrawnFrom::List,
+                ..Extras::default()
             },
         }
     }
@@ -343,8 +358,7 @@ mod tests {
         s.write(&path, &[("commit".into(), "abc".into()), ("campaign".into(), "seed = 1\n".into())]).unwrap();
         let r = Samples::read(&path).unwrap();
         assert_eq!((&r.prior, &r.index, r.draws, &r.theta, &r.ln_prob), (&s.prior, &s.index, 3, &s.theta, &s.ln_prob));
-        assert_eq!(r.truth_of(0), s.truth_of(0));
-        assert_eq!((&r.extras.outside, &r.extras.left_out), (&s.extras.outside, &s.extras.left_out));
+        assert_eq!((r.truth_of(0), &r.extras), (s.truth_of(0), &s.extras));
         assert!(r.spread_of(0) == Some(&[0.1, 0.2]) && r.spread_of(1).is_none());
         assert!(!r.extras.unfamiliar(0) && r.extras.unfamiliar(1) && !Extras::default().unfamiliar(0));
         assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());

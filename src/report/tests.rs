@@ -113,7 +113,7 @@ fn inputs() -> Inputs {
         ln_prob: s.ln_prob_of(3).to_vec(),
         truth: s.truth[6..8].to_vec(),
         ln_prob_truth: vec![s.ln_prob_truth[3]],
-        extras: Extras { outside: vec![3.0], distance: vec![0.5], spread: vec![0.1, 0.4], left_out: vec![] },
+        extras: Extras { outside: vec![3.0], distance: vec![0.5], spread: vec![0.1, 0.4], ..Extras::default() },
         ..s.clone()
     };
     let stage = |stage: &str, seconds, ranks, detail: &str| StageTiming {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
-use crate::prior::Prior;
+use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,14 @@ pub enum Kind {
     List,
 }
 
+/// What a density in the box of the parameters can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Density {
+    /// The same everywhere between the bounds.
+    Uniform,
+}
+
 /// `[design]`: the universes to simulate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +57,10 @@ pub struct DesignConfig {
     /// them perhaps `realisation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// The prior that the rows of a `list` were drawn from: `uniform` in the box of the parameters. Posteriors are judged
+    /// against it; without it a list has no gain and no verdict. The other kinds are drawn uniformly, save a `grid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<Density>,
     /// The varied parameters and their uniform priors, one table each; their order is that of theta's columns.
     pub parameters: Parameters,
 }
@@ -57,6 +69,8 @@ pub struct DesignConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Design {
     pub prior: Prior,
+    /// Whether theta was drawn from it.
+    pub drawn_from: DrawnFrom,
     /// (n, p) in C order.
     pub theta: Vec<f64>,
     /// n: rows of the same number share their initial conditions.
@@ -98,6 +112,12 @@ impl DesignConfig {
             );
         }
         self.parameters.prior()?;
+        if self.kind == Kind::Grid && self.prior.is_some() {
+            let error = bad("prior", "a grid is not drawn from any prior");
+            return Err(error
+                .value("uniform")
+                .remedy("leave it out; or use kind = \"sobol\", which fills the box evenly"));
+        }
         match (self.kind, &self.file) {
             (Kind::List, None) => {
                 Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line"))
@@ -112,6 +132,17 @@ impl DesignConfig {
     /// True if `simulations` may grow later without moving the points there are.
     pub fn extends(&self) -> bool {
         matches!(self.kind, Kind::Sobol | Kind::Prior | Kind::List)
+    }
+
+    /// Whether the points are drawn from the prior, as far as anyone said.
+    pub fn drawn_from(&self) -> DrawnFrom {
+        match (self.kind, self.prior) {
+            (Kind::Grid, _) => DrawnFrom::Grid,
+            (Kind::List, None) => DrawnFrom::List,
+            (Kind::Sobol | Kind::LatinHypercube | Kind::Prior, _) | (Kind::List, Some(Density::Uniform)) => {
+                DrawnFrom::Prior
+            }
+        }
     }
 
     /// Chooses the points.
@@ -135,7 +166,7 @@ impl DesignConfig {
             unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect()
         };
         let split = theta.chunks_exact(p).map(|t| Split::of(t, self.validation, self.test)).collect();
-        Ok(Design { prior, theta, realisation, split })
+        Ok(Design { prior, drawn_from: self.drawn_from(), theta, realisation, split })
     }
 
     fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {
@@ -296,6 +327,13 @@ mod tests {
         let design = config("list", 2, &file).resolve(1).unwrap();
         assert_eq!((design.theta, design.realisation), (vec![0.25, 0.5, 0.75, -0.5], vec![3, 3]));
         assert_eq!(config("list", 3, &file).resolve(1).unwrap_err().exit_code(), 2);
+        let drawn = |kind, more: &str| config(kind, 2, more).drawn_from();
+        assert_eq!([drawn("list", &file), drawn("grid", "")], [DrawnFrom::List, DrawnFrom::Grid]);
+        let stated = format!("{file}\nprior = \"uniform\"");
+        assert_eq!([drawn("list", &stated), drawn("sobol", "")], [DrawnFrom::Prior; 2]);
+        assert_eq!(config("list", 2, &stated).resolve(1).unwrap().drawn_from, DrawnFrom::Prior);
+        let refused = config("grid", 9, "prior = \"uniform\"").check().unwrap_err();
+        assert_eq!(refused.key.as_deref(), Some("design.prior"));
         std::fs::write(&path, "0.5 2.0\n").unwrap();
         assert!(config("list", 1, &file).resolve(1).unwrap_err().to_string().contains("outside"));
         assert!(config("sobol", 0, "").check().is_err() && config("list", 2, "").check().is_err());

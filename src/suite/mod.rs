@@ -8,7 +8,7 @@
 //! 3. when all shards are whole, the index is written. An index that is there is therefore up to date.
 
 pub mod design;
-mod fingerprint;
+pub mod fingerprint;
 mod lock;
 pub mod status;
 pub mod verify;
@@ -23,6 +23,7 @@ use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
+use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
@@ -80,9 +81,10 @@ pub struct Suite<'a> {
     pub config: &'a SuiteConfig,
     pub seed: u64,
     pub provenance: &'a Provenance,
-    /// The resolved sections that shape the data, by name: `seed`, `cosmology`, `simulator`, `design` (without
-    /// `simulations` where the design can grow, see [`design::DesignConfig::extends`]).
+    /// What shapes the data, see [`fingerprint`].
     pub shape: serde_json::Value,
+    /// Input files by the places of their names in the shape (JSON pointers): one, or one for each simulation.
+    pub files: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// What to run of it.
@@ -225,7 +227,8 @@ impl Suite<'_> {
         let lock = Lock::take(self.output)?;
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
-        fingerprint::check(self.output, &shape)?;
+        shape["files"] = fingerprint::digests(&self.files)?;
+        fingerprint::check(self.output, &shape, &self.files)?;
         publish_text(&self.output.join("campaign.toml"), &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);
@@ -324,7 +327,12 @@ impl Suite<'_> {
                 remove(&simulation::path(self.output, i))?;
             }
             let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
-            let current = File::open(&index).and_then(|f| f.array("theta")).is_ok_and(|a| a.shape()[0] == n);
+            // An index of as many universes, which says the same of how they were drawn.
+            let same = |f: File| -> Result<bool> {
+                let said = f.text("theta", "drawn_from")?;
+                Ok(f.array("theta")?.shape()[0] == n && DrawnFrom::named(said.as_deref()) == self.design.drawn_from)
+            };
+            let current = File::open(&index).and_then(same).unwrap_or(false);
             if index.exists() && (stale || !current) {
                 remove(&index)?;
             }
@@ -354,7 +362,8 @@ impl Suite<'_> {
             let alone = comm.split(Some(comm.rank()), 0);
             comm.on_root(|| match alone {
                 Some(alone) if !index.exists() => {
-                    index::write(&alone, self.output, &self.design.prior, &rows, m, specs, self.provenance)
+                    let drawn = (&self.design.prior, self.design.drawn_from);
+                    index::write(&alone, self.output, drawn, &rows, m, specs, self.provenance)
                 }
                 _ => Ok(()),
             })?;
