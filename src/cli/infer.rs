@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 /// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
 /// observables. Where its root attributes tell the true parameters, they are kept.
 ///
+/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble disagree.
+///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
 pub struct Args {

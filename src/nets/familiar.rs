@@ -1,11 +1,14 @@
 //! What the training inputs were like, to tell when another is not: the range of each number, and the distance of all
 //! together (Mahalanobis 1936), measured against that of the training inputs themselves.
 
-use super::statistics::{Core, core, quantiles};
+use super::statistics::{Core, core, none_like, quantiles};
 use tch::{Kind, Tensor, nn};
 
 /// More numbers than this are looked at one by one only.
 const JOINT: i64 = 128;
+
+/// Samples that are looked at a time.
+const CHUNK: i64 = 256;
 
 /// How far samples lie outside what was learned from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,10 +55,7 @@ impl Familiar {
 
     /// Takes up the training samples (n, numbers). `scale` is the least width of a range, 0 for constants.
     pub fn fit(&mut self, x: &Tensor, scale: &Tensor, tolerance: &Tensor) {
-        let Core { keep, mean, sd } = core(x, &x.zeros_like());
-        let there = keep.gt(0.5);
-        let low = x.where_self(&there, &Tensor::full_like(x, f64::INFINITY)).amin([0i64].as_slice(), false);
-        let high = x.where_self(&there, &Tensor::full_like(x, f64::NEG_INFINITY)).amax([0i64].as_slice(), false);
+        let Core { mean, sd, low, high } = core(x, &none_like(x));
         let varies = scale.gt(0.0).to_kind(Kind::Double);
         self.width.copy_(&((&high - &low).maximum(scale) * &varies));
         self.low.copy_(&low);
@@ -74,10 +74,10 @@ impl Familiar {
             // Each sample as if it had not been among those that the correlations are of (Sherman & Morrison 1950).
             let own = (z.matmul(&inverse) * &z).sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
             let distance = (&own / (-&own / n as f64 + 1.0).clamp_min(1e-3)).sqrt();
-            let reference = quantiles(&distance, &[0.99]).swap_remove(0).clamp_min(1e-3);
+            let [reference] = quantiles(&distance, [0.99]);
             if let Some((joint, farthest)) = &mut self.joint {
                 joint.copy_(&inverse);
-                farthest.copy_(&reference);
+                farthest.copy_(&reference.clamp_min(1e-3));
             }
         }
     }
@@ -95,7 +95,19 @@ impl Familiar {
 
     /// Of samples (n · views, numbers): the worst of each sample's views.
     pub fn novelty(&self, x: &Tensor, views: i64) -> Novelty {
-        let n = x.size()[0] / views.max(1);
+        let (rows, step) = (x.size()[0], CHUNK * views);
+        let mut all = Novelty::default();
+        for start in (0..rows).step_by(step as usize) {
+            let found = self.of_some(&x.narrow(0, start, step.min(rows - start)), views);
+            all.outside.extend(found.outside);
+            all.most.extend(found.most);
+            all.distance.extend(found.distance);
+        }
+        all
+    }
+
+    fn of_some(&self, x: &Tensor, views: i64) -> Novelty {
+        let n = x.size()[0] / views;
         let beyond = (&self.low - x).maximum(&(x - &self.high)).clamp_min(0.0);
         let varies = self.width.gt(0.0);
         let far = &beyond / self.width.where_self(&varies, &self.width.ones_like());

@@ -5,12 +5,12 @@
 //! what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
 
 use super::familiar::{Familiar, Novelty};
-use super::statistics::{Core, core, quantiles};
+use super::statistics::{Core, core, none_like, quantiles};
 use super::transform::{Transform, Transforms};
 use crate::error::{Error, Result};
 use tch::{Kind, Tensor, nn};
 
-/// Samples of maps that are held in double precision at a time.
+/// Samples that are looked at a time.
 const CHUNK: i64 = 64;
 
 /// Units in the last place by which a constant may differ: rounding of single numbers, and of long sums in double precision.
@@ -91,30 +91,32 @@ impl Preprocess {
         Tensor::cat(&self.parts().map(part).collect::<Vec<_>>(), 1)
     }
 
-    /// Runs over samples in parts of bounded size; what `f` makes of (n, groups, pixels), put together again.
-    fn over(&self, x: &Tensor, transform: bool, f: impl Fn(&Tensor) -> Vec<Tensor>) -> Vec<Tensor> {
+    /// Runs over samples in parts of bounded size; what `f` makes of each, put together again.
+    fn over<const N: usize>(&self, x: &Tensor, f: impl Fn(&Tensor) -> [Tensor; N]) -> [Tensor; N] {
         let n = x.size()[0];
-        let step = if self.maps { CHUNK } else { n.max(1) };
-        let mut all: Vec<Vec<Tensor>> = vec![];
-        for start in (0..n).step_by(step as usize) {
-            let len = step.min(n - start);
-            let part = x.narrow(0, start, len);
-            let part = if transform { self.transformed(&part) } else { part.to_kind(Kind::Double) };
-            let found = f(&part.reshape([len, self.groups, -1]));
-            all.resize_with(found.len(), Vec::new);
-            all.iter_mut().zip(found).for_each(|(a, t)| a.push(t));
-        }
-        all.iter().map(|pieces| Tensor::cat(pieces, 0)).collect()
+        let parts: Vec<[Tensor; N]> =
+            (0..n).step_by(CHUNK as usize).map(|start| f(&x.narrow(0, start, CHUNK.min(n - start)))).collect();
+        std::array::from_fn(|i| Tensor::cat(&parts.iter().map(|p| &p[i]).collect::<Vec<_>>(), 0))
+    }
+
+    /// As (n, groups, pixels).
+    fn pixels(&self, x: &Tensor) -> Tensor {
+        x.reshape([x.size()[0], self.groups, -1])
     }
 
     fn rows(&self, x: &Tensor) -> Rows {
+        if !self.maps {
+            let [mean] = self.over(x, |x| [self.transformed(x)]);
+            let (low, high) = (mean.shallow_clone(), mean.shallow_clone());
+            return Rows { variance: none_like(&mean), mean, low, high };
+        }
         let pixels = [2i64];
-        let found = self.over(x, true, |y| {
+        let [mean, variance, low, high] = self.over(x, |x| {
+            let y = self.pixels(&self.transformed(x));
             let mean = y.mean_dim(pixels.as_slice(), false, None::<Kind>);
-            let variance = (y - mean.unsqueeze(2)).square().mean_dim(pixels.as_slice(), false, None::<Kind>);
-            vec![mean, variance, y.amin(pixels.as_slice(), false), y.amax(pixels.as_slice(), false)]
+            let variance = (&y - mean.unsqueeze(2)).square().mean_dim(pixels.as_slice(), false, None::<Kind>);
+            [mean, variance, y.amin(pixels.as_slice(), false), y.amax(pixels.as_slice(), false)]
         });
-        let [mean, variance, low, high]: [Tensor; 4] = found.try_into().expect("four");
         Rows { mean, variance, low, high }
     }
 
@@ -133,34 +135,37 @@ impl Preprocess {
     }
 
     fn take(&mut self, x: &Tensor, views: i64) -> Novelty {
-        let pixels = [2i64];
-        let single = x.kind() != Kind::Double;
-        let raw = self.over(x, false, |x| {
+        let (samples, all) = ([0i64], [0i64, 2]);
+        let [low, high, exact] = self.over(x, |x| {
+            let x = self.pixels(x);
             // Numbers in double precision that single precision holds exactly come from there, with its rounding.
-            let exact = x.eq_tensor(&x.to_kind(Kind::Float).to_kind(Kind::Double)).all_dims(pixels.as_slice(), false);
-            let size = x.abs().mean_dim(pixels.as_slice(), false, None::<Kind>);
-            let (low, high) = (x.amin(pixels.as_slice(), false), x.amax(pixels.as_slice(), false));
-            vec![low, high, size, exact.to_kind(Kind::Double)]
+            let exact = x.eq_tensor(&x.to_kind(Kind::Float).to_kind(x.kind())).to_kind(Kind::Double);
+            let of = |t: Tensor| t.to_kind(Kind::Double);
+            [of(x.amin(all.as_slice(), true)), of(x.amax(all.as_slice(), true)), exact.amin(all.as_slice(), true)]
+                .map(|t| t.view([1, -1]))
         });
-        let samples = [0i64];
-        let (low, high) = (raw[0].amin(samples.as_slice(), false), raw[1].amax(samples.as_slice(), false));
-        let rough = if single { low.ones_like() } else { raw[3].amin(samples.as_slice(), false) };
+        let (low, high) = (low.amin(samples.as_slice(), false), high.amax(samples.as_slice(), false));
         let [coarse, fine] = ROUNDING.map(|(unit, times)| unit * times);
-        let rounding = &rough * (coarse - fine) + fine;
+        let rounding = exact.amin(samples.as_slice(), false) * (coarse - fine) + fine;
         let size = low.abs().maximum(&high.abs());
         let constant = (&high - &low).le_tensor(&(&rounding * &size));
-        let usual = quantiles(&raw[2], &[0.5]).swap_remove(0);
-        let unit = usual.where_self(&usual.gt(0.0), &raw[2].mean_dim(samples.as_slice(), false, None::<Kind>));
         let shape = self.centre.size();
         let put = |to: &mut Tensor, t: &Tensor| to.copy_(&t.view(shape.as_slice()));
-        put(&mut self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
+        if self.transforms.each().contains(&Transform::Asinh) {
+            let pixels = [2i64];
+            let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(pixels.as_slice(), false, Kind::Double)]);
+            let [usual] = quantiles(&sizes, [0.5]);
+            let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(samples.as_slice(), false, None::<Kind>));
+            put(&mut self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
+        }
 
         let rows = self.rows(x);
         let Core { mean, sd, .. } = core(&rows.mean, &rows.variance);
         let active = sd.gt(0.0).logical_and(&constant.logical_not());
         let scale = sd.where_self(&active, &sd.ones_like());
         let largest = (&mean - &rows.low).maximum(&(&rows.high - &mean)) / &scale;
-        let limit = (quantiles(&largest, &[0.5]).swap_remove(0) * 10.0).clamp_min(LIMIT);
+        let [usual] = quantiles(&largest, [0.5]);
+        let limit = (usual * 10.0).clamp_min(LIMIT);
         put(&mut self.centre, &mean);
         put(&mut self.scale, &scale);
         put(&mut self.active, &active.to_kind(Kind::Double));
