@@ -215,9 +215,9 @@ fn stages() -> Vec<StageConfig> {
         [[train]]
         name = "compressor"
         input = "x"
-        epochs = 12
-        batch_size = 20
-        learning_rate = 4e-3
+        epochs = 5
+        batch_size = 50
+        learning_rate = 1e-2
         [train.network]
         kind = "vmim"
         transform = "none"
@@ -226,9 +226,9 @@ fn stages() -> Vec<StageConfig> {
         [[train]]
         name = "posterior"
         input = "compressor"
-        epochs = 12
-        batch_size = 20
-        learning_rate = 4e-3
+        epochs = 5
+        batch_size = 50
+        learning_rate = 1e-2
         [train.network]
         kind = "npe"
         ensemble = 2
