@@ -12,7 +12,7 @@ use polycosm::io::samples::{FAR, OUTSIDE};
 use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
-use polycosm::simulators::{Pm, PmConfig, Runner};
+use polycosm::simulators::{Look, Pm, PmConfig, Runner};
 use polycosm::train::stage::{Context, Trained, train_stage};
 use polycosm::train::{StageConfig, check_stages};
 use rand::{Rng, SeedableRng};
@@ -201,7 +201,7 @@ fn the_mean_density_is_one_on_any_ranks() {
         let config: PmConfig = toml::from_str(text).unwrap();
         let pm = Pm::<f32>::new(&config, &CosmologyConfig::default(), &Prior::new(vec![]).unwrap()).unwrap();
         let snapshot = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/fastpm_observation.hdf5");
-        let seen = pm.observe_file(comm, &snapshot).unwrap();
+        let seen = pm.observe_file(comm, &snapshot, &Look::default()).unwrap();
         let moments = seen.fields.iter().find(|f| f.spec.name == "pdf_moments").unwrap().gathered(comm);
         if let (true, Data::F64(moments)) = (comm.is_root(), moments.data) {
             assert_eq!(moments[0], 1.0);
