@@ -59,7 +59,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     let stages = match &plan.config.simulator {
         Some(simulator) => {
             let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
-            training::seconds(&plan, &runner.specs(), comm)?
+            training::seconds(plan, &runner.specs(), comm)?
         }
         None => vec![],
     };
