@@ -7,7 +7,7 @@ use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
 use super::provenance::Provenance;
 use super::shard::{self, Row};
-use super::simulation::{Record, describe};
+use super::simulation::{Record, describe, write_axes};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -122,10 +122,5 @@ fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn
         sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
     }
     file.write_checked(None, &name, &[n], &sums)?;
-    for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-        let name = format!("axes/{}/{}", spec.name, axis.name);
-        file.write(None, &name, &[axis.values.len()], &axis.values)?;
-        file.set_text(&name, "units", &axis.unit)?;
-    }
-    Ok(())
+    write_axes(file, spec)
 }
