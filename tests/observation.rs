@@ -155,7 +155,7 @@ fn others(file: &hdf5::File, kind: usize, part: f64) -> hdf5::Result<()> {
 #[test]
 fn impossible_snapshots_are_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&str, Change, &[&str]); 21] = [
+    let cases: [(&str, Change, &[&str]); 23] = [
         ("gas", |f| others(f, 0, 0.19), &["PartType0", "15.97%", "gas"]),
         (
             "matter that is not counted",
@@ -258,6 +258,24 @@ fn impossible_snapshots_are_refused_in_words() {
                 array(&group(f, "Header"), "NumPart_ThisFile", &[0, 1u64 << 62])
             },
             &["NumPart_ThisFile", "more than a file of"],
+        ),
+        (
+            "2^62 particles of gas",
+            |f| {
+                others(f, 0, 0.01)?;
+                f.unlink("PartType0/Masses")?;
+                f.new_dataset::<f32>().chunk(1000).shape(1usize << 62).create("PartType0/Masses")?;
+                array(&group(f, "Header"), "NumPart_ThisFile", &[1u64 << 62, N as u64])
+            },
+            &["PartType0/Masses"],
+        ),
+        (
+            "positions in words",
+            |f| {
+                let word = hdf5::types::FixedAscii::<4>::from_ascii(b"here").unwrap();
+                replace(f, "PartType1/Coordinates", vec![word; 3 * N], 3)
+            },
+            &["PartType1/Coordinates", "not numbers"],
         ),
         (
             "one of many",

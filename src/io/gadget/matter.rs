@@ -57,11 +57,7 @@ impl Weights {
                 continue;
             }
             let (start, len) = share(n as usize, comm.size(), comm.rank());
-            let read = file.array(&name).and_then(|a| match a.shape()[..] {
-                [m] if m as u64 == n => a.read::<f64>(&[start], &[len]),
-                _ => Err(super::read::wrong_shape(file, &name, &a.shape(), n)),
-            });
-            let masses = comm.agree(read)?;
+            let masses: Vec<f64> = comm.agree(super::read::block(file, &name, n, &[start], &[len]))?;
             self.sum[t] += unit * masses.iter().sum::<f64>();
             if t == DARK {
                 self.least = masses.iter().copied().fold(self.least, f64::min);

@@ -8,6 +8,8 @@ mod files;
 mod header;
 mod matter;
 mod read;
+mod said;
+mod source;
 mod write;
 
 pub use files::{files, first};

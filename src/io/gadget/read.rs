@@ -4,7 +4,7 @@ use super::matter::{self, Weights};
 use super::{DARK, Header, Velocities, files};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
-use crate::io::hdf::{File, given};
+use crate::io::hdf::{Element, File, given};
 use crate::units::C_KM_S;
 use std::path::Path;
 
@@ -65,18 +65,22 @@ fn parts(comm: &Comm, path: &Path, mut header: Header, power: f64) -> Result<Sna
         if n > 0 {
             let from = start.clamp(at, at + n) - at;
             let rows = (start + len).clamp(at, at + n) - at - from;
-            vectors(comm, &file, "PartType1/Coordinates", n, [from, rows], header.units.length, &mut positions)?;
+            vectors(
+                comm,
+                &file,
+                "PartType1/Coordinates",
+                counts[DARK],
+                [from, rows],
+                header.units.length,
+                &mut positions,
+            )?;
             if header.has_velocities {
-                vectors(comm, &file, "PartType1/Velocities", n, [from, rows], speed, &mut velocities)?;
+                vectors(comm, &file, "PartType1/Velocities", counts[DARK], [from, rows], speed, &mut velocities)?;
             }
             let name = "PartType1/ParticleIDs";
             has_ids &= file.exists(name);
             if has_ids {
-                let read = file.array(name).and_then(|a| match a.shape()[..] {
-                    [m] if m == n => a.read::<u64>(&[from], &[rows]),
-                    _ => Err(wrong_shape(&file, name, &a.shape(), n as u64)),
-                });
-                append(&mut ids, comm.agree(read)?);
+                append(&mut ids, comm.agree(block(&file, name, counts[DARK], &[from], &[rows]))?);
             }
         }
         at += n;
@@ -108,23 +112,27 @@ fn vectors(
     comm: &Comm,
     file: &File,
     name: &str,
-    n: usize,
+    n: u64,
     [from, rows]: [usize; 2],
     unit: f64,
     all: &mut Vec<[f64; 3]>,
 ) -> Result<()> {
-    let read = file.array(name).and_then(|a| match a.shape()[..] {
-        [m, 3] if m == n => a.read::<f64>(&[from, 0], &[rows, 3]),
-        _ => Err(wrong_shape(file, name, &a.shape(), n as u64)),
-    });
-    let numbers = comm.agree(read)?;
+    let numbers: Vec<f64> = comm.agree(block(file, name, n, &[from, 0], &[rows, 3]))?;
     append(all, numbers.chunks_exact(3).map(|v| [v[0] * unit, v[1] * unit, v[2] * unit]).collect());
     Ok(())
 }
 
-pub(super) fn wrong_shape(file: &File, name: &str, shape: &[usize], n: u64) -> Error {
-    let error = Error::input(format!("has shape {shape:?}, but the header counts {n} particles"));
-    error.file(file.path()).key(name).remedy("give a complete snapshot")
+/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective in a parallel file.
+pub(super) fn block<T: Element>(file: &File, name: &str, n: u64, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
+    let array = file.array(name)?;
+    let shape = array.shape();
+    if shape.len() != count.len() || shape[0] as u64 != n || shape[1..] != count[1..] {
+        let error = Error::input(format!("has shape {shape:?}, but the header counts {n} particles"));
+        return Err(error.file(file.path()).key(name).remedy("give a whole snapshot"));
+    }
+    array.dtype().map_err(|e| e.remedy("give a snapshot in GADGET's HDF5 format"))?;
+    array.is_believable()?;
+    array.read(start, count)
 }
 
 /// Refuses positions that cannot be those of a periodic box; those a little outside are one box further. Collective.
