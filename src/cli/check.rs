@@ -19,10 +19,17 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
-    Plan::new(&loaded, comm)?;
+    let plan = Plan::new(&loaded, comm)?;
     let entries = comm.agree(loaded.origins())?;
     if comm.is_root() {
         say(origin::table(&entries).trim_end());
     }
-    Ok(())
+    comm.on_root(|| {
+        match super::calibrate::foresee(&plan)? {
+            Some((text, Some(but))) => log::warn!("{text}: {but}"),
+            Some((text, None)) => log::info!("{text}"),
+            None => {}
+        }
+        Ok(())
+    })
 }

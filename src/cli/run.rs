@@ -13,6 +13,9 @@ use crate::suite::Options;
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
+    /// Exit with code 1 unless every posterior passes its calibration
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Collective.
@@ -27,8 +30,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     train::train(&plan, comm, None)?;
     if plan.config.infer.is_some() {
         infer::infer(&plan, comm)?;
-        // A posterior that cannot be judged (too few test universes) still has a report.
-        let judged = calibrate::calibrate(&plan, comm, None);
+        // A posterior that cannot be judged, or is not to be passed, still has a report.
+        let judged = calibrate::calibrate(&plan, comm, None, args.strict);
         report::report(&plan, comm)?;
         return judged;
     }
