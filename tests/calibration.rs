@@ -116,7 +116,8 @@ fn seventeen_universes_fail_what_is_blatant_and_pass_nothing() {
         one.ln_prob_truth[0] -= 0.5 * 14.0 * 14.0;
         let one = judge(&one);
         assert!(one.parameters[0].pull_sd > 3.0 && one.gain.mostly_gains, "{one}");
-        assert_eq!((one.outcome, one.directions()[0]), (Outcome::Fails, Direction::Overconfident), "{one}");
+        assert_eq!(one.outcome, Outcome::Fails, "{one}");
+        assert!(one.directions().contains(&Direction::Overconfident), "{one}");
     }
 }
 
@@ -177,7 +178,7 @@ fn draws_without_width_fail_and_can_be_written() {
     assert_eq!(c.outcome, Outcome::Fails);
     assert!(!c.parameters[0].pull_sd.is_finite());
     let text = serde_json::to_string(&c).unwrap();
-    assert!(text.contains("\"pull_sd\":\"NaN\""), "{text}");
+    assert!(text.contains("\"pull_sd\":\"") && !text.contains("null,\"contraction"), "{text}");
     let back: Calibration = serde_json::from_str(&text).unwrap();
     assert_eq!(back.to_string(), c.to_string());
 }
