@@ -110,10 +110,10 @@ fn seventeen_universes_fail_what_is_blatant_and_pass_nothing() {
         let biased = judge(&gaussian(seed, 17, 200, 3.5));
         assert_eq!([narrow.outcome, biased.outcome], [Outcome::Fails; 2], "{narrow}\n{biased}");
         assert!(narrow.remedy.unwrap().contains("ensemble") && biased.remedy.unwrap().contains("off to one side"));
-        // One truth 14 standard deviations off: ± 3.5, and no rank can tell it from the farthest draw.
+        // One truth 16 standard deviations off: ± 3.5, and no rank can tell it from the farthest draw.
         let mut one = gaussian(seed, 17, 1000, 0.0);
-        one.truth[0] += 14.0 * SD[0] * (0.3 - one.truth[0]).signum(); // stays in the prior
-        one.ln_prob_truth[0] -= 0.5 * 14.0 * 14.0;
+        one.truth[0] += 16.0 * SD[0] * (0.3 - one.truth[0]).signum(); // stays in the prior
+        one.ln_prob_truth[0] -= 0.5 * 16.0 * 16.0;
         let one = judge(&one);
         assert!(one.parameters[0].pull_sd > 3.0 && one.gain.mostly_gains, "{one}");
         assert_eq!(one.outcome, Outcome::Fails, "{one}");

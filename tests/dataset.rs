@@ -81,7 +81,8 @@ fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, 
     let config = SuiteConfig { ranks_per_sim, shard_size: 4 };
     let shape = serde_json::json!({ "seed": 5, "simulator": { "kind": "fake" } });
     let (design, provenance) = (&design(n), &provenance);
-    simulate(comm, &Suite { output, design, config: &config, seed: 5, provenance, shape }, fake, options)
+    let suite = Suite { output, design, config: &config, seed: 5, provenance, shape, files: vec![] };
+    simulate(comm, &suite, fake, options)
 }
 
 fn job<'a>(design: &'a Design, i: usize) -> Job<'a> {
@@ -260,7 +261,8 @@ fn another_campaign_is_refused() {
     let provenance = Provenance::collect(&world, 6, "");
     let (design, config) = (&design(4), &SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
     let shape = serde_json::json!({ "seed": 6, "simulator": { "kind": "fake" } });
-    let suite = Suite { output: dir.path(), design, config, seed: 6, provenance: &provenance, shape };
+    let (provenance, files) = (&provenance, vec![]);
+    let suite = Suite { output: dir.path(), design, config, seed: 6, provenance, shape, files };
     let e = simulate(&world, &suite, &Fake::default(), &Options::default()).unwrap_err();
     assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("seed"), Some("6"), 2));
     check_dataset(dir.path(), 4, &[]);

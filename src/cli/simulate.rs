@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::progress::count;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use crate::suite::{self, Options, Suite};
-use serde_json::json;
 use std::ops::Range;
 
 /// Run the campaign's simulations and pack them into its dataset; resumes by itself
@@ -100,17 +99,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     comm.agree(fits(plan, simulator, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&config.cosmology, &plan.prior))?;
     let resolved = comm.agree(design.resolve(seed))?;
-    // What shapes the data: a campaign that differs in it may not go on in the same folder.
-    let mut designed = json!(design);
-    if let Some(table) = designed.as_object_mut() {
-        // Said of the points, which it does not move.
-        table.remove("prior");
-        if design.extends() {
-            table.remove("simulations");
-        }
-    }
-    let shape =
-        json!({"seed": seed, "cosmology": config.cosmology, "simulator": simulator.shaping(), "design": designed});
+    let files = comm.agree(config.input_files())?;
     let provenance = plan.provenance(comm);
     let suite = Suite {
         output: &config.output,
@@ -118,7 +107,8 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         config: &config.suite,
         seed,
         provenance: &provenance,
-        shape,
+        shape: plan.shape(),
+        files,
     };
     timed(plan, comm, "simulate", || {
         let summary = suite::simulate(comm, &suite, runner.as_ref(), options)?;

@@ -16,7 +16,7 @@ pub fn usage(message: &clap::Error) -> ! {
         // A rank that leaves early with an error would have the launcher end the root before it has spoken.
         world.barrier();
         drop(world);
-        comm::finalize(2);
+        comm::finalize();
     } else {
         message.print().ok();
     }

@@ -257,22 +257,8 @@ pub fn library_version() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_string()
 }
 
-/// Set where a library has left MPI in a state that it would crash on when shut down.
-static UNSOUND: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
-/// From now on [`finalize`] ends the job by an abort: a library has failed in the middle of something that MPI would finish.
-pub fn never_finalize() {
-    UNSOUND.store(true, std::sync::atomic::Ordering::Relaxed);
-}
-
-/// Shuts MPI down before the process ends with `code`; call once, last, on all ranks.
-pub fn finalize(code: i32) {
-    let world = Comm::world();
-    // Its own group alone may know: the others would wait for it in MPI's shut-down.
-    if world.any(UNSOUND.load(std::sync::atomic::Ordering::Relaxed)) {
-        world.abort(code);
-    }
-    drop(world);
+/// Shuts MPI down before the process ends; call once, last, on all ranks.
+pub fn finalize() {
     UNIVERSE.lock().unwrap_or_else(|e| e.into_inner()).0.take();
 }
 

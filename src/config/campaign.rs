@@ -1,6 +1,7 @@
 //! The campaign file: the sections, each standing beside the code it configures, put together.
 
 use super::explain::suggestion;
+use super::origin::Entry;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
@@ -11,7 +12,9 @@ use crate::io::provenance::Provenance;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::SimulatorConfig;
+use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
@@ -81,7 +84,13 @@ impl Config {
         comm.agree(load(path, sets))
     }
 
-    /// Input files that are not found from the working directory are looked for beside the campaign file.
+    /// The same with input files that are not found from the working directory looked for beside the campaign file.
+    fn rebased(&self, file: &Path) -> Config {
+        let mut config = self.clone();
+        config.rebase(file.parent().unwrap_or(Path::new("")));
+        config
+    }
+
     fn rebase(&mut self, folder: &Path) {
         let found = |path: &Path| {
             let beside = folder.join(path);
@@ -99,12 +108,48 @@ impl Config {
             }
         }
         if let Some(simulator) = &mut self.simulator {
-            simulator.files_mut().into_iter().for_each(|file| *file = found(file));
+            simulator.files_mut().into_iter().for_each(|(_, file)| *file = found(file));
         }
         #[cfg(feature = "torch")]
         if let Some(infer) = &mut self.infer {
             infer.observations.iter_mut().for_each(|o| *o = found(o));
         }
+    }
+
+    /// What shapes the data, see [`fingerprint`]: a campaign that differs in it may not go on in the same folder. `given` are
+    /// the keys that the file has.
+    fn shape(&self, given: Vec<String>) -> serde_json::Value {
+        let mut design = json!(self.design);
+        if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
+            // Said of the points, which it does not move.
+            table.remove("prior");
+            if config.extends() {
+                table.remove("simulations");
+            }
+        }
+        let simulator = self.simulator.as_ref();
+        let sections = ["seed", "cosmology", "simulator", "design", "suite"];
+        let given: Vec<_> =
+            given.into_iter().filter(|k| sections.contains(&k.split('.').next().unwrap_or(""))).collect();
+        json!({
+            "seed": self.seed,
+            "cosmology": self.cosmology,
+            "simulator": simulator.map(SimulatorConfig::shaping),
+            "design": design,
+            "suite": { "shard_size": self.suite.shard_size },
+            "numerics": simulator.map(SimulatorConfig::numerics),
+            "given": given,
+        })
+    }
+
+    /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each simulation.
+    pub fn input_files(&self) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        let simulations = self.design.as_ref().map_or(0, |d| d.simulations as u64);
+        let tables = self.cosmology.files(simulations)?.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
+        let mut simulator = self.simulator.clone();
+        let fields = simulator.iter_mut().flat_map(|s| s.files_mut());
+        let fields = fields.map(|(place, path)| ("/simulator", place, vec![path.clone()]));
+        Ok(tables.chain(fields).map(|(section, place, paths)| (format!("{section}{place}"), paths)).collect())
     }
 
     /// The stages' inputs are fields of the simulator, or other stages.
@@ -212,8 +257,8 @@ impl Config {
 impl Plan {
     /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
-        let mut config = loaded.value.clone();
-        config.rebase(loaded.path.parent().unwrap_or(Path::new("")));
+        let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
+        let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             config.check(&prior)?;
@@ -224,7 +269,17 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        Ok(Plan { config, resolved, prior, loaded: loaded.clone() })
+        Ok(Plan { config, resolved, prior, loaded })
+    }
+
+    /// Every resolved value with its origin, in the struct's order.
+    pub fn origins(&self) -> Result<Vec<Entry>> {
+        self.loaded.origins()
+    }
+
+    /// What shapes the data, but for the contents of input files.
+    pub fn shape(&self) -> serde_json::Value {
+        self.config.shape(self.loaded.given())
     }
 
     /// Refuses to simulate with groups that are larger than the job.
@@ -343,6 +398,25 @@ impl Plan {
     pub fn timings(&self) -> PathBuf {
         self.under(&["timings.json"])
     }
+}
+
+/// The campaign with the defaults that its folder was begun with, in words.
+fn as_begun(loaded: &Loaded<Config>, speak: bool) -> Result<Loaded<Config>> {
+    let output = &loaded.value.output;
+    // A fingerprint that cannot be read is for those who would go on with the folder to tell.
+    let Some(begun) = loaded.value.simulator.as_ref().and_then(|_| fingerprint::read(output).ok().flatten()) else {
+        return Ok(loaded.clone());
+    };
+    let changed = fingerprint::changed_defaults(&begun, &loaded.value.rebased(&loaded.path).shape(loaded.given()));
+    for fingerprint::Changed { key, begun, default } in changed.iter().filter(|_| speak) {
+        log::warn!(
+            "{key} is not given, and by default {default} now; {} was begun with {begun} and goes on with it (give \
+             {key} to say which is meant)",
+            output.display()
+        );
+    }
+    let values: Vec<_> = changed.into_iter().map(|c| (c.key, c.begun.to_string())).collect();
+    loaded.as_begun(&values)
 }
 
 /// Refuses an output folder that cannot be made or written to, without making it: its nearest existing ancestor decides.

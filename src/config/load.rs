@@ -24,6 +24,8 @@ pub(super) struct Source {
     pub table: Table,
     /// Keys given by `--set`, array elements by index.
     pub set: Vec<String>,
+    /// Keys that are not given, and no longer the defaults that the output folder was begun with.
+    pub begun: Vec<String>,
 }
 
 /// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
@@ -40,13 +42,17 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Res
 pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
     let table: Table = text.parse().map_err(|e| explain::syntax(path, &text, &e))?;
-    let mut source = Source { path: path.to_path_buf(), text, table, set: vec![] };
+    let mut source = Source { path: path.to_path_buf(), text, table, set: vec![], begun: vec![] };
     for given in sets {
         let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
         source.set.push(key);
     }
+    read(source)
+}
+
+fn read<T: DeserializeOwned>(source: Source) -> Result<Loaded<T>> {
     match serde_path_to_error::deserialize(kind_first(Value::Table(source.table.clone()))) {
-        Ok(value) => Ok(Loaded { path: path.to_path_buf(), value, source }),
+        Ok(value) => Ok(Loaded { path: source.path.clone(), value, source }),
         Err(e) => Err(explain::meaning(&source, &e)),
     }
 }
@@ -74,6 +80,36 @@ impl<T> Loaded<T> {
         let Loaded { path, value, source } = self;
         let value = f(value).map_err(|e| source.locate(e))?;
         Ok(Loaded { path, value, source })
+    }
+}
+
+impl<T: DeserializeOwned> Loaded<T> {
+    /// The same with values (as TOML) of keys that the file does not give: those that the output folder was begun with.
+    pub fn as_begun(&self, values: &[(String, String)]) -> Result<Loaded<T>> {
+        let mut source = self.source.clone();
+        for (key, value) in values {
+            source.begun.push(set::apply(&mut source.table, &format!("{key}={value}"))?);
+        }
+        read(source)
+    }
+}
+
+impl<T> Loaded<T> {
+    /// The keys and sections that the file or `--set` give, dotted.
+    pub fn given(&self) -> Vec<String> {
+        fn walk(table: &Table, at: &str, all: &mut Vec<String>) {
+            for (name, value) in table {
+                let key = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                if let Value::Table(inner) = value {
+                    walk(inner, &key, all);
+                }
+                all.push(key);
+            }
+        }
+        let mut all = vec![];
+        walk(&self.source.table, "", &mut all);
+        all.retain(|key| !self.source.begun.contains(key));
+        all
     }
 }
 
@@ -120,7 +156,7 @@ impl Source {
         match origin::of(self, key) {
             Origin::Set => format!("{path} (--set)").into(),
             Origin::File(line) => format!("{path}:{line}").into(),
-            Origin::Default => {
+            Origin::Begun | Origin::Default => {
                 key.rsplit_once('.').map_or_else(|| self.path.clone(), |(section, _)| self.place(section))
             }
         }

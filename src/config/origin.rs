@@ -12,6 +12,8 @@ pub enum Origin {
     File(usize),
     /// `--set` on the command line.
     Set,
+    /// Nowhere: the value that the output folder was begun with, and no longer the default.
+    Begun,
     /// Nowhere: the documented default.
     Default,
 }
@@ -21,6 +23,7 @@ impl std::fmt::Display for Origin {
         match self {
             Origin::File(line) => write!(f, "line {line}"),
             Origin::Set => write!(f, "--set"),
+            Origin::Begun => write!(f, "as the folder was begun"),
             Origin::Default => write!(f, "default"),
         }
     }
@@ -64,6 +67,9 @@ pub(super) fn of(source: &Source, key: &str) -> Origin {
     let Some(path) = indexed(source, key) else { return Origin::Default };
     if source.set.iter().any(|s| path == *s || path.starts_with(&format!("{s}."))) {
         return Origin::Set;
+    }
+    if source.begun.contains(&path) {
+        return Origin::Begun;
     }
     match line(&source.text, &path) {
         Some(line) => Origin::File(line),

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Parameters that shape linear spectra; sigma8 alone rescales them.
 const SHAPING: [&str; 9] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff", "Omega_k", "w0", "wa"];
@@ -179,6 +180,11 @@ impl CosmologyConfig {
             Some(factor) => then.transferred(|k| 1.0 / factor(k)),
             None => then,
         })
+    }
+
+    /// The files it names, by their places in the section (JSON pointers): one, or one for each simulation.
+    pub fn files(&self, simulations: u64) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        self.sources()?.iter().map(|source| source.files(simulations)).collect()
     }
 
     /// The tables, today's first; none of a fitted spectrum.

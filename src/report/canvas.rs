@@ -3,10 +3,9 @@
 
 use super::label::{Run, runs};
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_bytes;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Once;
 
@@ -297,16 +296,17 @@ impl Canvas {
 
     /// Writes the PNG file. Flat colours and repeated rows are smallest unfiltered.
     pub fn save(self, path: &Path) -> Result<()> {
-        let file = BufWriter::new(File::create(path).at(path)?);
-        let mut encoder = png::Encoder::new(file, self.size.0 as u32, self.size.1 as u32);
+        let mut bytes = vec![];
+        let mut encoder = png::Encoder::new(&mut bytes, self.size.0 as u32, self.size.1 as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::Best);
         encoder.set_filter(png::FilterType::NoFilter);
-        let written = encoder.write_header().and_then(|mut png| {
+        let encoded = encoder.write_header().and_then(|mut png| {
             png.write_image_data(&self.data)?;
             png.finish()
         });
-        written.map_err(|e| Error::failed(e.to_string())).at(path)
+        encoded.map_err(|e| Error::failed(e.to_string())).at(path)?;
+        publish_bytes(path, &bytes)
     }
 }
 

@@ -19,6 +19,7 @@ mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_bytes;
 use crate::io::samples::Samples;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -208,9 +209,7 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         add("Cost", "timings.png".into(), "Wall-clock time of each stage.".into(), c)?;
     }
     let page = dir.join("index.html");
-    let temporary = dir.join("index.html.tmp");
-    std::fs::write(&temporary, page::html(inputs, &comparison(inputs), &figures, dir)?).at(&temporary)?;
-    std::fs::rename(&temporary, &page).at(&page)?;
+    publish_bytes(&page, page::html(inputs, &comparison(inputs), &figures, dir)?.as_bytes())?;
     Ok(page)
 }
 

@@ -11,6 +11,7 @@ use crate::io::field::{Field, FieldSpec};
 use crate::observables::HodConfig;
 use crate::prior::Prior;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One universe to be simulated.
@@ -133,8 +134,8 @@ impl SimulatorConfig {
         }
     }
 
-    /// The files it names.
-    pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
+    /// The files it names, by their places in the section (JSON pointers).
+    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
         match self {
             SimulatorConfig::Pm(c) => c.files_mut(),
         }
@@ -144,6 +145,14 @@ impl SimulatorConfig {
     pub fn shaping(&self) -> Self {
         match self {
             SimulatorConfig::Pm(c) => SimulatorConfig::Pm(c.shaping()),
+        }
+    }
+
+    /// Versions of its numerics, by name of the part: a program with another version of one does not go on with a suite. What
+    /// is not named is of version 1.
+    pub fn numerics(&self) -> BTreeMap<&'static str, u32> {
+        match self {
+            SimulatorConfig::Pm(c) => c.numerics(),
         }
     }
 

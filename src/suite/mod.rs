@@ -8,7 +8,7 @@
 //! 3. when all shards are whole, the index is written. An index that is there is therefore up to date.
 
 pub mod design;
-mod fingerprint;
+pub mod fingerprint;
 mod lock;
 pub mod status;
 pub mod verify;
@@ -81,9 +81,10 @@ pub struct Suite<'a> {
     pub config: &'a SuiteConfig,
     pub seed: u64,
     pub provenance: &'a Provenance,
-    /// The resolved sections that shape the data, by name: `seed`, `cosmology`, `simulator`, `design` (without
-    /// `simulations` where the design can grow, see [`design::DesignConfig::extends`]).
+    /// What shapes the data, see [`fingerprint`].
     pub shape: serde_json::Value,
+    /// Input files by the places of their names in the shape (JSON pointers): one, or one for each simulation.
+    pub files: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// What to run of it.
@@ -226,7 +227,8 @@ impl Suite<'_> {
         let lock = Lock::take(self.output)?;
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
-        fingerprint::check(self.output, &shape)?;
+        shape["files"] = fingerprint::digests(&self.files)?;
+        fingerprint::check(self.output, &shape, &self.files)?;
         publish_text(&self.output.join("campaign.toml"), &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);

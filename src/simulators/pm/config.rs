@@ -15,7 +15,14 @@ use crate::observables::{
 };
 use crate::particles::Assignment;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for universes of
+/// two versions do not belong in one suite. A new default is no such change (the section tells of it), and neither is another
+/// order of rounding on other ranks. Where one product alone changes, [`PmConfig::numerics`] gives it a name and a version of
+/// its own, which campaigns with that product alone have: the others go on.
+const NUMERICS: u32 = 1;
 
 /// Floating-point precision of meshes and particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -148,17 +155,23 @@ impl PmConfig {
         named.copied().unwrap_or(self.time.end())
     }
 
-    /// The files it names.
-    pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
-        let mut files: Vec<&mut PathBuf> = self.initial.field.iter_mut().map(|f| &mut f.file).collect();
+    /// The files it names, by their places in this section (JSON pointers).
+    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let field = self.initial.field.iter_mut().map(|f| ("/initial/field/file".to_string(), &mut f.file));
+        let mut files: Vec<_> = field.collect();
         if let Some(cone) = &mut self.lightcone {
-            files.extend(cone.mask.as_mut());
-            files.extend(cone.n_of_z.iter_mut().filter_map(|n| match n {
-                SourceDistribution::Table { path, .. } => Some(path),
+            files.extend(cone.mask.iter_mut().map(|mask| ("/lightcone/mask".to_string(), mask)));
+            files.extend(cone.n_of_z.iter_mut().enumerate().filter_map(|(i, n)| match n {
+                SourceDistribution::Table { path, .. } => Some((format!("/lightcone/n_of_z/{i}/path"), path)),
                 SourceDistribution::Smail { .. } => None,
             }));
         }
         files
+    }
+
+    /// Versions of the numerics, by name of the part.
+    pub fn numerics(&self) -> BTreeMap<&'static str, u32> {
+        BTreeMap::from([("pm", NUMERICS)])
     }
 
     /// The same configuration as far as it shapes the universe: how often it is saved, how much memory it may take, and
