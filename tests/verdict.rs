@@ -78,7 +78,12 @@ fn too_few_universes_are_told_before_and_after() {
     says(
         &ended,
         0,
-        &["warning: the verdict will be of ", "too few: 40 would do; raise dataset.test", "too narrow by a factor of"],
+        &[
+            "warning: ",
+            "test universes, which will show",
+            "too few: 40 would do; raise dataset.test",
+            "too narrow by a factor of",
+        ],
     );
     says(&polycosm(folder, "run", &["--set", PRIOR]), 0, &["INCONCLUSIVE: ", "remedy: for a verdict simulate more"]);
     let verdict = json(folder);

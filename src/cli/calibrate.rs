@@ -32,8 +32,7 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    calibrate(&plan, comm, args.scale_sd, args.strict)
+    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict))
 }
 
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
@@ -73,8 +72,8 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
         }
         // The densities of spoilt posteriors are no measure.
         if let ([ours, baseline], None) = (&judged[..], scale_sd) {
-            let c = compare(ours, baseline)?;
-            say(format_args!("against the baseline: {c}"));
+            let words = compare(ours, baseline).map_or_else(|e| e.problem, |c| c.to_string());
+            say(format_args!("against the baseline: {words}"));
         }
         if strict && !lacking.is_empty() {
             let error = Error::failed(lacking.join("; "));
@@ -110,12 +109,12 @@ pub fn foresee(plan: &Plan) -> Result<Option<(String, Option<String>)>> {
         (None, None) => return Ok(None),
     };
     if let Some(why) = drawn_from.no_prior() {
-        return Ok(Some(("there will be no verdict on posteriors".into(), Some(why.into()))));
+        return Ok(Some(("no posterior: there will be no verdict".into(), Some(why.into()))));
     }
     let n = split.iter().filter(|s| **s == Split::Test).count();
     let level = level_each(plan.config.calibrate.level, tests(p));
     let width = WidthError::of(n, level);
-    let text = format!("the verdict will be of {n} test universes, which show a posterior that is {width}");
+    let text = format!("{n} test universes, which will show a posterior that is {width}");
     let few = !width.is_enough();
     Ok(Some((text, few.then(|| format!("too few: {} would do; raise {key}, or simulate more", fewest(level))))))
 }
