@@ -7,7 +7,7 @@ use super::field::FieldSpec;
 use super::hdf::{File, Part, publish};
 use super::provenance::Provenance;
 use super::shard::{self, Row};
-use super::simulation::{Record, describe};
+use super::simulation::{Record, describe, write_axes};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -113,10 +113,5 @@ fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn
         sums.extend_from_slice(&shard.read::<u32>(&name)?[..used(s)]);
     }
     file.write(None, &name, &[n], &sums)?;
-    for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-        let name = format!("axes/{}/{}", spec.name, axis.name);
-        file.write(None, &name, &[axis.values.len()], &axis.values)?;
-        file.set_text(&name, "units", &axis.unit)?;
-    }
-    Ok(())
+    write_axes(file, spec)
 }
