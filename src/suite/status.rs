@@ -2,7 +2,7 @@
 
 use super::Lock;
 use crate::error::{At, Error, Kind, Result};
-use crate::io::hdf::{File, TEMPORARY};
+use crate::io::hdf::{self, File, TEMPORARY};
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -41,7 +41,12 @@ impl Inventory {
             if !path.exists() {
                 continue;
             }
-            let records = match File::open(&path).and_then(|f| shard::records(&f)) {
+            let first = (s * shard_size) as u64;
+            let read = File::open(&path).and_then(|f| match shard::records(&f)? {
+                records if records.first().is_some_and(|r| r.index == first) => Ok(records),
+                _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
+            });
+            let records = match read {
                 Ok(records) => records,
                 Err(e) => {
                     note(e.file(&path));
