@@ -143,7 +143,7 @@ fn a_campaign_on_any_number_of_ranks() {
             if world.is_root() {
                 check_dataset(&output, n, &[2]);
             }
-            let found = verify::verify(world, &output, 4).unwrap();
+            let found = verify::verify(world, &output, &design(n), 4).unwrap();
             assert!(found.is_sound() && found.failed == [2], "{found:?}");
             // Once more: nothing to do. Then the failed one again, which works now.
             let again = run(world, &output, n, &fake, ranks_per_sim, &Options::default()).unwrap();
@@ -191,7 +191,7 @@ fn every_interruption_ends_in_the_same_dataset() {
     let half = dir.path().join("half");
     let (summary, ran) = go(&half, Some(0..6));
     assert_eq!((summary.complete, ran.len(), index::path(&half).exists()), (false, 6, false));
-    let state = status::status(&half, 10, 4).unwrap();
+    let state = status::status(&half, &design(10), 4).unwrap();
     assert_eq!((state.done, state.running, state.shards, state.dataset), (6, 0, [1, 3], false));
 
     // Killed while writing, after packing and before removing, before the index, and while writing the index.
@@ -202,11 +202,11 @@ fn every_interruption_ends_in_the_same_dataset() {
             "half-written files",
             |o, _| {
                 for name in [
-                    "sims/000007.h5.1.tmp",
-                    "sims/000006.running.tmp",
-                    "shards/00001.h5.1.tmp",
-                    "dataset.h5.1.tmp",
-                    "stop.tmp",
+                    "sims/000007.h5.1.polycosm.tmp",
+                    "sims/000006.running.polycosm.tmp",
+                    "shards/00001.h5.1.polycosm.tmp",
+                    "dataset.h5.1.polycosm.tmp",
+                    "stop.polycosm.tmp",
                 ] {
                     std::fs::write(o.join(name), "half").unwrap();
                 }
@@ -279,7 +279,7 @@ fn damage_is_found() {
     let at = bytes.windows(wanted.len()).position(|w| w == wanted).unwrap();
     bytes[at + 5] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
     assert_eq!(found.defects.len(), 1);
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
 }
@@ -330,13 +330,13 @@ fn a_suite_that_fails_as_a_whole_says_so() {
     let some = Fake { fail: vec![0], ..Fake::default() };
     let summary = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(0..1), retry_failed: false }).unwrap();
     assert!(summary.all_failed() && !summary.complete, "{summary:?}");
-    assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap(), "seed = 5\n");
+    assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap().lines().nth(1), Some("seed = 5"));
     let all = Fake { fail: vec![0, 1, 2], ..Fake::default() };
     for _ in 0..2 {
         let summary = run(&world, dir.path(), 3, &all, 1, &Options::default()).unwrap();
         assert!(summary.all_failed() && summary.complete && summary.timings.is_empty(), "{summary:?}");
     }
-    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    let found = verify::verify(&world, dir.path(), &design(3), 4).unwrap();
     assert_eq!((found.failed.len(), found.reason.as_deref()), (3, Some("on purpose")));
     let retry = Options { retry_failed: true, only: None };
     assert!(!run(&world, dir.path(), 3, &some, 1, &retry).unwrap().all_failed());
@@ -353,13 +353,13 @@ fn status_goes_on_past_what_is_damaged() {
     run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
     let shard = dir.path().join("shards/00001.h5");
     std::fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(1000).unwrap();
-    let found = status::status(dir.path(), 10, 4).unwrap();
+    let found = status::status(dir.path(), &design(10), 4).unwrap();
     assert_eq!((found.done, found.shards, found.dataset), (6, [2, 3], false));
     assert!(found.damaged.len() == 1 && found.damaged[0].contains("shards/00001.h5"), "{:?}", found.damaged);
     let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap_err();
     assert!(e.exit_code() == 1 && e.to_string().contains("remove this file"), "{e}");
     std::fs::remove_file(&shard).unwrap();
-    assert!(!status::status(dir.path(), 10, 4).unwrap().dataset);
+    assert!(!status::status(dir.path(), &design(10), 4).unwrap().dataset);
     run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
     check_dataset(dir.path(), 10, &[]);
 }

@@ -25,8 +25,15 @@ impl Campaign {
         comm.agree(load(&self.file, &self.set))
     }
 
-    /// Collective: reads the campaign and does every check that needs no simulation.
+    /// Collective: reads the campaign and does every check that needs no simulation; its output can be written to.
     pub fn plan(&self, comm: &Comm) -> Result<Plan> {
+        let plan = self.look(comm)?;
+        plan.writable(comm)?;
+        Ok(plan)
+    }
+
+    /// Collective: the same for what only looks at it. An archive need not be writable.
+    pub fn look(&self, comm: &Comm) -> Result<Plan> {
         Plan::new(&Config::load(comm, &self.file, &self.set)?, comm)
     }
 }

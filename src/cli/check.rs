@@ -20,6 +20,7 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
     let plan = Plan::new(&loaded, comm)?;
+    plan.writable_or_archived(comm)?;
     let entries = comm.agree(plan.origins())?;
     if comm.is_root() {
         say(origin::table(&entries).trim_end());

@@ -22,12 +22,12 @@ pub struct Args {
 
 /// Collective; the root looks.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
+    let plan = args.campaign.look(comm)?;
     comm.on_root(|| {
         let config = &plan.config;
         let suite = match &config.design {
             Some(d) if config.simulator.is_some() => {
-                Some(status(&config.output, d.simulations, config.suite.shard_size)?)
+                Some(status(&config.output, &d.resolve(config.seed)?, config.suite.shard_size)?)
             }
             _ => None,
         };
@@ -59,6 +59,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             };
             say(format_args!("dataset      {dataset}"));
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
+            s.strangers.iter().for_each(|d| say(format_args!("other design {d}")));
         }
         for (stage, trained) in stages {
             say(format_args!("stage        {stage}: {}", if trained { "trained" } else { "not trained" }));

@@ -7,7 +7,7 @@ use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
-use crate::io::hdf::publish_text;
+use crate::io::ours::keep_campaign;
 use crate::io::provenance::Provenance;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
@@ -255,7 +255,7 @@ impl Config {
 }
 
 impl Plan {
-    /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
+    /// All checks but whether `output` can be written. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
         let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
         let config = loaded.value.rebased(&loaded.path);
@@ -265,11 +265,30 @@ impl Plan {
             Ok((prior, loaded.resolved()?))
         };
         let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
-        comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
         Ok(Plan { config, resolved, prior, loaded })
+    }
+
+    /// Makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
+    pub fn writable(&self, comm: &Comm) -> Result<()> {
+        comm.on_root(|| writable(&self.config.output).map_err(|e| self.locate(e)))
+    }
+
+    /// The same where nothing is written yet: a folder that was begun may have become an archive, which is told.
+    pub fn writable_or_archived(&self, comm: &Comm) -> Result<()> {
+        let archived =
+            comm.is_root() && (self.config.output.join("fingerprint.json").exists() || self.timings().exists());
+        match self.writable(comm) {
+            Err(e) if comm.any(archived) => {
+                if comm.is_root() {
+                    log::warn!("{e}; it can be looked at, verified and exported");
+                }
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Every resolved value with its origin, in the struct's order.
@@ -385,7 +404,7 @@ impl Plan {
     pub fn record(&self, comm: &Comm) -> Result<()> {
         comm.on_root(|| {
             std::fs::create_dir_all(&self.config.output).at(&self.config.output)?;
-            publish_text(&self.under(&["campaign.toml"]), &self.resolved)
+            keep_campaign(&self.config.output, &self.resolved)
         })
     }
 

@@ -272,6 +272,17 @@ impl Dataset {
         self.file.array(&spec.name)?.read_rows(spec.dtype, row, 1)
     }
 
+    /// Numbers of the random fields (n), where the file tells.
+    pub fn realisation(&self) -> Result<Option<Vec<u64>>> {
+        let known = self.specs.iter().all(|s| s.name != "realisation") && self.file.exists("realisation");
+        if known { self.file.read("realisation").map(Some) } else { Ok(None) }
+    }
+
+    /// Where the lists of the universes begin (n + 1).
+    pub fn offsets(&self, field: &str) -> Result<Vec<u64>> {
+        self.file.read(&format!("{field}/offsets"))
+    }
+
     /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
     pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
         self.parts_are_there()?;

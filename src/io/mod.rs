@@ -7,6 +7,7 @@ pub mod gadget;
 pub mod hdf;
 pub mod index;
 pub mod noise;
+pub mod ours;
 pub mod parameters;
 pub mod provenance;
 pub mod samples;

@@ -1,5 +1,6 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
+use super::hdf::publish_text;
 use crate::error::{At, Error, Result};
 use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
@@ -188,7 +189,7 @@ impl Samples {
             }
             for (extension, text) in [("txt", &chain), ("paramnames", &paramnames), ("ranges", &ranges)] {
                 let file = root.with_extension(extension);
-                std::fs::write(&file, text).at(file)?;
+                publish_text(&file, text)?;
             }
             roots.push(root);
         }

@@ -34,7 +34,8 @@ pub struct Args {
 
 /// Collective; the root prints.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
+    let plan = args.campaign.look(comm)?;
+    plan.writable_or_archived(comm)?;
     comm.agree(args.machine.check())?;
     let kernels = match (&plan.config.simulator, &args.machine.bench) {
         (Some(SimulatorConfig::Pm(pm)), Some(file)) => Some(comm.agree(cost::read(file, pm))?),
