@@ -52,7 +52,9 @@ impl Case {
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_polycosm"));
         command.current_dir(self.dir.path()).args(words.split(' ')).env("OMP_NUM_THREADS", "1");
-        ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"].iter().for_each(|name| drop(command.env_remove(name)));
+        for name in polycosm::comm::launch::SIZES {
+            command.env_remove(name);
+        }
         command
     }
 
@@ -86,9 +88,8 @@ fn universes_keep_the_parameters_they_were_made_with() {
     assert!(case.read("o/dataset.h5") == before);
     // An index that an older program relabelled is written anew.
     case.list(&[&ROWS[..], &["0.22 0.72"]].concat());
-    let file = hdf5_edit(&case.path("o/dataset.h5"));
+    relabel(&case.path("o/dataset.h5"));
     case.go("verify run.toml", 1, &["o/dataset.h5", "not those of the design", "remedy: remove"]);
-    drop(file);
     case.go("simulate run.toml", 0, &[]);
     case.go("verify run.toml", 0, &["every checksum holds"]);
     // Rows at the end belong to it; so does a row that is remade.
@@ -100,7 +101,7 @@ fn universes_keep_the_parameters_they_were_made_with() {
 }
 
 /// Writes another number over the last parameter of a dataset, where its bytes lie.
-fn hdf5_edit(path: &Path) {
+fn relabel(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let wanted: Vec<u8> = [0.25f64, 0.75].iter().flat_map(|x| x.to_le_bytes()).collect();
     let at = bytes.windows(16).position(|w| w == wanted).unwrap();
@@ -113,10 +114,14 @@ fn input_files_keep_their_contents() {
     let case = Case::new();
     let table = |tilt: f64| {
         let k = (0..200).map(|i| 1e-4 * 1.06f64.powi(i));
-        k.map(|k| format!("{k:.8e} {:.8e}\n", 1e4 * (k / 0.02).powf(0.96 + tilt) / (1.0 + (k / 0.02).powi(2)).powf(1.9))).collect::<String>()
+        k.map(|k| {
+            format!("{k:.8e} {:.8e}\n", 1e4 * (k / 0.02).powf(0.96 + tilt) / (1.0 + (k / 0.02).powi(2)).powf(1.9))
+        })
+        .collect::<String>()
     };
     case.put("pk.txt", &table(0.0));
-    let text = CAMPAIGN.replace("[cosmology]\n", "[cosmology]\ntransfer = \"table\"\ntable = \"pk.txt\"\nOmega_m = 0.3\n");
+    let text =
+        CAMPAIGN.replace("[cosmology]\n", "[cosmology]\ntransfer = \"table\"\ntable = \"pk.txt\"\nOmega_m = 0.3\n");
     let text = text.replace("parameters.Omega_m = { min = 0.1, max = 0.5 }\n", "");
     case.put("run.toml", &text.replace("kind = \"list\"\nfile = \"list.txt\"\n", ""));
     case.go("simulate run.toml --only 0..1", 0, &[]);
@@ -157,7 +162,10 @@ fn rows_that_the_design_does_not_have_are_refused() {
 #[test]
 fn a_stopped_run_counts_what_it_ran() {
     let case = Case::new();
-    case.put("run.toml", &CAMPAIGN.replace("kind = \"list\"\nfile = \"list.txt\"\nsimulations = 4", "simulations = 500"));
+    case.put(
+        "run.toml",
+        &CAMPAIGN.replace("kind = \"list\"\nfile = \"list.txt\"\nsimulations = 4", "simulations = 500"),
+    );
     let log = std::fs::File::create(case.path("log")).unwrap();
     let mut run = case.command("simulate run.toml");
     let mut child = run.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
@@ -170,7 +178,10 @@ fn a_stopped_run_counts_what_it_ran() {
     let text = String::from_utf8(case.read("log")).unwrap();
     let line = text.lines().find(|l| l.contains(" not run")).unwrap_or_else(|| panic!("{text}"));
     let ran = std::fs::read_dir(case.path("o/sims")).unwrap().count();
-    assert!(line.contains(&format!("{ran} simulations on")) && line.contains(&format!("{} of 500 not run", 500 - ran)), "{line}");
+    assert!(
+        line.contains(&format!("{ran} simulations on")) && line.contains(&format!("{} of 500 not run", 500 - ran)),
+        "{line}"
+    );
 }
 
 #[test]
@@ -290,7 +301,7 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let by = Provenance::collect(&world, 1, "");
     for (most, linked) in [(4, true), (2, false)] {
         let drawn = (&design.prior, design.drawn_from);
-        index::write(&world, &case.path("o"), drawn, &rows, 1, &specs, &by, most).unwrap();
+        index::write(&world, &case.path("o"), drawn, &rows, (1, most), &specs, &by).unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
         assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);

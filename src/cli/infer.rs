@@ -1,6 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, path};
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -10,14 +11,16 @@ use crate::io::field::Field;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::models::Device;
+use crate::simulators::Look;
 use crate::train::Trained;
 use crate::train::stage::{Context, folder};
 use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
-/// observables. Where its root attributes tell the true parameters, they are kept.
+/// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
+/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
+/// kept. What is accepted stands in docs/files.md, "Observations".
 ///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
@@ -25,17 +28,19 @@ pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    match args.observation.is_empty() {
-        true => infer(&plan, comm),
-        false => observe(&plan, comm, &args.observation, true),
-    }
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        match args.observation.is_empty() {
+            true => infer(plan, comm),
+            false => observe(plan, comm, &args.observation, true),
+        }
+    })
 }
 
 fn section(plan: &Plan) -> Result<&InferConfig> {
@@ -100,8 +105,12 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
         return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
     };
+    let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
+    comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
+    let fields = plan.observed_fields();
+    let look = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
         let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
         let stages = plan.posteriors();
@@ -116,7 +125,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             continue;
         }
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
+            let observed = runner.observe_file(comm, file, &look).map_err(|e| e.file(file))?;
             for stage in &due {
                 let (trained, _) = load(plan, comm, stage)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);

@@ -23,10 +23,10 @@ pub mod timings;
 pub mod train;
 pub mod verify;
 
-use crate::comm::Comm;
+use crate::comm::{Comm, launch};
 use crate::error::Result;
 use clap::{Parser, Subcommand};
-use std::num::NonZeroUsize;
+use std::num::NonZeroU16;
 
 /// Version and commit, as in every file's provenance.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOSM_COMMIT"), ")");
@@ -42,7 +42,7 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOS
 pub struct Cli {
     /// Threads per rank [default: OMP_NUM_THREADS, else cores / ranks on this node]
     #[arg(long, global = true, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<NonZeroU16>,
     /// Say more (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -75,6 +75,9 @@ pub enum Command {
 
 /// Runs a subcommand; collective.
 pub fn run(command: &Command, comm: &Comm) -> Result<()> {
+    if !matches!(command, Command::Doctor(_)) {
+        comm.agree(launch::check(comm))?;
+    }
     match command {
         Command::New(args) => new::run(args, comm),
         Command::Check(args) => check::run(args, comm),

@@ -1,6 +1,7 @@
 //! `polycosm report`: plots and one self-contained page, of whatever there is so far.
 
 use super::campaign::Campaign;
+use super::start::absolute;
 use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -29,15 +30,14 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    report(&plan, comm)
+    args.campaign.with(comm, |plan| report(plan, comm))
 }
 
 /// Gathers what there is and writes the page.
 pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
     let provenance = plan.provenance(comm);
     let page = comm.on_root(|| report::write(&gather(plan, &provenance)?, &plan.report()))?;
-    log::info!("report: {}", page.display());
+    log::info!("report: {}", absolute(&page).display());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_text;
 use crate::report::StageTiming;
 use std::time::Instant;
 
@@ -22,11 +23,8 @@ pub fn timed(plan: &Plan, comm: &Comm, stage: &str, work: impl FnOnce() -> Resul
             }
             None => all.push(StageTiming { stage: stage.into(), seconds, ranks: comm.size(), detail }),
         }
-        let path = plan.timings();
         let text = serde_json::to_string_pretty(&all).map_err(|e| Error::failed(e.to_string()))?;
-        let temporary = path.with_extension("json.tmp");
-        std::fs::write(&temporary, text).at(&temporary)?;
-        std::fs::rename(&temporary, &path).at(&path)
+        publish_text(&plan.timings(), &text)
     })
 }
 
@@ -36,6 +34,6 @@ pub fn read(plan: &Plan) -> Result<Vec<StageTiming>> {
     if !path.exists() {
         return Ok(vec![]);
     }
-    // Times are a convenience: an unreadable file is started anew.
-    Ok(serde_json::from_str(&std::fs::read_to_string(&path).at(&path)?).unwrap_or_default())
+    // Times are a convenience: a damaged file is started anew.
+    Ok(serde_json::from_slice(&std::fs::read(&path).at(&path)?).unwrap_or_default())
 }

@@ -1,6 +1,7 @@
 //! `polycosm train`: the networks.
 
 use super::campaign::Campaign;
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -21,8 +22,10 @@ pub struct Args {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    train(&plan, comm, args.stage.as_deref())
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        train(plan, comm, args.stage.as_deref())
+    })
 }
 
 /// Trains one stage, or all.

@@ -23,8 +23,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.look(comm)?;
     let config = &plan.config;
     let (Some(_), Some(design)) = (&config.simulator, &config.design) else {
-        let error = Error::input("foreign data carry no checksums to verify");
-        return comm.agree(Err(error.remedy("verify belongs to campaigns that simulate")));
+        let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
+        return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     };
     let design = comm.agree(design.resolve(config.seed))?;
     let found = verify(comm, &config.output, &design, config.suite.shard_size)?;

@@ -2,6 +2,7 @@
 //!
 //! A program that was not started by `mpirun` is a world of one rank: there is one code path for all sizes.
 
+pub mod launch;
 pub mod stop;
 pub mod timers;
 pub mod traffic;
@@ -13,6 +14,7 @@ use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use serde::{Serialize, de::DeserializeOwned};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Mutex;
 
@@ -257,22 +259,8 @@ pub fn library_version() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_string()
 }
 
-/// Set where a library has left MPI in a state that it would crash on when shut down.
-static UNSOUND: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
-/// From now on [`finalize`] ends the job by an abort: a library has failed in the middle of something that MPI would finish.
-pub fn never_finalize() {
-    UNSOUND.store(true, std::sync::atomic::Ordering::Relaxed);
-}
-
-/// Shuts MPI down before the process ends with `code`; call once, last, on all ranks.
-pub fn finalize(code: i32) {
-    let world = Comm::world();
-    // Its own group alone may know: the others would wait for it in MPI's shut-down.
-    if world.any(UNSOUND.load(std::sync::atomic::Ordering::Relaxed)) {
-        world.abort(code);
-    }
-    drop(world);
+/// Shuts MPI down before the process ends; call once, last, on all ranks.
+pub fn finalize() {
     UNIVERSE.lock().unwrap_or_else(|e| e.into_inner()).0.take();
 }
 
@@ -283,7 +271,9 @@ pub fn abort_on_panic() {
         default(info);
         if mpi::environment::is_initialized() && !mpi::environment::is_finalized() {
             let world = Comm::world();
-            eprintln!("polycosm: internal error on rank {} of {}; please report it", world.rank(), world.size());
+            // Where standard error is closed or full there is nobody to tell: `eprintln!` would panic in the panic.
+            let (rank, size) = (world.rank(), world.size());
+            let _ = writeln!(std::io::stderr(), "polycosm: internal error on rank {rank} of {size}; please report it");
             world.abort(101);
         }
     }));

@@ -4,7 +4,9 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, Field};
+use crate::io::gadget::Velocities;
 use crate::io::samples::{Extras, Samples};
+use crate::limits;
 use crate::rng::stream;
 use crate::train::Trained;
 use rand::RngCore;
@@ -27,6 +29,10 @@ pub struct InferConfig {
     /// Snapshots of other codes (GADGET HDF5) whose posteriors stand in the report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observations: Vec<PathBuf>,
+    /// How their velocities are written: `gadget` (peculiar over √a) or `peculiar`. By default as each file tells, and
+    /// GADGET's way where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub velocities: Option<Velocities>,
 }
 
 fn draws() -> usize {
@@ -47,7 +53,7 @@ impl InferConfig {
         if self.draws == 0 {
             return Err(Error::input("must be at least 1").key("infer.draws").value(0).remedy("1000 is usual"));
         }
-        Ok(())
+        limits::at_most("infer.draws", self.draws, limits::DRAWS)
     }
 }
 
@@ -62,6 +68,9 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mine = &rows[start..start + len];
     let p = dataset.prior.len();
+    let all = [rows.len(), draws, p + 1];
+    let remedy = "lower it, or set aside fewer test universes";
+    comm.agree(limits::product_at_most("infer.draws", &all, "numbers", limits::NUMBERS, remedy))?;
     let work = || -> Result<Drawn> {
         let mut drawn = Drawn::default();
         for chunk in mine.chunks(16) {

@@ -1,6 +1,6 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
-use super::hdf::publish_text;
+use super::hdf::{publish_alone, publish_text};
 use crate::error::{At, Error, Result};
 use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
@@ -108,31 +108,27 @@ impl Samples {
         }
     }
 
-    /// Writes the samples to `path` under a temporary name, then renames. `attributes` (provenance) go to the root.
+    /// Writes the samples; the file appears when it is whole. `attributes` (provenance) go to the root.
     pub fn write(&self, path: &Path, attributes: &[(String, String)]) -> Result<()> {
         self.check().at(path)?;
-        let temporary = path.with_extension("h5.tmp");
-        let write = || -> hdf5::Result<()> {
-            let file = File::create(&temporary)?;
+        let write = |file: &File| -> hdf5::Result<()> {
             file.new_attr::<u64>().create("format_version")?.write_scalar(&FORMAT_VERSION)?;
             for (name, value) in attributes.iter().filter(|(name, _)| name != "format_version") {
                 file.new_attr::<VarLenUnicode>().create(name.as_str())?.write_scalar(&text(value))?;
             }
             let (n, d, p) = (self.len(), self.draws, self.dim());
-            put(&file, "index", &self.index, &[n], "design index of the universe")?;
-            let theta = put(&file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
-            put(&file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
-            let truth = put(&file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
-            put(&file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
-            write_prior(&file, &self.prior)?;
+            put(file, "index", &self.index, &[n], "design index of the universe")?;
+            let theta = put(file, "theta", &self.theta, &[n, d, p], "draws from the posterior q(theta | x)")?;
+            put(file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
+            let truth = put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
+            put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
+            write_prior(file, &self.prior)?;
             let drawn_from = text(self.extras.drawn_from.name());
             file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
             names(&theta, &self.prior)?;
-            names(&truth, &self.prior)?;
-            file.close()
+            names(&truth, &self.prior)
         };
-        write().map_err(failed).at(&temporary)?;
-        std::fs::rename(&temporary, path).at(path)
+        publish_alone(path, |file| write(file.raw()).map_err(failed).at(path))
     }
 
     /// Reads what [`Samples::write`] wrote.

@@ -3,10 +3,9 @@
 
 use super::label::{Run, runs};
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_bytes;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Once;
 
@@ -111,9 +110,11 @@ impl Canvas {
 
     /// Draws every device pixel of the box (x0, y0, x1, y1) with the colour and opacity at its logical position.
     pub fn pixels(&mut self, [x0, y0, x1, y1]: [f64; 4], color: impl Fn(f64, f64) -> Option<(RGBColor, f64)>) {
-        let range = |a: f64, b: f64| (a * SCALE).round().max(0.0) as usize..(b * SCALE).round().max(0.0) as usize;
-        for y in range(y0, y1) {
-            for x in range(x0, x1) {
+        let range = |a: f64, b: f64, size: usize| {
+            (a * SCALE).round().max(0.0) as usize..((b * SCALE).round().max(0.0) as usize).min(size)
+        };
+        for y in range(y0, y1, self.size.1) {
+            for x in range(x0, x1, self.size.0) {
                 if let Some((color, alpha)) = color((x as f64 + 0.5) / SCALE, (y as f64 + 0.5) / SCALE) {
                     self.blend(x, y, color, alpha);
                 }
@@ -130,7 +131,8 @@ impl Canvas {
     pub fn band(&mut self, points: &[(f64, f64, f64)], color: RGBColor, alpha: f64) {
         for pair in points.windows(2) {
             let ((xa, la, ua), (xb, lb, ub)) = (pair[0], pair[1]);
-            for x in (xa * SCALE).round().max(0.0) as usize..(xb * SCALE).round().max(0.0) as usize {
+            let end = ((xb * SCALE).round().max(0.0) as usize).min(self.size.0);
+            for x in (xa * SCALE).round().max(0.0) as usize..end {
                 let f = (((x as f64 + 0.5) / SCALE - xa) / (xb - xa)).clamp(0.0, 1.0);
                 let (a, b) = ((la + f * (lb - la)) * SCALE, (ua + f * (ub - ua)) * SCALE);
                 let (low, high) = (a.min(b).max(0.0), a.max(b).min(self.size.1 as f64));
@@ -192,7 +194,7 @@ impl Canvas {
             let norm = (dx * dx + dy * dy).max(1e-12);
             let span = |a: f64, b: f64, lo: usize, hi: usize| {
                 let from = (a.min(b) - reach).max(lo as f64) as usize;
-                from..((a.max(b) + reach).max(0.0) as usize + 1).clamp(from, hi.max(from))
+                from..((a.max(b) + reach).max(0.0) as usize).saturating_add(1).clamp(from, hi.max(from))
             };
             for y in span(*ay, *by, y0, y1) {
                 for x in span(*ax, *bx, x0, x1) {
@@ -297,16 +299,17 @@ impl Canvas {
 
     /// Writes the PNG file. Flat colours and repeated rows are smallest unfiltered.
     pub fn save(self, path: &Path) -> Result<()> {
-        let file = BufWriter::new(File::create(path).at(path)?);
-        let mut encoder = png::Encoder::new(file, self.size.0 as u32, self.size.1 as u32);
+        let mut bytes = vec![];
+        let mut encoder = png::Encoder::new(&mut bytes, self.size.0 as u32, self.size.1 as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::Best);
         encoder.set_filter(png::FilterType::NoFilter);
-        let written = encoder.write_header().and_then(|mut png| {
+        let encoded = encoder.write_header().and_then(|mut png| {
             png.write_image_data(&self.data)?;
             png.finish()
         });
-        written.map_err(|e| Error::failed(e.to_string())).at(path)
+        encoded.map_err(|e| Error::failed(e.to_string())).at(path)?;
+        publish_bytes(path, &bytes)
     }
 }
 

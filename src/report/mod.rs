@@ -19,6 +19,7 @@ mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_bytes;
 use crate::io::samples::Samples;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -179,7 +180,9 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
     for (i, rows) in corner_rows(inputs).into_iter().enumerate() {
         let shown: Vec<_> = rows.iter().map(|(name, s, row)| (name.as_str(), *s, *row)).collect();
         let index = shown[0].1.index[shown[0].2];
-        let caption = format!("Held-out universe {index}: 68% and 95% regions, the truth marked by the cross lines.");
+        let some = first_parameters(shown[0].1.dim());
+        let caption =
+            format!("Held-out universe {index}: 68% and 95% regions, the truth marked by the cross lines.{some}");
         add("Posteriors", format!("corner_test_{i}.png"), caption, corner::figure(&shown, false))?;
     }
     for observation in &inputs.observations {
@@ -189,7 +192,9 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
             continue;
         }
         let truth = if shown[0].1.truth_of(0).is_some() { " The cross lines mark the truth." } else { "" };
-        let caption = format!("Observation “{}”: 68% and 95% regions over the whole prior.{truth}", observation.name);
+        let some = first_parameters(shown[0].1.dim());
+        let caption =
+            format!("Observation “{}”: 68% and 95% regions over the whole prior.{truth}{some}", observation.name);
         let file = format!("corner_observation_{}.png", file_name(&observation.name));
         add("Observations", file, caption, corner::figure(&shown, true))?;
     }
@@ -206,9 +211,7 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         add("Cost", "timings.png".into(), "Wall-clock time of each stage.".into(), c)?;
     }
     let page = dir.join("index.html");
-    let temporary = dir.join("index.html.tmp");
-    std::fs::write(&temporary, page::html(inputs, &comparison(inputs), &figures, dir)?).at(&temporary)?;
-    std::fs::rename(&temporary, &page).at(&page)?;
+    publish_bytes(&page, page::html(inputs, &comparison(inputs), &figures, dir)?.as_bytes())?;
     Ok(page)
 }
 
@@ -216,6 +219,14 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
 fn comparison(inputs: &Inputs) -> Option<Comparison> {
     let [(_, posterior), (_, baseline), ..] = &inputs.posteriors[..] else { return None };
     compare(posterior, baseline).ok()
+}
+
+/// What a corner plot leaves out.
+fn first_parameters(p: usize) -> String {
+    match p > corner::SHOWN {
+        true => format!(" The first {} of {p} parameters.", corner::SHOWN),
+        false => String::new(),
+    }
 }
 
 fn drawable(s: &Samples) -> bool {

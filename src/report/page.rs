@@ -62,7 +62,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
 fn subtitle(inputs: &Inputs) -> Markup {
     let find = |key: &str| inputs.provenance.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     html! {
-        "polycosm " (find("version").unwrap_or("")) @if let Some(created) = find("created") { " · " (created) }
+        (find("version").unwrap_or("polycosm")) @if let Some(created) = find("created") { " · " (created) }
         @if let Some(prior) = &inputs.prior {
             " · "
             @for (i, p) in prior.parameters.iter().enumerate() {

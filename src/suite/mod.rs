@@ -24,6 +24,7 @@ use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
+use crate::limits;
 use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
@@ -51,6 +52,11 @@ impl Default for SuiteConfig {
 }
 
 impl SuiteConfig {
+    /// Number of shards of `n` simulations.
+    pub fn shards(&self, n: usize) -> usize {
+        n.div_ceil(self.shard_size)
+    }
+
     /// Checks the values; `ranks` is the size of the job that will simulate, where it is known.
     pub fn check(&self, ranks: Option<usize>) -> Result<()> {
         let bad =
@@ -61,6 +67,8 @@ impl SuiteConfig {
         if self.shard_size == 0 {
             return Err(bad("shard_size", "a shard holds simulations".into(), 0).remedy("give a positive number"));
         }
+        limits::at_most("suite.ranks_per_sim", self.ranks_per_sim, limits::RANKS)?;
+        limits::at_most("suite.shard_size", self.shard_size, limits::SIMULATIONS)?;
         match ranks {
             Some(n) if n < self.ranks_per_sim => {
                 let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });
@@ -338,7 +346,7 @@ impl Suite<'_> {
             let same = |f: File| -> Result<bool> {
                 let said = f.text("theta", "drawn_from")?;
                 let drawn = DrawnFrom::named(said.as_deref()) == self.design.drawn_from;
-                Ok(drawn && f.read::<f64>("theta")? == self.design.theta)
+                Ok(drawn && f.read::<f64>("theta")? == self.design.theta && index::opens(&f, specs)?)
             };
             let current = File::open(&index).and_then(same).unwrap_or(false);
             if index.exists() && (stale || !current) {
@@ -371,7 +379,7 @@ impl Suite<'_> {
             comm.on_root(|| match alone {
                 Some(alone) if !index.exists() => {
                     let drawn = (&self.design.prior, self.design.drawn_from);
-                    index::write(&alone, self.output, drawn, &rows, m, specs, self.provenance)
+                    index::write(&alone, self.output, drawn, &rows, (m, index::MOST_LINKS), specs, self.provenance)
                 }
                 _ => Ok(()),
             })?;

@@ -55,6 +55,11 @@ pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) ->
         strangers.push(error.remedy("remove this file and run `polycosm simulate`, which writes it anew"));
     }
     let (first, mine) = share(n.div_ceil(shard_size), comm.size(), comm.rank());
+    if !comm.agree(File::open(&data.path).and_then(|f| index::opens(&f, &specs)))? {
+        let problem = "links to more shards than a program may usually open: what is beyond reads as NaN";
+        let remedy = "remove this file and run `polycosm simulate`, which writes it anew";
+        strangers.push(Error::failed(problem).file(&data.path).remedy(remedy));
+    }
     let mut defects = vec![];
     for s in first..first + mine {
         let rows = s * shard_size..n.min((s + 1) * shard_size);

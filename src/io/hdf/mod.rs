@@ -8,7 +8,7 @@ pub mod attributes;
 mod publish;
 
 pub use array::Array;
-pub use publish::{TEMPORARY, publish, publish_text};
+pub use publish::{TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_text};
 
 use crate::comm::Comm;
 use crate::error::{At, Error, FREE_SOME_SPACE, Kind, Result};
@@ -25,6 +25,12 @@ pub struct File {
     inner: hdf5::File,
     path: PathBuf,
     parallel: bool,
+}
+
+/// Starts the library; the program does so before it starts MPI. HDF5 that finds MPI running hooks into its shut-down, closes
+/// there what is still open, and crashes on a file that could not be closed: on a full disk, say.
+pub fn start() {
+    hdf5::library_version();
 }
 
 /// Version of the HDF5 library. It is a parallel one: the program would not link with another.
@@ -72,9 +78,31 @@ impl File {
         Ok(File { inner, path: path.to_path_buf(), parallel: comm.is_some() })
     }
 
+    /// The library's own handle, for its neighbours in `io`.
+    pub(in crate::io) fn raw(&self) -> &hdf5::File {
+        &self.inner
+    }
+
     /// Where the file lies, as it was named.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes the room that the file still needs on its disk, where the file system can promise that.
+    fn reserve(&self) -> Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let file = std::fs::OpenOptions::new().write(true).open(&self.path).at(&self.path)?;
+        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, self.inner.size().max(1)) {
+            Err(e) if [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT].contains(&e) => {
+                Err(std::io::Error::from(e)).at(&self.path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves the file as it is, for ever open: nothing more is written to it.
+    fn abandon(self) {
+        std::mem::forget(self.inner);
     }
 
     /// Closes the file and reports what had not reached the disk; collective where opening was.

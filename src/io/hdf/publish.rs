@@ -1,7 +1,7 @@
 //! Files appear when they are whole: written under a temporary name, brought to the disk, renamed.
 
 use super::File;
-use crate::comm::{self, Comm};
+use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,15 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
     let temporary = temporary(comm, path);
     let file = File::create_on(comm, &temporary)?;
     let written = comm.agree(write(&file));
-    let closed = comm.agree(file.close());
-    if closed.is_err() && comm.size() > 1 {
-        // HDF5 keeps what it could not close, and crashes on it while MPI shuts down.
-        comm::never_finalize();
-    }
+    let closed = comm.on_root(|| file.reserve());
+    let closed = match closed {
+        Ok(()) => comm.agree(file.close()),
+        // Where a disk is full, ranks leave HDF5's collective closing at different places and wait for one another.
+        full => {
+            file.abandon();
+            full
+        }
+    };
     let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
     moved.map_err(|e| {
         // The parallel driver's errors do not say why: the folder is tried for real, while the file is still there.
@@ -24,11 +28,16 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
         if comm.is_root() {
             let _ = std::fs::remove_file(&temporary);
         }
-        match tried {
-            Err(Error { remedy: Some(remedy), .. }) => Error { remedy: Some(remedy), ..e },
-            _ => e,
-        }
+        with_remedy(e, tried)
     })
+}
+
+/// What was found when the folder was tried says more than the error.
+fn with_remedy(e: Error, tried: Result<()>) -> Error {
+    match tried {
+        Err(Error { remedy: Some(remedy), .. }) => Error { remedy: Some(remedy), ..e },
+        _ => e,
+    }
 }
 
 /// Writes a little beside `file`.
@@ -37,11 +46,34 @@ fn try_folder(file: &Path) -> Result<()> {
     tempfile::tempfile_in(folder).and_then(|mut f| f.write_all(&[1; 1 << 16])).at(folder)
 }
 
-/// Like [`publish`] for a small text file, written by the calling rank alone.
+/// Like [`publish`] on the calling rank alone.
+pub fn publish_alone(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    publish_file(path, |temporary| {
+        let file = File::create(temporary)?;
+        let written = write(&file);
+        written.and(file.close()) // closed in either case
+    })
+}
+
+/// The same for any file, written by the calling rank alone.
+pub fn publish_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let temporary = named(path, std::process::id());
+    write(&temporary).and_then(|()| settle(&temporary, path)).map_err(|e| {
+        // Not every library says why: the folder is tried for real, while the file is still there.
+        let tried = try_folder(&temporary);
+        let _ = std::fs::remove_file(&temporary);
+        with_remedy(e, tried)
+    })
+}
+
+/// The same for what is at hand.
+pub fn publish_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    publish_file(path, |temporary| std::fs::write(temporary, bytes).at(temporary))
+}
+
+/// The same for a small text.
 pub fn publish_text(path: &Path, text: &str) -> Result<()> {
-    let temporary = PathBuf::from(format!("{}.{}{TEMPORARY}", path.display(), std::process::id()));
-    std::fs::write(&temporary, text).at(&temporary)?;
-    settle(&temporary, path)
+    publish_bytes(path, text.as_bytes())
 }
 
 /// How the names of files end that are not finished.
@@ -51,7 +83,11 @@ pub const TEMPORARY: &str = ".polycosm.tmp";
 fn temporary(comm: &Comm, path: &Path) -> PathBuf {
     let mut tag = [std::process::id()];
     comm.broadcast(0, &mut tag);
-    PathBuf::from(format!("{}.{}{TEMPORARY}", path.display(), tag[0]))
+    named(path, tag[0])
+}
+
+fn named(path: &Path, tag: u32) -> PathBuf {
+    PathBuf::from(format!("{}.{tag}{TEMPORARY}", path.display()))
 }
 
 fn settle(temporary: &Path, path: &Path) -> Result<()> {
