@@ -177,7 +177,8 @@ fn a_stopped_run_counts_what_it_ran() {
     assert_eq!(child.wait().unwrap().code(), Some(85));
     let text = String::from_utf8(case.read("log")).unwrap();
     let line = text.lines().find(|l| l.contains(" not run")).unwrap_or_else(|| panic!("{text}"));
-    let ran = std::fs::read_dir(case.path("o/sims")).unwrap().count();
+    let left = std::fs::read_dir(case.path("o/sims")).unwrap().map(|e| e.unwrap().path());
+    let ran = left.filter(|path| path.extension().is_some_and(|e| e == "h5")).count();
     assert!(
         line.contains(&format!("{ran} simulations on")) && line.contains(&format!("{} of 500 not run", 500 - ran)),
         "{line}"
@@ -255,22 +256,24 @@ fn a_world_smaller_than_its_job_is_refused() {
 fn an_archive_can_be_looked_at() {
     let case = Case::new();
     case.go("simulate run.toml", 0, &[]);
-    // Root may write anywhere, so somebody else looks; nobody can where the program itself is closed to others.
-    let program = case.path("polycosm");
-    std::fs::copy(env!("CARGO_BIN_EXE_polycosm"), &program).unwrap();
     let mode = |mode: &str| {
         assert!(Command::new("chmod").args(["-R", mode]).arg(case.dir.path()).status().unwrap().success());
     };
     mode("a+rX,a-w");
+    // Root may write anywhere, so that somebody else has to look.
     let root = std::fs::File::create(case.path("o/x")).is_ok();
-    let look = |words: &str, code: i32, says: &[&str]| {
-        let mut command = Command::new(&program);
-        command.current_dir(case.dir.path()).args(words.split(' ')).env("OMP_NUM_THREADS", "1");
+    let somebody = |words: &str| {
+        let mut command = case.command(words);
         if root {
             command.uid(65534).gid(65534).env("HOME", "/tmp");
         }
-        ended(command, code, says);
+        command
     };
+    if !somebody("--version").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: the program or its libraries are closed to others than root");
+        return;
+    }
+    let look = |words: &str, code: i32, says: &[&str]| drop(ended(somebody(words), code, says));
     let to = tempfile::tempdir().unwrap();
     assert!(Command::new("chmod").arg("a+rwx").arg(to.path()).status().unwrap().success());
     look("check run.toml", 0, &["cannot be written", "can be looked at"]);
