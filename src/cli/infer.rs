@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 /// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
 /// kept. What is accepted stands in docs/files.md, "Observations".
 ///
+/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble disagree.
+///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -82,8 +84,11 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             let (trained, dataset) = load(plan, comm, &stage)?;
             let samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
-                let error = Error::input("no universe is in the test split").file(plan.dataset());
-                return comm.agree(Err(error.remedy("raise design.test, or simulate more")));
+                let (problem, remedy) = match samples.extras.left_out.len() {
+                    0 => ("no universe is in the test split", "raise design.test, or simulate more"),
+                    _ => ("no universe of the test split has an input that can be used", "mend its numbers"),
+                };
+                return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
             comm.on_root(|| write(&samples, &path, &provenance))?;
             if comm.is_root() {
@@ -133,8 +138,10 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let samples = observation(&trained, &seen, truth, draws, plan.config.seed)?;
+                    let (samples, told) =
+                        observation(&trained, &seen, truth, draws, plan.config.seed).map_err(|e| e.file(file))?;
                     log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                    told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                     write(&samples, &plan.observed(&name, stage), &provenance)
                 })?;
             }
@@ -148,7 +155,8 @@ fn describe(samples: &Samples) -> String {
     let each = |(j, q): (usize, &crate::prior::Parameter)| {
         let (mean, sd) = samples.mean_sd(0, j);
         let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
-        format!("{} = {mean:.3} ± {sd:.3}{truth}", q.name)
+        let spread = samples.spread_of(0).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
+        format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
     };
     samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
 }

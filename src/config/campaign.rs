@@ -303,12 +303,8 @@ impl Plan {
         };
         let (prior, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
-            config
-                .simulator
-                .iter()
-                .flat_map(SimulatorConfig::warnings)
-                .chain(many)
-                .for_each(|warning| log::warn!("{warning}"));
+            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.cosmology, &prior));
+            warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let plan = Plan { config, resolved, prior, loaded };
         #[cfg(feature = "torch")]

@@ -6,7 +6,7 @@ use super::hdf::{File, publish};
 use super::index::write_prior;
 use super::ours;
 use super::provenance::Provenance;
-use super::simulation::describe;
+use super::simulation::{describe, write_axes};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use std::io::ErrorKind;
@@ -84,9 +84,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
                     describe(file, &spec.name, spec, true)?;
                 }
             }
-            for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-                file.write(None, &format!("axes/{}/{}", spec.name, axis.name), &[axis.values.len()], &axis.values)?;
-            }
+            write_axes(file, spec)?;
         }
         Ok(())
     })

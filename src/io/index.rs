@@ -5,10 +5,10 @@
 //! holds copies.
 
 use super::field::FieldSpec;
-use super::hdf::{File, Part, publish};
+use super::hdf::{File, Part, damaged, publish};
 use super::provenance::Provenance;
 use super::shard::{self, Row};
-use super::simulation::{Record, describe};
+use super::simulation::{Record, describe, write_axes};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -63,13 +63,18 @@ pub fn write(
     publish(alone, &path(output), |file| {
         by.write(file)?;
         let (n, p) = (rows.len(), prior.len());
-        file.write(None, "theta", &[n, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
+        file.write_checked(
+            None,
+            "theta",
+            &[n, p],
+            &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
+        )?;
         write_prior(file, prior, drawn_from)?;
-        file.write(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
-        file.write(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
-        file.write(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
+        file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
+        file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
+        file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;
-        file.write(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
+        file.write_checked(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
         file.set_texts("status", "values", &["finished", "failed"])?;
         let failures: BTreeMap<u64, &String> =
             records.iter().filter_map(|r| r.failure.as_ref().map(|f| (r.index, f))).collect();
@@ -124,7 +129,7 @@ fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn
                 return Ok(());
             }
             let part = |(s, shard): (usize, Result<File>)| {
-                let stored = shard?.array(name)?.shape()[0];
+                let stored = shard?.array(name)?.shape().first().copied().unwrap_or(0);
                 Ok(Part { file: shard::relative(s), array: name.into(), stored, rows: rows(s) })
             };
             file.create_virtual(spec.dtype, name, shape, &shards.iter().map(part).collect::<Result<Vec<_>>>()?)
@@ -134,7 +139,11 @@ fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn
         let mut offsets = vec![0u64];
         let mut lengths = vec![];
         for (s, shard) in shards.iter() {
-            let (base, local) = (offsets[offsets.len() - 1], shard?.read::<u64>(&at)?);
+            let shard = shard?;
+            let (base, local) = (offsets[offsets.len() - 1], shard.read_checked::<u64>(&at, None)?);
+            if local.len() <= used(s) || !local.is_sorted() {
+                return Err(damaged(shard.path(), &at, "is no list's".into()));
+            }
             offsets.extend(local[1..=used(s)].iter().map(|o| base + o));
             lengths.push(local[used(s)] as usize);
         }
@@ -142,22 +151,19 @@ fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn
         shape[0] = offsets[n] as usize;
         fill(&data, &shape, &|s| lengths[s], &|i| offsets[i] as usize)?;
         describe(file, &data, spec, false)?;
-        file.write(None, &at, &[n + 1], &offsets)?;
+        file.write_checked(None, &at, &[n + 1], &offsets)?;
     } else {
         let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
         fill(&spec.name, &shape, used, &|i| i)?;
         describe(file, &spec.name, spec, true)?;
     }
     let name = format!("checksum/{}", spec.name);
-    let mut sums = vec![];
+    let mut sums: Vec<u32> = vec![];
     for (s, shard) in shards.iter() {
-        sums.extend_from_slice(&shard?.read::<u32>(&name)?[..used(s)]);
+        let shard = shard?;
+        let here = shard.read_checked::<u32>(&name, None)?;
+        sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
     }
-    file.write(None, &name, &[n], &sums)?;
-    for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-        let name = format!("axes/{}/{}", spec.name, axis.name);
-        file.write(None, &name, &[axis.values.len()], &axis.values)?;
-        file.set_text(&name, "units", &axis.unit)?;
-    }
-    Ok(())
+    file.write_checked(None, &name, &[n], &sums)?;
+    write_axes(file, spec)
 }

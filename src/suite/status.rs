@@ -3,7 +3,7 @@
 use super::Lock;
 use super::design::Design;
 use crate::error::{At, Error, Kind, Result};
-use crate::io::hdf::{File, TEMPORARY};
+use crate::io::hdf::{self, File, TEMPORARY};
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,12 @@ impl Inventory {
             if !path.exists() {
                 continue;
             }
-            let records = match File::open(&path).and_then(|f| shard::records(&f)) {
+            let first = (s * shard_size) as u64;
+            let read = File::open(&path).and_then(|f| match shard::records(&f)? {
+                records if records.first().is_some_and(|r| r.index == first) => Ok(records),
+                _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
+            });
+            let records = match read {
                 Ok(records) => records,
                 Err(e) => {
                     note(e.file(&path));
@@ -145,6 +150,9 @@ pub struct Status {
     pub damaged: Vec<String>,
     /// Files of universes that the design does not have (any more), and what to do.
     pub strangers: Vec<String>,
+    /// State of every simulation (n).
+    #[serde(skip)]
+    pub states: Vec<State>,
     /// Simulations per second, from the times of the files of those not yet packed.
     pub rate: Option<f64>,
     /// Seconds until all are done, at that rate; only while a job works on it.
@@ -173,5 +181,6 @@ pub fn status(output: &Path, design: &Design, shard_size: usize) -> Result<Statu
     let texts = |errors: &[Error]| errors.iter().map(Error::to_string).collect();
     let (damaged, strangers) = (texts(&inventory.damaged), texts(&inventory.strangers));
     let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
-    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, strangers, rate, eta })
+    let states = inventory.states;
+    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, strangers, states, rate, eta })
 }

@@ -6,9 +6,10 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::field::{Data, FieldSpec};
-use crate::io::hdf::File;
+use crate::io::hdf::{File, damaged};
 use crate::io::{index, shard};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 
 /// One defect of one simulation's field.
@@ -43,6 +44,24 @@ impl Verification {
     }
 }
 
+/// What a shard says of its simulations is what the index says.
+fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> {
+    let (records, p) = (shard::records(file)?, data.prior.len());
+    for (row, record) in rows.clone().zip(&records) {
+        let theta = data.theta()[row * p..(row + 1) * p].iter().map(|t| t.to_bits());
+        let same = theta.eq(record.theta.iter().map(|t| t.to_bits()));
+        if !same || record.index != row as u64 || record.status() != data.status()[row] {
+            let problem = format!("simulation {row} is another one there than in {}", data.path.display());
+            return Err(damaged(file.path(), "theta", problem));
+        }
+    }
+    if records.len() < rows.len() {
+        let problem = format!("holds {} simulations, not {}", records.len(), rows.len());
+        return Err(damaged(file.path(), "index", problem));
+    }
+    Ok(())
+}
+
 /// Collective: reads the whole dataset of a campaign, each rank its shards, and the same numbers through the index, as users
 /// do. The index and every shard have the design's parameters.
 pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) -> Result<Verification> {
@@ -62,19 +81,29 @@ pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) ->
     }
     let mut defects = vec![];
     for s in first..first + mine {
-        let rows = s * shard_size..n.min((s + 1) * shard_size);
-        let mut note = |spec: &FieldSpec, row: usize, problem: String| {
-            defects.push(Defect { field: spec.name.clone(), index: row as u64, problem });
+        let (rows, before) = (s * shard_size..n.min((s + 1) * shard_size), defects.len());
+        let path = shard::path(output, s);
+        let file = File::open(&path);
+        let same = file.as_ref().map_err(Clone::clone).and_then(|file| beside_fields(file, &data, rows.clone()));
+        defects.extend(same.err().map(|e| Defect {
+            field: e.key.clone().unwrap_or_default(),
+            index: rows.start as u64,
+            problem: e.to_string(),
+        }));
+        let defect = |spec: &FieldSpec, row: usize, problem: String| Defect {
+            field: spec.name.clone(),
+            index: row as u64,
+            problem,
         };
-        let file = File::open(&shard::path(output, s));
         let mut sums = vec![];
         for i in rows.filter(|&i| data.status()[i] == 0) {
             for spec in &specs {
                 let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));
                 match read {
-                    Err(e) => note(spec, i, e.to_string()),
+                    Err(e) => defects.push(defect(spec, i, e.to_string())),
                     Ok((stored, _)) if stored.not_finite() > 0 => {
-                        note(spec, i, format!("{} elements are not finite", stored.not_finite()));
+                        let problem = format!("{} elements are not finite", stored.not_finite());
+                        defects.push(defect(spec, i, problem));
                     }
                     Ok((_, crc)) => sums.push((spec, i, crc)),
                 }
@@ -82,15 +111,20 @@ pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) ->
         }
         // HDF5 does not find through the index what this program has open.
         drop(file);
+        // What is damaged has been told.
+        let sums = if defects.len() == before { sums } else { vec![] };
         for (spec, i, crc) in sums {
             let seen = match spec.ragged {
                 true => data.read_list(&spec.name, i).map(Data::F64),
                 false => data.read_data(spec, i),
             };
             match seen {
-                Err(e) => note(spec, i, e.to_string()),
+                Err(e) => defects.push(defect(spec, i, e.to_string())),
                 Ok(seen) if crc32fast::hash(seen.bytes()) == crc || seen.dtype() != spec.dtype => {}
-                Ok(_) => note(spec, i, format!("{} shows other numbers than its shard has", data.path.display())),
+                Ok(_) => {
+                    let problem = format!("{} shows other numbers than its shard has", data.path.display());
+                    defects.push(defect(spec, i, problem));
+                }
             }
         }
     }
