@@ -11,14 +11,18 @@ use crate::io::field::Field;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::models::Device;
+use crate::simulators::Look;
 use crate::train::Trained;
 use crate::train::stage::{Context, folder};
 use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
-/// observables. Where its root attributes tell the true parameters, they are kept.
+/// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
+/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
+/// kept. What is accepted stands in docs/files.md, "Observations".
+///
+/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble disagree.
 ///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
@@ -80,8 +84,11 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             let (trained, dataset) = load(plan, comm, &stage)?;
             let samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
-                let error = Error::input("no universe is in the test split").file(plan.dataset());
-                return comm.agree(Err(error.remedy("raise design.test, or simulate more")));
+                let (problem, remedy) = match samples.extras.left_out.len() {
+                    0 => ("no universe is in the test split", "raise design.test, or simulate more"),
+                    _ => ("no universe of the test split has an input that can be used", "mend its numbers"),
+                };
+                return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
             comm.on_root(|| write(&samples, &path, &provenance))?;
             if comm.is_root() {
@@ -107,6 +114,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
+    let fields = plan.observed_fields();
+    let look = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
         let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
         let stages = plan.posteriors();
@@ -121,7 +130,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             continue;
         }
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
+            let observed = runner.observe_file(comm, file, &look).map_err(|e| e.file(file))?;
             for stage in &due {
                 let (trained, _) = load(plan, comm, stage)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
@@ -129,8 +138,10 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let samples = observation(&trained, &seen, truth, draws, plan.config.seed)?;
+                    let (samples, told) =
+                        observation(&trained, &seen, truth, draws, plan.config.seed).map_err(|e| e.file(file))?;
                     log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                    told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                     write(&samples, &plan.observed(&name, stage), &provenance)
                 })?;
             }
@@ -144,7 +155,8 @@ fn describe(samples: &Samples) -> String {
     let each = |(j, q): (usize, &crate::prior::Parameter)| {
         let (mean, sd) = samples.mean_sd(0, j);
         let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
-        format!("{} = {mean:.3} ± {sd:.3}{truth}", q.name)
+        let spread = samples.spread_of(0).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
+        format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
     };
     samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
 }

@@ -7,10 +7,14 @@ use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
+#[cfg(feature = "torch")]
+use crate::io::gadget;
 use crate::io::hdf::publish_text;
 use crate::io::provenance::Provenance;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
+#[cfg(feature = "torch")]
+use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
@@ -198,6 +202,19 @@ impl Config {
         })
     }
 
+    /// Refuses observations that the campaign's networks could not be shown, from their headers alone.
+    #[cfg(feature = "torch")]
+    fn check_observations(&self, prior: &Prior, fields: &[String]) -> Result<()> {
+        let Some(infer) = self.infer.as_ref().filter(|i| !i.observations.is_empty()) else { return Ok(()) };
+        let Some(simulator) = &self.simulator else {
+            let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
+            return Err(error.key("infer.observations").remedy("leave observations out"));
+        };
+        let runner = simulator.runner(&self.cosmology, prior)?;
+        let look = Look { fields: Some(fields), velocities: infer.velocities };
+        infer.observations.iter().try_for_each(|file| runner.check_file(file, &look).map_err(|e| e.file(file)))
+    }
+
     /// Every section's own checks, and those that concern more than one.
     fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
@@ -239,7 +256,7 @@ impl Config {
             let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
             if let Some(infer) = &self.infer {
                 infer.check(&names)?;
-                if let Some(missing) = infer.observations.iter().find(|o| !o.is_file()) {
+                if let Some(missing) = infer.observations.iter().find(|o| !gadget::first(o).is_file()) {
                     return Err(Error::input("there is no such file")
                         .key("infer.observations")
                         .value(missing)
@@ -266,7 +283,23 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        Ok(Plan { config, resolved, prior, loaded })
+        let plan = Plan { config, resolved, prior, loaded };
+        #[cfg(feature = "torch")]
+        comm.on_root(|| {
+            plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
+        })?;
+        Ok(plan)
+    }
+
+    /// The fields that the posteriors' networks read, those below them included.
+    #[cfg(feature = "torch")]
+    pub fn observed_fields(&self) -> Vec<String> {
+        let input = |name: &str| self.config.train.iter().find(|s| s.name == name).map(|s| s.input.clone());
+        let field = |stage: String| std::iter::successors(Some(stage), |name| input(name)).last();
+        let mut fields: Vec<String> = self.posteriors().into_iter().filter_map(field).collect();
+        fields.sort();
+        fields.dedup();
+        fields
     }
 
     /// Every resolved value with its origin, in the struct's order.

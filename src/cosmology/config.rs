@@ -78,6 +78,13 @@ pub struct CosmologyConfig {
 }
 
 impl CosmologyConfig {
+    /// What is fixed here of the parameter of that name, one of [`NAMES`].
+    pub fn value_mut(&mut self, name: &str) -> Option<&mut Option<f64>> {
+        let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = self;
+        let values = [omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff];
+        values.into_iter().zip(NAMES).find(|(_, known)| *known == name).map(|(value, _)| value)
+    }
+
     /// The cosmology of one simulation: the values fixed here, joined by the `varied` ones.
     pub fn resolve(&self, varied: &[(&str, f64)]) -> Result<Cosmology> {
         let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = *self;

@@ -8,7 +8,7 @@ pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::nets::{FlowConfig, MlpConfig};
+use crate::nets::{FlowConfig, MlpConfig, Novelty, Preprocess};
 use crate::prior::Prior;
 use serde::Serialize;
 use tch::nn;
@@ -16,7 +16,7 @@ pub use tch::{Device, Kind, Tensor};
 
 /// Some samples, on the model's device.
 pub struct Batch {
-    /// (n, …): what is seen.
+    /// (n, …): what is seen, in the precision that it comes in.
     pub x: Tensor,
     /// (n, p), double: what is to be learned, in its own units.
     pub theta: Tensor,
@@ -35,12 +35,38 @@ pub struct Loss {
     pub parts: Vec<usize>,
 }
 
+/// Draws from posteriors of n inputs.
+pub struct Draws {
+    /// (n, draws, p), double.
+    pub theta: Tensor,
+    /// ln q of each, (n, draws).
+    pub ln_prob: Tensor,
+    /// Which member of an ensemble each is from, (n, draws) in memory order.
+    pub member: Vec<usize>,
+    /// Members of the ensemble.
+    pub members: usize,
+}
+
 /// A published system: named parts, trained in one or more phases.
 pub trait Model {
     /// The networks, in a fixed order.
     fn parts(&self) -> &[Part];
-    /// Takes what standardises the inputs from the training inputs (n, …).
-    fn standardise(&mut self, _x: &Tensor) {}
+    /// Takes what standardises the inputs from the training inputs (n, …); how far each of them lies from the others.
+    fn standardise(&mut self, x: &Tensor) -> Novelty;
+    /// What that was.
+    fn preprocess(&self) -> &Preprocess;
+    /// Inputs (n, …) as it takes them, (n · views, …), and the number of views.
+    fn seen(&self, x: &Tensor) -> (Tensor, i64);
+    /// How far inputs (n, …) lie outside the training inputs.
+    fn novelty(&self, x: &Tensor) -> Novelty {
+        let (x, views) = self.seen(x);
+        self.preprocess().novelty(&x, views)
+    }
+    /// Of each input (n, …): how many of its numbers are not finite, and how many the transform does not take.
+    fn unfit(&self, x: &Tensor) -> Vec<[i64; 2]> {
+        let (x, views) = self.seen(x);
+        self.preprocess().unfit(&x, views)
+    }
     /// Phases, trained in order.
     fn phases(&self) -> usize {
         1
@@ -53,8 +79,8 @@ pub trait Model {
     fn log_prob(&self, _x: &Tensor, _theta: &Tensor) -> Option<Tensor> {
         None
     }
-    /// `draws` parameters for each row of x: (n, draws, p) and ln q of each (n, draws); `seeds`, one per row, fix the draws.
-    fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<(Tensor, Tensor)> {
+    /// `draws` parameters for each row of x; `seeds`, one per row, fix them.
+    fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<Draws> {
         None
     }
 }
@@ -85,10 +111,12 @@ impl ModelConfig {
                 .key("train.network")
                 .remedy("lower its hidden units, or embed or compress its input first"));
         }
-        Ok(match self {
+        let model: Box<dyn Model> = match self {
             ModelConfig::Vmim(c) => Box::new(Vmim::new(c, shape, prior, device, kind)),
             ModelConfig::Npe(c) => Box::new(Npe::new(c, shape, prior, device, kind)),
-        })
+        };
+        model.preprocess().check()?;
+        Ok(model)
     }
 
     /// The first size that is out of range: its key, value and range.

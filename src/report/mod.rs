@@ -5,6 +5,7 @@
 
 pub mod axes;
 pub mod canvas;
+mod checks;
 mod corner;
 mod coverage;
 pub mod label;

@@ -2,7 +2,7 @@
 
 use super::label::html as label;
 use super::timings::duration;
-use super::{Figure, Inputs};
+use super::{Figure, Inputs, checks};
 use crate::calibration::{Calibration, Comparison};
 use crate::error::{At, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -48,6 +48,8 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
                                     }
                                 }
                             }
+                            @if section == "Posteriors" { (checks::tests(inputs)) }
+                            @if section == "Observations" { (checks::observations(inputs)) }
                             @if section == "Cost" { (timings(inputs)) }
                         }
                     }

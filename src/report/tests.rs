@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calibration::{CalibrateConfig, assess, spoil::scale_sd};
+use crate::io::samples::Extras;
 use crate::prior::Parameter;
 use crate::rng;
 use rand::Rng;
@@ -112,6 +113,7 @@ fn inputs() -> Inputs {
         ln_prob: s.ln_prob_of(3).to_vec(),
         truth: s.truth[6..8].to_vec(),
         ln_prob_truth: vec![s.ln_prob_truth[3]],
+        extras: Extras { outside: vec![3.0], distance: vec![0.5], spread: vec![0.1, 0.4], ..Extras::default() },
         ..s.clone()
     };
     let stage = |stage: &str, seconds, ranks, detail: &str| StageTiming {
@@ -183,6 +185,7 @@ fn whole_report_is_written() {
     assert!(
         html.contains("Against the baseline") && html.contains("σ<sub>8</sub>") && html.contains("simulations = 640")
     );
+    assert!(html.contains("not like what was trained on") && html.contains("0.40 ⚠") && html.contains("3.00 ⚠"));
     assert!(!html.contains("src=\"http") && !html.contains("<link"), "the page needs no other file");
 }
 

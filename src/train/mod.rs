@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod inputs;
 pub mod optimiser;
 pub mod stage;
 mod table;

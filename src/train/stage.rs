@@ -1,12 +1,12 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
 use super::checkpoint::save;
-use super::data::tensor;
 use super::table::table;
-use super::{StageConfig, Trainer};
+use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::field::Data;
 use crate::models::Model;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub struct Trained {
     /// The stage itself.
     pub model: Box<dyn Model>,
     pub prior: Prior,
-    device: Device,
+    pub(super) device: Device,
 }
 
 impl Trained {
@@ -74,13 +74,6 @@ impl Trained {
         let model = description.stage.network.build(&description.shape, &prior, device, Kind::Float)?;
         load_weights(model.as_ref(), &folder.join("weights.safetensors"))?;
         Ok(Trained { field, shape, before, model, prior, device })
-    }
-
-    /// Raw samples (n, shape) as the stage's own input.
-    pub fn input(&self, values: &[f32], n: usize) -> Tensor {
-        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        let x = tensor(values, &shape, self.device, Kind::Float);
-        self.before.iter().fold(x, |x, model| compress(model.as_ref(), &x))
     }
 }
 
@@ -128,7 +121,7 @@ pub fn train_stage(context: &Context, name: &str) -> Result<bool> {
     let shape = match &before {
         None => spec.shape.clone(),
         Some(b) => {
-            let x = b.input(&vec![0.5; spec.shape.iter().product()], 1);
+            let x = b.input(&b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1));
             compress(b.model.as_ref(), &x).size()[1..].iter().map(|&n| n as usize).collect()
         }
     };
@@ -144,8 +137,9 @@ pub fn train_stage(context: &Context, name: &str) -> Result<bool> {
     }
     crate::nets::seed(config.seed as i64);
     let mut model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
-    let table = table(context, &config, &field, &spec.shape, before.as_ref())?;
-    model.standardise(&table.select(&table.train).0);
+    let (table, rows) = table(context, &config, &field, &spec.shape, before.as_ref(), model.as_ref())?;
+    let novelty = model.standardise(&table.training().0);
+    comm.agree(inputs::look(context, &config, &shape, model.as_ref(), &novelty, &rows))?;
     Trainer::new(comm, &config, model.as_ref()).run(&table, &folder)?;
     comm.on_root(|| finish(&folder, model.as_ref(), &description))?;
     Ok(true)
