@@ -1,5 +1,6 @@
 //! `polycosm status`: how far a campaign is, from its files alone.
 
+use super::calibrate::holes_of;
 use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
@@ -25,17 +26,21 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.plan(comm)?;
     comm.on_root(|| {
         let config = &plan.config;
-        let suite = match &config.design {
+        let (suite, holes) = match &config.design {
             Some(d) if config.simulator.is_some() => {
-                Some(status(&config.output, d.simulations, config.suite.shard_size)?)
+                let s = status(&config.output, d.simulations, config.suite.shard_size)?;
+                let holes = if s.failed > 0 { d.resolve(config.seed)?.holes(&s.states) } else { None };
+                (Some(s), holes)
             }
-            _ => None,
+            _ if plan.config.dataset.is_some() => (None, holes_of(&plan.open_dataset()?)),
+            _ => (None, None),
         };
         let stages: Vec<(String, bool)> =
             plan.stage_names().into_iter().map(|s| (s.clone(), plan.stage(&s).join("model.json").exists())).collect();
         if args.json {
             let text = serde_json::to_string_pretty(&json!({
                 "simulations": suite,
+                "holes": holes,
                 "stages": stages.iter().map(|(s, d)| json!({"name": s, "trained": d})).collect::<Vec<_>>(),
                 "report": plan.report().join("index.html").exists(),
             }));
@@ -60,6 +65,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             say(format_args!("dataset      {dataset}"));
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
         }
+        holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
         for (stage, trained) in stages {
             say(format_args!("stage        {stage}: {}", if trained { "trained" } else { "not trained" }));
         }
