@@ -10,6 +10,7 @@ use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
+use crate::limits;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
 use std::path::PathBuf;
@@ -60,7 +61,9 @@ fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
     for stage in plan.stage_names() {
         let path = plan.stage(&stage).join("history.jsonl");
         if path.exists() {
-            let text = std::fs::read_to_string(&path).at(&path)?;
+            let text = limits::read_text(&path, limits::TABLE).map_err(|e| {
+                Error::failed(e.problem).file(&path).remedy("remove it: the page is then made without this curve")
+            })?;
             let epochs: Vec<Epoch> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
             inputs.histories.push((stage, epochs));
         }
