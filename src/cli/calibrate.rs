@@ -1,12 +1,15 @@
 //! `polycosm calibrate`: posteriors against the truth on the whole test split.
 
 use super::campaign::Campaign;
+use super::current::{Current, Judged};
 use super::start::say;
 use crate::calibration::{Calibration, assess, compare, spoil};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
+use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
@@ -31,6 +34,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> {
+    let current = Current::take(plan, comm)?;
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
             let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
@@ -43,7 +47,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> 
                 let problem = format!("there are no posterior samples of stage {stage}");
                 return Err(Error::input(problem).file(path).remedy("run `polycosm infer` first"));
             }
-            let samples = Samples::read(&path)?;
+            let samples = current.samples(&path)?;
             let samples = match scale_sd {
                 Some(factor) => spoil::scale_sd(&samples, factor)?,
                 None => samples,
@@ -52,7 +56,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> 
             say(format_args!("posterior `{stage}`"));
             say(&calibration);
             if scale_sd.is_none() {
-                write(&calibration, &plan.calibration(&stage))?;
+                write(&Verdict { of: Judged::now(plan, &path)?, calibration }, &plan.calibration(&stage))?;
             }
             judged.push(samples);
         }
@@ -64,24 +68,38 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> 
     })
 }
 
-fn write(calibration: &Calibration, path: &Path) -> Result<()> {
+/// `calibration/<stage>.json`.
+#[derive(Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was judged, and how.
+    pub of: Judged,
+    #[serde(flatten)]
+    pub calibration: Calibration,
+}
+
+fn write(verdict: &Verdict, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).at(folder)?;
-    let text = serde_json::to_string_pretty(calibration).map_err(|e| Error::failed(e.to_string()))?;
-    let temporary = path.with_extension("json.tmp");
-    std::fs::write(&temporary, text).at(&temporary)?;
-    std::fs::rename(&temporary, path).at(path)
+    seal(path, verdict)
 }
 
 /// The verdict on a stage, where there is one.
-pub fn read(plan: &Plan, stage: &str) -> Result<Option<Calibration>> {
+pub fn read(plan: &Plan, stage: &str) -> Result<Option<Verdict>> {
     let path = plan.calibration(stage);
+    if path.exists() { unseal(&path, "run `polycosm calibrate` again").map(Some) } else { Ok(None) }
+}
+
+/// Why a verdict is not to be used any more; its draws are looked at elsewhere.
+pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict) -> Result<Option<String>> {
+    let path = plan.posterior(stage);
     if !path.exists() {
-        return Ok(None);
+        return Ok(Some("the draws that it is of are gone".into()));
     }
-    let text = std::fs::read_to_string(&path).at(&path)?;
-    let parse = |e: serde_json::Error| {
-        Error::failed(format!("cannot be read: {e}")).file(&path).remedy("run `polycosm calibrate` again")
+    let now = Judged::now(plan, &path)?;
+    let why = match &verdict.of {
+        of if of.draws != now.draws => Some("it is of other draws than those that are there".into()),
+        of if of != &now => Some("it was judged by another [calibrate]".into()),
+        _ => None,
     };
-    serde_json::from_str(&text).map(Some).map_err(parse)
+    Ok(why)
 }

@@ -8,13 +8,19 @@ use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::hdf::publish_text;
+use crate::io::identity::Identity;
 use crate::io::provenance::Provenance;
+use crate::io::stages::Stages;
+#[cfg(not(feature = "torch"))]
+use crate::io::stages::Wanted;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
@@ -75,6 +81,8 @@ pub struct Plan {
     pub prior: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
+    /// What foreign data are, by field: they are hashed once.
+    identities: RefCell<BTreeMap<String, Identity>>,
 }
 
 impl Config {
@@ -156,17 +164,17 @@ impl Config {
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
         let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
-        for (i, stage) in self.train.iter().enumerate() {
-            let source = stage.input.as_str();
+        for stage in &self.train {
+            let (source, key) = (stage.input.as_str(), format!("train.{}.input", stage.name));
             if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
                 return Err(Error::input("is neither an array of the simulator's nor a stage")
-                    .key(format!("train.{i}.input"))
+                    .key(key)
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
             if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
                 return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(format!("train.{i}.input"))
+                    .key(key)
                     .value(source)
                     .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
             }
@@ -269,7 +277,7 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        Ok(Plan { config, resolved, prior, loaded })
+        Ok(Plan { config, resolved, prior, loaded, identities: RefCell::default() })
     }
 
     /// Every resolved value with its origin, in the struct's order.
@@ -310,6 +318,11 @@ impl Plan {
             Some(foreign) => foreign.open(),
             None if self.dataset().exists() => {
                 let mut dataset = Dataset::open(self.dataset(), "theta")?;
+                if dataset.prior != self.prior {
+                    let error = Error::input("its universes were drawn from another prior than the campaign has now");
+                    let error = error.file(&dataset.path).key("design.parameters");
+                    return Err(error.remedy("set [design.parameters] back, or give another output"));
+                }
                 // What the campaign says now of its own design counts, also for a file of an older program.
                 dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
                 Ok(dataset)
@@ -350,6 +363,33 @@ impl Plan {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
         });
         names.collect()
+    }
+
+    /// What one of the dataset's fields is. Collective.
+    pub fn identity(&self, comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
+        let known = self.identities.borrow().get(field).cloned();
+        let identity = known.map_or_else(|| Identity::of(comm, dataset, field), Ok)?;
+        if self.config.dataset.is_some() {
+            self.identities.borrow_mut().insert(field.into(), identity.clone());
+        }
+        Ok(identity)
+    }
+
+    /// The training stages as their files tell.
+    pub fn stages(&self) -> Stages {
+        #[cfg(feature = "torch")]
+        let (wanted, normal) = {
+            let all = self.config.train.iter().map(|s| s.wanted(self.config.seed));
+            (all.collect(), crate::train::StageConfig::normal as fn(&_) -> _)
+        };
+        #[cfg(not(feature = "torch"))]
+        let (wanted, normal) = {
+            let text = |s: &toml::Table, key| s.get(key).and_then(toml::Value::as_str).unwrap_or("").to_string();
+            let all = self.config.train.iter();
+            let all = all.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
+            (all.collect(), Clone::clone as fn(&_) -> _)
+        };
+        Stages { folder: self.under(&["train"]), wanted, normal }
     }
 
     fn under(&self, parts: &[&str]) -> PathBuf {

@@ -129,6 +129,8 @@ pub struct Inputs {
     pub calibrations: Vec<(String, Calibration)>,
     pub observations: Vec<Observation>,
     pub timings: Vec<StageTiming>,
+    /// Results that are there and not shown, for they are outdated: what and why.
+    pub left_out: Vec<String>,
     /// Version, commit, seed, host …
     pub provenance: Vec<(String, String)>,
     /// The resolved campaign file.
