@@ -35,6 +35,7 @@ pub enum Kind {
 pub struct Error {
     pub kind: Kind,
     pub problem: String,
+    /// In UTF-8 (another name is shown as well as it can be), so that it can be told to other ranks.
     pub file: Option<PathBuf>,
     pub key: Option<String>,
     pub value: Option<String>,
@@ -70,7 +71,7 @@ impl Error {
 
     /// The file concerned. The innermost caller's word wins.
     pub fn file(mut self, file: impl AsRef<Path>) -> Self {
-        self.file.get_or_insert_with(|| file.as_ref().to_path_buf());
+        self.file.get_or_insert_with(|| file.as_ref().to_string_lossy().into_owned().into());
         self
     }
 

@@ -15,6 +15,7 @@ pub mod infer;
 pub mod io;
 pub mod job;
 mod kind;
+pub mod limits;
 pub mod mesh;
 #[cfg(feature = "torch")]
 pub mod models;

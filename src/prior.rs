@@ -1,7 +1,10 @@
 //! The prior over the parameters: names, LaTeX labels, bounds and density. It is written into every dataset, and every
 //! posterior is read against it.
 
+use crate::comm::stop;
 use crate::error::{Error, Result};
+use crate::rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One varied parameter, uniform between its bounds.
@@ -17,6 +20,27 @@ pub struct Parameter {
     /// Upper bound.
     pub max: f64,
 }
+
+impl Parameter {
+    /// The value below which a fraction `u` of the prior lies.
+    pub fn quantile(&self, u: f64) -> f64 {
+        match u {
+            1.0 => self.max,
+            u => self.min + (self.max - self.min) * u,
+        }
+    }
+
+    /// Where a universe is looked for that cannot be made: the 0.1% and 99.9% quantiles of an unbounded density. Those of a
+    /// uniform one are its bounds to a thousandth of its width, so the bounds are taken: lists and grids may lie on them.
+    pub fn edges(&self) -> [f64; 2] {
+        [0.0, 1.0].map(|u| self.quantile(u))
+    }
+}
+
+/// Up to so many parameters every corner of the prior is looked at: 2⁶.
+const ALL_CORNERS: usize = 6;
+/// Of more parameters, so many corners of a fixed random choice.
+const SOME_CORNERS: usize = 32;
 
 /// Independent uniform densities over a box.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,17 +87,43 @@ impl Prior {
         if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
     }
 
-    /// Every corner of the box, that of all minima first, and its middle.
-    pub fn corners(&self) -> impl Iterator<Item = Vec<f64>> {
-        let end = |corner: u64, (i, p): (usize, &Parameter)| if corner >> i & 1 == 0 { p.min } else { p.max };
-        let corners =
-            (0..1_u64 << self.len()).map(move |c| self.parameters.iter().enumerate().map(|p| end(c, p)).collect());
-        corners.chain(std::iter::once(self.from_unit(&vec![0.5; self.len()])))
+    /// The outskirts of the prior, at its parameters' [edges](Parameter::edges), where a universe fails first. While they are
+    /// few, every corner, that of all minima first. Of more than six parameters (2ᵖ corners would take for ever) the corner
+    /// of all minima, that of all maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice.
+    /// The middle comes last.
+    pub fn corners(&self) -> Vec<Vec<f64>> {
+        let p = self.len();
+        let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
+            self.parameters.iter().enumerate().map(|(j, q)| q.edges()[upper(j) as usize]).collect()
+        };
+        let middle = self.from_unit(&vec![0.5; p]);
+        let mut all: Vec<Vec<f64>> = if p <= ALL_CORNERS {
+            (0..1_u32 << p).map(|bits| corner(&|j| bits >> j & 1 == 1)).collect()
+        } else {
+            let mut all = vec![corner(&|_| false), corner(&|_| true)];
+            for (j, q) in self.parameters.iter().enumerate() {
+                all.extend(q.edges().map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
+            }
+            let mut rng = rng::stream(0, 0, "corners", p as u64);
+            let random: Vec<Vec<bool>> = (0..SOME_CORNERS).map(|_| (0..p).map(|_| rng.random()).collect()).collect();
+            all.extend(random.iter().map(|upper| corner(&|j| upper[j])));
+            all
+        };
+        all.push(middle);
+        all
+    }
+
+    /// Tries all [corners](Self::corners) up to the first that is refused, or until the job is asked to stop.
+    pub fn try_corners(&self, mut check: impl FnMut(Vec<f64>) -> Result<()>) -> Result<()> {
+        self.corners().into_iter().try_for_each(|theta| match stop::asked() {
+            true => Err(Error::stopped("stopped while the corners of the prior were looked at")),
+            false => check(theta),
+        })
     }
 
     /// Maps a point of the unit cube to the parameters.
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
-        self.parameters.iter().zip(u).map(|(p, u)| p.min + (p.max - p.min) * u).collect()
+        self.parameters.iter().zip(u).map(|(p, &u)| p.quantile(u)).collect()
     }
 }
 
@@ -135,9 +185,24 @@ mod tests {
         assert!((prior.ln_density(&[0.2, 0.7]).exp() * 0.16 - 1.0).abs() < 1e-12);
         assert_eq!(prior.ln_density(&[0.6, 0.7]), f64::NEG_INFINITY);
         assert_eq!(prior.from_unit(&[0.0, 1.0]), vec![0.1, 1.0]);
-        let corners: Vec<_> = prior.corners().collect();
+        let corners = prior.corners();
         assert_eq!(corners[..4], [[0.1, 0.6], [0.5, 0.6], [0.1, 1.0], [0.5, 1.0]]);
         assert_eq!(corners[4..], [prior.from_unit(&[0.5, 0.5])]);
+        for n in [0, 1, 6, 7, 64, 1000] {
+            let prior = Prior { parameters: (0..n).map(|j| p(&j.to_string(), 0.0, 1.0)).collect() };
+            let corners = prior.corners();
+            assert_eq!(corners.len(), if n <= 6 { (1 << n) + 1 } else { 2 + 2 * n + 32 + 1 });
+            assert!(corners.iter().all(|c| c.len() == n));
+            assert_eq!((&corners[0], corners.last()), (&vec![0.0; n], Some(&vec![0.5; n])));
+            assert_eq!(corners, prior.corners(), "the same ones every time");
+            assert!((0..n).all(|j| [0.0, 1.0].iter().all(|edge| corners.iter().any(|c| c[j] == *edge))));
+        }
+        let mut tried = 0;
+        let refused = prior.try_corners(|_| {
+            tried += 1;
+            if tried == 3 { Err(Error::input("impossible")) } else { Ok(()) }
+        });
+        assert_eq!((tried, refused.unwrap_err().exit_code()), (3, 2));
         assert!(Prior::new(vec![p("a", 0.5, 0.1)]).is_err());
         assert!(Prior::new(vec![p("a", 0., 1.), p("a", 0., 1.)]).is_err());
     }

@@ -1,4 +1,5 @@
-//! Progress: a bar on a terminal, one timestamped line per interval in a job log. Only a root reports.
+//! Progress: a bar on a terminal, one timestamped line per interval in a job log, ever fewer as it goes on. Only a root
+//! reports.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -15,11 +16,19 @@ pub struct Progress {
     name: String,
     interactive: bool,
     speak: bool,
-    last: Instant,
+    start: Instant,
+    /// Of the newest line, since the start.
+    last: Duration,
 }
 
-/// Seconds between two lines of a job log.
+/// Time between two lines of a job log, at least.
 const INTERVAL: Duration = Duration::from_secs(15);
+
+/// True where the next line is due, `last` after the beginning: after a sixth of the time that has passed, so that a day's work
+/// leaves some fifty lines and not six thousand.
+fn due(elapsed: Duration, last: Duration) -> bool {
+    elapsed - last >= INTERVAL.max(last / 6)
+}
 
 impl Progress {
     /// `speak` is true on the one rank that reports.
@@ -32,15 +41,16 @@ impl Progress {
             bar.set_style(style.expect("a fixed template").progress_chars("=> "));
             bar.set_prefix(name.to_string());
         }
-        Progress { bar, name: name.to_string(), interactive, speak, last: Instant::now() }
+        Progress { bar, name: name.to_string(), interactive, speak, start: Instant::now(), last: Duration::ZERO }
     }
 
     /// Moves to `done` of the total; `message` is the newest figure worth seeing (a loss, a rate).
     pub fn set(&mut self, done: u64, message: &str) {
         self.bar.set_position(done);
         self.bar.set_message(message.to_string());
-        if self.speak && !self.interactive && self.last.elapsed() >= INTERVAL {
-            self.last = Instant::now();
+        let elapsed = self.start.elapsed();
+        if self.speak && !self.interactive && due(elapsed, self.last) {
+            self.last = elapsed;
             let total = self.bar.length().unwrap_or(0);
             log::info!("{}: {}", self.name, line(done, total, self.bar.eta().as_secs(), message));
         }
@@ -65,6 +75,19 @@ fn line(done: u64, total: u64, eta: u64, message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_leaves_a_page() {
+        let (mut last, mut lines) = (Duration::ZERO, 0);
+        for seconds in 0..86400 {
+            let elapsed = Duration::from_secs(seconds);
+            if due(elapsed, last) {
+                (last, lines) = (elapsed, lines + 1);
+            }
+        }
+        assert!((20..80).contains(&lines), "{lines}");
+        assert!(due(INTERVAL, Duration::ZERO) && !due(INTERVAL / 2, Duration::ZERO));
+    }
 
     #[test]
     fn lines_end_where_nothing_follows() {

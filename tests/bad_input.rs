@@ -222,7 +222,7 @@ const ROWS: &[Row] = &[
         what: "nothing to report on",
         arguments: &["report", "run.toml", "--set", "output=nothere"],
         campaign: concat!(campaign!(), simulator!()),
-        says: &["nothere: output: ", "remedy: run `polycosm run`"],
+        says: &["nothere: output = \"nothere\": ", "remedy: run `polycosm run`"],
     },
     Row {
         what: "a noise file that is no HDF5 file",

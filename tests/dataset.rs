@@ -11,7 +11,7 @@ use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
 use polycosm::io::{gadget, index};
-use polycosm::simulators::{Job, Observed, Output, Runner};
+use polycosm::simulators::{Job, Look, Observed, Output, Runner};
 use polycosm::suite::design::{Design, DesignConfig};
 use polycosm::suite::{Options, Suite, SuiteConfig, Summary, simulate, status, verify};
 use polycosm::units::RHO_CRIT;
@@ -64,8 +64,12 @@ impl Runner for Fake {
         Ok(Output { fields, timings: vec![("fake".into(), 1.0)] })
     }
 
-    fn observe_file(&self, _: &Comm, _: &Path) -> Result<Observed> {
+    fn observe_file(&self, _: &Comm, _: &Path, _: &Look) -> Result<Observed> {
         Err(Error::failed("a fake observes nothing"))
+    }
+
+    fn check_file(&self, _: &Path, _: &Look) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -384,14 +388,15 @@ fn observation() -> PathBuf {
 fn a_fastpm_snapshot_is_read_and_written() {
     mpi::on_ranks("a_fastpm_snapshot_is_read_and_written", &[1, 2, 3, 4], |world| {
         let snapshot = gadget::read(world, &observation()).unwrap();
-        assert_eq!((snapshot.npart, snapshot.box_size, snapshot.scale_factor), (64u64.pow(3), 256.0, 1.0));
-        assert_eq!(snapshot.omega_m, Some(0.25));
-        assert!(snapshot.truth.contains(&("sigma8".into(), 0.9)) && snapshot.truth.contains(&("steps".into(), 10.0)));
+        let told = &snapshot.header;
+        assert_eq!((told.npart, told.box_size, told.scale_factor), (64u64.pow(3), 256.0, 1.0));
+        assert!(told.cosmology.contains(&("Omega_m".into(), 0.25)) && told.warnings.is_empty() && snapshot.own_ids);
+        assert!(told.truth.contains(&("sigma8".into(), 0.9)) && told.truth.contains(&("steps".into(), 10.0)));
         assert!(snapshot.positions.iter().flatten().all(|x| (0.0..=256.0).contains(x)));
-        let (start, len) = share(snapshot.npart as usize, world.size(), world.rank());
+        let (start, len) = share(told.npart as usize, world.size(), world.rank());
         assert_eq!((snapshot.ids.len(), snapshot.velocities.len()), (len, len));
         let squares = world.sum_of(snapshot.velocities.iter().flatten().map(|v| v * v).sum::<f64>());
-        let rms = (squares / snapshot.npart as f64).sqrt();
+        let rms = (squares / told.npart as f64).sqrt();
         assert!((rms - 639.702043).abs() < 1e-5, "{rms} km/s; NumPy has 639.702043");
 
         let path = mpi::shared_dir().join("copy.hdf5");
@@ -408,8 +413,9 @@ fn a_fastpm_snapshot_is_read_and_written() {
             gadget::write(world, &path, &header, &snapshot.positions, &snapshot.velocities, &snapshot.ids, None)
                 .unwrap();
             let copy = gadget::read(world, &path).unwrap();
-            assert_eq!((copy.scale_factor, copy.omega_m, copy.npart), (0.5, Some(0.25), snapshot.npart));
-            assert_eq!((&copy.positions, &copy.ids, &copy.truth), (&snapshot.positions, &snapshot.ids, &header.truth));
+            assert_eq!((copy.header.scale_factor, copy.header.told("Omega_m")), (0.5, Some(0.25)));
+            assert_eq!((copy.header.npart, &copy.header.truth), (told.npart, &header.truth));
+            assert_eq!((&copy.positions, &copy.ids), (&snapshot.positions, &snapshot.ids));
             let close = |a: &[f64; 3], b: &[f64; 3]| (0..3).all(|k| (a[k] - b[k]).abs() <= 1e-6 * b[k].abs());
             assert!(copy.velocities.iter().zip(&snapshot.velocities).all(|(a, b)| close(a, b)), "from row {start}");
         }

@@ -187,7 +187,7 @@ fn planted_groups_are_found() {
 /// The FastPM snapshot, each rank with the particles over its block; read through the program's own reader.
 fn snapshot<T: Real>(comm: &Comm) -> (Particles<T>, f64) {
     let file = gadget::read(comm, Path::new(SNAPSHOT)).unwrap();
-    let (l, a) = (file.box_size, file.scale_factor);
+    let (l, a) = (file.header.box_size, file.header.scale_factor);
     let mut particles = Particles {
         position: file.positions.iter().map(|x| x.map(|x| wrap(T::of(x), T::of(l)))).collect(),
         momentum: file.velocities.iter().map(|v| v.map(|v| T::of(v * a / 100.0))).collect(),

@@ -104,8 +104,8 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     assert!((total - 1.0).abs() < 1e-3, "the density integrates to {total}");
     let beyond = Tensor::from_slice(&[0.3f64, 1.01]).view([1, 2]);
     assert_eq!(values(&model.log_prob(&x, &beyond).unwrap()), [f64::NEG_INFINITY], "density outside the prior");
-    let (theta, ln_draws) = model.sample(&x, 20_000, &[7]).unwrap();
-    let theta = theta.squeeze_dim(0);
+    let drawn = model.sample(&x, 20_000, &[7]).unwrap();
+    let (theta, ln_draws) = (drawn.theta.squeeze_dim(0), drawn.ln_prob);
     for d in 0..2 {
         let mean = values(&(grid.select(1, d) * &p).sum(Kind::Double))[0];
         let draws = values(&theta.select(1, d));

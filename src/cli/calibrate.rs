@@ -28,8 +28,7 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    calibrate(&plan, comm, args.scale_sd)
+    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd))
 }
 
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.

@@ -5,11 +5,12 @@ use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::gadget;
 use crate::io::identity::{Identity, digest, digest_of_file};
 use crate::io::samples::{Of, Samples};
 use crate::io::stages::{Stages, State};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,9 @@ impl Current {
     /// Nothing looked at yet.
     pub fn with(plan: &Plan) -> Current {
         let shape = plan.shape();
+        let infer = json!(plan.config.infer);
         let eyes: Vec<&Value> = ["simulator", "cosmology", "numerics"].into_iter().map(|key| &shape[key]).collect();
-        let observables = digest(format!("{eyes:?}").as_bytes());
+        let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
         Current { stages: plan.stages(), data: BTreeMap::new(), seed: plan.config.seed, observables }
     }
 
@@ -104,8 +106,8 @@ impl Current {
         if let Some(seen) = &mut now.observation {
             seen.observables = self.observables.clone();
             let file = Path::new(&seen.file);
-            if file.exists() {
-                seen.content = digest_of_file(file)?;
+            if gadget::first(file).exists() {
+                seen.content = content(file)?;
             }
         }
         Ok(of.differs(&now))
@@ -122,6 +124,13 @@ impl Current {
             }
         }
     }
+}
+
+/// Digest of what stands in a snapshot's files.
+pub fn content(snapshot: &Path) -> Result<String> {
+    let files = gadget::files(&gadget::first(snapshot))?;
+    let each = files.iter().map(|file| digest_of_file(file)).collect::<Result<Vec<_>>>()?;
+    Ok(if each.len() == 1 { each.concat() } else { digest(each.concat().as_bytes()) })
 }
 
 /// What a verdict is of.

@@ -1,6 +1,6 @@
 //! `polycosm export`: the dataset as one ordinary file, the posteriors as chains.
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, path};
 use super::start::say;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// Folder to write to
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = path())]
     pub to: PathBuf,
     /// Only these fields [default: all]
     #[arg(long, value_name = "NAME")]

@@ -1,7 +1,8 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
-use super::campaign::Campaign;
-use super::current::Current;
+use super::campaign::{Campaign, path};
+use super::current::{Current, content};
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -9,10 +10,10 @@ use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
-use crate::io::identity::digest_of_file;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
 use crate::models::Device;
+use crate::simulators::Look;
 use crate::suite::Lock;
 use crate::train::Trained;
 use crate::train::stage::Context;
@@ -20,8 +21,11 @@ use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is a GADGET HDF5 snapshot of the campaign's box and time; it passes through the campaign's own
-/// observables. Where its root attributes tell the true parameters, they are kept.
+/// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
+/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
+/// kept. What is accepted stands in docs/files.md, "Observations".
+///
+/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble disagree.
 ///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
@@ -29,17 +33,19 @@ pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
     /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    match args.observation.is_empty() {
-        true => infer(&plan, comm),
-        false => observe(&plan, comm, &args.observation, true),
-    }
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        match args.observation.is_empty() {
+            true => infer(plan, comm),
+            false => observe(plan, comm, &args.observation, true),
+        }
+    })
 }
 
 fn section(plan: &Plan) -> Result<&InferConfig> {
@@ -121,8 +127,11 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             let trained = load(plan, comm, &current, &dataset, &stage)?;
             let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
-                let error = Error::input("no universe is in the test split").file(plan.dataset());
-                return comm.agree(Err(error.remedy("raise design.test, or simulate more")));
+                let (problem, remedy) = match samples.extras.left_out.len() {
+                    0 => ("no universe is in the test split", "raise design.test, or simulate more"),
+                    _ => ("no universe of the test split has an input that can be used", "mend its numbers"),
+                };
+                return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
             samples.extras.of = Some(of);
             comm.on_root(|| write(&samples, &path, &provenance))?;
@@ -145,9 +154,13 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
         return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
     };
+    let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
+    comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
     let (dataset, current) = look(plan, comm)?;
+    let fields = plan.observed_fields();
+    let eyes = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
         let mut held = None;
         let due = comm.on_root(|| {
@@ -167,7 +180,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         };
         plan.record(comm)?;
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file).map_err(|e| e.file(file))?;
+            let observed = runner.observe_file(comm, file, &eyes).map_err(|e| e.file(file))?;
             for (path, of) in &due {
                 let trained = load(plan, comm, &current, &dataset, &of.stage)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
@@ -175,8 +188,10 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let mut samples = observation(&trained, &seen, truth, draws, plan.config.seed)?;
+                    let (mut samples, told) =
+                        observation(&trained, &seen, truth, draws, plan.config.seed).map_err(|e| e.file(file))?;
                     log::info!("{name}, posterior `{}`: {}", of.stage, describe(&samples));
+                    told.iter().for_each(|words| log::warn!("{name}, posterior `{}`: {words}", of.stage));
                     samples.extras.of = Some(of.clone());
                     write(&samples, path, &provenance)
                 })?;
@@ -190,7 +205,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
 /// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps its
 /// own files: this one's name then ends in the first digits of its digest.
 fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
-    let content = digest_of_file(file)?;
+    let content = content(file)?;
     let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
     let seen = |name: &str| Seen {
         name: name.into(),
@@ -219,7 +234,8 @@ fn describe(samples: &Samples) -> String {
     let each = |(j, q): (usize, &crate::prior::Parameter)| {
         let (mean, sd) = samples.mean_sd(0, j);
         let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
-        format!("{} = {mean:.3} ± {sd:.3}{truth}", q.name)
+        let spread = samples.spread_of(0).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
+        format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
     };
     samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
 }

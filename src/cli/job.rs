@@ -1,10 +1,11 @@
 //! `polycosm job`: sbatch scripts for a cluster, and their submission.
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, path};
 use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::job::{self, Script};
+use crate::limits;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub struct Args {
     #[arg(long, default_value = "generic", value_name = "SITE")]
     pub site: String,
     /// Folder for the scripts and logs [default: job in the campaign's output]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub to: Option<PathBuf>,
     /// Submit them now
     #[arg(long)]
@@ -38,13 +39,13 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let head = args.campaign.load::<Head>(comm)?.value;
     comm.on_root(|| {
         let folder = args.to.clone().unwrap_or_else(|| head.output.join("job"));
-        let here = |p: &Path| std::path::absolute(p).at(p);
+        let here = |p: &Path| std::path::absolute(p).at(p).and_then(written);
         let campaign = job::Campaign {
             file: here(&args.campaign.file)?,
             set: args.campaign.set.clone(),
             simulates: head.simulator.is_some(),
-            program: std::env::current_exe()?,
-            working_directory: std::env::current_dir()?,
+            program: written(std::env::current_exe()?)?,
+            working_directory: written(std::env::current_dir()?)?,
             folder: here(&folder)?,
         };
         let scripts = job::scripts(&job::site(&args.site)?, &campaign)?;
@@ -53,9 +54,22 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         if args.submit {
             return submit(&script);
         }
-        say(format_args!("to submit them: bash {}", script.display()));
+        say(format_args!("to submit them: bash {}", job::quoted(&script.display().to_string())));
         Ok(())
     })
+}
+
+/// A path that a script can hold: text on one line.
+fn written(path: PathBuf) -> Result<PathBuf> {
+    let unfit = |problem: &str| {
+        let error = Error::input(format!("cannot stand in a script: it {problem}")).value(&path);
+        Err(error.remedy("rename that folder, or work from another"))
+    };
+    match path.to_str().map(limits::plain) {
+        None => unfit("is not UTF-8"),
+        Some(Err(problem)) => unfit(&problem),
+        Some(Ok(())) => Ok(path),
+    }
 }
 
 fn write(folder: &Path, scripts: &[Script]) -> Result<()> {

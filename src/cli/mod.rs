@@ -27,7 +27,7 @@ pub mod verify;
 use crate::comm::Comm;
 use crate::error::Result;
 use clap::{Parser, Subcommand};
-use std::num::NonZeroUsize;
+use std::num::NonZeroU16;
 
 /// Version and commit, as in every file's provenance.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOSM_COMMIT"), ")");
@@ -43,7 +43,7 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("POLYCOS
 pub struct Cli {
     /// Threads per rank [default: OMP_NUM_THREADS, else cores / ranks on this node]
     #[arg(long, global = true, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<NonZeroU16>,
     /// Say more (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,

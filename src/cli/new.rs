@@ -1,17 +1,47 @@
 //! `polycosm new`: a commented campaign file to start from.
 
+use super::campaign::path;
 use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
+use crate::job::quoted;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
 
-/// Recipes that travel with the program: name and text.
-pub const RECIPES: [(&str, &str); 4] = [
-    ("demo", include_str!("../../recipes/demo.toml")),
-    ("smoke", include_str!("../../recipes/smoke.toml")),
-    ("foreign", include_str!("../../recipes/foreign.toml")),
-    ("observables", include_str!("../../recipes/observables.toml")),
+/// A recipe that travels with the program.
+pub struct Recipe {
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub what: &'static str,
+    pub text: &'static str,
+}
+
+pub const RECIPES: [Recipe; 4] = [
+    Recipe {
+        name: "demo",
+        what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
+        text: include_str!("../../recipes/demo.toml"),
+    },
+    Recipe {
+        name: "smoke",
+        what: "every stage as in demo, but tiny: to see that a machine works, in about a minute",
+        text: include_str!("../../recipes/smoke.toml"),
+    },
+    Recipe {
+        name: "foreign",
+        what: "a posterior from an HDF5 file of your own, without simulations",
+        text: include_str!("../../recipes/foreign.toml"),
+    },
+    Recipe {
+        name: "observables",
+        what: "every product of the simulator, from four small universes; trains nothing",
+        text: include_str!("../../recipes/observables.toml"),
+    },
 ];
+
+fn names() -> PossibleValuesParser {
+    RECIPES.iter().map(|r| PossibleValue::new(r.name).help(r.what)).collect::<Vec<_>>().into()
+}
 
 /// Write a commented campaign file
 ///
@@ -19,10 +49,10 @@ pub const RECIPES: [(&str, &str); 4] = [
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The recipe to start from
-    #[arg(long, default_value = "demo", value_parser = RECIPES.map(|(name, _)| name))]
+    #[arg(long, default_value = "demo", value_parser = names())]
     pub recipe: String,
     /// The file to write; an existing one is kept
-    #[arg(value_name = "CAMPAIGN.toml")]
+    #[arg(value_name = "CAMPAIGN.toml", value_parser = path())]
     pub file: PathBuf,
 }
 
@@ -30,19 +60,28 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     comm.on_root(|| {
         write(&args.file, &args.recipe)?;
-        say(format_args!("{} written; next: mpirun -n 2 polycosm run {0}", args.file.display()));
+        let file = args.file.display().to_string();
+        let next = match args.recipe.as_str() {
+            // It has no stages that `run` could go through.
+            "observables" => "simulate",
+            _ => "run",
+        };
+        say(format_args!("{file} written; next: mpirun -n 2 polycosm {next} {}", quoted(&file)));
         Ok(())
     })
 }
 
 fn write(file: &Path, recipe: &str) -> Result<()> {
     use std::io::Write;
-    let found = RECIPES.iter().find(|(name, _)| *name == recipe);
-    let (name, text) = found.ok_or_else(|| Error::input("there is no such recipe").key("--recipe").value(recipe))?;
+    let found = RECIPES.iter().find(|r| r.name == recipe);
+    let Recipe { name, text, .. } =
+        found.ok_or_else(|| Error::input("there is no such recipe").key("--recipe").value(recipe))?;
     // A campaign of its own name gets an output folder of its own, and its comments speak of both.
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    // Between quotes of TOML, and the name of a folder.
+    let stem: String = stem.chars().map(|c| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '-' }).collect();
     let text = text.replace(&format!("runs/{name}"), &format!("runs/{stem}"));
-    let text = text.replace(&format!("recipes/{name}.toml"), &file.display().to_string());
+    let text = text.replace(&format!("recipes/{name}.toml"), &quoted(&file.display().to_string()));
     // The recipe's observation lies beside the recipe, not beside the new campaign.
     let text = text.replacen("\nobservations = ", "\n# observations = ", 1);
     let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
@@ -61,7 +100,7 @@ mod tests {
     #[test]
     fn recipes_are_toml_and_an_existing_file_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, _) in RECIPES {
+        for Recipe { name, .. } in RECIPES {
             let file = directory.path().join(format!("my-{name}.toml"));
             write(&file, name).unwrap();
             let text = std::fs::read_to_string(&file).unwrap();

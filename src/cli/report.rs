@@ -2,6 +2,7 @@
 
 use super::campaign::Campaign;
 use super::current::{Current, drawn};
+use super::start::absolute;
 use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -33,8 +34,7 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    report(&plan, comm)
+    args.campaign.with(comm, |plan| report(plan, comm))
 }
 
 /// Gathers what there is and writes the page.
@@ -48,7 +48,7 @@ pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
         seal(&made_of(plan), &parts(plan, &current)?)?;
         Ok(page)
     })?;
-    log::info!("report: {}", page.display());
+    log::info!("report: {}", absolute(&page).display());
     Ok(())
 }
 

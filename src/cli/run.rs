@@ -1,8 +1,9 @@
 //! `polycosm run`: every stage in order, skipping what is done.
 
 use super::campaign::Campaign;
-use super::{calibrate, infer, report, simulate, train};
+use super::{calibrate, infer, report, simulate, start, train};
 use crate::comm::Comm;
+use crate::config::campaign::Plan;
 use crate::error::Result;
 use crate::suite::Options;
 
@@ -17,20 +18,24 @@ pub struct Args {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
+    args.campaign.with(comm, |plan| all(plan, comm))
+}
+
+fn all(plan: &Plan, comm: &Comm) -> Result<()> {
+    start::announce(plan);
     if plan.config.simulator.is_some() {
-        simulate::simulate(&plan, comm, &Options::default())?;
+        simulate::simulate(plan, comm, &Options::default())?;
     }
     if plan.config.train.is_empty() {
-        return report::report(&plan, comm);
+        return report::report(plan, comm);
     }
-    train::train(&plan, comm, None)?;
+    train::train(plan, comm, None)?;
     if plan.config.infer.is_some() {
-        infer::infer(&plan, comm)?;
+        infer::infer(plan, comm)?;
         // A posterior that cannot be judged (too few test universes) still has a report.
-        let judged = calibrate::calibrate(&plan, comm, None);
-        report::report(&plan, comm)?;
+        let judged = calibrate::calibrate(plan, comm, None);
+        report::report(plan, comm)?;
         return judged;
     }
-    report::report(&plan, comm)
+    report::report(plan, comm)
 }

@@ -1,6 +1,7 @@
 //! `polycosm simulate`: the suite.
 
 use super::campaign::Campaign;
+use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -39,15 +40,19 @@ fn range(text: &str) -> std::result::Result<Range<u64>, String> {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    simulate(&plan, comm, &Options { only: args.only.clone(), retry_failed: args.retry_failed })
+    let options = Options { only: args.only.clone(), retry_failed: args.retry_failed };
+    args.campaign.with(comm, |plan| {
+        start::announce(plan);
+        simulate(plan, comm, &options)
+    })
 }
 
-/// Refuses universes that the node's memory cannot hold: better now than when the first one is half done.
-fn fits(plan: &Plan, simulator: &SimulatorConfig, ranks_here: usize) -> Result<()> {
+/// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first
+/// one is half done.
+pub fn fits(plan: &Plan, simulator: &SimulatorConfig, group: usize, ranks_here: usize) -> Result<()> {
     let SimulatorConfig::Pm(pm) = simulator;
     let Some(free) = free_memory() else { return Ok(()) };
-    let each = memory_per_rank(pm, &plan.cosmology(&plan.middle())?, plan.config.suite.ranks_per_sim)?;
+    let each = memory_per_rank(pm, &plan.cosmology(&plan.middle())?, group)?;
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let all = |bytes: u64| bytes.saturating_mul(ranks_here as u64);
     if all(each.expected) <= free {
@@ -92,11 +97,14 @@ fn free_memory() -> Option<u64> {
 pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     let (config, seed) = (&plan.config, plan.config.seed);
     let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
-        let error = Error::input("this campaign has no [simulator]: its data come from [dataset]");
+        let error =
+            Error::input("there is nothing to simulate: this campaign's data were made elsewhere").key("dataset");
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
     };
     plan.check_groups(comm)?;
-    comm.agree(fits(plan, simulator, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)))?;
+    comm.agree(
+        fits(plan, simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),
+    )?;
     let runner = comm.agree(simulator.runner(&config.cosmology, &plan.prior))?;
     let resolved = comm.agree(design.resolve(seed))?;
     let files = comm.agree(config.input_files())?;

@@ -1,11 +1,11 @@
 //! How many threads a rank uses, libtorch, OpenBLAS and OpenMP alike: cores ÷ ranks on this node unless told otherwise.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 
 /// Sets the number of threads for every library; call first, before any of them works.
-pub fn set(told: Option<NonZeroUsize>) {
+pub fn set(told: Option<NonZeroU16>) {
     let environment = || number("OMP_NUM_THREADS").filter(|&n| n > 0);
-    let threads = told.map(NonZeroUsize::get).or_else(environment).unwrap_or_else(share).to_string();
+    let threads = told.map(|n| n.get() as usize).or_else(environment).unwrap_or_else(share).to_string();
     for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
         // SAFETY: called at the top of `main`: no other thread reads the environment yet.
         unsafe { std::env::set_var(name, &threads) };

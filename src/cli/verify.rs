@@ -22,8 +22,8 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.plan(comm)?;
     if plan.config.simulator.is_none() {
-        let error = Error::input("foreign data carry no checksums to verify");
-        return comm.agree(Err(error.remedy("verify belongs to campaigns that simulate")));
+        let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
+        return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     }
     let found = verify(comm, &plan.config.output, plan.config.suite.shard_size)?;
     comm.on_root(|| {

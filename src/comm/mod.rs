@@ -13,6 +13,7 @@ use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use serde::{Serialize, de::DeserializeOwned};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Mutex;
 
@@ -269,7 +270,9 @@ pub fn abort_on_panic() {
         default(info);
         if mpi::environment::is_initialized() && !mpi::environment::is_finalized() {
             let world = Comm::world();
-            eprintln!("polycosm: internal error on rank {} of {}; please report it", world.rank(), world.size());
+            // Where standard error is closed or full there is nobody to tell: `eprintln!` would panic in the panic.
+            let (rank, size) = (world.rank(), world.size());
+            let _ = writeln!(std::io::stderr(), "polycosm: internal error on rank {rank} of {size}; please report it");
             world.abort(101);
         }
     }));

@@ -20,9 +20,14 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
+/// True once this rank was asked to stop, whatever the others know.
+pub fn asked() -> bool {
+    FLAG.load(Ordering::Relaxed)
+}
+
 /// Collective: true on every rank once any rank was asked to stop.
 pub fn requested(comm: &Comm) -> bool {
-    comm.any(FLAG.load(Ordering::Relaxed))
+    comm.any(asked())
 }
 
 /// Collective: an [`Error::stopped`] on every rank once any rank was asked to stop; call where stopping loses nothing.

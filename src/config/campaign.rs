@@ -7,6 +7,8 @@ use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
+#[cfg(feature = "torch")]
+use crate::io::gadget;
 use crate::io::hdf::publish_text;
 use crate::io::identity::Identity;
 use crate::io::provenance::Provenance;
@@ -15,6 +17,8 @@ use crate::io::stages::Stages;
 use crate::io::stages::Wanted;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
+#[cfg(feature = "torch")]
+use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
@@ -165,16 +169,16 @@ impl Config {
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
         let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
         for stage in &self.train {
-            let (source, key) = (stage.input.as_str(), format!("train.{}.input", stage.name));
+            let source = stage.input.as_str();
             if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
                 return Err(Error::input("is neither an array of the simulator's nor a stage")
-                    .key(key)
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
             if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
                 return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(key)
+                    .key(format!("train.{}.input", stage.name))
                     .value(source)
                     .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
             }
@@ -182,7 +186,7 @@ impl Config {
         Ok(())
     }
 
-    /// Every corner of the prior, and its middle, is a universe that can be made.
+    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -194,19 +198,29 @@ impl Config {
         }
         let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name.as_str()));
         let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
-        for theta in own.corners() {
-            simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>())?;
-        }
+        own.try_corners(|theta| simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>()))?;
         self.cosmology.check(&cosmological, simulations)?;
-        for theta in cosmological.corners() {
+        cosmological.try_corners(|theta| {
             let varied: Vec<_> = cosmological.names().into_iter().zip(theta).collect();
             simulator.check_cosmology(&self.cosmology.resolve(&varied)?).map_err(|mut e| {
                 let values: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 e.problem += &format!(" (in the universe of {})", values.join(", "));
                 e
-            })?;
-        }
-        Ok(())
+            })
+        })
+    }
+
+    /// Refuses observations that the campaign's networks could not be shown, from their headers alone.
+    #[cfg(feature = "torch")]
+    fn check_observations(&self, prior: &Prior, fields: &[String]) -> Result<()> {
+        let Some(infer) = self.infer.as_ref().filter(|i| !i.observations.is_empty()) else { return Ok(()) };
+        let Some(simulator) = &self.simulator else {
+            let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
+            return Err(error.key("infer.observations").remedy("leave observations out"));
+        };
+        let runner = simulator.runner(&self.cosmology, prior)?;
+        let look = Look { fields: Some(fields), velocities: infer.velocities };
+        infer.observations.iter().try_for_each(|file| runner.check_file(file, &look).map_err(|e| e.file(file)))
     }
 
     /// Every section's own checks, and those that concern more than one.
@@ -250,7 +264,7 @@ impl Config {
             let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
             if let Some(infer) = &self.infer {
                 infer.check(&names)?;
-                if let Some(missing) = infer.observations.iter().find(|o| !o.is_file()) {
+                if let Some(missing) = infer.observations.iter().find(|o| !gadget::first(o).is_file()) {
                     return Err(Error::input("there is no such file")
                         .key("infer.observations")
                         .value(missing)
@@ -277,7 +291,23 @@ impl Plan {
         if comm.is_root() {
             config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
         }
-        Ok(Plan { config, resolved, prior, loaded, identities: RefCell::default() })
+        let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
+        #[cfg(feature = "torch")]
+        comm.on_root(|| {
+            plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
+        })?;
+        Ok(plan)
+    }
+
+    /// The fields that the posteriors' networks read, those below them included.
+    #[cfg(feature = "torch")]
+    pub fn observed_fields(&self) -> Vec<String> {
+        let input = |name: &str| self.config.train.iter().find(|s| s.name == name).map(|s| s.input.clone());
+        let field = |stage: String| std::iter::successors(Some(stage), |name| input(name)).last();
+        let mut fields: Vec<String> = self.posteriors().into_iter().filter_map(field).collect();
+        fields.sort();
+        fields.dedup();
+        fields
     }
 
     /// Every resolved value with its origin, in the struct's order.

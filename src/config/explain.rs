@@ -1,7 +1,7 @@
 //! Turns the errors of TOML and serde into messages that a person can act on.
 
 use super::load::Source;
-use super::origin::line_at;
+use super::origin::{cut, line_at};
 use crate::error::Error;
 use serde_path_to_error::{Path as KeyPath, Segment};
 use std::path::Path;
@@ -76,7 +76,7 @@ pub fn meaning(source: &Source, e: &serde_path_to_error::Error<toml::de::Error>)
 struct Bare<'a>(&'a str);
 impl std::fmt::Debug for Bare<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&cut(self.0))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Origin, explain, origin, set};
 use crate::error::{Error, Result};
+use crate::limits;
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -31,10 +32,8 @@ pub(super) struct Source {
 /// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
 pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        let problem = format!("cannot be read: {e}");
-        Error::input(problem).file(path).remedy("check the path; `polycosm new run.toml` writes a campaign file")
-    })?;
+    let text = limits::read_text(path, limits::CAMPAIGN)
+        .map_err(|e| e.file(path).remedy("check the path; `polycosm new run.toml` writes a campaign file"))?;
     parse(path, text, sets)
 }
 
@@ -47,6 +46,13 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
         let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
         source.set.push(key);
     }
+    if let Some((key, text)) = unprintable(&Value::Table(source.table.clone()), "") {
+        let remedy =
+            "keep it on one line and without tabs; LaTeX stands in 'single quotes', where \\ is a plain character";
+        return Err(
+            source.locate(Error::input("holds a control character").key(key).value(origin::cut(&text)).remedy(remedy))
+        );
+    }
     read(source)
 }
 
@@ -54,6 +60,24 @@ fn read<T: DeserializeOwned>(source: Source) -> Result<Loaded<T>> {
     match serde_path_to_error::deserialize(kind_first(Value::Table(source.table.clone()))) {
         Ok(value) => Ok(Loaded { path: source.path.clone(), value, source }),
         Err(e) => Err(explain::meaning(&source, &e)),
+    }
+}
+
+/// The first text (or key) with a control character, such as a line break: in a path it would end a line of a job script, and
+/// what follows be run; in a name it would garble logs and plots. Lines of a site's `preamble` are the shell's.
+fn unprintable(value: &Value, at: &str) -> Option<(String, String)> {
+    let found = |text: &str| limits::plain(text).is_err().then(|| (at.to_string(), text.to_string()));
+    match value {
+        Value::String(text) => found(text),
+        Value::Array(list) => list.iter().enumerate().find_map(|(i, v)| match v {
+            Value::Table(_) => unprintable(v, &format!("{at}.{i}")),
+            v => unprintable(v, at),
+        }),
+        Value::Table(table) => table.iter().filter(|(key, _)| *key != "preamble").find_map(|(key, v)| {
+            let below = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            found(key).or_else(|| unprintable(v, &below))
+        }),
+        _ => None,
     }
 }
 
@@ -137,9 +161,32 @@ impl Source {
         segments.try_fold(self.table.get(first)?, |value, segment| set::child(value, segment))
     }
 
+    /// The key with list elements by their names, as `--set` takes them, where no other has the same.
+    fn named(&self, key: &str) -> String {
+        let mut at = None;
+        let mut path: Vec<String> = vec![];
+        for segment in set::split(key) {
+            let name = |list: &[Value]| {
+                let name_of = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_string);
+                let name = name_of(list.get(segment.parse::<usize>().ok()?)?).filter(|n| limits::plain(n).is_ok())?;
+                (list.iter().filter(|v| name_of(v).as_ref() == Some(&name)).count() == 1).then_some(name)
+            };
+            path.push(at.and_then(Value::as_array).and_then(|list| name(list)).unwrap_or(segment.to_string()));
+            at = match at {
+                None if path.len() == 1 => self.table.get(segment),
+                at => at.and_then(|v| set::child(v, segment)),
+            };
+        }
+        path.join(".")
+    }
+
     /// See [`Loaded::locate`]; an error that names another file (a table of P(k), a dataset) keeps that name.
     pub fn locate(&self, mut error: Error) -> Error {
         if let Some(key) = error.key.clone() {
+            // A key that quotes itself (`cosmology.tables."0.0"`) stays as it is.
+            if !key.contains(['"', '\'']) {
+                error.key = Some(self.named(&key));
+            }
             if error.value.is_none() {
                 error.value = self.value(&key).map(origin::shown);
             }

@@ -114,10 +114,14 @@ pub fn line_at(text: &str, offset: usize) -> usize {
 
 /// A value as it would stand in the file; a long list or a section is cut short.
 pub fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    cut(&value.to_string())
+}
+
+/// A text as a message shows it: its first 80 characters.
+pub fn cut(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
+        None => text.to_string(),
     }
 }
 

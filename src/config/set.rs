@@ -3,15 +3,18 @@
 use crate::error::{Error, Result};
 use toml::{Table, Value};
 
+/// Segments of a key, at most; no campaign has more than six.
+const DEEPEST: usize = 32;
+
 /// Puts one `key=value` into the table; returns its key with array elements as indices.
 pub fn apply(table: &mut Table, given: &str) -> Result<String> {
     let malformed = || {
         let remedy = "write --set section.key=value, for example --set cosmology.h=0.7";
-        Error::input("not of the form key=value").key("--set").value(given).remedy(remedy)
+        Error::input("not of the form key=value").key("--set").value(super::origin::cut(given)).remedy(remedy)
     };
     let (key, value) = given.split_once('=').ok_or_else(malformed)?;
     let segments: Vec<&str> = split(key.trim()).collect();
-    if segments.iter().any(|s| s.is_empty()) {
+    if segments.iter().any(|s| s.is_empty()) || segments.len() > DEEPEST {
         return Err(malformed());
     }
     let (last, parents) = segments.split_last().ok_or_else(malformed)?;
@@ -110,6 +113,7 @@ mod tests {
     #[test]
     fn refuses_what_leads_nowhere() {
         assert!(set("seed").unwrap_err().to_string().contains("section.key=value"));
+        assert!(set(&format!("{}x=1", "a.".repeat(100_000))).unwrap_err().to_string().len() < 300);
         assert!(set("seed.x=1").unwrap_err().to_string().contains("not a section"));
         let unknown = set("train.c.epochs=1").unwrap_err();
         assert_eq!((unknown.key.as_deref(), unknown.value.as_deref()), (Some("train"), Some("\"c\"")));

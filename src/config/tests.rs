@@ -136,7 +136,7 @@ fn every_refusal_names_line_key_value_and_remedy() {
         (
             "output = 'a'\n[[train]]\nname = 'x'\nepochs = -1",
             &[],
-            [":4", "train.0.epochs", "-1", "type", "not negative"],
+            [":4", "train.x.epochs", "-1", "type", "not negative"],
         ),
         ("output = 'a'\n[[train]]\nepochs = 3", &[], [":2", "train.0.name", "", "missing", "add `name"]),
         ("[cosmology]\n", &[], ["", "output", "", "missing", "add `output`"]),

@@ -78,6 +78,13 @@ pub struct CosmologyConfig {
 }
 
 impl CosmologyConfig {
+    /// What is fixed here of the parameter of that name, one of [`NAMES`].
+    pub fn value_mut(&mut self, name: &str) -> Option<&mut Option<f64>> {
+        let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = self;
+        let values = [omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff];
+        values.into_iter().zip(NAMES).find(|(_, known)| *known == name).map(|(value, _)| value)
+    }
+
     /// The cosmology of one simulation: the values fixed here, joined by the `varied` ones.
     pub fn resolve(&self, varied: &[(&str, f64)]) -> Result<Cosmology> {
         let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = *self;
@@ -133,17 +140,18 @@ impl CosmologyConfig {
         }
     }
 
-    /// Everything that can be known before anything runs: every corner of the prior is a possible cosmology, and the
+    /// Everything that can be known before anything runs: the prior's corners are possible cosmologies, and the
     /// tables of simulations 0 … `simulations` − 1 are there, sound, and not shared by different spectra.
     pub fn check(&self, prior: &Prior, simulations: u64) -> Result<()> {
         // More than there are cannot all be known: the first corner says so.
         let few = Prior { parameters: prior.parameters.iter().take(NAMES.len() + 1).cloned().collect() };
-        for theta in few.corners() {
+        few.try_corners(|theta| {
             let cosmology = self.resolve(&few.names().into_iter().zip(theta).collect::<Vec<_>>())?;
             if self.transfer != Transfer::Table {
                 EisensteinHu::new(&cosmology)?;
             }
-        }
+            Ok(())
+        })?;
         let sources = self.sources()?;
         let shaping = if sources.len() > 1 { &SHAPING[..] } else { &SHAPING[..SHAPING_TODAY] };
         let varied = prior.names().into_iter().find(|name| shaping.contains(name));

@@ -2,6 +2,7 @@
 
 use super::{LinearPower, Spline};
 use crate::error::{Error, Result};
+use crate::limits;
 use std::path::Path;
 
 /// A table reaches at least from here to there (h/Mpc): outside lies 1e-4 of sigma8, which the continued power laws supply.
@@ -17,8 +18,8 @@ pub fn read_table(path: &Path, sigma8: f64) -> Result<LinearPower> {
 
 /// ln P over ln k as it stands there.
 pub(super) fn read(path: &Path) -> Result<Spline> {
-    let (ln_k, ln_p) = std::fs::read_to_string(path)
-        .map_err(|e| Error::input(format!("cannot be read: {e}")).remedy("give the path of a CAMB or CLASS table"))
+    let (ln_k, ln_p) = limits::read_text(path, limits::TABLE)
+        .map_err(|e| e.remedy("give the path of a CAMB or CLASS table"))
         .and_then(|text| parse(&text))
         .map_err(|e| e.value(path))?;
     Ok(Spline::new(ln_k, ln_p))

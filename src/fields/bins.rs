@@ -1,6 +1,7 @@
 //! Bins of anything that is counted or averaged.
 
 use crate::error::{Error, Result};
+use crate::limits;
 use serde::{Deserialize, Serialize};
 
 /// How edges are spaced.
@@ -33,6 +34,7 @@ impl Bins {
         if count == 0 {
             return bad("bins", "at least one bin is needed").map_err(|e| e.value(count).remedy("20 is usual"));
         }
+        limits::at_most(format!("{section}.bins"), count, limits::BINS)?;
         let part = |i: usize| i as f64 / count as f64;
         let edge = |i: usize| match spacing {
             _ if i == count => max,

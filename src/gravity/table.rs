@@ -2,6 +2,7 @@
 
 use super::factors::{Factor, Factors, Integrator};
 use crate::error::{Error, Result};
+use crate::limits;
 use serde::{Deserialize, Serialize};
 
 /// How the steps divide the interval.
@@ -70,7 +71,7 @@ impl StepConfig {
                     .value(list)
                     .remedy("keep either the list or the others"));
             }
-            return Ok(());
+            return limits::at_most("simulator.time.scale_factors", list.len(), limits::STEPS);
         }
         if !(self.a_start > 0.0 && self.a_start < 1.0) {
             return Err(Error::input("the scale factor of the initial conditions must lie in (0, 1)")
@@ -90,7 +91,7 @@ impl StepConfig {
                 .value(self.steps)
                 .remedy("10 is a sound choice with the fastpm integrator"));
         }
-        Ok(())
+        limits::at_most("simulator.time.steps", self.steps, limits::STEPS)
     }
 
     /// Scale factor of the initial conditions.

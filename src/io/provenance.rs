@@ -38,7 +38,7 @@ impl Provenance {
             commit: option_env!("POLYCOSM_COMMIT").unwrap_or("unknown").into(),
             created: jiff::Timestamp::now().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             seed,
             campaign: campaign.into(),
             units: UNITS.into(),

@@ -78,18 +78,55 @@ impl Of {
     }
 }
 
-/// What may stand beside the draws.
+/// What may stand beside the draws; empty in files that were written without it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras {
     /// What they are of; `None` in files of older programs.
     pub of: Option<Of>,
+    /// How far the input lies outside the training range, in widths of that range (n); infinite where a number that was
+    /// constant in training is another.
+    pub outside: Vec<f64>,
+    /// Distance of the input from the training inputs, over that of the farthest hundredth of them (n).
+    pub distance: Vec<f64>,
+    /// Standard deviation of the posterior means of an ensemble's members over the posterior's own (n, p); NaN with fewer
+    /// than two members.
+    pub spread: Vec<f64>,
+    /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
+    pub left_out: Vec<u64>,
     /// Whether the truths were drawn from the prior.
     pub drawn_from: DrawnFrom,
     /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
     pub extrapolated: bool,
 }
 
+/// Training widths outside which an input is not what was trained on.
+pub const OUTSIDE: f64 = 0.5;
+/// Times the distance of the farthest training inputs beyond which an input is not what was trained on.
+pub const FAR: f64 = 2.0;
+/// Spread of an ensemble's members beyond which the posterior depends on the training's luck.
+pub const SPREAD: f64 = 0.3;
+
+impl Extras {
+    /// True if the input of universe `i` is not what was trained on.
+    pub fn unfamiliar(&self, i: usize) -> bool {
+        let above = |values: &[f64], limit: f64| values.get(i).is_some_and(|v| *v > limit);
+        above(&self.outside, OUTSIDE) || above(&self.distance, FAR)
+    }
+}
+
 impl Samples {
+    /// Spread of the members of universe `i`, (p), where it was measured.
+    pub fn spread_of(&self, i: usize) -> Option<&[f64]> {
+        let spread = self.extras.spread.get(i * self.dim()..(i + 1) * self.dim())?;
+        spread.iter().all(|s| s.is_finite()).then_some(spread)
+    }
+
+    /// True if the draws of a parameter of universe `i` are one value: no posterior of a network is so narrow.
+    pub fn no_width(&self, i: usize, parameter: usize) -> bool {
+        let q = &self.prior.parameters[parameter];
+        self.draws > 1 && self.mean_sd(i, parameter).1 <= 1e-6 * (q.max - q.min)
+    }
+
     /// Number of universes n.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -138,11 +175,15 @@ impl Samples {
     /// Checks that the lengths agree and that every draw is finite.
     pub fn check(&self) -> Result<()> {
         let (n, d, p) = (self.len(), self.draws, self.dim());
+        let optional = |name, values: &[f64], full| (name, values.len(), if values.is_empty() { 0 } else { full });
         let lengths = [
             ("theta", self.theta.len(), n * d * p),
             ("ln_prob", self.ln_prob.len(), n * d),
             ("truth", self.truth.len(), n * p),
             ("ln_prob_truth", self.ln_prob_truth.len(), n),
+            optional("outside", &self.extras.outside, n),
+            optional("distance", &self.extras.distance, n),
+            optional("spread", &self.extras.spread, n * p),
         ];
         for (name, is, expected) in lengths {
             if is != expected {
@@ -172,6 +213,7 @@ impl Samples {
             put(file, "ln_prob", &self.ln_prob, &[n, d], "ln q at the draws")?;
             let truth = put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
             put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
+            self.extras.write(file, n, p)?;
             write_prior(file, &self.prior)?;
             let drawn_from = text(self.extras.drawn_from.name());
             file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
@@ -212,7 +254,7 @@ impl Samples {
                 ln_prob: file.dataset("ln_prob")?.read_raw()?,
                 truth: file.dataset("truth")?.read_raw()?,
                 ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
-                extras: Extras { of: read_of(file)?, drawn_from: read_drawn_from(file)?, ..Extras::default() },
+                extras: Extras::read(file)?,
             };
             Ok((version, samples))
         };
@@ -292,6 +334,42 @@ fn unusable(e: Error, path: &Path) -> Error {
         .remedy("remove this file and run `polycosm infer`, which draws again")
 }
 
+impl Extras {
+    fn write(&self, file: &File, n: usize, p: usize) -> hdf5::Result<()> {
+        let outside = "how far the input lies outside the training range, in widths of it; inf: a constant differs";
+        let distance = "distance of the input from the training inputs over that of the farthest 1% of them";
+        let spread = "sd of the ensemble members' posterior means over the posterior's sd; NaN: one member";
+        let columns = [
+            ("outside", &self.outside, vec![n], outside),
+            ("distance", &self.distance, vec![n], distance),
+            ("spread", &self.spread, vec![n, p], spread),
+        ];
+        for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
+            put(file, name, values, &shape, what)?;
+        }
+        if !self.left_out.is_empty() {
+            let what = "design indices without a posterior: their input cannot be used";
+            put(file, "left_out", &self.left_out, &[self.left_out.len()], what)?;
+        }
+        Ok(())
+    }
+
+    fn read(file: &File) -> hdf5::Result<Extras> {
+        fn optional<T: hdf5::H5Type>(file: &File, name: &str) -> hdf5::Result<Vec<T>> {
+            if file.link_exists(name) { file.dataset(name)?.read_raw() } else { Ok(vec![]) }
+        }
+        Ok(Extras {
+            outside: optional(file, "outside")?,
+            distance: optional(file, "distance")?,
+            spread: optional(file, "spread")?,
+            left_out: optional(file, "left_out")?,
+            of: read_of(file)?,
+            drawn_from: read_drawn_from(file)?,
+            ..Extras::default()
+        })
+    }
+}
+
 fn failed(e: hdf5::Error) -> Error {
     Error::failed(e.to_string())
 }
@@ -367,7 +445,14 @@ mod tests {
             ln_prob: (0..6).map(|i| -(i as f64)).collect(),
             truth: vec![0.3, 0.8, f64::NAN, f64::NAN],
             ln_prob_truth: vec![1.5, f64::NAN],
-            extras: Extras { drawn_from: DrawnFrom::List, ..Extras::default() },
+            extras: Extras {
+                outside: vec![0.0, f64::INFINITY],
+                distance: vec![0.3, 2.5],
+                spread: vec![0.1, 0.2, f64::INFINITY, 0.1],
+                left_out: vec![9],
+                drawn_from: DrawnFrom::List,
+                ..Extras::default()
+            },
         }
     }
 
@@ -380,6 +465,8 @@ mod tests {
         let r = Samples::read(&path).unwrap();
         assert_eq!((&r.prior, &r.index, r.draws, &r.theta, &r.ln_prob), (&s.prior, &s.index, 3, &s.theta, &s.ln_prob));
         assert_eq!((r.truth_of(0), &r.extras), (s.truth_of(0), &s.extras));
+        assert!(r.spread_of(0) == Some(&[0.1, 0.2]) && r.spread_of(1).is_none());
+        assert!(!r.extras.unfamiliar(0) && r.extras.unfamiliar(1) && !Extras::default().unfamiliar(0));
         assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         hdf5::File::open_rw(&path).unwrap().dataset("truth").unwrap().write_raw(&[0.3, 0.81, 0.0, 0.0]).unwrap();

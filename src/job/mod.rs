@@ -61,7 +61,8 @@ pub fn scripts(site: &Site, campaign: &Campaign) -> Result<Vec<Script>> {
 fn batch(site: &Site, campaign: &Campaign, name: &str, resources: &Resources, verbs: &[&str]) -> String {
     let run = campaign.file.file_stem().unwrap_or_default().to_string_lossy();
     let run: String = run.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    let log = campaign.folder.join(format!("{name}-%j.log"));
+    // `%j` is the job's number; a `%` of the folder's own name stands twice.
+    let log = format!("{}/{name}-%j.log", path(&campaign.folder).replace('%', "%%"));
     let mut options = vec![format!("--job-name=polycosm-{name}-{run}")];
     options.extend(resources.options());
     options.extend([
@@ -137,17 +138,20 @@ fn path(path: &Path) -> String {
 }
 
 /// A word for the shell.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     match word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-=+:,%@".contains(c)) && !word.is_empty() {
         true => word.to_string(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
-/// A path in an `#SBATCH` line, which knows double quotes only.
-fn directive(file: &Path) -> String {
-    let text = path(file);
-    if text.contains(char::is_whitespace) { format!("\"{text}\"") } else { text }
+/// A word in an `#SBATCH` line. No shell reads it: `sbatch` takes away quotes and the backslash before a character, and what
+/// follows a bare `#`.
+pub(super) fn directive(word: &str) -> String {
+    match word.contains(|c: char| c.is_whitespace() || "\"'\\#".contains(c)) {
+        true => format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"")),
+        false => word.to_string(),
+    }
 }
 
 #[cfg(test)]

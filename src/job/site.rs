@@ -1,5 +1,6 @@
 //! What a cluster needs to know: how a program is started there, and how much each stage asks for.
 
+use super::directive;
 use crate::config;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -88,10 +89,12 @@ impl Resources {
             format!("--nodes={}", self.nodes),
             format!("--ntasks-per-node={}", self.ranks_per_node),
             format!("--cpus-per-task={}", self.cores_per_rank),
-            format!("--time={}", self.time),
+            format!("--time={}", directive(&self.time)),
         ];
         let optional = [("partition", &self.partition), ("account", &self.account), ("mem", &self.memory)];
-        list.extend(optional.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?))));
+        list.extend(
+            optional.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", directive(value.as_ref()?)))),
+        );
         if self.gpus_per_node > 0 {
             list.push(format!("--gpus-per-node={}", self.gpus_per_node));
         }

@@ -112,6 +112,74 @@ fn the_request_to_stop_reaches_the_program() {
     assert_eq!(pretend(body, "0", Some(0.5)), (Some(0), "requeue 77\n".into()));
 }
 
+/// The words of an `#SBATCH` line as `sbatch` reads them (get_argument in its opt.c): a backslash takes the next character as
+/// it is, quotes of either sort keep blanks, and a bare `#` ends the line.
+fn sbatch_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut escaped) = (vec![], None::<String>, None, false);
+    for c in line.chars() {
+        match c {
+            c if escaped => {
+                escaped = false;
+                word.get_or_insert_default().push(c);
+            }
+            '\\' => escaped = true,
+            c if quote == Some(c) => quote = None,
+            '"' | '\'' if quote.is_none() => quote = Some(c),
+            '#' if quote.is_none() => break,
+            c if quote.is_none() && c.is_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Whatever a folder or a campaign is called, it is a name: no shell runs it, and Slurm reads it whole.
+#[test]
+fn hostile_names_are_names() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join(r#"$(touch ran) `touch ran`; "it's" 100%j # \ & |"#);
+    std::fs::create_dir(&folder).unwrap();
+    let bin = temporary.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let srun = bin.join("srun");
+    std::fs::write(&srun, "#!/bin/bash\nprintf '%s\\n' \"$PWD\" \"$@\" >\"$SEEN\"\n").unwrap();
+    std::fs::set_permissions(&srun, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (file, set) = (folder.join("$(touch ran).toml"), r#"report.title="$(touch ran)'`touch ran`""#);
+    let campaign = Campaign {
+        file: file.clone(),
+        set: vec![set.into()],
+        simulates: true,
+        program: folder.join("polycosm"),
+        working_directory: folder.clone(),
+        folder: folder.clone(),
+    };
+    let mut site = site("generic").unwrap();
+    site.train.partition = Some("a # b".into());
+    let all = scripts(&site, &campaign).unwrap();
+    let train = text(&all, "train.sbatch");
+    let words: Vec<String> = train.lines().filter_map(|l| l.strip_prefix("#SBATCH")).flat_map(sbatch_words).collect();
+    let log = format!("--output={}/train-%j.log", folder.display().to_string().replace('%', "%%"));
+    assert!(words.contains(&log) && words.contains(&"--partition=a # b".into()), "{words:?}");
+    assert!(words.iter().all(|w| w.starts_with("--")), "{words:?}");
+
+    let script = folder.join("train.sbatch");
+    std::fs::write(&script, train).unwrap();
+    let seen = temporary.path().join("seen");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let status = Command::new("bash").arg(&script).env("PATH", path).env("SEEN", &seen).status().unwrap();
+    assert!(status.success());
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let [program, file] = [folder.join("polycosm"), file].map(|p| p.display().to_string());
+    let expected = [&folder.display().to_string(), "--mpi=pmix", &program, "train", &file, "--set", set];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), expected);
+    assert!(!folder.join("ran").exists() && !std::path::Path::new("ran").exists());
+    let submit = text(&all, "submit.sh");
+    std::fs::write(folder.join("submit.sh"), submit.replace("sbatch", "true")).unwrap();
+    assert!(Command::new("bash").arg(folder.join("submit.sh")).output().unwrap().status.success());
+    assert!(!folder.join("ran").exists());
+}
+
 #[test]
 fn a_wrong_site_is_refused() {
     let unknown = site("nowhere").unwrap_err();

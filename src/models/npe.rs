@@ -1,8 +1,8 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Loss, Model, Part};
-use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Preprocess, Transform};
+use super::{Batch, Draws, Loss, Model, Part};
+use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
@@ -15,8 +15,8 @@ use tch::{Device, Kind, Tensor, nn};
 pub struct NpeConfig {
     /// Flows whose densities are averaged.
     pub ensemble: usize,
-    /// Transform of the inputs.
-    pub transform: Transform,
+    /// Transform of the inputs, or one for each index of their first axis.
+    pub transform: Transforms,
     /// Outputs of the embedding network; 0: the inputs go to the flow as they are.
     pub embedding: i64,
     /// The embedding network.
@@ -29,7 +29,7 @@ impl Default for NpeConfig {
     fn default() -> Self {
         NpeConfig {
             ensemble: 4,
-            transform: Transform::None,
+            transform: Transform::None.into(),
             embedding: 0,
             mlp: MlpConfig::default(),
             flow: FlowConfig::default(),
@@ -66,7 +66,7 @@ impl Npe {
             let mut vs = nn::VarStore::new(device);
             vs.set_kind(kind);
             let root = vs.root();
-            let preprocess = Preprocess::new(&(&root / "input"), config.transform, &[n]);
+            let preprocess = Preprocess::new(&(&root / "input"), &config.transform, n, false);
             let (embedding, context) = match config.embedding {
                 0 => (None, n),
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
@@ -84,9 +84,20 @@ impl Model for Npe {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) {
-        let x = x.reshape([x.size()[0], -1]);
-        self.members.iter_mut().for_each(|m| m.preprocess.fit(&x));
+    fn standardise(&mut self, x: &Tensor) -> Novelty {
+        let (x, views) = self.seen(x);
+        let (first, others) = self.members.split_first_mut().expect("an ensemble has members");
+        let novelty = first.preprocess.fit(&x, views);
+        others.iter_mut().for_each(|m| m.preprocess.copy(&first.preprocess));
+        novelty
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.members[0].preprocess
+    }
+
+    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
+        (x.reshape([x.size()[0], -1]), 1)
     }
 
     fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
@@ -107,9 +118,9 @@ impl Model for Npe {
         Some(mean)
     }
 
-    fn sample(&self, x: &Tensor, draws: i64, seeds: &[u64]) -> Option<(Tensor, Tensor)> {
-        let (n, p, kind) = (x.size()[0], self.p, x.kind());
-        let mut theta = Vec::new();
+    fn sample(&self, x: &Tensor, draws: i64, seeds: &[u64]) -> Option<Draws> {
+        let (n, p, kind) = (x.size()[0], self.p, self.parts[0].vs.kind());
+        let (mut theta, mut member) = (Vec::new(), Vec::new());
         for (row, &seed) in (0..n).zip(seeds) {
             // Draws of a universe depend on its seed alone, not on the rank or batch it is in.
             let mut rng = stream(seed, 0, "posterior draws", 0);
@@ -119,17 +130,18 @@ impl Model for Npe {
             let z = Tensor::from_slice(&z).view([draws, p]).to_device(x.device()).to_kind(kind);
             let one = x.narrow(0, row, 1);
             let mut out = Tensor::zeros([draws, p], (Kind::Double, x.device()));
-            for (m, member) in self.members.iter().enumerate() {
+            for (m, one_of) in self.members.iter().enumerate() {
                 let own: Vec<i64> = (0..draws).filter(|&d| members[d as usize] == m).collect();
                 if own.is_empty() {
                     continue;
                 }
                 let own = Tensor::from_slice(&own).to_device(x.device());
-                let c = member.context(&one);
+                let c = one_of.context(&one);
                 let context = c.expand([own.size()[0], c.size()[1]], true);
-                out = out.index_copy(0, &own, &member.flow.sample(&z.index_select(0, &own), &context));
+                out = out.index_copy(0, &own, &one_of.flow.sample(&z.index_select(0, &own), &context));
             }
             theta.push(out);
+            member.extend(members);
         }
         let theta = Tensor::stack(&theta, 0);
         let ln: Vec<Tensor> = (0..n)
@@ -140,6 +152,6 @@ impl Model for Npe {
                 self.log_prob(&one.expand(shape.as_slice(), true), &theta.select(0, row))
             })
             .collect();
-        Some((theta, Tensor::stack(&ln, 0)))
+        Some(Draws { theta, ln_prob: Tensor::stack(&ln, 0), member, members: self.members.len() })
     }
 }

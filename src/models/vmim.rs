@@ -2,7 +2,7 @@
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
 use super::{Batch, Loss, Model, Part};
-use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Preprocess, Transform};
+use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn};
@@ -13,8 +13,8 @@ use tch::{Device, Kind, Tensor, nn};
 pub struct VmimConfig {
     /// Numbers that the compressor gives per universe; 0: as many as parameters.
     pub summaries: i64,
-    /// Transform of the inputs.
-    pub transform: Transform,
+    /// Transform of the inputs, or one for each index of their first axis (of maps: each channel).
+    pub transform: Transforms,
     /// Network for maps (views, channels, H, W), (channels, H, W) or (H, W).
     pub cnn: CnnConfig,
     /// Network for anything else.
@@ -27,7 +27,7 @@ impl Default for VmimConfig {
     fn default() -> Self {
         VmimConfig {
             summaries: 0,
-            transform: Transform::Log1p,
+            transform: Transform::Log1p.into(),
             cnn: CnnConfig::default(),
             mlp: MlpConfig::default(),
             flow: FlowConfig { layers: 2, hidden: 32, bins: 6 },
@@ -59,33 +59,34 @@ impl Vmim {
         vs.set_kind(kind);
         let root = vs.root();
         let map = |s: &[i64]| s.len() >= 2 && s[s.len() - 1] >= 8 && s[s.len() - 2] >= 8;
-        let (shape, compressor, statistics) = match &shape[..] {
+        let (shape, compressor, groups) = match &shape[..] {
             s if map(s) && s.len() <= 4 => {
                 let four: Vec<i64> = std::iter::repeat_n(1, 4 - s.len()).chain(s.iter().copied()).collect();
                 let channels = four[1];
                 let cnn = Cnn::new(&(&root / "cnn"), channels, summaries, &config.cnn);
-                (four, Compressor::Maps(Box::new(cnn)), vec![channels, 1, 1])
+                (four, Compressor::Maps(Box::new(cnn)), channels)
             }
             s => {
                 let n: i64 = s.iter().product();
-                (vec![n], Compressor::Vector(Mlp::new(&(&root / "mlp"), n, summaries, &config.mlp)), vec![n])
+                (vec![n], Compressor::Vector(Mlp::new(&(&root / "mlp"), n, summaries, &config.mlp)), n)
             }
         };
-        let preprocess = Preprocess::new(&(&root / "input"), config.transform, &statistics);
+        let maps = matches!(compressor, Compressor::Maps(_));
+        let preprocess = Preprocess::new(&(&root / "input"), &config.transform, groups, maps);
         let flow = Flow::new(&(&root / "flow"), prior, summaries, &config.flow);
         Vmim { parts: vec![Part { name: "vmim".into(), vs }], preprocess, compressor, flow, shape }
     }
 
     /// (n, …) → (n, summaries). The views of a universe are seen one by one and averaged.
     fn summaries(&self, x: &Tensor) -> Tensor {
-        let n = x.size()[0];
+        let (x, views) = self.seen(x);
+        let x = self.preprocess.forward(&x);
         match &self.compressor {
-            Compressor::Vector(mlp) => mlp.forward(&self.preprocess.forward(&x.view([n, -1]))),
+            Compressor::Vector(mlp) => mlp.forward(&x),
             Compressor::Maps(cnn) => {
-                let [views, channels, h, w] = self.shape[..] else { unreachable!("maps have four axes") };
-                let views = if x.dim() == 5 { x.size()[1] } else { views };
-                let s = cnn.forward(&self.preprocess.forward(&x.reshape([n * views, channels, h, w])));
-                s.view([n, views, -1]).mean_dim([1i64].as_slice(), false, None::<Kind>)
+                let s = cnn.forward(&x);
+                let s = s.view([x.size()[0] / views, views, -1]);
+                s.mean_dim([1i64].as_slice(), false, None::<Kind>)
             }
         }
     }
@@ -96,14 +97,23 @@ impl Model for Vmim {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) {
+    fn standardise(&mut self, x: &Tensor) -> Novelty {
+        let (x, views) = self.seen(x);
+        self.preprocess.fit(&x, views)
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
         let n = x.size()[0];
-        match &self.compressor {
-            Compressor::Vector(_) => self.preprocess.fit(&x.view([n, -1])),
-            Compressor::Maps(_) => {
-                let [_, channels, h, w] = self.shape[..] else { unreachable!("maps have four axes") };
-                self.preprocess.fit(&x.reshape([-1, channels, h, w]));
+        match (&self.compressor, &self.shape[..]) {
+            (Compressor::Maps(_), &[views, channels, h, w]) => {
+                let views = if x.dim() == 5 { x.size()[1] } else { views };
+                (x.reshape([n * views, channels, h, w]), views)
             }
+            _ => (x.reshape([n, -1]), 1),
         }
     }
 

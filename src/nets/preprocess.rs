@@ -1,61 +1,260 @@
 //! What happens to inputs before a network sees them: a monotonic transform, then mean 0 and variance 1.
+//!
+//! Everything up to there is done in double precision, so that a small signal on a large offset survives. What does not vary
+//! in training drops out, for nothing can be learned of it; location and scale are those of all but a few wild samples, and
+//! what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
 
-use serde::{Deserialize, Serialize};
+use super::familiar::{Familiar, Novelty};
+use super::statistics::{Core, core, none_like, quantiles};
+use super::transform::{Transform, Transforms};
+use crate::error::{Error, Result};
 use tch::{Kind, Tensor, nn};
 
-/// Transform of each number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transform {
-    #[default]
-    None,
-    /// ln(1 + x), for densities.
-    Log1p,
-    /// ln x, for spectra.
-    Log,
-    /// asinh x.
-    Asinh,
+/// Samples that are looked at a time.
+const CHUNK: i64 = 64;
+
+/// Units in the last place by which a constant may differ: rounding of single numbers, and of long sums in double precision.
+const ROUNDING: [(f64, f64); 2] = [(f32::EPSILON as f64, 16.0), (f64::EPSILON, 1024.0)];
+
+/// Standardised numbers up to here (or ten times what is usual among the training samples' largest, for maps with peaks)
+/// are left as they are; L + ln(1 + |z| − L) beyond.
+const LIMIT: f64 = 10.0;
+
+/// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H, W).
+/// Its state is kept with the weights.
+pub struct Preprocess {
+    transforms: Transforms,
+    /// What the network computes in.
+    kind: Kind,
+    maps: bool,
+    groups: i64,
+    /// Of `Transform::Asinh`.
+    unit: Tensor,
+    centre: Tensor,
+    scale: Tensor,
+    /// 0 for what was constant in training.
+    active: Tensor,
+    limit: Tensor,
+    familiar: Familiar,
 }
 
-/// The transform, and the mean and standard deviation of the training inputs, kept with the weights.
-pub struct Preprocess {
-    transform: Transform,
+/// What each sample has of each group: (n, groups) each.
+struct Rows {
     mean: Tensor,
-    sd: Tensor,
+    variance: Tensor,
+    low: Tensor,
+    high: Tensor,
 }
 
 impl Preprocess {
-    /// Of inputs whose statistics have this shape (broadcast against a sample).
-    pub fn new(path: &nn::Path, transform: Transform, shape: &[i64]) -> Self {
-        Preprocess { transform, mean: path.zeros_no_train("mean", shape), sd: path.ones_no_train("sd", shape) }
-    }
-
-    fn transformed(&self, x: &Tensor) -> Tensor {
-        match self.transform {
-            Transform::None => x.shallow_clone(),
-            Transform::Log1p => x.log1p(),
-            Transform::Log => x.clamp_min(1e-30).log(),
-            Transform::Asinh => x.asinh(),
+    pub fn new(path: &nn::Path, transforms: &Transforms, groups: i64, maps: bool) -> Self {
+        let shape = if maps { vec![groups, 1, 1] } else { vec![groups] };
+        let one = |name: &str| super::kept(path, name, &shape, 1.0);
+        Preprocess {
+            transforms: transforms.clone(),
+            kind: path.kind(),
+            maps,
+            groups,
+            unit: one("unit"),
+            centre: super::kept(path, "centre", &shape, 0.0),
+            scale: one("scale"),
+            active: one("active"),
+            limit: super::kept(path, "limit", &shape, LIMIT),
+            familiar: Familiar::new(&(path / "familiar"), if maps { 4 * groups } else { groups }),
         }
     }
 
-    /// Takes mean and standard deviation from samples (n, …), over the axes along which the statistics have length one.
-    pub fn fit(&mut self, x: &Tensor) {
-        let x = self.transformed(x);
-        let shape = self.mean.size();
-        let lead = x.dim() - shape.len();
-        let mut dims: Vec<i64> = (0..lead as i64).collect();
-        dims.extend((0..shape.len()).filter(|&d| shape[d] == 1).map(|d| (d + lead) as i64));
-        let mean = x.mean_dim(dims.as_slice(), false, None::<Kind>);
-        let sd = x.std_dim(dims.as_slice(), false, false).clamp_min(1e-12);
+    /// Refuses a list of transforms that does not divide the first axis.
+    pub fn check(&self) -> Result<()> {
+        let parts = self.transforms.each().len();
+        if self.groups % parts as i64 == 0 {
+            return Ok(());
+        }
+        let problem = format!("{parts} transforms do not divide the {} numbers or channels of a sample", self.groups);
+        let remedy = "give one transform, or one for each index of the input's first axis (of maps: each channel)";
+        Err(Error::input(problem).key("train.network.transform").remedy(remedy))
+    }
+
+    /// Each transform with where its part of axis 1 begins, and how long that is.
+    fn parts(&self) -> impl Iterator<Item = (Transform, i64, i64)> + '_ {
+        let each = self.transforms.each();
+        let length = self.groups / each.len() as i64;
+        each.iter().enumerate().map(move |(i, &t)| (t, i as i64 * length, length))
+    }
+
+    /// In double precision.
+    fn transformed(&self, x: &Tensor) -> Tensor {
+        let x = x.to_kind(Kind::Double);
+        let part = |(t, start, length): (Transform, i64, i64)| {
+            t.of(&x.narrow(1, start, length), &self.unit.narrow(0, start, length))
+        };
+        Tensor::cat(&self.parts().map(part).collect::<Vec<_>>(), 1)
+    }
+
+    /// Runs over samples in parts of bounded size; what `f` makes of each, put together again.
+    fn over<const N: usize>(&self, x: &Tensor, f: impl Fn(&Tensor) -> [Tensor; N]) -> [Tensor; N] {
+        let n = x.size()[0];
+        let parts: Vec<[Tensor; N]> =
+            (0..n).step_by(CHUNK as usize).map(|start| f(&x.narrow(0, start, CHUNK.min(n - start)))).collect();
+        std::array::from_fn(|i| Tensor::cat(&parts.iter().map(|p| &p[i]).collect::<Vec<_>>(), 0))
+    }
+
+    /// As (n, groups, pixels).
+    fn pixels(&self, x: &Tensor) -> Tensor {
+        x.reshape([x.size()[0], self.groups, -1])
+    }
+
+    fn rows(&self, x: &Tensor) -> Rows {
+        if !self.maps {
+            let [mean] = self.over(x, |x| [self.transformed(x)]);
+            let (low, high) = (mean.shallow_clone(), mean.shallow_clone());
+            return Rows { variance: none_like(&mean), mean, low, high };
+        }
+        let pixels = [2i64];
+        let [mean, variance, low, high] = self.over(x, |x| {
+            let y = self.pixels(&self.transformed(x));
+            let mean = y.mean_dim(pixels.as_slice(), false, None::<Kind>);
+            let variance = (&y - mean.unsqueeze(2)).square().mean_dim(pixels.as_slice(), false, None::<Kind>);
+            [mean, variance, y.amin(pixels.as_slice(), false), y.amax(pixels.as_slice(), false)]
+        });
+        Rows { mean, variance, low, high }
+    }
+
+    /// The numbers by which samples are compared with the training samples: theirs, or of each channel its pixels' mean,
+    /// scatter, least and largest.
+    fn facts(&self, rows: Rows) -> Tensor {
+        match self.maps {
+            false => rows.mean,
+            true => Tensor::cat(&[rows.mean, rows.variance.sqrt(), rows.low, rows.high], 1),
+        }
+    }
+
+    /// Takes location, scale and range from training samples; returns how far each of them lies from the others.
+    pub fn fit(&mut self, x: &Tensor, views: i64) -> Novelty {
+        tch::no_grad(|| self.take(x, views))
+    }
+
+    fn take(&mut self, x: &Tensor, views: i64) -> Novelty {
+        let (samples, all) = ([0i64], [0i64, 2]);
+        let [low, high, exact] = self.over(x, |x| {
+            let x = self.pixels(x);
+            // Numbers in double precision that single precision holds exactly come from there, with its rounding.
+            let exact = x.eq_tensor(&x.to_kind(Kind::Float).to_kind(x.kind())).to_kind(Kind::Double);
+            let of = |t: Tensor| t.to_kind(Kind::Double);
+            [of(x.amin(all.as_slice(), true)), of(x.amax(all.as_slice(), true)), exact.amin(all.as_slice(), true)]
+                .map(|t| t.view([1, -1]))
+        });
+        let (low, high) = (low.amin(samples.as_slice(), false), high.amax(samples.as_slice(), false));
+        let [coarse, fine] = ROUNDING.map(|(unit, times)| unit * times);
+        let rounding = exact.amin(samples.as_slice(), false) * (coarse - fine) + fine;
+        let size = low.abs().maximum(&high.abs());
+        let constant = (&high - &low).le_tensor(&(&rounding * &size));
+        let shape = self.centre.size();
+        let put = |to: &mut Tensor, t: &Tensor| to.copy_(&t.view(shape.as_slice()));
+        if self.transforms.each().contains(&Transform::Asinh) {
+            let pixels = [2i64];
+            let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(pixels.as_slice(), false, Kind::Double)]);
+            let [usual] = quantiles(&sizes, [0.5]);
+            let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(samples.as_slice(), false, None::<Kind>));
+            put(&mut self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
+        }
+
+        let rows = self.rows(x);
+        let Core { mean, sd, .. } = core(&rows.mean, &rows.variance);
+        let active = sd.gt(0.0).logical_and(&constant.logical_not());
+        let scale = sd.where_self(&active, &sd.ones_like());
+        let largest = (&mean - &rows.low).maximum(&(&rows.high - &mean)) / &scale;
+        let [usual] = quantiles(&largest, [0.5]);
+        let limit = (usual * 10.0).clamp_min(LIMIT);
+        put(&mut self.centre, &mean);
+        put(&mut self.scale, &scale);
+        put(&mut self.active, &active.to_kind(Kind::Double));
+        put(&mut self.limit, &limit.where_self(&active, &Tensor::full_like(&limit, LIMIT)));
+
+        // d ln x = dx/x: a logarithm turns relative rounding into absolute.
+        let tolerance = &rounding * 2.0 * (mean.abs() + 1.0);
+        let tolerance = match self.transforms.each() {
+            [Transform::None] => &rounding * 2.0 * &size,
+            _ => tolerance,
+        };
+        let (facts, scale) = (self.facts(rows), &sd * active.to_kind(Kind::Double));
+        let times = facts.size()[1] / self.groups;
+        self.familiar.fit(&facts, &scale.repeat([times]), &tolerance.repeat([times]));
+        self.familiar.novelty(&facts, views)
+    }
+
+    /// Takes another's state, of the same shape.
+    pub fn copy(&mut self, other: &Preprocess) {
         tch::no_grad(|| {
-            self.mean.copy_(&mean.view(shape.as_slice()));
-            self.sd.copy_(&sd.view(shape.as_slice()));
+            let pairs = self.state().into_iter().zip(other.state());
+            pairs.for_each(|(mut mine, theirs)| mine.copy_(&theirs));
         });
     }
 
-    /// Standardised samples.
+    fn state(&self) -> Vec<Tensor> {
+        let own = [&self.unit, &self.centre, &self.scale, &self.active, &self.limit];
+        own.into_iter().map(Tensor::shallow_clone).chain(self.familiar.state()).collect()
+    }
+
+    /// Standardised samples, in the network's precision.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        (self.transformed(x) - &self.mean) / &self.sd
+        let z = (self.transformed(x) - &self.centre) / &self.scale * &self.active;
+        let size = z.abs();
+        let beyond = (&size - &self.limit).clamp_min(0.0).log1p();
+        ((size.minimum(&self.limit) + beyond) * z.sign()).to_kind(self.kind)
+    }
+
+    /// How far samples (n · views, …) lie outside the training samples.
+    pub fn novelty(&self, x: &Tensor, views: i64) -> Novelty {
+        tch::no_grad(|| self.familiar.novelty(&self.facts(self.rows(x)), views))
+    }
+
+    /// Of each sample (n · views, …): how many numbers are not finite, and how many the transform does not take.
+    pub fn unfit(&self, x: &Tensor, views: i64) -> Vec<[i64; 2]> {
+        let n = x.size()[0] / views.max(1);
+        let count =
+            |t: &Tensor| super::whole(&t.reshape([n, -1]).sum_dim_intlist([1i64].as_slice(), false, Kind::Int64));
+        let refused = |(t, start, length): (Transform, i64, i64)| {
+            let part = x.narrow(1, start, length);
+            t.floor().map_or_else(|| part.zeros_like().to_kind(Kind::Bool), |floor| part.le(floor))
+        };
+        let refused = count(&Tensor::cat(&self.parts().map(refused).collect::<Vec<_>>(), 1));
+        count(&x.isfinite().logical_not()).into_iter().zip(refused).map(|(a, b)| [a, b]).collect()
+    }
+
+    /// The transforms, in words: the first that does not take every number.
+    pub fn picky(&self) -> Option<Transform> {
+        self.transforms.each().iter().copied().find(|t| t.floor().is_some())
+    }
+
+    /// Numbers or channels that are the same in all training samples, and how many there are in all.
+    pub fn constants(&self) -> (Vec<usize>, usize) {
+        let active = super::host(&self.active);
+        ((0..active.len()).filter(|&i| active[i] == 0.0).collect(), active.len())
+    }
+
+    /// Name of a number or channel of a sample of this shape.
+    pub fn name(&self, group: usize, what: &str, shape: &[usize]) -> String {
+        if self.maps {
+            return if self.groups == 1 { what.into() } else { format!("channel {group} of {what}") };
+        }
+        let (mut rest, mut at) = (group, vec![]);
+        for &n in shape.iter().rev() {
+            at.insert(0, (rest % n.max(1)).to_string());
+            rest /= n.max(1);
+        }
+        if at.is_empty() { what.into() } else { format!("{what}[{}]", at.join(", ")) }
+    }
+
+    /// Name of what [`Novelty::most`] counts.
+    pub fn fact(&self, fact: i64, what: &str, shape: &[usize]) -> String {
+        let name = self.name((fact % self.groups) as usize, what, shape);
+        match (self.maps, fact / self.groups) {
+            (false, _) => name,
+            (true, 0) => format!("the mean of {name}"),
+            (true, 1) => format!("the scatter of {name}"),
+            (true, 2) => format!("the smallest pixel of {name}"),
+            (true, _) => format!("the largest pixel of {name}"),
+        }
     }
 }

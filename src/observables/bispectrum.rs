@@ -4,6 +4,7 @@ use super::density::{CIC, DensityMeter};
 use crate::error::{Error, Result};
 use crate::fields::bispectrum::{Bispectrum, Triangles};
 use crate::fields::shells::Shells;
+use crate::limits;
 use crate::mesh::{Decomposition, Real};
 use crate::particles::Points;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,15 @@ impl BispectrumConfig {
         let bad = |key: &str, problem: &str| Error::input(problem).key(format!("simulator.bispectrum.{key}"));
         let range =
             || format!("shells reach from {:.4} to {:.4} h/Mpc", shells.middle(0), shells.middle(shells.count() - 1));
+        // Every triple of n shells: a sixth of n³, less what does not close.
+        let all = self.configurations.iter().filter(|c| **c == Configuration::All).count();
+        limits::product_at_most(
+            "simulator.bispectrum.configurations",
+            &[all, shells.count(), shells.count().div_ceil(2), shells.count().div_ceil(3)],
+            "triangles",
+            limits::TRIANGLES,
+            "lower simulator.bispectrum.k_max, raise bin_width, or leave \"all\" out",
+        )?;
         let mut list = Vec::new();
         for configuration in &self.configurations {
             list.extend(match configuration {

@@ -2,6 +2,7 @@
 
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::mesh::Real;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,8 @@ impl MapConfig {
                 return Err(error.remedy("64 pixels and 4 slabs are usual; or leave [simulator.maps] out"));
             }
         }
-        Ok(())
+        let numbers = [3, self.slabs, self.pixels, self.pixels];
+        limits::product_at_most("simulator.maps.pixels", &numbers, "pixels", limits::PIXELS, "lower it, or maps.slabs")
     }
 }
 

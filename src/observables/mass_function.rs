@@ -3,6 +3,7 @@
 use super::halos::HaloCatalogue;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_10;
 
@@ -40,7 +41,7 @@ impl MassFunctionConfig {
                 .value(self.bins)
                 .remedy("or leave [simulator.mass_function] out"));
         }
-        Ok(())
+        limits::at_most("simulator.mass_function.bins", self.bins, limits::BINS)
     }
 
     /// Width of a bin in log10 mass.

@@ -15,20 +15,31 @@ pub struct Scale {
     pub log: bool,
 }
 
+/// Numbers beyond this, either way, are drawn at the edge: their differences and ratios would not be finite.
+const HUGE: f64 = 1e150;
+
 impl Scale {
+    /// From `min` to `max`; something about them where they are equal, or no numbers.
     pub fn linear(min: f64, max: f64) -> Scale {
-        let max = if max > min { max } else { min + min.abs().max(1.0) * 1e-3 };
+        let [min, max] = [min, max].map(|v| if v.is_nan() { 0.0 } else { v.clamp(-HUGE, HUGE) });
+        // Closer than their own last digits they are the same number.
+        let least = min.abs().max(1e-12) * 1e-12;
+        let max = if max - min > least { max } else { min + min.abs().max(1.0) * 1e-3 };
         Scale { min, max, log: false }
     }
 
     pub fn log(min: f64, max: f64) -> Scale {
-        let min = min.max(1e-300);
+        let [min, max] = [min, max].map(|v| if v.is_nan() { 1.0 } else { v.clamp(1.0 / HUGE, HUGE) });
         Scale { min, max: max.max(min * 1.01), log: true }
     }
 
-    /// Position of `v` between 0 and 1.
+    /// Position of `v`, between 0 and 1 where it lies on the scale; on a logarithmic one 0 and less lie below it.
     pub fn fraction(&self, v: f64) -> f64 {
-        if self.log { (v / self.min).ln() / (self.max / self.min).ln() } else { (v - self.min) / (self.max - self.min) }
+        match self.log {
+            true if v <= 0.0 => f64::NEG_INFINITY,
+            true => (v / self.min).ln() / (self.max / self.min).ln(),
+            false => (v - self.min) / (self.max - self.min),
+        }
     }
 
     /// The value at fraction `f`.

@@ -110,9 +110,11 @@ impl Canvas {
 
     /// Draws every device pixel of the box (x0, y0, x1, y1) with the colour and opacity at its logical position.
     pub fn pixels(&mut self, [x0, y0, x1, y1]: [f64; 4], color: impl Fn(f64, f64) -> Option<(RGBColor, f64)>) {
-        let range = |a: f64, b: f64| (a * SCALE).round().max(0.0) as usize..(b * SCALE).round().max(0.0) as usize;
-        for y in range(y0, y1) {
-            for x in range(x0, x1) {
+        let range = |a: f64, b: f64, size: usize| {
+            (a * SCALE).round().max(0.0) as usize..((b * SCALE).round().max(0.0) as usize).min(size)
+        };
+        for y in range(y0, y1, self.size.1) {
+            for x in range(x0, x1, self.size.0) {
                 if let Some((color, alpha)) = color((x as f64 + 0.5) / SCALE, (y as f64 + 0.5) / SCALE) {
                     self.blend(x, y, color, alpha);
                 }
@@ -129,7 +131,8 @@ impl Canvas {
     pub fn band(&mut self, points: &[(f64, f64, f64)], color: RGBColor, alpha: f64) {
         for pair in points.windows(2) {
             let ((xa, la, ua), (xb, lb, ub)) = (pair[0], pair[1]);
-            for x in (xa * SCALE).round().max(0.0) as usize..(xb * SCALE).round().max(0.0) as usize {
+            let end = ((xb * SCALE).round().max(0.0) as usize).min(self.size.0);
+            for x in (xa * SCALE).round().max(0.0) as usize..end {
                 let f = (((x as f64 + 0.5) / SCALE - xa) / (xb - xa)).clamp(0.0, 1.0);
                 let (a, b) = ((la + f * (lb - la)) * SCALE, (ua + f * (ub - ua)) * SCALE);
                 let (low, high) = (a.min(b).max(0.0), a.max(b).min(self.size.1 as f64));
@@ -191,7 +194,7 @@ impl Canvas {
             let norm = (dx * dx + dy * dy).max(1e-12);
             let span = |a: f64, b: f64, lo: usize, hi: usize| {
                 let from = (a.min(b) - reach).max(lo as f64) as usize;
-                from..((a.max(b) + reach).max(0.0) as usize + 1).clamp(from, hi.max(from))
+                from..((a.max(b) + reach).max(0.0) as usize).saturating_add(1).clamp(from, hi.max(from))
             };
             for y in span(*ay, *by, y0, y1) {
                 for x in span(*ax, *bx, x0, x1) {

@@ -5,11 +5,14 @@ use super::canvas::{Canvas, INK, PALETTE, SCALE, pen, series};
 use crate::calibration::kde::{Kde, Kde2};
 use crate::io::samples::Samples;
 
+/// Parameters shown, at most: more panels could not be told apart.
+pub const SHOWN: usize = 12;
+
 /// The figure for one universe: name, samples and row of each posterior (at least one; equal priors). `whole_prior` shows
 /// the prior's full range, otherwise the axes follow the posteriors.
 pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canvas {
     let (_, first, first_row) = posteriors[0];
-    let (p, prior) = (first.dim(), &first.prior);
+    let (p, prior) = (first.dim().min(SHOWN), &first.prior);
     let truth = first.truth_of(first_row);
     let side = if p <= 2 { 176.0 } else { 140.0 };
     let (left, top, gap) = (80.0, 32.0, 12.0);

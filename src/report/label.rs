@@ -61,6 +61,9 @@ const SYMBOLS: &[(&str, &str)] = &[
     (" ", " "),
 ];
 
+/// Characters of a label that are drawn, at most: more would not fit any figure.
+const LONGEST: usize = 200;
+
 /// Parses a label. Unknown commands keep their name; `\mathrm{…}` and the like keep their argument.
 pub fn runs(latex: &str) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();
@@ -68,7 +71,7 @@ pub fn runs(latex: &str) -> Vec<Run> {
         Some(last) if last.script == script => last.text.push_str(text),
         _ => out.push(Run { text: text.to_string(), script }),
     };
-    let chars: Vec<char> = latex.chars().filter(|c| *c != '$').collect();
+    let chars: Vec<char> = latex.chars().filter(|c| *c != '$').take(LONGEST).collect();
     // `script` holds for one symbol, or to the end of its group.
     let (mut i, mut script, mut depth) = (0, 0i8, 0u32);
     while i < chars.len() {

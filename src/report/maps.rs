@@ -2,7 +2,7 @@
 
 use super::MapPanel;
 use super::axes::{Scale, TICK};
-use super::canvas::{Canvas, INK, pen};
+use super::canvas::{Canvas, GREY, INK, pen};
 use plotters::prelude::{RGBColor, ViridisRGB};
 use plotters::style::colors::colormaps::ColorMap;
 
@@ -31,7 +31,13 @@ pub fn figure(maps: &[MapPanel], quantity: &str) -> Option<Canvas> {
     let quantile = |q: f64| *positive.get((q * (positive.len() as f64 - 1.0)) as usize).unwrap_or(&1.0) as f64;
     let range =
         if log { Scale::log(quantile(0.01), quantile(0.998)) } else { Scale::linear(quantile(0.005), quantile(0.995)) };
-    let color = |v: f64| -> RGBColor { ViridisRGB.get_color(range.fraction(v).clamp(0.0, 1.0) as f32) };
+    let color = |v: f64| -> RGBColor {
+        match range.fraction(v) {
+            // What is no number has no place on the scale.
+            f if f.is_nan() => GREY,
+            f => ViridisRGB.get_color(f.clamp(0.0, 1.0) as f32),
+        }
+    };
 
     let columns = maps.len().min(PER_ROW);
     let rows = maps.len().div_ceil(PER_ROW);

@@ -5,6 +5,7 @@
 
 pub mod axes;
 pub mod canvas;
+mod checks;
 mod corner;
 mod coverage;
 pub mod label;
@@ -182,7 +183,9 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
     for (i, rows) in corner_rows(inputs).into_iter().enumerate() {
         let shown: Vec<_> = rows.iter().map(|(name, s, row)| (name.as_str(), *s, *row)).collect();
         let index = shown[0].1.index[shown[0].2];
-        let caption = format!("Held-out universe {index}: 68% and 95% regions, the truth marked by the cross lines.");
+        let some = first_parameters(shown[0].1.dim());
+        let caption =
+            format!("Held-out universe {index}: 68% and 95% regions, the truth marked by the cross lines.{some}");
         add("Posteriors", format!("corner_test_{i}.png"), caption, corner::figure(&shown, false))?;
     }
     for observation in &inputs.observations {
@@ -192,7 +195,9 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
             continue;
         }
         let truth = if shown[0].1.truth_of(0).is_some() { " The cross lines mark the truth." } else { "" };
-        let caption = format!("Observation “{}”: 68% and 95% regions over the whole prior.{truth}", observation.name);
+        let some = first_parameters(shown[0].1.dim());
+        let caption =
+            format!("Observation “{}”: 68% and 95% regions over the whole prior.{truth}{some}", observation.name);
         let file = format!("corner_observation_{}.png", file_name(&observation.name));
         add("Observations", file, caption, corner::figure(&shown, true))?;
     }
@@ -217,6 +222,14 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
 fn comparison(inputs: &Inputs) -> Option<Comparison> {
     let [(_, posterior), (_, baseline), ..] = &inputs.posteriors[..] else { return None };
     compare(posterior, baseline).ok()
+}
+
+/// What a corner plot leaves out.
+fn first_parameters(p: usize) -> String {
+    match p > corner::SHOWN {
+        true => format!(" The first {} of {p} parameters.", corner::SHOWN),
+        false => String::new(),
+    }
 }
 
 fn drawable(s: &Samples) -> bool {

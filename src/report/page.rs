@@ -2,7 +2,7 @@
 
 use super::label::html as label;
 use super::timings::duration;
-use super::{Figure, Inputs};
+use super::{Figure, Inputs, checks};
 use crate::calibration::{Calibration, Comparison};
 use crate::error::{At, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -49,6 +49,8 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
                                     }
                                 }
                             }
+                            @if section == "Posteriors" { (checks::tests(inputs)) }
+                            @if section == "Observations" { (checks::observations(inputs)) }
                             @if section == "Cost" { (timings(inputs)) }
                         }
                     }
@@ -63,7 +65,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
 fn subtitle(inputs: &Inputs) -> Markup {
     let find = |key: &str| inputs.provenance.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     html! {
-        "polycosm " (find("version").unwrap_or("")) @if let Some(created) = find("created") { " · " (created) }
+        (find("version").unwrap_or("polycosm")) @if let Some(created) = find("created") { " · " (created) }
         @if let Some(prior) = &inputs.prior {
             " · "
             @for (i, p) in prior.parameters.iter().enumerate() {

@@ -7,13 +7,16 @@ use crate::io::samples::Samples;
 /// Error bars drawn, at most, so that they can be told apart.
 const SHOWN: usize = 200;
 
+/// Parameters shown, at most.
+const PARAMETERS: usize = 12;
+
 /// The figure: a row of panels (parameters) per posterior; none without known truths.
 pub fn figure(posteriors: &[(String, Samples)]) -> Option<Canvas> {
     let posteriors: Vec<_> =
         posteriors.iter().filter(|(_, s)| s.draws > 1 && (0..s.len()).any(|i| s.truth_of(i).is_some())).collect();
     let (_, first) = posteriors.first()?;
     let (side, left, top) = (238.0, 74.0, 34.0);
-    let columns = first.dim();
+    let columns = first.dim().min(PARAMETERS);
     let (wide, high) = (side + left + 4.0, side + top + 48.0);
     let mut c = Canvas::new(columns as f64 * wide + 12.0, posteriors.len() as f64 * high + 4.0);
     for (r, (name, s)) in posteriors.iter().enumerate() {

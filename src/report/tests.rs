@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calibration::{CalibrateConfig, assess, spoil::scale_sd};
+use crate::io::samples::Extras;
 use crate::prior::Parameter;
 use crate::rng;
 use rand::Rng;
@@ -112,6 +113,7 @@ fn inputs() -> Inputs {
         ln_prob: s.ln_prob_of(3).to_vec(),
         truth: s.truth[6..8].to_vec(),
         ln_prob_truth: vec![s.ln_prob_truth[3]],
+        extras: Extras { outside: vec![3.0], distance: vec![0.5], spread: vec![0.1, 0.4], ..Extras::default() },
         ..s.clone()
     };
     let stage = |stage: &str, seconds, ranks, detail: &str| StageTiming {
@@ -148,7 +150,7 @@ fn inputs() -> Inputs {
             stage("infer", 6.2, 2, "128 universes"),
         ],
         provenance: vec![
-            ("version".into(), "0.1.0".into()),
+            ("version".into(), "polycosm 0.1.0".into()),
             ("commit".into(), "abcdef0".into()),
             ("seed".into(), "20261121".into()),
         ],
@@ -184,6 +186,7 @@ fn whole_report_is_written() {
     assert!(
         html.contains("Against the baseline") && html.contains("σ<sub>8</sub>") && html.contains("simulations = 640")
     );
+    assert!(html.contains("not like what was trained on") && html.contains("0.40 ⚠") && html.contains("3.00 ⚠"));
     assert!(!html.contains("src=\"http") && !html.contains("<link"), "the page needs no other file");
 }
 
@@ -206,6 +209,92 @@ fn half_finished_campaign_has_a_report() {
     write(&odd, dir.path()).unwrap();
     assert!(dir.path().join("maps.png").exists() && dir.path().join("losses.png").exists());
     assert!(!dir.path().join("spectra.png").exists() && !dir.path().join("timings.png").exists());
+}
+
+/// Whatever numbers a campaign ends with, there is a page.
+#[test]
+fn any_numbers_are_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = [-0.5, 0.0, 1e-40, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+    for (i, value) in odd.into_iter().enumerate() {
+        let map = |data: Vec<f32>| MapPanel { label: String::new(), width: 8, height: 8, data };
+        let mut one = vec![1.0 + 0.1 * i as f32; 64];
+        one[9] = value;
+        let wide = |v: f32| vec![v as f64; 5];
+        let epoch = |e: u64, loss: f64| Epoch {
+            epoch: e,
+            step: e,
+            train_loss: loss,
+            validation_loss: Some(loss),
+            learning_rate: 0.0,
+            seconds: 0.0,
+        };
+        let inputs = Inputs {
+            maps: vec![map(one), map(vec![value; 64])],
+            spectra: vec![Spectrum { label: "\\".into(), k: wide(0.1), pk: wide(value), linear: wide(1.0) }],
+            histories: vec![(
+                "s".into(),
+                vec![epoch(0, value as f64), epoch(1, 1e300), epoch(2, -1e300), epoch(3, 1.0)],
+            )],
+            ..Default::default()
+        };
+        write(&inputs, dir.path()).unwrap_or_else(|e| panic!("{value}: {e}"));
+        assert!(dir.path().join("maps.png").exists());
+    }
+    for (min, max) in
+        [(0.0, 5e-324), (-5e-324, 5e-324), (1.0, 1.0), (f64::NAN, 1.0), (-1e308, 1e308), (0.0, f64::INFINITY)]
+    {
+        for scale in [axes::Scale::linear(min, max), axes::Scale::log(min, max)] {
+            assert!(scale.ticks(5).len() < 4000, "{min} {max}");
+            assert!(scale.fraction(scale.value(0.5)).is_finite(), "{min} {max}");
+        }
+    }
+}
+
+/// Draws of no width, far narrower than the prior, outside it, or of more parameters than a plot can show.
+#[test]
+fn any_draws_are_drawn() {
+    let draws = 100;
+    type Value = fn(usize) -> f64;
+    let samples = |p: usize, value: Value| {
+        let parameter = |j: usize| Parameter {
+            name: format!("p{j}"),
+            latex: if j == 0 { "".into() } else { format!("p_{j}") },
+            min: 0.0,
+            max: 1.0,
+        };
+        Samples {
+            prior: Prior::new((0..p).map(parameter).collect()).unwrap(),
+            index: vec![0],
+            draws,
+            theta: (0..draws * p).map(value).collect(),
+            ln_prob: vec![0.0; draws],
+            truth: vec![0.5; p],
+            ln_prob_truth: vec![0.0],
+            extras: Default::default(),
+        }
+    };
+    let all: [(&str, usize, Value); 7] = [
+        ("one point", 2, |_| 0.5),
+        ("on a bound", 2, |_| 0.0),
+        ("narrow", 2, |i| 0.5 + 1e-13 * i as f64),
+        ("outside", 2, |i| 7.0 + i as f64),
+        ("huge", 1, |i| 1e300 * i as f64),
+        ("no numbers", 2, |_| f64::NAN),
+        ("many", 300, |i| (i % 97) as f64 / 97.0),
+    ];
+    for (name, p, value) in all {
+        let dir = tempfile::tempdir().unwrap();
+        let s = samples(p, value);
+        let inputs = Inputs {
+            observations: vec![Observation { name: name.into(), posteriors: vec![("q".into(), s.clone())] }],
+            posteriors: vec![("q".into(), s)],
+            ..Default::default()
+        };
+        let page = std::fs::read_to_string(write(&inputs, dir.path()).unwrap()).unwrap();
+        assert!(dir.path().join("true_vs_inferred.png").exists(), "{name}");
+        assert_eq!(page.contains("The first 12 of 300 parameters"), p == 300, "{name}");
+    }
 }
 
 #[test]

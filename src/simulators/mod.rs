@@ -8,6 +8,7 @@ use crate::comm::Comm;
 use crate::cosmology::{Cosmology, CosmologyConfig};
 use crate::error::Result;
 use crate::io::field::{Field, FieldSpec};
+use crate::io::gadget::Velocities;
 use crate::observables::HodConfig;
 use crate::prior::Prior;
 use serde::Serialize;
@@ -43,7 +44,16 @@ pub struct Observed {
     pub truth: Option<Vec<f64>>,
 }
 
-/// A simulator on a communicator. All methods but `specs` are collective over it.
+/// What is wanted of an observation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Look<'a> {
+    /// Names of the fields that will be read; all of the simulator's when `None`.
+    pub fields: Option<&'a [String]>,
+    /// How its velocities are written; as the file tells when `None`.
+    pub velocities: Option<Velocities>,
+}
+
+/// A simulator on a communicator. All methods but `specs` and `check_file` are collective over it.
 pub trait Simulator {
     /// A universe before it is observed.
     type State;
@@ -56,7 +66,9 @@ pub trait Simulator {
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
     /// A universe from another code's file, and its parameters where the file tells.
-    fn load(&self, comm: &Comm, path: &Path) -> Result<(Self::State, Option<Vec<f64>>)>;
+    fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(Self::State, Option<Vec<f64>>)>;
+    /// Serial: refuses another code's file from which nothing of what is wanted could be made, without reading all of it.
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()>;
 }
 
 /// Any [`Simulator`], its state hidden: what the suite engine drives.
@@ -68,7 +80,9 @@ pub trait Runner {
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
     /// Observes another code's universe through the same eyes. Collective.
-    fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed>;
+    fn observe_file(&self, comm: &Comm, path: &Path, look: &Look) -> Result<Observed>;
+    /// Serial: refuses a file that could not be observed so, without reading all of it.
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()>;
 }
 
 impl<S: Simulator> Runner for S {
@@ -89,9 +103,13 @@ impl<S: Simulator> Runner for S {
         Simulator::finished(self, comm, job)
     }
 
-    fn observe_file(&self, comm: &Comm, path: &Path) -> Result<Observed> {
-        let (state, truth) = comm.agree(self.load(comm, path))?;
+    fn observe_file(&self, comm: &Comm, path: &Path, look: &Look) -> Result<Observed> {
+        let (state, truth) = comm.agree(self.load(comm, path, look))?;
         Ok(Observed { fields: comm.agree(self.observe(comm, &state))?, truth })
+    }
+
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()> {
+        Simulator::check_file(self, path, look)
     }
 }
 

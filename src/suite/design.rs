@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
+use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
@@ -105,6 +106,7 @@ impl DesignConfig {
         if self.simulations == 0 {
             return Err(bad("simulations", "there is nothing to simulate").value(0).remedy("give a positive number"));
         }
+        limits::at_most("design.simulations", self.simulations, limits::SIMULATIONS)?;
         check_fractions("design", self.validation, self.test)?;
         if self.parameters.is_empty() {
             return Err(
@@ -171,8 +173,8 @@ impl DesignConfig {
 
     fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {
         let Some(path) = &self.file else { return Ok((vec![], None)) };
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            let error = Error::input(format!("cannot be read: {e}")).key("design.file").value(path);
+        let text = limits::read_text(path, limits::LIST).map_err(|e| {
+            let error = e.key("design.file").value(path);
             error.remedy("give the path, from the working directory, of a text file with one universe per line")
         })?;
         let bad = |problem: String| {

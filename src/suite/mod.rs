@@ -23,6 +23,7 @@ use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
+use crate::limits;
 use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
@@ -60,6 +61,8 @@ impl SuiteConfig {
         if self.shard_size == 0 {
             return Err(bad("shard_size", "a shard holds simulations".into(), 0).remedy("give a positive number"));
         }
+        limits::at_most("suite.ranks_per_sim", self.ranks_per_sim, limits::RANKS)?;
+        limits::at_most("suite.shard_size", self.shard_size, limits::SIMULATIONS)?;
         match ranks {
             Some(n) if n < self.ranks_per_sim => {
                 let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });

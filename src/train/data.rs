@@ -1,12 +1,15 @@
 //! What a stage learns from: inputs and parameters of every universe in memory, and the augmentation of maps.
 
+use crate::error::Result;
+use crate::io::dataset::Dataset;
+use crate::io::field::{Data, Dtype};
 use crate::rng::stream;
 use rand::Rng;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// All samples of a stage.
 pub struct Table {
-    /// (n, …).
+    /// (n, …), in the precision that it comes in.
     pub x: Tensor,
     /// (n, p), double.
     pub theta: Tensor,
@@ -19,6 +22,15 @@ pub struct Table {
 }
 
 impl Table {
+    /// The samples to learn from.
+    pub fn training(&self) -> (Tensor, Tensor) {
+        // They stand first: nothing is copied.
+        match self.train.iter().enumerate().all(|(i, &row)| i == row) {
+            true => (self.x.narrow(0, 0, self.train.len() as i64), self.theta.narrow(0, 0, self.train.len() as i64)),
+            false => self.select(&self.train),
+        }
+    }
+
     /// The samples of these rows.
     pub fn select(&self, rows: &[usize]) -> (Tensor, Tensor) {
         let rows: Vec<i64> = rows.iter().map(|&r| r as i64).collect();
@@ -46,8 +58,22 @@ impl Table {
     }
 }
 
-/// Host numbers as a tensor of this shape.
-pub fn tensor(values: &[f32], shape: &[usize], device: Device, kind: Kind) -> Tensor {
+/// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not
+/// doubled in memory. Whole numbers come in double precision.
+pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
+    Ok(match dataset.spec(field)?.dtype {
+        Dtype::F32 => Data::F32(dataset.read_f32(field, rows)?),
+        Dtype::F64 | Dtype::I64 => Data::F64(dataset.read_f64(field, rows)?),
+    })
+}
+
+/// Host numbers as a tensor of this shape, in their own precision.
+pub fn tensor(values: &Data, shape: &[usize], device: Device) -> Tensor {
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    Tensor::from_slice(values).view(shape.as_slice()).to_device(device).to_kind(kind)
+    let all = match values {
+        Data::F32(v) => Tensor::from_slice(v),
+        Data::F64(v) => Tensor::from_slice(v),
+        Data::I64(v) => Tensor::from_slice(&v.iter().map(|&x| x as f64).collect::<Vec<_>>()),
+    };
+    all.view(shape.as_slice()).to_device(device)
 }

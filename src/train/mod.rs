@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod inputs;
 pub mod optimiser;
 pub mod stage;
 mod table;
@@ -13,6 +14,7 @@ pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
 use crate::io::stages::Wanted;
+use crate::limits;
 use crate::models::ModelConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,15 +109,16 @@ impl StageConfig {
             Err(e)
         };
         let positive = [
-            ("epochs", self.epochs as usize),
-            ("batch_size", self.batch_size),
-            ("copies", self.copies),
-            ("checkpoint_every", self.checkpoint_every as usize),
+            ("epochs", self.epochs as usize, limits::EPOCHS),
+            ("batch_size", self.batch_size, limits::BATCH),
+            ("copies", self.copies, limits::COPIES),
+            ("checkpoint_every", self.checkpoint_every as usize, limits::EPOCHS),
         ];
-        for (key, value) in positive {
+        for (key, value, most) in positive {
             if value == 0 {
                 return bad(key, "must be at least 1", value.to_string(), "give a positive number");
             }
+            limits::at_most(format!("train.{}.{key}", self.name), value, most)?;
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return bad("learning_rate", "must be positive", format!("{:?}", self.learning_rate), "1e-3 is usual");
@@ -125,13 +128,18 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
-        if let Some((key, value)) = self.network.not_positive() {
-            return bad(
-                &format!("network.{key}"),
-                "is out of range",
-                value.to_string(),
-                "give a positive number (an ensemble has at most 64 members)",
-            );
+        if let Some((key, value, [least, most])) = self.network.out_of_range() {
+            let what =
+                if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" };
+            let remedy = format!("give {least} to {most}{what}");
+            return bad(&format!("network.{key}"), "is out of range", value.to_string(), &remedy);
+        }
+        // What is known before the data are: the rest is looked at when they are.
+        let weights = self.network.weights(1, 1);
+        if weights > limits::WEIGHTS as f64 {
+            let problem = format!("has about {weights:.1e} weights, of which {} are the most", limits::WEIGHTS);
+            let error = Error::input(problem).key(format!("train.{}.network", self.name));
+            return Err(error.remedy("lower its hidden units, layers or ensemble"));
         }
         Ok(())
     }

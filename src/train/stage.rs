@@ -1,12 +1,12 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
 use super::checkpoint::{self, save};
-use super::data::tensor;
 use super::table::table;
-use super::{StageConfig, Trainer};
+use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::field::Data;
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
 use crate::io::stages::{NUMERICS, Record, Stages, State, anew};
@@ -42,7 +42,7 @@ pub struct Trained {
     /// The stage itself.
     pub model: Box<dyn Model>,
     pub prior: Prior,
-    device: Device,
+    pub(super) device: Device,
 }
 
 impl Trained {
@@ -62,13 +62,6 @@ impl Trained {
         let model = stage.network.build(&record.shape, &prior, device, Kind::Float)?;
         load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
         Ok(Trained { field, shape, before, model, prior, device })
-    }
-
-    /// Raw samples (n, shape) as the stage's own input.
-    pub fn input(&self, values: &[f32], n: usize) -> Tensor {
-        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        let x = tensor(values, &shape, self.device, Kind::Float);
-        self.before.iter().fold(x, |x, model| compress(model.as_ref(), &x))
     }
 }
 
@@ -117,7 +110,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let shape = match &before {
         None => spec.shape.clone(),
         Some(b) => {
-            let x = b.input(&vec![0.5; spec.shape.iter().product()], 1);
+            let x = b.input(&b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1));
             compress(b.model.as_ref(), &x).size()[1..].iter().map(|&n| n as usize).collect()
         }
     };
@@ -138,8 +131,9 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     })?;
     crate::nets::seed(config.seed as i64);
     let mut model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
-    let table = table(context, &config, &field, &spec.shape, before.as_ref())?;
-    model.standardise(&table.select(&table.train).0);
+    let (table, rows) = table(context, &config, &field, &spec.shape, before.as_ref(), model.as_ref())?;
+    let novelty = model.standardise(&table.training().0);
+    comm.agree(inputs::look(context, &config, &shape, model.as_ref(), &novelty, &rows))?;
     Trainer::new(comm, &config, model.as_ref()).run(&table, &folder)?;
     comm.on_root(|| finish(records, name, model.as_ref(), record))?;
     Ok(true)

@@ -1,33 +1,30 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::StageConfig;
-use super::data::{Table, tensor};
+use super::data::{self, Table, tensor};
 use super::stage::{Context, Trained, compress};
+use super::{StageConfig, inputs};
 use crate::comm::share;
 use crate::error::{Error, Result};
-use crate::io::dataset::Split;
+use crate::io::field::Data;
 use crate::models::Model;
 use tch::{Device, Kind, Tensor};
 
 /// Universes whose inputs are on their way through a network at a time.
 const CHUNK: usize = 32;
 
-/// The stage's samples in memory: the dataset's field, or the summaries of it. Collective.
+/// The stage's samples in memory, the dataset's field or the summaries of it, and the dataset's row of each that is learned
+/// from. Collective.
 pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     field: &str,
     shape: &[usize],
     before: Option<&Trained>,
-) -> Result<Table> {
+    model: &dyn Model,
+) -> Result<(Table, Vec<usize>)> {
     let (comm, dataset) = (context.comm, context.dataset);
     let p = dataset.prior.len();
-    let (mut train, mut validation) = (dataset.rows(Split::Train), dataset.rows(Split::Validation));
-    if train.is_empty() {
-        return comm.agree(Err(Error::input("no universe is left to learn from")
-            .file(&dataset.path)
-            .remedy("simulate more, or lower the validation and test fractions")));
-    }
+    let (train, validation) = comm.agree(inputs::splits(dataset))?;
     let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
     let outside = rows.iter().find(|&&r| dataset.prior.ln_density(&dataset.theta()[r * p..(r + 1) * p]).is_infinite());
     comm.agree(match outside {
@@ -38,28 +35,26 @@ pub(super) fn table(
             .remedy("widen the bounds in [dataset.parameters], or remove such rows")),
         None => Ok(()),
     })?;
-    let values = comm.agree(dataset.read_f32(field, &rows))?;
+    let values = comm.agree(data::read(dataset, field, &rows))?;
     let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
-    let x = tensor(&values, &full, context.device, Kind::Float);
+    let x = tensor(&values, &full, context.device);
     drop(values);
-    let finite = x.isfinite().all().int64_value(&[]) != 0;
-    comm.agree(if finite {
-        Ok(())
-    } else {
-        let remedy = "run `polycosm verify`, or look at the file for NaNs";
-        Err(Error::input("not every number is finite").file(&dataset.path).key(field).remedy(remedy))
-    })?;
+    let first = before.map_or(model, Trained::first);
+    comm.agree(inputs::refuse_unfit(dataset, field, config, first, &x, &rows))?;
+    if before.is_none() {
+        inputs::announce_unfit(comm, dataset, field, first, context.device)?;
+    }
     let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
     let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
     // From here on rows are counted within the table: training rows first.
     let (n, all) = (train.len(), rows.len());
-    train = (0..n).collect();
-    validation = (n..all).collect();
     // The same rule by which a compressor sees maps: the last two axes are a picture.
     let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
-    let table = Table { x, theta, train, validation, maps };
-    let Some(before) = before else { return Ok(table) };
-    summarised(context, config, table, before)
+    let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps };
+    match before {
+        None => Ok((table, train)),
+        Some(before) => Ok((summarised(context, config, table, before)?, train)),
+    }
 }
 
 /// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
@@ -91,7 +86,7 @@ fn summarised(context: &Context, config: &StageConfig, table: Table, before: &Tr
     }
     let values = comm.all_gather(&mine);
     let width = comm.max_of(width as u64) as usize;
-    let x = tensor(&values, &[items.len(), width], context.device, Kind::Float);
+    let x = tensor(&Data::F32(values), &[items.len(), width], context.device);
     let rows: Vec<i64> = items.iter().map(|i| i.1 as i64).collect();
     let theta = table.theta.index_select(0, &Tensor::from_slice(&rows).to_device(context.device));
     let train = (0..copies * n).collect();

@@ -3,6 +3,7 @@
 use super::outcome::{Outcome, Problem, Stage};
 use crate::comm::{Comm, timers::OverRanks, traffic};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
 use std::time::Instant;
 
@@ -32,6 +33,7 @@ pub fn run<T: Real>(args: &FftArgs, comm: &Comm) -> Result<Outcome> {
         let error = Error::input("a mesh has 1 to 32768 points per side").key("--mesh").value(args.mesh);
         return Err(error.remedy("256 is usual"));
     }
+    limits::at_most("--repeats", args.repeats, limits::STEPS)?;
     if args.measure {
         plans::measure(Default::default());
     }

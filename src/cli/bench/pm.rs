@@ -11,6 +11,7 @@ use crate::fields::noise::white_noise;
 use crate::gravity::{
     Factors, Force, ForceConfig, Integrator, LptGrowth, StepConfig, StepTable, evolve, lagrangian_particles,
 };
+use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
 use std::time::Instant;
 
@@ -62,10 +63,12 @@ impl From<&PmArgs> for Run {
 pub fn run<T: Real>(run: &Run, comm: &Comm) -> Result<Outcome> {
     let before = resident("VmRSS");
     let (n, mesh) = (run.particles, (run.mesh_factor * run.particles as f64).round() as usize);
-    if n < 4 || !(4..=1 << 15).contains(&mesh) {
-        let error = Error::input("at least 4 particles and mesh points per side are needed").value([n, mesh]);
+    if !(4..=limits::SIDE).contains(&n) || !(4..=limits::SIDE).contains(&mesh) {
+        let problem = format!("there are 4 to {} particles, and mesh points, per side", limits::SIDE);
+        let error = Error::input(problem).key("--particles").value([n, mesh]);
         return Err(error.remedy("give --particles and --mesh-factor, e.g. 128 and 2"));
     }
+    limits::at_most("--steps", run.steps, limits::STEPS)?;
     let box_size = 2.0 * n as f64;
     let planck = [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
     let config = CosmologyConfig::default();

@@ -2,7 +2,8 @@
 
 use super::outcome::{Outcome, Stage};
 use crate::comm::{Comm, timers::OverRanks, traffic};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::limits;
 use crate::models::{Device, Kind, ModelConfig, Tensor, VmimConfig};
 use crate::prior::{Parameter, Prior};
 use crate::train::{Trainer, data::Table};
@@ -24,6 +25,12 @@ pub struct TrainArgs {
 
 /// Steps of the demo's compressor (three views of four 64² maps per universe) on maps of noise.
 pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
+    if args.batch == 0 || args.steps == 0 {
+        let error = Error::input("at least one universe and one step are needed").key("--batch").value(args.batch);
+        return Err(error.remedy("give --batch and --steps, e.g. 32 and 10"));
+    }
+    limits::at_most("--batch", args.batch, limits::UNITS)?;
+    limits::at_most("--steps", args.steps, limits::STEPS)?;
     let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
     let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
     let shape = [3, 4, 64, 64];

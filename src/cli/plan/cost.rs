@@ -2,10 +2,12 @@
 
 use super::traffic::{Layout, Traffic};
 use crate::cli::bench::{outcome::Outcome, pm};
+use crate::cli::campaign::path;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::fields::kernels::Gradient;
 use crate::gravity::Integrator;
+use crate::limits;
 use crate::mesh::compact_grid;
 use crate::particles::gradient_halo;
 use crate::simulators::{PmConfig, Precision};
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Machine {
     /// Take the kernels' speed from this output of `polycosm bench pm --json` [default: measured now, in seconds]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub bench: Option<PathBuf>,
     /// Network: microseconds per message
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 2.0)]
@@ -129,7 +131,7 @@ pub fn read(file: &Path, pm: &PmConfig) -> Result<Kernels> {
             .value(file.display().to_string())
             .remedy("make it with polycosm bench pm --json > FILE")
     };
-    let text = std::fs::read_to_string(file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let text = limits::read_text(file, limits::CAMPAIGN).map_err(|e| wrong(e.problem))?;
     let outcome: Outcome = serde_json::from_str(&text).map_err(|e| wrong(format!("is not a bench: {e}")))?;
     let bytes = real_bytes(pm);
     if outcome.problem.as_ref().is_some_and(|p| p.real_bytes != bytes) {

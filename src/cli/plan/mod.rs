@@ -7,9 +7,11 @@ use self::cost::{Cost, Machine};
 use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
+use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::gravity::{Factors, StepTable};
+use crate::limits;
 use crate::mesh::compact_grid;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use std::f64::consts::PI;
@@ -34,8 +36,12 @@ pub struct Args {
 
 /// Collective; the root prints.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
+    args.campaign.with(comm, |plan| show(plan, args, comm))
+}
+
+fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     comm.agree(args.machine.check())?;
+    comm.agree(limits::at_most("--ranks", args.ranks.unwrap_or(1), limits::RANKS))?;
     let kernels = match (&plan.config.simulator, &args.machine.bench) {
         (Some(SimulatorConfig::Pm(pm)), Some(file)) => Some(comm.agree(cost::read(file, pm))?),
         (Some(SimulatorConfig::Pm(pm)), None) => Some(cost::measure(pm, comm)?),
@@ -44,7 +50,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let text = comm.on_root(|| {
         let config = &plan.config;
         let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
-            return Err(Error::input("this campaign simulates nothing: there is nothing to plan"));
+            let error = Error::input("there are no simulations to plan: this campaign's data were made elsewhere");
+            return Err(error.key("dataset").remedy("`polycosm check` looks at them; go on with `polycosm train`"));
         };
         let SimulatorConfig::Pm(pm) = simulator;
         let ranks = args.ranks.unwrap_or(comm.size());

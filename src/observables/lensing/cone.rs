@@ -4,6 +4,7 @@ use super::config::{LightConeConfig, bad};
 use super::sources::strength;
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
+use crate::limits;
 use gauss_quad::GaussLegendre;
 use std::f64::consts::FRAC_PI_2;
 use std::num::NonZeroUsize;
@@ -83,6 +84,10 @@ impl Cone {
             Slice { near, far, chi, a, volume, strength: strength(cosmology, chi) }
         };
         let count = ((chi_max / thickness).ceil() as usize).max(1);
+        if count > limits::PLANES {
+            let problem = format!("cuts the light cone into {count} slices, of which {} are allowed", limits::PLANES);
+            return Err(bad("plane_thickness", thickness, problem, "give thicker slices, or a larger box"));
+        }
         let face = |k: usize| (k as f64 * thickness).min(chi_max);
         let slices = (0..count).map(|k| slice(face(k), face(k + 1))).collect();
         Ok(Cone { field, pixels: config.pixels, box_size, cosmology: *cosmology, slices, sources })

@@ -1,6 +1,7 @@
 //! The campaign's `[simulator.lightcone]`.
 
 use crate::error::{Error, Result};
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -165,6 +166,7 @@ impl LightConeConfig {
             let remedy = "leave it out for one, or leave [simulator.lightcone] out for none";
             return Err(bad("light_cones", self.light_cones, "there is at least one light cone", remedy));
         }
+        limits::at_most("simulator.lightcone.light_cones", self.light_cones as usize, limits::LIGHT_CONES)?;
         if self.light_cones > 1 && !self.randomise {
             let problem = "without randomise all light cones through a universe are the same";
             return Err(bad(
@@ -178,6 +180,13 @@ impl LightConeConfig {
             let remedy = "give redshifts, e.g. [0.5, 1.0], or distributions in n_of_z";
             return Err(bad("source_redshifts", &self.source_redshifts, "there are no sources", remedy));
         }
+        limits::product_at_most(
+            "simulator.lightcone.pixels",
+            &[self.pixels, self.pixels, self.bins(), self.light_cones as usize],
+            "numbers",
+            limits::NUMBERS,
+            "lower it, or take fewer light cones or sources",
+        )?;
         if let Some(z) = self.source_redshifts.iter().find(|z| !(**z > 0.0 && **z <= Z_MAX)) {
             let problem = format!("redshifts of sources lie above 0 and at most at {Z_MAX}");
             return Err(bad("source_redshifts", z, problem, "1.0 is usual"));

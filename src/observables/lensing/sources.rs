@@ -3,6 +3,7 @@
 use super::config::{LightConeConfig, SourceDistribution, n_of_z};
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::units::HUBBLE_DISTANCE;
 use std::path::Path;
 
@@ -94,10 +95,8 @@ fn density(distribution: &SourceDistribution) -> Result<Density> {
             Ok(([z_min, z_max], Box::new(move |z| (alpha * (z / z0).ln() - (z / z0).powf(beta)).exp())))
         }
         SourceDistribution::Table { path, column } => {
-            let rows = std::fs::read_to_string(path)
-                .map_err(|e| {
-                    Error::input(format!("cannot be read: {e}")).value(path).remedy("give the path of a text file")
-                })
+            let rows = limits::read_text(path, limits::TABLE)
+                .map_err(|e| e.value(path).remedy("give the path of a text file"))
                 .and_then(|text| parse(&text, path, *column))?;
             let range = [rows[0].0, rows[rows.len() - 1].0];
             Ok((range, Box::new(move |z| linear(&rows, z))))

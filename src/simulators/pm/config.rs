@@ -9,6 +9,7 @@ use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{ForceConfig, StepConfig};
 use crate::io::gadget;
+use crate::limits;
 use crate::observables::lensing::{LightConeConfig, SourceDistribution};
 use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
@@ -271,14 +272,16 @@ impl PmConfig {
                 "1 to 3 are usual",
             );
         }
-        if self.mesh() > 1 << 15 {
+        if self.mesh().max(self.particles) > limits::SIDE {
             let remedy =
                 "lower particles or mesh_factor: the largest mesh that has ever been run is about 20000 per side";
             return bad("particles", "no machine holds such a mesh", self.particles.to_string(), remedy);
         }
-        if !(self.max_imbalance >= 1.0 && self.max_imbalance.is_finite()) {
+        // One rank with all the particles has the mean times the number of ranks.
+        if !(1.0..=limits::RANKS as f64).contains(&self.max_imbalance) {
             let remedy = "3 is ample for ranks whose domain is at least 50 Mpc/h wide";
-            return bad("max_imbalance", "must be at least 1", format!("{:?}", self.max_imbalance), remedy);
+            let problem = format!("must be at least 1, and at most {}", limits::RANKS);
+            return bad("max_imbalance", &problem, format!("{:?}", self.max_imbalance), remedy);
         }
         if !(0.0..=1e6).contains(&self.checkpoint_minutes) {
             let value = format!("{:?}", self.checkpoint_minutes);

@@ -5,6 +5,7 @@ use crate::fields::kernels::Gradient;
 use crate::fields::linear::{add_f_nl, coloured, graft};
 use crate::fields::noise::white_noise;
 use crate::io::noise;
+use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
 use crate::simulators::Job;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,7 @@ impl InitialConfig {
             let error = bad("noise_mesh", "at least 4 points per side are needed").value(n);
             return Err(error.remedy("give the larger of the two runs' particles per side"));
         }
+        limits::at_most("simulator.initial.noise_mesh", self.noise_mesh.unwrap_or(0), limits::SIDE)?;
         let Some(field) = &self.field else { return Ok(()) };
         let beside = |key: &str| {
             let error = bad(key, "has no meaning for a field that is read from a file");

@@ -88,16 +88,16 @@ pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -
     let lists = lattice * lists.into_iter().flatten().max().unwrap_or(0);
     let resting = if config.moments().len() > 1 { particle } else { kept };
     let sky = Sky::new(config, cosmology, ranks)?;
-    let scaled = |imbalance: f64, bytes: usize| (lattice as f64 * imbalance) as usize * bytes;
+    let scaled = |imbalance: f64, bytes: usize| lattice as f64 * imbalance * bytes as f64;
     // What earlier moments gave is kept, and copied for a checkpoint and where all is put together.
     let pictures = Pictures::new(config, ranks, real);
     let earlier = (config.moments().len() - 1) as f64 * pictures.fields;
     let running =
-        |imbalance: f64| (scaled(imbalance, particle) + crossing + meshes + sky.running) as f64 + 2.0 * earlier;
-    let tracing = |imbalance: f64| (scaled(imbalance, kept) + sky.tracing) as f64 + earlier;
+        |imbalance: f64| scaled(imbalance, particle) + (crossing + meshes + sky.running) as f64 + 2.0 * earlier;
+    let tracing = |imbalance: f64| scaled(imbalance, kept) + sky.tracing as f64 + earlier;
     let looking = |imbalance: f64| {
         let seen = pictures.making.max(meters.max(lists) as f64 + pictures.fields).max(pictures.fields + earlier);
-        1.1 * (scaled(imbalance, resting) as f64 + seen) + earlier + sky.looking as f64
+        1.1 * (scaled(imbalance, resting) + seen) + earlier + sky.looking as f64
     };
     let most = |imbalance: f64| {
         let all = [initial as f64, running(imbalance), tracing(imbalance), looking(imbalance)];

@@ -4,6 +4,7 @@ mod checkpoint;
 mod config;
 mod initial;
 mod memory;
+mod observed;
 mod plans;
 mod products;
 
@@ -12,7 +13,7 @@ pub use initial::{FieldFile, FieldKind, InitialConfig};
 pub use memory::{Memory, memory_per_rank};
 pub use plans::FftPlans;
 
-use super::{Job, Simulator};
+use super::{Job, Look, Simulator};
 use crate::comm::timers::Timers;
 use crate::comm::{Comm, stop};
 use crate::cosmology::{Cosmology, CosmologyConfig, Growth, NeutrinoResponse};
@@ -27,7 +28,7 @@ use crate::io::hdf::Element;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
 use crate::observables::HodConfig;
 use crate::observables::lensing::LightCone;
-use crate::particles::{Domain, Particles, wrap};
+use crate::particles::{Domain, Particles};
 use crate::prior::Prior;
 use checkpoint::Checkpoints;
 use products::{LensingProduct, Moment, PLANES, measure, planes_field, restore_planes, specs_at, suffix};
@@ -40,6 +41,8 @@ pub struct Pm<T> {
     config: PmConfig,
     cosmology: CosmologyConfig,
     names: Vec<String>,
+    /// The middle of their prior.
+    middle: Vec<f64>,
     precision: std::marker::PhantomData<T>,
 }
 
@@ -54,22 +57,17 @@ pub struct PmState<T> {
     pub cosmology: Option<Cosmology>,
     /// What names this universe's random numbers and files.
     origin: Origin,
+    /// Fields that are looked at; all when `None`.
+    wanted: Option<Vec<String>>,
 }
 
-/// What names a universe's random numbers and files.
+/// What names a universe's random numbers and files, and the varied parameters that are known of it.
 #[derive(Debug, Clone, Default)]
 struct Origin {
     index: u64,
     seeds: [u64; 2],
-    theta: Vec<f64>,
+    varied: Vec<(String, f64)>,
     folder: Option<PathBuf>,
-}
-
-impl Origin {
-    fn of(job: &Job) -> Self {
-        let (seeds, theta) = ([job.seed, job.realisation], job.theta.to_vec());
-        Origin { index: job.index, seeds, theta, folder: job.folder.map(Path::to_path_buf) }
-    }
 }
 
 impl<T: Real + Element> Pm<T> {
@@ -77,7 +75,8 @@ impl<T: Real + Element> Pm<T> {
     pub fn new(config: &PmConfig, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Self> {
         config.check()?;
         let names = prior.names().into_iter().map(String::from).collect();
-        Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, precision: Default::default() })
+        let middle = prior.from_unit(&vec![0.5; prior.len()]);
+        Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, middle, precision: Default::default() })
     }
 
     /// The cosmology of a design point.
@@ -99,12 +98,12 @@ impl<T: Real + Element> Pm<T> {
         a: f64,
         cosmology: Option<&Cosmology>,
         origin: &Origin,
+        wanted: Option<&[String]>,
     ) -> Result<Vec<Field>> {
-        let varied: Vec<(&str, f64)> = self.varied(&origin.theta).collect();
+        let varied: Vec<(&str, f64)> = origin.varied.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let snapshot = origin.folder.as_ref().map(|folder| {
             let name = format!("{:06}{}.hdf5", origin.index, suffix(&self.config, a));
-            let truth = varied.iter().map(|(name, value)| (name.to_string(), *value)).collect();
-            (folder.join("snapshots").join(name), truth)
+            (folder.join("snapshots").join(name), origin.varied.clone())
         });
         let seen = measure(&Moment {
             comm,
@@ -116,6 +115,7 @@ impl<T: Real + Element> Pm<T> {
             seeds: origin.seeds,
             hod: self.config.galaxies.clone().unwrap_or_default().with(&varied),
             snapshot,
+            wanted,
             halos: OnceCell::new(),
             galaxies: OnceCell::new(),
         })?;
@@ -194,7 +194,7 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
         }
         match row {
             Row::Output { a } if *a < self.pm.config.last() => {
-                let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin);
+                let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin, None);
                 self.earlier.extend(timers.time("observe", look)?);
                 Ok(())
             }
@@ -270,7 +270,12 @@ impl<T: Real + Element> Simulator for Pm<T> {
             Some(checkpoints) => checkpoints.read::<T>(comm)?,
             None => None,
         };
-        let origin = Origin::of(job);
+        let origin = Origin {
+            index: job.index,
+            seeds: [job.seed, job.realisation],
+            varied: self.varied(job.theta).map(|(name, value)| (name.to_string(), value)).collect(),
+            folder: job.folder.map(Path::to_path_buf),
+        };
         let lensing = LensingProduct::of(c);
         let cones = lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total()));
         let (cones, sources) = comm.agree(cones.transpose())?.unzip();
@@ -327,12 +332,12 @@ impl<T: Real + Element> Simulator for Pm<T> {
             let planes = comm.agree(cones.into_iter().map(LightCone::finish).collect::<Result<Vec<_>>>())?;
             earlier.extend(timers.time("lensing", || lensing.measure(comm, job, &planes, &sources))?);
         }
-        Ok(PmState { particles, a: self.config.last(), earlier, cosmology: Some(*cosmology), origin })
+        Ok(PmState { particles, a: self.config.last(), earlier, cosmology: Some(*cosmology), origin, wanted: None })
     }
 
     fn observe(&self, comm: &Comm, state: &PmState<T>) -> Result<Vec<Field>> {
-        let PmState { particles, a, earlier, cosmology, origin } = state;
-        let last = self.look(comm, particles, *a, cosmology.as_ref(), origin)?;
+        let PmState { particles, a, earlier, cosmology, origin, wanted } = state;
+        let last = self.look(comm, particles, *a, cosmology.as_ref(), origin, wanted.as_deref())?;
         // The light cones' fields come after those of all moments.
         let (mut fields, cone): (Vec<Field>, Vec<Field>) = {
             let own = LensingProduct::of(&self.config).map_or(vec![], |l| l.specs());
@@ -347,46 +352,11 @@ impl<T: Real + Element> Simulator for Pm<T> {
         job.folder.iter().for_each(|folder| Checkpoints::remove(comm, folder, job.index));
     }
 
-    fn load(&self, comm: &Comm, path: &Path) -> Result<(PmState<T>, Option<Vec<f64>>)> {
-        let c = &self.config;
-        if c.redshifts.len() > 1 {
-            return Err(Error::input("one snapshot cannot show several redshifts")
-                .key("simulator.redshifts")
-                .value(&c.redshifts)
-                .remedy("observe snapshots with a campaign of one redshift"));
-        }
-        if c.lightcone.is_some() {
-            return Err(Error::input("one snapshot cannot show a light cone")
-                .key("simulator.lightcone")
-                .remedy("observe snapshots with a campaign without one"));
-        }
-        let snapshot = comm.agree(gadget::read(comm, path))?;
-        let differs = |what: &str, theirs: f64, ours: f64| {
-            Err(Error::input(format!("its {what} is {theirs}, the campaign's is {ours}"))
-                .file(path)
-                .remedy("observe with a campaign of the same box and time: the networks know no other"))
-        };
-        if (snapshot.box_size / c.box_size - 1.0).abs() > 1e-6 {
-            return differs("box (Mpc/h)", snapshot.box_size, c.box_size);
-        }
-        if (snapshot.scale_factor - self.config.last()).abs() > 1e-3 {
-            return differs("scale factor", snapshot.scale_factor, self.config.last());
-        }
-        if snapshot.npart != self.total() {
-            return differs("number of particles", snapshot.npart as f64, self.total() as f64);
-        }
-        let l = T::of(c.box_size);
-        let mut particles = Particles {
-            position: snapshot.positions.iter().map(|x| x.map(|x| wrap(T::of(x), l))).collect(),
-            momentum: snapshot.velocities.iter().map(|v| v.map(|v| T::of(v * snapshot.scale_factor / 100.0))).collect(),
-            id: snapshot.ids,
-            ..Default::default()
-        };
-        Domain::new(&self.mesh_decomposition(comm)?, c.box_size).exchange(&mut particles);
-        let told = |n: &String| snapshot.truth.iter().find(|t| &t.0 == n).map(|t| t.1);
-        let truth: Option<Vec<f64>> = self.names.iter().map(told).collect();
-        let cosmology = truth.as_ref().and_then(|theta| self.cosmology(theta).ok());
-        let origin = Origin { theta: truth.clone().unwrap_or_default(), ..Default::default() };
-        Ok((PmState { particles, a: self.config.last(), earlier: vec![], cosmology, origin }, truth))
+    fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(PmState<T>, Option<Vec<f64>>)> {
+        self.load_snapshot(comm, path, look)
+    }
+
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()> {
+        self.judge(path, &gadget::header(path)?, look).map(drop)
     }
 }

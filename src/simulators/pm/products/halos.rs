@@ -1,6 +1,6 @@
 //! Halos, their mass function, and galaxies.
 
-use super::{Moment, Product, Values, spec};
+use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
 use crate::io::field::{Axis, Data, Dtype, FieldSpec};
 use crate::mesh::Real;
@@ -31,6 +31,10 @@ impl<T: Real> Product<T> for Halos {
         vec![table("halos", &HaloCatalogue::COLUMNS, &what)]
     }
 
+    fn needs(&self) -> Needs {
+        Needs::HALOS
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         Ok(vec![rows(m.halos()?.rows())])
     }
@@ -43,6 +47,10 @@ impl<T: Real> Product<T> for MassFunctionOf {
         let axes = vec![Axis::at("log10_mass", "log10 Msun/h", self.0.centres())];
         let what = "halo mass function dn/dlnM";
         vec![spec("mass_function", &[self.0.bins], axes, "(h/Mpc)^3", what, Dtype::F64)]
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::HALOS
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
@@ -61,6 +69,10 @@ impl<T: Real> Product<T> for GalaxiesOf {
         };
         let what = format!("galaxies of the halo occupation (Zheng et al. 2007), {space}; in the order of their halos");
         vec![table("galaxies", &Galaxies::COLUMNS, &what)]
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::GALAXIES
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {

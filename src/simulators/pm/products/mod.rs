@@ -37,6 +37,8 @@ pub(super) struct Moment<'a, T> {
     pub hod: HodConfig,
     /// Where a snapshot of this moment goes, if there is to be one, and its true parameters.
     pub snapshot: Option<(PathBuf, Vec<(String, f64)>)>,
+    /// Names of the fields that are measured; all when `None`.
+    pub wanted: Option<&'a [String]>,
     pub halos: OnceCell<HaloCatalogue>,
     pub galaxies: OnceCell<Galaxies>,
 }
@@ -48,10 +50,8 @@ impl<T: Real> Moment<'_, T> {
     }
 
     fn cosmology(&self) -> Result<&Cosmology> {
-        self.cosmology.ok_or_else(|| {
-            Error::input("does not tell its cosmology, without which halos, galaxies and redshift space mean nothing")
-                .remedy("write the parameters as attributes of the file's root, or leave these products out")
-        })
+        // An observation without one was refused before: what its products need is known.
+        self.cosmology.ok_or_else(|| Error::failed("a product needs a cosmology, and there is none"))
     }
 
     fn epoch(&self) -> Result<Epoch<'_>> {
@@ -82,10 +82,42 @@ pub(super) enum Values {
     Rows(usize, Data),
 }
 
+/// What a product is measured from beside positions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Needs {
+    pub velocities: bool,
+    pub cosmology: bool,
+    /// Parameters of the halo occupation.
+    pub occupation: bool,
+    /// Identities that are points of the initial lattice.
+    pub lattice: bool,
+}
+
+impl Needs {
+    /// Of what is told of halos.
+    pub const HALOS: Needs = Needs { velocities: true, cosmology: true, occupation: false, lattice: false };
+    /// Of what is told of galaxies.
+    pub const GALAXIES: Needs = Needs { occupation: true, ..Needs::HALOS };
+
+    /// What both need.
+    fn and(self, other: Needs) -> Needs {
+        Needs {
+            velocities: self.velocities || other.velocities,
+            cosmology: self.cosmology || other.cosmology,
+            occupation: self.occupation || other.occupation,
+            lattice: self.lattice || other.lattice,
+        }
+    }
+}
+
 /// A product: fields that are alike for all universes. Their names get a suffix where several moments are looked at.
 pub(super) trait Product<T> {
     /// Descriptions of its fields.
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec>;
+    /// What else than positions it is measured from.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
     /// Their numbers, in the same order. Collective.
     fn measure(&self, moment: &Moment<T>) -> Result<Vec<Values>>;
 }
@@ -151,13 +183,34 @@ pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<Fiel
     specs
 }
 
-/// All products' fields at one moment, as [`specs_at`] describes them. Collective.
+/// What those products need whose fields at scale factor `a` are wanted.
+pub(super) fn needs<T: Real + Element>(config: &PmConfig, a: f64, wanted: Option<&[String]>) -> Needs {
+    let suffix = suffix(config, a);
+    let all = products::<T>(config);
+    let looked_at = all.iter().filter(|p| shows(&p.specs(config), &suffix, wanted));
+    looked_at.fold(Needs::default(), |all, p| all.and(p.needs()))
+}
+
+/// True if one of these fields is wanted.
+fn shows(specs: &[FieldSpec], suffix: &str, wanted: Option<&[String]>) -> bool {
+    let named = |name: &String| specs.iter().any(|s| name.strip_suffix(suffix) == Some(&s.name));
+    wanted.is_none_or(|names| names.iter().any(named))
+}
+
+/// All products' fields at one moment, as [`specs_at`] describes them; of the wanted products where only some are.
+/// Collective.
 pub(super) fn measure<T: Real + Element>(moment: &Moment<T>) -> Result<Vec<Field>> {
+    let suffix = suffix(moment.config, moment.a);
     let mut specs = specs_at::<T>(moment.config, moment.a).into_iter();
     let mut fields = vec![];
     for product in products::<T>(moment.config) {
+        let own = product.specs(moment.config);
+        let specs: Vec<FieldSpec> = specs.by_ref().take(own.len()).collect();
+        if !shows(&own, &suffix, moment.wanted) {
+            continue;
+        }
         let values = moment.comm.agree(product.measure(moment))?;
-        fields.extend(values.into_iter().zip(&mut specs).map(|(values, spec)| field(moment.comm, spec, values)));
+        fields.extend(values.into_iter().zip(specs).map(|(values, spec)| field(moment.comm, spec, values)));
     }
     Ok(fields)
 }

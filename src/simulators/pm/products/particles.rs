@@ -1,6 +1,6 @@
 //! The particles themselves: as columns of the dataset, and as GADGET snapshots beside it.
 
-use super::{Moment, Product, Values, spec};
+use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
 use crate::io::field::{Axis, Data, Dtype, FieldSpec};
 use crate::io::gadget::{self, SnapshotHeader};
@@ -18,6 +18,10 @@ impl<T: Real> Product<T> for Columns {
             spec(name, &[config.particles.pow(3), 3], axes, unit, &what, Dtype::F32)
         };
         vec![column("position", "Mpc/h", "comoving position"), column("velocity", "km/s", "peculiar velocity")]
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { velocities: true, lattice: true, ..Needs::default() }
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {

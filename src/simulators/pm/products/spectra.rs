@@ -1,6 +1,6 @@
 //! Spectra and bispectra.
 
-use super::{Moment, Product, Values, spec};
+use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
 use crate::fields::spectrum::Spectrum;
 use crate::io::field::{Axis, Data, Dtype, FieldSpec};
@@ -49,6 +49,10 @@ impl<T: Real> Product<T> for Multipoles {
         vec![spec("multipoles", &shape, vec![ell, k], "(Mpc/h)^3", what, Dtype::F64)]
     }
 
+    fn needs(&self) -> Needs {
+        Needs { velocities: true, cosmology: true, ..Needs::default() }
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let space = RedshiftSpace::of_momenta(m.cosmology()?, m.a);
         let points = Points::equal(&m.particles.position);
@@ -90,6 +94,10 @@ impl<T: Real> Product<T> for GalaxyPower {
         let (shape, of) = ([2, k.values.len()], Axis::columns("spectrum", ["galaxies", "galaxies x matter"]));
         let what = "power spectrum of the galaxies, and their cross spectrum with matter";
         vec![spec("galaxy_power", &shape, vec![of, k], "(Mpc/h)^3", what, Dtype::F64)]
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::GALAXIES
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {

@@ -1,0 +1,280 @@
+//! A look at what goes into a network, before it is learned from and before a posterior is drawn: numbers that are none,
+//! numbers that the transform does not take, numbers that never vary, and samples far from all others.
+
+use super::StageConfig;
+use super::data::{self, tensor};
+use super::stage::{Context, Trained, compress};
+use crate::comm::{Comm, share};
+use crate::error::{Error, Result};
+use crate::io::dataset::{Dataset, Split};
+use crate::io::field::Data;
+use crate::models::Model;
+use crate::nets::Novelty;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use tch::{Device, Tensor};
+
+/// Samples that are looked at a time.
+const CHUNK: usize = 64;
+/// Fewest universes of which some can be set aside for validation.
+const FEWEST: usize = 5;
+/// Training widths beyond which a sample that is learned from is named.
+const WILD: f64 = 10.0;
+/// Names that one line lists.
+const NAMED: usize = 5;
+
+/// Rows to learn from and rows that decide when to stop. Where the dataset has none of the latter, a tenth of the universes
+/// is taken from the former: those whose parameters' hashes are smallest, so that it does not depend on their order.
+pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
+    let (train, validation) = (dataset.rows(Split::Train), dataset.rows(Split::Validation));
+    if train.is_empty() {
+        return Err(Error::input("no universe is left to learn from")
+            .file(&dataset.path)
+            .remedy("simulate more, or lower the validation and test fractions"));
+    }
+    if !validation.is_empty() {
+        return Ok((train, validation));
+    }
+    let p = dataset.prior.len();
+    let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+    for &row in &train {
+        let mut hash = Sha256::new_with_prefix(b"validation");
+        dataset.theta()[row * p..(row + 1) * p].iter().for_each(|t| hash.update(t.to_le_bytes()));
+        universes.entry(hash.finalize().into()).or_default().push(row);
+    }
+    if universes.len() < FEWEST {
+        let problem = format!("{} universe(s) to learn from, and none to say when to stop", universes.len());
+        let remedy = "simulate more, or raise the validation fraction";
+        return Err(Error::input(problem).file(&dataset.path).key("split").remedy(remedy));
+    }
+    let set_aside = universes.len().div_ceil(10);
+    let mut validation: Vec<usize> = universes.into_values().take(set_aside).flatten().collect();
+    validation.sort_unstable();
+    log::warn!(
+        "{}: no universe is in the validation split: {set_aside} of those to learn from decide when to stop",
+        dataset.path.display()
+    );
+    Ok((train.into_iter().filter(|row| validation.binary_search(row).is_err()).collect(), validation))
+}
+
+/// Refuses samples to learn from (one per entry of `rows`) that hold anything but numbers that the first network takes.
+pub(super) fn refuse_unfit(
+    dataset: &Dataset,
+    field: &str,
+    config: &StageConfig,
+    first: &dyn Model,
+    x: &Tensor,
+    rows: &[usize],
+) -> Result<()> {
+    let mut found = Unfit::default();
+    for (i, chunk) in rows.chunks(CHUNK).enumerate() {
+        found.add(first, &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk);
+    }
+    let error = |problem: String| Error::input(problem).file(&dataset.path).key(field);
+    if let Some(words) = found.words(0) {
+        let remedy = "mend or remove them (a `status` other than 0 leaves a row out); `polycosm verify` looks at all";
+        return Err(error(format!("{words} of those to learn from")).remedy(remedy));
+    }
+    if let (Some(words), Some(transform)) = (found.words(1), first.preprocess().picky()) {
+        let floor = transform.floor().unwrap_or_default();
+        let problem = format!("transform = \"{}\" takes numbers above {floor} only, and not {words}", transform.name());
+        let remedy = format!(
+            "choose train.{}.network.transform = \"asinh\", which takes both signs; a list has one transform for each \
+             index of the first axis, [\"log\", \"asinh\"]",
+            config.name
+        );
+        return Err(error(problem).remedy(remedy));
+    }
+    Ok(())
+}
+
+/// Says before training which rows of the test split will have no posterior. Collective.
+pub(super) fn announce_unfit(
+    comm: &Comm,
+    dataset: &Dataset,
+    field: &str,
+    first: &dyn Model,
+    device: Device,
+) -> Result<()> {
+    let rows = dataset.rows(Split::Test);
+    let (start, len) = share(rows.len(), comm.size(), comm.rank());
+    let mut found = Unfit::default();
+    let mut look = || -> Result<()> {
+        let shape = dataset.spec(field)?.shape;
+        for chunk in rows[start..start + len].chunks(CHUNK) {
+            let values = data::read(dataset, field, chunk)?;
+            let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
+            found.add(first, &tensor(&values, &full, device), chunk);
+        }
+        Ok(())
+    };
+    comm.agree(look())?;
+    found.gather(comm);
+    found.tell(dataset, field);
+    Ok(())
+}
+
+/// Rows with numbers that cannot be used, and how many: not finite, not taken by the transform.
+#[derive(Default)]
+pub struct Unfit([Vec<(usize, i64)>; 2]);
+
+impl Unfit {
+    /// Looks at samples, one per row; true for each that can be used.
+    pub fn add(&mut self, first: &dyn Model, x: &Tensor, rows: &[usize]) -> Vec<bool> {
+        let counts = first.unfit(x);
+        for (&row, &[not_finite, refused]) in rows.iter().zip(&counts) {
+            match (not_finite, refused) {
+                (0, 0) => {}
+                (0, refused) => self.0[1].push((row, refused)),
+                (not_finite, _) => self.0[0].push((row, not_finite)),
+            }
+        }
+        counts.iter().map(|c| *c == [0, 0]).collect()
+    }
+
+    /// Joins what all ranks have found. Collective.
+    pub fn gather(&mut self, comm: &Comm) {
+        for found in &mut self.0 {
+            let rows: Vec<u64> = comm.all_gather(&found.iter().map(|f| f.0 as u64).collect::<Vec<_>>());
+            let counts: Vec<i64> = comm.all_gather(&found.iter().map(|f| f.1).collect::<Vec<_>>());
+            *found = rows.into_iter().map(|r| r as usize).zip(counts).collect();
+        }
+    }
+
+    /// All of these rows.
+    pub fn rows(&self) -> Vec<u64> {
+        let mut rows: Vec<u64> = self.0.iter().flatten().map(|f| f.0 as u64).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// How many numbers in which rows; `None` without any.
+    fn words(&self, kind: usize) -> Option<String> {
+        let found = &self.0[kind];
+        let total: i64 = found.iter().map(|f| f.1).sum();
+        let what = if kind == 0 { "that are NaN or infinite" } else { "at or below that" };
+        let list: Vec<String> = found.iter().take(NAMED).map(|f| f.0.to_string()).collect();
+        let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
+        let rows = if found.len() == 1 { "row" } else { "rows" };
+        (!found.is_empty()).then(|| format!("{total} number(s) {what} in {rows} {}{more}", list.join(", ")))
+    }
+
+    /// How many numbers, where there is one sample only.
+    pub fn of_one(&self) -> Option<String> {
+        let what = ["that are NaN or infinite", "that the transform does not take"];
+        let first = |kind: usize| self.0[kind].first().map(|(_, count)| format!("{count} number(s) {}", what[kind]));
+        first(0).or(first(1))
+    }
+
+    /// Warns of test rows that have no posterior.
+    pub fn tell(&self, dataset: &Dataset, field: &str) {
+        for words in (0..2).filter_map(|kind| self.words(kind)) {
+            let file = dataset.path.display();
+            log::warn!("{file}: {field}: {words} of the test split: such a row has no posterior, and is left out");
+        }
+    }
+}
+
+/// Looks at what a model has made of its training samples: refuses what tells nothing, says which numbers drop out and which
+/// samples are far from the others.
+pub(super) fn look(
+    context: &Context,
+    config: &StageConfig,
+    shape: &[usize],
+    model: &dyn Model,
+    novelty: &Novelty,
+    rows: &[usize],
+) -> Result<()> {
+    let name = &config.input;
+    let what =
+        if context.stages.iter().any(|s| s.name == *name) { format!("summaries of {name}") } else { name.clone() };
+    let (constant, all) = model.preprocess().constants();
+    if constant.len() == all {
+        return Err(Error::input("is the same for all universes that are learned from: there is nothing to learn")
+            .file(&context.dataset.path)
+            .key(what)
+            .remedy("give the stage another input, or more universes"));
+    }
+    if !constant.is_empty() {
+        let list = constant.iter().take(NAMED).map(|&i| model.preprocess().name(i, &what, shape));
+        let more = if constant.len() > NAMED { ", …" } else { "" };
+        log::info!(
+            "train {}: {} of {all} numbers do not vary in training and drop out: {}{more}",
+            config.name,
+            constant.len(),
+            list.collect::<Vec<_>>().join(", ")
+        );
+    }
+    let far: Vec<usize> = (0..novelty.outside.len()).filter(|&i| novelty.outside[i] > WILD).collect();
+    if let Some(&worst) = far.iter().max_by(|&&a, &&b| novelty.outside[a].total_cmp(&novelty.outside[b])) {
+        log::warn!(
+            "train {}: {} of {} samples to learn from lie far outside the others and are drawn in by a logarithm: in row \
+             {} {} is {:.3} times the others' range away",
+            config.name,
+            far.len(),
+            novelty.outside.len(),
+            rows[worst % rows.len()],
+            model.preprocess().fact(novelty.most[worst], &what, shape),
+            novelty.outside[worst]
+        );
+    }
+    Ok(())
+}
+
+/// How far samples lie outside the training samples, by the worst of a chain of networks.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    pub outside: Vec<f64>,
+    pub distance: Vec<f64>,
+    /// Network and number that are furthest outside.
+    pub most: Vec<u64>,
+}
+
+impl Trained {
+    /// The network that sees the field.
+    pub fn first(&self) -> &dyn Model {
+        self.before.first().unwrap_or(&self.model).as_ref()
+    }
+
+    /// Raw samples (n, shape) as a tensor in their own precision.
+    pub fn raw(&self, values: &Data, n: usize) -> Tensor {
+        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
+        tensor(values, &shape, self.device)
+    }
+
+    /// Raw samples (n, …) as the stage's own input.
+    pub fn input(&self, x: &Tensor) -> Tensor {
+        self.before.iter().fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &x))
+    }
+
+    /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
+    pub fn looked_at(&self, x: &Tensor) -> (Tensor, Outside) {
+        let n = x.size()[0] as usize;
+        let mut all = Outside { outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] };
+        let mut x = x.shallow_clone();
+        for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
+            let found = model.novelty(&x);
+            for i in 0..n {
+                if found.outside[i] > all.outside[i] {
+                    all.outside[i] = found.outside[i];
+                    all.most[i] = (link as u64) << 32 | found.most[i] as u64;
+                }
+                all.distance[i] = all.distance[i].max(found.distance[i]);
+            }
+            if link < self.before.len() {
+                x = compress(model.as_ref(), &x);
+            }
+        }
+        (x, all)
+    }
+
+    /// What an entry of [`Outside::most`] stands for.
+    pub fn fact(&self, most: u64) -> String {
+        let (link, number) = ((most >> 32) as usize, (most & u32::MAX as u64) as i64);
+        let model = self.before.get(link).unwrap_or(&self.model);
+        match link {
+            0 => model.preprocess().fact(number, &self.field, &self.shape),
+            _ => model.preprocess().fact(number, "summaries", &[model.preprocess().constants().1]),
+        }
+    }
+}
