@@ -407,19 +407,16 @@ impl Plan {
 
     /// The training stages as their files tell.
     pub fn stages(&self) -> Stages {
+        let folder = self.under(&["train"]);
         #[cfg(feature = "torch")]
-        let (wanted, normal) = {
-            let all = self.config.train.iter().map(|s| s.wanted(self.config.seed));
-            (all.collect(), crate::train::StageConfig::normal as fn(&_) -> _)
-        };
+        return crate::train::records(&self.config.train, &folder, self.config.seed);
         #[cfg(not(feature = "torch"))]
-        let (wanted, normal) = {
+        {
             let text = |s: &toml::Table, key| s.get(key).and_then(toml::Value::as_str).unwrap_or("").to_string();
-            let all = self.config.train.iter();
-            let all = all.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
-            (all.collect(), Clone::clone as fn(&_) -> _)
-        };
-        Stages { folder: self.under(&["train"]), wanted, normal }
+            let wanted = self.config.train.iter();
+            let wanted = wanted.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
+            Stages { folder, wanted: wanted.collect(), normal: Clone::clone }
+        }
     }
 
     fn under(&self, parts: &[&str]) -> PathBuf {

@@ -13,11 +13,12 @@ pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
-use crate::io::stages::Wanted;
+use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::models::ModelConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::Path;
 
 /// `[[train]]`: one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,14 +89,14 @@ fn checkpoint_every() -> u64 {
 
 impl StageConfig {
     /// The stage as records of trained ones have it: of a campaign with this seed, and without what weights do not depend on.
-    pub fn wanted(&self, seed: u64) -> Wanted {
+    fn wanted(&self, seed: u64) -> Wanted {
         let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
         let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
         Wanted { name: self.name.clone(), input: self.input.clone(), config }
     }
 
     /// A recorded configuration with this program's defaults.
-    pub fn normal(recorded: &Value) -> Value {
+    fn normal(recorded: &Value) -> Value {
         let config = serde_json::from_value::<StageConfig>(recorded.clone()).and_then(serde_json::to_value);
         let mut config = config.unwrap_or_else(|_| recorded.clone());
         config.as_object_mut().map(|table| table.shift_remove("checkpoint_every"));
@@ -143,6 +144,12 @@ impl StageConfig {
         }
         Ok(())
     }
+}
+
+/// Stages as their files below `folder` tell.
+pub fn records(stages: &[StageConfig], folder: &Path, seed: u64) -> Stages {
+    let wanted = stages.iter().map(|s| s.wanted(seed)).collect();
+    Stages { folder: folder.to_path_buf(), wanted, normal: StageConfig::normal }
 }
 
 /// Checks the stages, one by one and together.
