@@ -22,6 +22,16 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// The bounds, each one step of single precision further out: 0.3 or 67.4 stored so lies on a bound, not beyond it.
+    pub fn reach(&self) -> (f64, f64) {
+        // Where the interval itself is not much wider than such a step, the bounds mean what they say.
+        let step = |bound: f64| {
+            let bound = bound.abs() as f32;
+            Some((bound.next_up() - bound) as f64).filter(|&s| s < 1e-4 * (self.max - self.min)).unwrap_or(0.0)
+        };
+        (self.min - step(self.min), self.max + step(self.max))
+    }
+
     /// The value below which a fraction `u` of the prior lies.
     pub fn quantile(&self, u: f64) -> f64 {
         match u {
@@ -81,9 +91,10 @@ impl Prior {
         self.parameters.iter().map(|p| p.name.as_str()).collect()
     }
 
-    /// ln density at `theta`; −∞ outside the box.
+    /// ln density at `theta`; −∞ outside the box, to which its bounds belong (see [`Parameter::reach`]).
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
-        let inside = self.parameters.iter().zip(theta).all(|(p, t)| (p.min..=p.max).contains(t));
+        let holds = |p: &Parameter, t: &f64| (p.reach().0..=p.reach().1).contains(t);
+        let inside = self.parameters.iter().zip(theta).all(|(p, t)| holds(p, t));
         if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
     }
 
@@ -204,6 +215,15 @@ mod tests {
         });
         assert_eq!((tried, refused.unwrap_err().exit_code()), (3, 2));
         assert!(Prior::new(vec![p("a", 0.5, 0.1)]).is_err());
+        // Bounds belong to the box, in single precision too; the next number of it does not.
+        let prior = Prior::new(vec![p("a", 0.1, 0.3), p("h", 60.0, 67.4), p("zero", 0.0, 1.0)]).unwrap();
+        let at = |a: f32, h: f32| prior.ln_density(&[a as f64, h as f64, 0.0]);
+        assert!(at(0.3, 67.4).is_finite() && at(0.1, 60.0).is_finite());
+        assert!(
+            at(0.3f32.next_up().next_up(), 61.0).is_infinite() && at(0.2, 67.4f32.next_up().next_up()).is_infinite()
+        );
+        let narrow = Prior::new(vec![p("n", 1e8, 1e8 + 1.0)]).unwrap();
+        assert!(narrow.ln_density(&[1e8 + 2.0]).is_infinite());
         assert!(Prior::new(vec![p("a", 0., 1.), p("a", 0., 1.)]).is_err());
     }
 }

@@ -288,6 +288,108 @@ fn damage_is_found() {
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
 }
 
+/// Every number that is read has been compared with its checksum first, and the file is named, not what reads it.
+#[test]
+fn a_flipped_bit_is_noticed_by_every_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let (index, shard) = (index::path(dir.path()), dir.path().join("shards/00001.h5"));
+    let provenance = Provenance::collect(&world, 5, "");
+    let open = || Dataset::open(&index, "theta");
+    let flip = |path: &Path, name: &str, value: usize| {
+        let file = hdf5::File::open(path).unwrap();
+        let array = file.dataset(name).unwrap();
+        let at = array.offset().unwrap() as usize + value * array.dtype().unwrap().size();
+        drop((array, file));
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let named = |e: Error, file: &str| {
+        let text = e.to_string();
+        assert!(e.exit_code() == 1 && text.contains(file) && text.contains("polycosm simulate"), "{text}");
+    };
+    let whole = [std::fs::read(&index).unwrap(), std::fs::read(&shard).unwrap()];
+    let mend = || {
+        std::fs::write(&index, &whole[0]).unwrap();
+        std::fs::write(&shard, &whole[1]).unwrap();
+    };
+    // A field in a shard: rows 4 to 7, of which 5 is hit.
+    for name in ["maps", "halos/data"] {
+        flip(&shard, name, if name == "maps" { 20 } else { 0 });
+        let data = open().unwrap();
+        let read = |row: usize| match name {
+            "maps" => data.read_f32("maps", &[row]).map(drop),
+            _ => data.read_list("halos", row).map(drop),
+        };
+        read(4).unwrap();
+        read(9).unwrap();
+        named(read(5).unwrap_err(), "shards/00001.h5");
+        if name == "maps" {
+            named(data.read_f64("maps", &[1, 4, 5, 6]).unwrap_err(), "shards/00001.h5");
+            named(data.read_data(&data.spec("maps").unwrap(), 5).unwrap_err(), "shards/00001.h5");
+            let copy = dir.path().join("copy.h5");
+            named(one_file(&world.alone(), &data, &copy, &[], &provenance).unwrap_err(), "shards/00001.h5");
+            assert!(!copy.exists());
+        }
+        drop(data);
+        assert_eq!(verify::verify(&world, dir.path(), 4).unwrap().defects.len(), 1, "{name}");
+        mend();
+    }
+    // What stands beside the fields in the index: nothing can be read then.
+    for name in ["theta", "split", "status", "checksum/maps", "halos/offsets"] {
+        flip(&index, name, 3);
+        named(open().unwrap_err(), "dataset.h5");
+        mend();
+    }
+    // In a shard, where runs resume from it and verify looks.
+    for name in ["theta", "split", "status", "index", "realisation"] {
+        flip(&shard, name, 1);
+        let found = status::status(dir.path(), 10, 4).unwrap();
+        assert!(found.damaged.len() == 1 && found.damaged[0].contains("shards/00001.h5"), "{name}: {found:?}");
+        named(run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap_err(), "shards/00001.h5");
+        let found = verify::verify(&world, dir.path(), 4).unwrap();
+        assert!(found.defects.iter().any(|d| d.problem.contains("shards/00001.h5")), "{name}: {found:?}");
+        mend();
+    }
+    assert!(verify::verify(&world, dir.path(), 4).unwrap().is_sound());
+    check_dataset(dir.path(), 10, &[]);
+}
+
+/// Arrays of another shape than this program writes are damage, whatever their checksums.
+#[test]
+fn a_shard_of_another_shape_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
+    let shard = dir.path().join("shards/00001.h5");
+    let whole = std::fs::read(&shard).unwrap();
+    for name in
+        ["theta", "status", "index", "realisation", "split", "maps", "halos/data", "halos/offsets", "checksum/maps"]
+    {
+        for shape in [vec![3], vec![40], vec![], vec![4, 0], vec![2, 2, 2]] {
+            let file = hdf5::File::append(&shard).unwrap();
+            file.unlink(name).unwrap();
+            file.new_dataset::<f64>().shape(&shape[..]).create(name).unwrap();
+            file.close().unwrap();
+            let fields = ["maps", "halos/data", "halos/offsets", "checksum/maps"].contains(&name);
+            let found = status::status(dir.path(), 10, 4).unwrap();
+            assert!(fields || found.damaged[0].contains("shards/00001.h5"), "{name} {shape:?}: {found:?}");
+            let found = verify::verify(&world, dir.path(), 4).unwrap();
+            assert!(!found.is_sound(), "{name} {shape:?}");
+            let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default());
+            assert!(fields || e.unwrap_err().to_string().contains("shards/00001.h5"), "{name} {shape:?}");
+            // The index made anew from it refuses, or was not touched.
+            std::fs::rename(index::path(dir.path()), dir.path().join("aside.h5")).unwrap();
+            let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default());
+            assert!(e.is_err() || fields, "{name} {shape:?}");
+            std::fs::rename(dir.path().join("aside.h5"), index::path(dir.path())).unwrap();
+            std::fs::write(&shard, &whole).unwrap();
+        }
+    }
+}
+
 /// HDF5 reads NaN where a shard is gone; nobody may learn from that, or hand it on.
 #[test]
 fn a_lost_or_truncated_shard_is_named() {

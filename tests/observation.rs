@@ -681,7 +681,7 @@ fn check_attributes(file: &hdf5::File) {
 #[test]
 fn snapshots_are_seen_on_any_ranks() {
     mpi::on_ranks("snapshots_are_seen_on_any_ranks", &[1, 2, 3], |comm| {
-        let text = "box_size = 256.0\nparticles = 64\nprocess_grid = [1, 2]\n[density]\npoints = 32";
+        let text = "box_size = 256.0\nparticles = 64\nprocess_grid = [1, 2]\ninitial = { gradient = \"four-point\" }\n[density]\npoints = 32";
         let config: PmConfig = toml::from_str(text).unwrap();
         let pm = Pm::<f64>::new(&config, &CosmologyConfig::default(), &Prior::new(vec![]).unwrap()).unwrap();
         let snapshot = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/fastpm_observation.hdf5");

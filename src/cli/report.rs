@@ -101,6 +101,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     if plan.dataset().exists() {
         let dataset = plan.open_dataset()?;
         inputs.prior = Some(dataset.prior.clone());
+        inputs.holes = calibrate::holes_of(&dataset).map(|h| h.to_string());
         simulations(plan, &dataset, &mut inputs)?;
     }
     for stage in plan.stage_names() {

@@ -6,6 +6,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
+use crate::io::hdf::free_memory;
 use crate::progress::count;
 use crate::simulators::{SimulatorConfig, memory_per_rank};
 use crate::suite::{self, Options, Suite};
@@ -84,13 +85,6 @@ pub fn fits(plan: &Plan, simulator: &SimulatorConfig, group: usize, ranks_here: 
         }
     };
     Err(Error::input(problem).key(key).value(value).remedy(remedy))
-}
-
-/// Bytes that this node can still give, where the system tells.
-fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Simulates what is not there yet.

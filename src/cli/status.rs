@@ -1,5 +1,6 @@
 //! `polycosm status`: how far a campaign is, from its files alone.
 
+use super::calibrate::holes_of;
 use super::campaign::Campaign;
 use super::current::{Current, drawn};
 use super::start::say;
@@ -33,16 +34,20 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         let config = &plan.config;
-        let suite = match &config.design {
+        let (suite, holes) = match &config.design {
             Some(d) if config.simulator.is_some() => {
-                Some(status(&config.output, d.simulations, config.suite.shard_size)?)
+                let s = status(&config.output, d.simulations, config.suite.shard_size)?;
+                let holes = if s.failed > 0 { d.resolve(config.seed)?.holes(&s.states) } else { None };
+                (Some(s), holes)
             }
-            _ => None,
+            _ if plan.config.dataset.is_some() => (None, holes_of(&plan.open_dataset()?)),
+            _ => (None, None),
         };
         let results = results(&plan, &current);
         if args.json {
             let text = serde_json::to_string_pretty(&json!({
                 "simulations": suite,
+                "holes": holes,
                 "stages": stages_json(&plan, &results),
                 "results": results.iter().filter(|r| r.what != "stage").collect::<Vec<_>>(),
                 "report": page(&plan).exists(),
@@ -68,6 +73,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             say(format_args!("dataset      {dataset}"));
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
         }
+        holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
         for r in &results {
             let word = r.outdated.as_ref().map_or(r.word.to_string(), |why| format!("outdated: {why}"));
             say(format_args!("{:<12} {}: {word}", r.what, r.name));

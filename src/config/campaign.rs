@@ -289,7 +289,8 @@ impl Plan {
         let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
-            config.simulator.iter().flat_map(SimulatorConfig::warnings).for_each(|warning| log::warn!("{warning}"));
+            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.cosmology, &prior));
+            warnings.for_each(|warning| log::warn!("{warning}"));
         }
         let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
         #[cfg(feature = "torch")]

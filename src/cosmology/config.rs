@@ -158,6 +158,39 @@ impl CosmologyConfig {
         sources.iter().try_for_each(|source| source.check(varied, simulations))
     }
 
+    /// The largest value of a parameter in any universe; that of ΛCDM without neutrinos where it is not given.
+    pub fn largest(&self, name: &str, prior: &Prior) -> f64 {
+        self.reach(name, prior)[1]
+    }
+
+    /// Smallest and largest value of a parameter that has a default.
+    fn reach(&self, name: &str, prior: &Prior) -> [f64; 2] {
+        let fixed = match name {
+            "w0" => self.w0.unwrap_or(-1.0),
+            "wa" => self.wa.unwrap_or(0.0),
+            "M_nu" => self.m_nu.unwrap_or(0.0),
+            _ => f64::NAN,
+        };
+        prior.parameters.iter().find(|p| p.name == name).map_or([fixed; 2], |p| [p.min, p.max])
+    }
+
+    /// What is less exact than the rest, for universes that begin at scale factor `start`.
+    pub fn warnings(&self, prior: &Prior, start: f64) -> Option<String> {
+        let constant = self.reach("w0", prior) == [-1.0; 2] && self.reach("wa", prior) == [0.0; 2];
+        let scaled_back = self.tables.len() < 2;
+        (scaled_back && !constant).then(|| {
+            let z = 1.0 / start - 1.0;
+            let varied = ["w0", "wa"].iter().any(|name| prior.names().contains(name));
+            let each = if varied { ", with {index} in their names, for w0 and wa vary" } else { "" };
+            format!(
+                "cosmology.w0, wa: the spectrum at the start, z = {z:.1}, is today's scaled back with the growth beside \
+                 smooth dark energy. CAMB's dark energy clusters: the largest scales (k below 1e-3 h/Mpc) then differ by \
+                 up to 5% at z = 9. If boxes this large matter, give transfer = \"table\" and cosmology.tables at 0.0 and \
+                 at redshifts on both sides of the start{each}"
+            )
+        })
+    }
+
     /// The linear spectrum of all matter today of simulation `index`, normalised to the cosmology's sigma8. Reads the
     /// table on every rank that calls; not collective.
     pub fn linear_power(&self, cosmology: &Cosmology, index: u64) -> Result<LinearPower> {

@@ -54,6 +54,11 @@ impl Bins {
         &self.edges
     }
 
+    /// The same bins with every edge moved, by its number and place; their order must stay.
+    pub fn moved(self, to: impl Fn(usize, f64) -> f64) -> Self {
+        Bins { edges: self.edges.into_iter().enumerate().map(|(i, edge)| to(i, edge)).collect() }
+    }
+
     /// Middle of each bin.
     pub fn middles(&self) -> Vec<f64> {
         self.edges.windows(2).map(|e| 0.5 * (e[0] + e[1])).collect()

@@ -12,10 +12,10 @@ use std::f64::consts::{PI, TAU};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AngularConfig {
-    /// Lower edge of the first bin in ℓ; the fundamental 2π/side when left out.
+    /// Lower edge of the first bin in ℓ; when left out, below the fundamental 2π/side, which it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// Upper edge of the last bin in ℓ; the Nyquist frequency π/pixel when left out.
+    /// Upper edge of the last bin in ℓ; when left out, just below the Nyquist frequency π/pixel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// Number of bins.
@@ -34,11 +34,14 @@ impl Default for AngularConfig {
 
 impl AngularConfig {
     /// The bins on maps of `pixels` per side of `side` degrees; refuses a range beyond the map's, and bins without modes.
+    ///
+    /// An edge that is not given lies half-way between two neighbouring multipoles of the map, so that no rounding decides
+    /// which bin a mode is in; one that is given counts the modes on it to the bin above.
     pub fn ell_bins(&self, pixels: usize, side: f64) -> Result<Bins> {
         let section = "simulator.c_ell";
         let fundamental = TAU / side.to_radians();
         let nyquist = 0.5 * pixels as f64 * fundamental;
-        let (min, max) = (self.min.unwrap_or(fundamental * (1.0 - 1e-9)), self.max.unwrap_or(nyquist));
+        let (min, max) = (self.min.unwrap_or(fundamental), self.max.unwrap_or(nyquist));
         let bins = Bins::new(section, self.spacing, min, max, self.bins)?;
         if !(min > 0.0 && max <= nyquist * (1.0 + 1e-9)) {
             return Err(Error::input(format!("the map has multipoles from {fundamental:.1} to {nyquist:.1}"))
@@ -46,7 +49,16 @@ impl AngularConfig {
                 .value([min, max])
                 .remedy("stay within them, or make finer maps"));
         }
-        if let Some(b) = count_modes(&bins, pixels, fundamental).iter().position(|&n| n == 0) {
+        let given = |edge: usize| match edge {
+            0 => self.min.is_some(),
+            b if b == self.bins => self.max.is_some(),
+            _ => self.min.is_some() && self.max.is_some(),
+        };
+        let bins = bins.moved(|b, edge| match given(b) {
+            true => below_modes(edge / fundamental) * fundamental,
+            false => between_modes(edge / fundamental) * fundamental,
+        });
+        if let Some(b) = modes_of(&bins, pixels, fundamental).1.iter().position(|&n| n == 0) {
             return Err(Error::input(format!(
                 "no mode of the map lies between ℓ = {:.1} and {:.1}",
                 bins.edges()[b],
@@ -58,13 +70,46 @@ impl AngularConfig {
         }
         Ok(bins)
     }
+
+    /// Mean ℓ of the modes of each of these bins, and how many there are in the full plane.
+    pub fn modes_of(bins: &Bins, pixels: usize, side: f64) -> (Vec<f64>, Vec<u64>) {
+        modes_of(bins, pixels, TAU / side.to_radians())
+    }
 }
 
-/// Modes of the full plane in each bin.
-fn count_modes(bins: &Bins, pixels: usize, fundamental: f64) -> Vec<u64> {
-    let half = pixels as i64 / 2;
-    let axis = move || -half..pixels as i64 - half;
-    bins.histogram(axis().flat_map(|a| axis().map(move |b| fundamental * ((a * a + b * b) as f64).sqrt())))
+/// Edges this close to a mode, relatively, are on it: what rounding leaves of decimals.
+const ON_MODE: f64 = 1e-9;
+
+/// `x`, or a little less where it is the |n| of a mode.
+fn below_modes(x: f64) -> f64 {
+    let near = (x * x).round();
+    if (x * x - near).abs() < 2.0 * ON_MODE * near { near.sqrt() * (1.0 - ON_MODE) } else { x }
+}
+
+/// The middle between the modes' |n| that `x` lies between; of one that it is on and the one below.
+fn between_modes(x: f64) -> f64 {
+    let is_mode = |m2: &u64| (0..=m2.isqrt()).any(|i| (m2 - i * i).isqrt().pow(2) == m2 - i * i);
+    let first = (x * (1.0 - ON_MODE)).powi(2).ceil() as u64;
+    let (below, above) = ((0..first).rev().find(is_mode), (first..).find(is_mode));
+    0.5 * [below, above].map(|m2| (m2.unwrap_or(0) as f64).sqrt()).iter().sum::<f64>()
+}
+
+/// Mean ℓ of the modes in each bin, and how many there are in the full plane.
+fn modes_of(bins: &Bins, pixels: usize, fundamental: f64) -> (Vec<f64>, Vec<u64>) {
+    let (mut sum, mut count) = (vec![0.0; bins.count()], vec![0u64; bins.count()]);
+    // An octant stands for all: every wavenumber but 0 and the Nyquist one of even numbers has a mirror image.
+    let mirrors = |i: usize| if i == 0 || 2 * i == pixels { 1 } else { 2 };
+    for i in 0..=pixels / 2 {
+        for j in 0..=i {
+            let ell = fundamental * ((i * i + j * j) as f64).sqrt();
+            if let Some(bin) = bins.of(ell) {
+                let modes = mirrors(i) * mirrors(j) * if i == j { 1 } else { 2 };
+                sum[bin] += modes as f64 * ell;
+                count[bin] += modes;
+            }
+        }
+    }
+    (sum.iter().zip(&count).map(|(s, &n)| s / n.max(1) as f64).collect(), count)
 }
 
 /// A map of pixels × pixels values in C order, and a mask or weight for each pixel (0 to 1), or none.

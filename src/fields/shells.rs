@@ -58,6 +58,11 @@ impl Shells {
         (b + 1) as f64 * self.width * self.fundamental
     }
 
+    /// Edges of shell `b` in h/Mpc.
+    pub fn edges(&self, b: usize) -> [f64; 2] {
+        [0.5, 1.5].map(|part| (b as f64 + part) * self.width * self.fundamental)
+    }
+
     /// The shell whose middle is closest to `k` h/Mpc, if there is one.
     pub fn at(&self, k: f64) -> Option<usize> {
         let b = (k / self.fundamental / self.width).round() - 1.0;

@@ -23,6 +23,29 @@ impl Spectrum {
         n / 2 - 1
     }
 
+    /// Edges in h/Mpc of the first `bins` bins in a box of `box_size` Mpc/h: no mode lies on one.
+    pub fn edges(bins: usize, box_size: f64) -> Vec<f64> {
+        (0..=bins).map(|b| TAU / box_size * (b as f64 + 0.5)).collect()
+    }
+
+    /// Modes of the full space in each of the first `bins` bins.
+    pub fn counts(bins: usize) -> Vec<u64> {
+        // The largest |n|² below (b + ½)².
+        let most = |b: usize| b * (b + 1);
+        let mirrors = |i: usize| 1 + (i > 0) as u32;
+        // Points of a plane up to each |n|²; a sphere is a stack of discs.
+        let mut disc = vec![0u32; most(bins) + 1];
+        for a in 0..=bins {
+            for b in (0..=bins).take_while(|b| a * a + b * b <= most(bins)) {
+                disc[a * a + b * b] += mirrors(a) * mirrors(b);
+            }
+        }
+        (1..disc.len()).for_each(|m2| disc[m2] += disc[m2 - 1]);
+        let slice = |b: usize, c: usize| mirrors(c) as u64 * disc[most(b) - c * c] as u64;
+        let sphere = |b: usize| (0..=b).map(|c| slice(b, c)).sum::<u64>();
+        (0..bins).map(|b| sphere(b + 1) - sphere(b)).collect()
+    }
+
     /// Mean wavenumbers in h/Mpc of the first `bins` bins in a box of `box_size` Mpc/h.
     pub fn wavenumbers(bins: usize, box_size: f64) -> Vec<f64> {
         // Shells this wide hold so many modes that their mean is the continuum's to 1e-6.

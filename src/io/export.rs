@@ -4,7 +4,7 @@ use super::dataset::Dataset;
 use super::hdf::{File, publish};
 use super::index::write_prior;
 use super::provenance::Provenance;
-use super::simulation::describe;
+use super::simulation::{describe, write_axes};
 use crate::comm::Comm;
 use crate::error::Result;
 use std::path::Path;
@@ -36,9 +36,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
                 array.write_rows(at, 1, &dataset.read_data(spec, row)?)?;
             }
             describe(file, &spec.name, spec, true)?;
-            for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-                file.write(None, &format!("axes/{}/{}", spec.name, axis.name), &[axis.values.len()], &axis.values)?;
-            }
+            write_axes(file, spec)?;
         }
         Ok(())
     })

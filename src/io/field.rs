@@ -14,17 +14,28 @@ pub struct Axis {
     /// Names of the axis's points, where they are columns of a table; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Where the axis's points are bins, their edges: one more than there are bins, or as many for each as it takes. Else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<f64>,
+    /// Where they are bins of Fourier modes, how many each holds; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<u64>,
 }
 
 impl Axis {
     /// An axis without coordinates.
     pub fn new(name: &str, unit: &str) -> Self {
-        Axis { name: name.into(), unit: unit.into(), values: vec![], labels: vec![] }
+        Axis { name: name.into(), unit: unit.into(), values: vec![], labels: vec![], edges: vec![], modes: vec![] }
     }
 
     /// An axis with coordinates.
     pub fn at(name: &str, unit: &str, values: Vec<f64>) -> Self {
         Axis { values, ..Axis::new(name, unit) }
+    }
+
+    /// An axis of bins with these coordinates and edges.
+    pub fn bins(name: &str, unit: &str, values: Vec<f64>, edges: Vec<f64>) -> Self {
+        Axis { values, edges, ..Axis::new(name, unit) }
     }
 
     /// An axis of named columns.

@@ -4,10 +4,10 @@
 //! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`.
 
 use super::field::FieldSpec;
-use super::hdf::{File, Part, publish};
+use super::hdf::{File, Part, damaged, publish};
 use super::provenance::Provenance;
 use super::shard::{self, Row};
-use super::simulation::{Record, describe};
+use super::simulation::{Record, describe, write_axes};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -49,13 +49,18 @@ pub fn write(
     publish(alone, &path(output), |file| {
         by.write(file)?;
         let (n, p) = (rows.len(), prior.len());
-        file.write(None, "theta", &[n, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
+        file.write_checked(
+            None,
+            "theta",
+            &[n, p],
+            &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
+        )?;
         write_prior(file, prior, drawn_from)?;
-        file.write(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
-        file.write(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
-        file.write(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
+        file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
+        file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
+        file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;
-        file.write(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
+        file.write_checked(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
         file.set_texts("status", "values", &["finished", "failed"])?;
         let failures: BTreeMap<u64, &String> =
             records.iter().filter_map(|r| r.failure.as_ref().map(|f| (r.index, f))).collect();
@@ -83,7 +88,7 @@ pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<
 fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {
     let parts = |array: &str, rows: &dyn Fn(usize) -> usize| -> Result<Vec<Part>> {
         let part = |(s, file): (usize, &File)| {
-            let stored = file.array(array)?.shape()[0];
+            let stored = file.array(array)?.shape().first().copied().unwrap_or(0);
             Ok(Part { file: shard::relative(s), array: array.into(), stored, rows: rows(s) })
         };
         shards.iter().enumerate().map(part).collect()
@@ -93,7 +98,10 @@ fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn
         let mut offsets = vec![0u64];
         let mut lengths = vec![];
         for (s, shard) in shards.iter().enumerate() {
-            let (base, local) = (offsets[offsets.len() - 1], shard.read::<u64>(&at)?);
+            let (base, local) = (offsets[offsets.len() - 1], shard.read_checked::<u64>(&at, None)?);
+            if local.len() <= used(s) || !local.is_sorted() {
+                return Err(damaged(shard.path(), &at, "is no list's".into()));
+            }
             offsets.extend(local[1..=used(s)].iter().map(|o| base + o));
             lengths.push(local[used(s)] as usize);
         }
@@ -101,22 +109,18 @@ fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn
         shape[0] = offsets[n] as usize;
         file.create_virtual(spec.dtype, &data, &shape, &parts(&data, &|s| lengths[s])?)?;
         describe(file, &data, spec, false)?;
-        file.write(None, &at, &[n + 1], &offsets)?;
+        file.write_checked(None, &at, &[n + 1], &offsets)?;
     } else {
         let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
         file.create_virtual(spec.dtype, &spec.name, &shape, &parts(&spec.name, used)?)?;
         describe(file, &spec.name, spec, true)?;
     }
     let name = format!("checksum/{}", spec.name);
-    let mut sums = vec![];
+    let mut sums: Vec<u32> = vec![];
     for (s, shard) in shards.iter().enumerate() {
-        sums.extend_from_slice(&shard.read::<u32>(&name)?[..used(s)]);
+        let here = shard.read_checked::<u32>(&name, None)?;
+        sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
     }
-    file.write(None, &name, &[n], &sums)?;
-    for axis in spec.axes.iter().filter(|a| !a.values.is_empty()) {
-        let name = format!("axes/{}/{}", spec.name, axis.name);
-        file.write(None, &name, &[axis.values.len()], &axis.values)?;
-        file.set_text(&name, "units", &axis.unit)?;
-    }
-    Ok(())
+    file.write_checked(None, &name, &[n], &sums)?;
+    write_axes(file, spec)
 }

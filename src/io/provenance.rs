@@ -11,6 +11,15 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Units of everything that does not say otherwise.
 pub const UNITS: &str = "lengths comoving Mpc/h, velocities peculiar km/s, masses Msun/h, wavenumbers h/Mpc";
 
+/// What every file's `version` begins with.
+const PROGRAM: &str = "polycosm ";
+
+/// True if this program wrote the file. Attributes of any other mean what their owner says.
+pub fn is_ours(file: &File) -> Result<bool> {
+    let version = file.text("", "version")?.is_some_and(|version| version.starts_with(PROGRAM));
+    Ok(version && file.number("", "format_version")?.is_some())
+}
+
 /// Program, place, time and resolved campaign behind a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -34,7 +43,7 @@ impl Provenance {
     /// attributes may not). The commit is what `POLYCOSM_COMMIT` was when the program was built.
     pub fn collect(comm: &Comm, seed: u64, campaign: &str) -> Self {
         let mine = Provenance {
-            version: format!("polycosm {}", env!("CARGO_PKG_VERSION")),
+            version: format!("{PROGRAM}{}", env!("CARGO_PKG_VERSION")),
             commit: option_env!("POLYCOSM_COMMIT").unwrap_or("unknown").into(),
             created: jiff::Timestamp::now().to_string(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),

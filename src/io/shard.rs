@@ -4,7 +4,7 @@
 //! (a design that grew, a failed simulation run again). Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
-use super::hdf::{File, publish};
+use super::hdf::{File, damaged, publish};
 use super::provenance::Provenance;
 use super::simulation::{self, Record, describe, same_checksum};
 use crate::comm::{Comm, share};
@@ -51,7 +51,8 @@ impl<'a> Source<'a> {
         } else {
             let file = File::open(old)?;
             let at = (row.index - first) as usize;
-            let record = records(&file)?.swap_remove(at);
+            let record = records(&file)?.into_iter().nth(at);
+            let record = record.ok_or_else(|| damaged(old, "index", format!("has no row {at}")))?;
             (file, Some(at), record)
         };
         let same = record.index == row.index && record.realisation == row.realisation;
@@ -68,7 +69,7 @@ impl<'a> Source<'a> {
     fn length(&self, spec: &FieldSpec) -> Result<usize> {
         match self.row {
             _ if self.failure.is_some() => Ok(0),
-            None => Ok(self.file.array(&spec.name)?.shape()[0]),
+            None => Ok(self.file.array(&spec.name)?.shape().first().copied().unwrap_or(0)),
             Some(row) => Ok(bounds(&self.file, spec, row)?.1),
         }
     }
@@ -90,8 +91,12 @@ impl<'a> Source<'a> {
 
 /// Start and length of a list's rows in `name/data`.
 fn bounds(file: &File, spec: &FieldSpec, row: usize) -> Result<(usize, usize)> {
-    let ends = file.array(&format!("{}/offsets", spec.name))?.read::<u64>(&[row], &[2])?;
-    Ok((ends[0] as usize, (ends[1] - ends[0]) as usize))
+    let name = format!("{}/offsets", spec.name);
+    let ends = file.read_checked::<u64>(&name, None)?;
+    match ends.get(row..row + 2) {
+        Some(&[start, end]) if start <= end => Ok((start as usize, (end - start) as usize)),
+        _ => Err(damaged(file.path(), &name, format!("row {row} is no part of a list"))),
+    }
 }
 
 /// Serial: one simulation's field from a shard, checked against its checksum, which is returned too.
@@ -102,24 +107,38 @@ pub fn read_row(file: &File, spec: &FieldSpec, row: usize) -> Result<(Data, u32)
     } else {
         file.array(&spec.name)?.read_rows(spec.dtype, row, 1)?
     };
-    let crc = file.array(&format!("checksum/{}", spec.name))?.read::<u32>(&[row], &[1])?[0];
+    let name = format!("checksum/{}", spec.name);
+    let crc = file.array(&name)?.read::<u32>(&[row], &[1])?;
+    let &[crc] = &crc[..] else { return Err(damaged(file.path(), &name, "holds no number".into())) };
     same_checksum(file, &spec.name, &data, crc)?;
     Ok((data, crc))
 }
 
-/// Serial: what a shard says of its simulations, beside their fields.
+/// Serial: what a shard says of its simulations, beside their fields; an error unless all of that is as it was written.
 pub fn records(file: &File) -> Result<Vec<Record>> {
-    let (index, realisation) = (file.read::<u64>("index")?, file.read::<u64>("realisation")?);
-    let (theta, status) = (file.read::<f64>("theta")?, file.read::<u8>("status")?);
+    let shape = file.array("theta")?.shape();
+    let &[n, p] = &shape[..] else {
+        return Err(damaged(file.path(), "theta", format!("has shape {shape:?}")));
+    };
+    let (index, realisation) = (numbers(file, "index", n)?, numbers(file, "realisation", n)?);
+    let theta: Vec<f64> = file.read_checked("theta", Some(&[n, p]))?;
+    let status: Vec<u8> = file.read_checked("status", Some(&[n]))?;
+    file.read_checked::<u8>("split", Some(&[n]))?;
+    if p == 0 || index.iter().enumerate().any(|(i, &at)| at != index[0] + i as u64) {
+        return Err(damaged(file.path(), "index", format!("is {index:?}")));
+    }
     let failures: BTreeMap<u64, String> = file.json("status", "failures")?.unwrap_or_default();
-    let p = file.array("theta")?.shape()[1];
     let record = |i: usize| Record {
         index: index[i],
         realisation: realisation[i],
         theta: theta[i * p..(i + 1) * p].to_vec(),
         failure: (status[i] != 0).then(|| failures.get(&index[i]).cloned().unwrap_or_default()),
     };
-    Ok((0..index.len()).map(record).collect())
+    Ok((0..n).map(record).collect())
+}
+
+fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
+    file.read_checked(name, Some(&[n]))
 }
 
 /// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole; the files it was packed
@@ -157,12 +176,17 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
         by.write(file)?;
         file.set_number("", "shard", s as u64)?;
         let (all, p) = (Some(comm), rows[0].theta.len());
-        file.write(all, "theta", &[m, p], &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>())?;
-        file.write(all, "index", &[m], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
-        file.write(all, "realisation", &[m], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
-        file.write(all, "split", &[m], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
+        file.write_checked(
+            all,
+            "theta",
+            &[m, p],
+            &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
+        )?;
+        file.write_checked(all, "index", &[m], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
+        file.write_checked(all, "realisation", &[m], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
+        file.write_checked(all, "split", &[m], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
         let status: Vec<u8> = rows.iter().map(|r| failures.contains_key(&r.index) as u8).collect();
-        file.write(all, "status", &[m], &status)?;
+        file.write_checked(all, "status", &[m], &status)?;
         file.set_json("status", "failures", &failures)?;
 
         let mut arrays = vec![];
@@ -176,7 +200,7 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
                 let name = format!("{}/data", spec.name);
                 arrays.push((file.create_array_of(spec.dtype, &name, &shape)?, Some(offsets.clone())));
                 describe(file, &name, spec, false)?;
-                file.write(all, &format!("{}/offsets", spec.name), &[m + 1], &offsets)?;
+                file.write_checked(all, &format!("{}/offsets", spec.name), &[m + 1], &offsets)?;
             } else {
                 let shape: Vec<usize> = std::iter::once(m).chain(spec.shape.iter().copied()).collect();
                 arrays.push((file.create_array_of(spec.dtype, &spec.name, &shape)?, None));
@@ -205,7 +229,7 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
         }
         for (spec, mut sums) in specs.iter().zip(checksums) {
             comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
-            file.write(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
+            file.write_checked(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! One finished simulation: `sims/000123.h5` holds its fields, parameters and status until its shard is packed.
 
 use super::field::{Data, Dtype, Field, FieldSpec};
-use super::hdf::{File, publish};
+use super::hdf::{File, other_checksum, publish};
 use super::provenance::Provenance;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub fn write(comm: &Comm, path: &Path, record: &Record, fields: &[Field], proven
         file.set_number("", "realisation", record.realisation)?;
         file.set_number("", "status", record.status())?;
         file.set_text("", "failure", record.failure.as_deref().unwrap_or(""))?;
-        file.write(Some(comm), "theta", &[record.theta.len()], &record.theta)?;
+        file.write_checked(Some(comm), "theta", &[record.theta.len()], &record.theta)?;
         fields.iter().try_for_each(|f| write_field(comm, file, f))
     })
 }
@@ -74,7 +74,7 @@ pub fn read_field_rows(comm: &Comm, file: &File, spec: &FieldSpec, from: usize, 
     let crc = comm.agree(file.unsigned(&spec.name, "crc32"))? as u32;
     match checksum(comm, data.bytes()) == crc {
         true => Ok(data),
-        false => Err(damaged(file, &spec.name)),
+        false => Err(other_checksum(file.path(), &spec.name)),
     }
 }
 
@@ -104,13 +104,32 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_json(at, "spec", spec)
 }
 
+/// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`.
+pub fn write_axes(file: &File, spec: &FieldSpec) -> Result<()> {
+    for (axis, &points) in spec.axes.iter().zip(&spec.shape) {
+        let at = format!("axes/{}/{}", spec.name, axis.name);
+        let numbers = |name: &str, values: &[f64], shape: &[usize]| match values.is_empty() {
+            true => Ok(()),
+            false => file.write(None, name, shape, values).and_then(|()| file.set_text(name, "units", &axis.unit)),
+        };
+        numbers(&at, &axis.values, &[axis.values.len()])?;
+        let edges = axis.edges.len();
+        let shape = if edges == points + 1 { vec![edges] } else { vec![points, edges / points.max(1)] };
+        numbers(&format!("{at}_edges"), &axis.edges, &shape)?;
+        if !axis.modes.is_empty() {
+            file.write(None, &format!("{at}_modes"), &[axis.modes.len()], &axis.modes)?;
+        }
+    }
+    Ok(())
+}
+
 /// Serial: reads what the file says beside its fields.
 pub fn read(file: &File) -> Result<Record> {
     let failure = file.text("", "failure")?.unwrap_or_default();
     Ok(Record {
         index: file.unsigned("", "index")?,
         realisation: file.unsigned("", "realisation")?,
-        theta: file.read("theta")?,
+        theta: file.read_checked("theta", None)?,
         failure: (file.unsigned("", "status")? != 0).then_some(failure),
     })
 }
@@ -119,7 +138,7 @@ pub fn read(file: &File) -> Result<Record> {
 pub fn read_field(file: &File, name: &str, dtype: Dtype) -> Result<(Vec<usize>, Data, u32)> {
     let array = file.array(name)?;
     let shape = array.shape();
-    let data = array.read_rows(dtype, 0, shape[0])?;
+    let data = array.read_rows(dtype, 0, shape.first().copied().unwrap_or(1))?;
     let crc = file.unsigned(name, "crc32")? as u32;
     same_checksum(file, name, &data, crc)?;
     Ok((shape, data, crc))
@@ -130,10 +149,5 @@ pub fn same_checksum(file: &File, name: &str, data: &Data, crc: u32) -> Result<(
     if crc32fast::hash(data.bytes()) == crc {
         return Ok(());
     }
-    Err(damaged(file, name))
-}
-
-fn damaged(file: &File, name: &str) -> Error {
-    let error = Error::failed("the data do not have the checksum they were written with: the file is damaged");
-    error.file(file.path()).key(name).remedy("remove this file and run the same command again: it is made anew")
+    Err(other_checksum(file.path(), name))
 }

@@ -58,6 +58,8 @@ pub struct Flow {
     /// Bounds, (p) each.
     low: Tensor,
     width: Tensor,
+    /// Beyond these there is no density, (p) each: [`crate::prior::Parameter::reach`].
+    reach: (Tensor, Tensor),
     p: i64,
 }
 
@@ -141,14 +143,15 @@ impl Flow {
         let layers = (0..config.layers)
             .map(|l| Layer::new(&(path / format!("layer{l}")), p, context, config, l % 2 == 1))
             .collect();
-        Flow { layers, config: config.clone(), low: bound(&|q| q.min), width: bound(&|q| q.max - q.min), p }
+        let reach = (bound(&|q| q.reach().0), bound(&|q| q.reach().1));
+        Flow { layers, config: config.clone(), low: bound(&|q| q.min), width: bound(&|q| q.max - q.min), reach, p }
     }
 
     /// ln q(θ | context) per row, in units of θ; −∞ outside the box: θ (n, p), context (n, c).
     pub fn log_prob(&self, theta: &Tensor, context: &Tensor) -> Tensor {
         let kind = context.kind();
         let unit = (theta - &self.low) / &self.width;
-        let outside = unit.lt(0.0).logical_or(&unit.gt(1.0)).any_dim(-1, false);
+        let outside = theta.lt_tensor(&self.reach.0).logical_or(&theta.gt_tensor(&self.reach.1)).any_dim(-1, false);
         let unit = unit.to_kind(kind).clamp(1e-6, 1.0 - 1e-6);
         let mut u = unit.logit(None::<f64>);
         let jacobian = unit.log() + (-&unit + 1.0).log() + self.width.log().to_kind(kind);

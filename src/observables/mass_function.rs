@@ -49,6 +49,11 @@ impl MassFunctionConfig {
         (self.log_m_max - self.log_m_min) / self.bins as f64
     }
 
+    /// log10 of Msun/h at the edges of the bins.
+    pub fn edges(&self) -> Vec<f64> {
+        (0..=self.bins).map(|i| self.log_m_min + i as f64 * self.width()).collect()
+    }
+
     /// log10 of Msun/h in the middle of each bin.
     pub fn centres(&self) -> Vec<f64> {
         (0..self.bins).map(|i| self.log_m_min + (i as f64 + 0.5) * self.width()).collect()

@@ -156,6 +156,7 @@ fn inputs() -> Inputs {
         ],
         campaign: "seed = 20261121\n[design]\nsimulations = 640\n".into(),
         corners: 4,
+        holes: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod pm;
 
-pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank};
+pub use pm::{
+    FftPlans, FieldFile, FieldKind, InitialConfig, Memory, Pm, PmConfig, Precision, memory_per_rank, rehearse,
+};
 
 use crate::comm::Comm;
 use crate::cosmology::{Cosmology, CosmologyConfig};
@@ -131,10 +133,10 @@ impl SimulatorConfig {
         }
     }
 
-    /// What may be meant, but is unusual.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What may be meant, but is unusual or less exact than the rest.
+    pub fn warnings(&self, cosmology: &CosmologyConfig, prior: &Prior) -> Vec<String> {
         match self {
-            SimulatorConfig::Pm(c) => c.warnings(),
+            SimulatorConfig::Pm(c) => c.warnings(cosmology, prior),
         }
     }
 

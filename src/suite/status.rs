@@ -2,7 +2,7 @@
 
 use super::Lock;
 use crate::error::{At, Error, Kind, Result};
-use crate::io::hdf::{File, TEMPORARY};
+use crate::io::hdf::{self, File, TEMPORARY};
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -41,7 +41,12 @@ impl Inventory {
             if !path.exists() {
                 continue;
             }
-            let records = match File::open(&path).and_then(|f| shard::records(&f)) {
+            let first = (s * shard_size) as u64;
+            let read = File::open(&path).and_then(|f| match shard::records(&f)? {
+                records if records.first().is_some_and(|r| r.index == first) => Ok(records),
+                _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
+            });
+            let records = match read {
                 Ok(records) => records,
                 Err(e) => {
                     note(e.file(&path));
@@ -129,6 +134,9 @@ pub struct Status {
     pub dataset: bool,
     /// Files that cannot be read, why, and what to do.
     pub damaged: Vec<String>,
+    /// State of every simulation (n).
+    #[serde(skip)]
+    pub states: Vec<State>,
     /// Simulations per second, from the times of the files of those not yet packed.
     pub rate: Option<f64>,
     /// Seconds until all are done, at that rate; only while a job works on it.
@@ -155,5 +163,6 @@ pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
     let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p);
     let damaged = inventory.damaged.iter().map(Error::to_string).collect();
     let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
-    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, rate, eta })
+    let states = inventory.states;
+    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, states, rate, eta })
 }

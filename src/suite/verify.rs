@@ -3,9 +3,10 @@
 use crate::comm::{Comm, share};
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::hdf::File;
+use crate::io::hdf::{File, damaged};
 use crate::io::{index, shard};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 
 /// One defect of one simulation's field.
@@ -38,6 +39,24 @@ impl Verification {
     }
 }
 
+/// What a shard says of its simulations is what the index says.
+fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> {
+    let (records, p) = (shard::records(file)?, data.prior.len());
+    for (row, record) in rows.clone().zip(&records) {
+        let theta = data.theta()[row * p..(row + 1) * p].iter().map(|t| t.to_bits());
+        let same = theta.eq(record.theta.iter().map(|t| t.to_bits()));
+        if !same || record.index != row as u64 || record.status() != data.status()[row] {
+            let problem = format!("simulation {row} is another one there than in {}", data.path.display());
+            return Err(damaged(file.path(), "theta", problem));
+        }
+    }
+    if records.len() < rows.len() {
+        let problem = format!("holds {} simulations, not {}", records.len(), rows.len());
+        return Err(damaged(file.path(), "index", problem));
+    }
+    Ok(())
+}
+
 /// Collective: reads the whole dataset of a campaign, each rank its shards.
 pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verification> {
     let data = comm.agree(Dataset::open(index::path(output), "theta"))?;
@@ -46,7 +65,14 @@ pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verificat
     let mut defects = vec![];
     for s in first..first + mine {
         let rows = s * shard_size..n.min((s + 1) * shard_size);
-        let file = File::open(&shard::path(output, s));
+        let path = shard::path(output, s);
+        let file = File::open(&path);
+        let same = file.as_ref().map_err(Clone::clone).and_then(|file| beside_fields(file, &data, rows.clone()));
+        defects.extend(same.err().map(|e| Defect {
+            field: e.key.clone().unwrap_or_default(),
+            index: rows.start as u64,
+            problem: e.to_string(),
+        }));
         for i in rows.filter(|&i| data.status()[i] == 0) {
             for spec in &specs {
                 let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));

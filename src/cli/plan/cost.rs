@@ -156,6 +156,8 @@ pub struct Cost {
     pub network: f64,
     /// Initial conditions, network included.
     pub initial: f64,
+    /// Ranks that share it.
+    pub ranks: usize,
     /// Fraction of the particles that change ranks in a step.
     pub crossing: f64,
     /// What a rank sends in a step: transforms, halos, particles.
@@ -185,6 +187,7 @@ impl Cost {
             network: sent.iter().map(|&t| machine.seconds(t)).sum(),
             initial: kernels.initial * lattice.points() * (lattice.n as f64).log2()
                 + initial * machine.seconds(lattice.transform()),
+            ranks,
             crossing,
             sent,
         }

@@ -1,7 +1,10 @@
 //! `polycosm plan`: a dry run. Step table, layout, memory, disk and cost, before anything is computed.
 
 pub mod cost;
+mod scales;
 pub mod traffic;
+#[cfg(feature = "torch")]
+mod training;
 
 use self::cost::{Cost, Machine};
 use super::campaign::Campaign;
@@ -13,13 +16,14 @@ use crate::error::{Error, Result};
 use crate::gravity::{Factors, StepTable};
 use crate::limits;
 use crate::mesh::compact_grid;
-use crate::simulators::{SimulatorConfig, memory_per_rank};
+use crate::simulators::{SimulatorConfig, memory_per_rank, rehearse};
 use std::f64::consts::PI;
 use std::fmt::Write;
 
 /// Dry run: step table, layout, memory per rank, disk and cost
 ///
-/// The cost is extrapolated from kernels measured here and now and an assumed network; start it with as many ranks as a
+/// The cost is extrapolated from what is measured here and now (kernels, the products of a small universe, a step of each
+/// network) and an assumed network between the ranks; start it with as many ranks as a
 /// node of the machine has cores, so that they share its memory as the run will.
 ///
 /// Example: polycosm plan run.toml -n 512
@@ -47,6 +51,20 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
         (Some(SimulatorConfig::Pm(pm)), None) => Some(cost::measure(pm, comm)?),
         (None, _) => None,
     };
+    let looks = match &plan.config.simulator {
+        Some(SimulatorConfig::Pm(pm)) => rehearse(pm, &plan.config.cosmology, &plan.prior, &plan.middle(), comm)?,
+        None => vec![],
+    };
+    #[cfg(feature = "torch")]
+    let stages = match &plan.config.simulator {
+        Some(simulator) => {
+            let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
+            training::seconds(plan, &runner.specs(), comm)?
+        }
+        None => vec![],
+    };
+    #[cfg(not(feature = "torch"))]
+    let stages = vec![];
     let text = comm.on_root(|| {
         let config = &plan.config;
         let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
@@ -77,7 +95,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
         let mut line = |what: &str, is: String| _ = writeln!(t, "{what:<22} {is}");
         line("universes", format!("{n}"));
         line("one universe", format!("{p}³ particles, mesh {m}³, {} Mpc/h", pm.box_size));
-        line("resolution", format!("{:.3} Mpc/h between particles", pm.box_size / p as f64));
+        scales::lines(pm, &cosmology).into_iter().for_each(|(what, is)| line(what, is));
         line("groups", format!("{groups} of {per_sim} rank(s), {} idle", ranks % per_sim));
         line("process grid", format!("{} × {}", grid[0], grid[1]));
         line("universes per group", format!("{}", (n as u64).div_ceil(groups as u64)));
@@ -110,7 +128,8 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
                 None => format!("kernels measured now on {} rank(s) at once", comm.size()),
             };
             let rounds = (n as u64).div_ceil(groups as u64);
-            t += &text_of(&cost, &args.machine, &origin, table.forces(), rounds, ranks);
+            t += &text_of(&cost, &args.machine, &origin, table.forces(), &looks, rounds, ranks);
+            t += &training_text(&stages, ranks);
         }
         let _ = write!(t, "\nstep table at the middle of the prior ({}):\n{table}", middle.join(", "));
         Ok(t)
@@ -131,15 +150,24 @@ fn displacement(p: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// The cost as `plan` prints it.
-fn text_of(c: &Cost, m: &Machine, origin: &str, forces: usize, rounds: u64, ranks: usize) -> String {
-    let universe = forces as f64 * c.step() + c.initial;
+fn text_of(
+    c: &Cost,
+    m: &Machine,
+    origin: &str,
+    forces: usize,
+    looks: &[(String, f64)],
+    rounds: u64,
+    ranks: usize,
+) -> String {
+    let products = looks.iter().map(|look| look.1).sum::<f64>() / c.ranks as f64;
+    let universe = forces as f64 * c.step() + c.initial + products;
     let total = universe * rounds as f64;
     let nodes = ranks.div_ceil(m.ranks_per_node);
     let sent = c.sent.map(|t| size(t.bytes as u64));
     let [step, start] = [c.step(), c.initial].map(time);
     let parts = [c.particles, c.transforms, c.mesh, c.network].map(time);
     let lines = [
-        ("cost", format!("{origin}; products and files are not counted")),
+        ("cost", format!("{origin}; files are not counted, nor is the network while products are made")),
         (
             "",
             format!(
@@ -161,7 +189,11 @@ fn text_of(c: &Cost, m: &Machine, origin: &str, forces: usize, rounds: u64, rank
                 100.0 * c.crossing
             ),
         ),
-        ("one universe", format!("{}: {forces} forces, initial conditions {start}", time(universe))),
+        ("products", format!("{}, scaled from a small universe{}", time(products), parts_of(looks, c.ranks))),
+        (
+            "one universe",
+            format!("{}: {forces} forces, initial conditions {start}, products {}", time(universe), time(products)),
+        ),
         (
             "all",
             format!(
@@ -173,6 +205,26 @@ fn text_of(c: &Cost, m: &Machine, origin: &str, forces: usize, rounds: u64, rank
         ),
     ];
     lines.iter().map(|(what, is)| format!("{what:<22} {is}\n")).collect()
+}
+
+/// What the networks take, as `plan` prints it.
+fn training_text(stages: &[(String, f64)], ranks: usize) -> String {
+    if stages.is_empty() {
+        return String::new();
+    }
+    let all = stages.iter().map(|stage| stage.1).sum::<f64>() / ranks as f64;
+    let parts = parts_of(stages, ranks);
+    let what = "training";
+    format!("{what:<22} {} on {ranks} rank(s), all epochs, on such cores; network not counted{parts}\n", time(all))
+}
+
+/// The largest of some parts, on so many ranks: `: a 3 s, b 1 s`.
+fn parts_of(parts: &[(String, f64)], ranks: usize) -> String {
+    let mut parts = parts.to_vec();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let named: Vec<String> =
+        parts.iter().take(8).map(|(name, s)| format!("{name} {}", time(s / ranks as f64))).collect();
+    if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) }
 }
 
 /// Seconds in a unit that suits them.

@@ -278,7 +278,7 @@ impl Source<'_> {
         }
         let sources = array.sources();
         let folder = self.0.path().parent().unwrap_or(Path::new(""));
-        if let Some(gone) = sources.iter().find(|s| *s != "." && !folder.join(s).is_file()) {
+        if let Some((gone, _)) = sources.iter().find(|(s, _)| s != "." && !folder.join(s).is_file()) {
             let problem = format!("its particles are in {gone}, which is not there");
             return Err(self.bad(
                 name,

@@ -1,11 +1,24 @@
 //! Arrays of a file: blocks of rows and columns, read and written by all ranks of the file at once.
 
+use super::elements::{Elements, texts};
+use super::memory::{all_memory, size, zeros};
 use super::{Element, explain};
 use crate::error::{Error, Result};
 use crate::io::field::{Data, Dtype};
-use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
-use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s};
+use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s, h5z};
 use std::path::PathBuf;
+
+/// Filters that files are compressed with, by the numbers that the HDF Group has given them.
+const FILTERS: [(i32, &str); 8] = [
+    (4, "szip"),
+    (32000, "lzf"),
+    (32001, "blosc"),
+    (32004, "lz4"),
+    (32008, "bitshuffle"),
+    (32013, "zfp"),
+    (32015, "zstd"),
+    (32026, "blosc2"),
+];
 
 /// An array of a file.
 pub struct Array {
@@ -21,45 +34,70 @@ impl Array {
         self.inner.shape()
     }
 
-    /// The files that a virtual array takes its rows from, as it names them; none for an ordinary array.
-    pub fn sources(&self) -> Vec<String> {
+    /// The files that a virtual array takes its rows from and the arrays in them, as it names them; none for an ordinary
+    /// array.
+    pub fn sources(&self) -> Vec<(String, String)> {
         let Ok(plist) = self.inner.create_plist() else { return vec![] };
+        type Ask = unsafe extern "C" fn(hid_t, usize, *mut std::ffi::c_char, usize) -> isize;
         hdf5::sync::sync(|| {
             let mut count = 0;
             // SAFETY: asks a list that lives here for a number.
             if unsafe { h5p::H5Pget_virtual_count(plist.id(), &mut count) } < 0 {
                 return vec![];
             }
-            let name = |i: usize| {
+            let name = |i: usize, ask: Ask| {
                 let mut text = vec![0u8; 4096];
                 // SAFETY: HDF5 writes at most `text.len()` bytes, with a zero at the end.
-                let found =
-                    unsafe { h5p::H5Pget_virtual_filename(plist.id(), i, text.as_mut_ptr().cast(), text.len()) };
+                let found = unsafe { ask(plist.id(), i, text.as_mut_ptr().cast(), text.len()) };
                 text.truncate(usize::try_from(found).unwrap_or(0));
                 String::from_utf8_lossy(&text).into_owned()
             };
-            (0..count).map(name).collect()
+            (0..count).map(|i| (name(i, h5p::H5Pget_virtual_filename), name(i, h5p::H5Pget_virtual_dsetname))).collect()
         })
     }
 
-    /// Its element type, as the nearest one that fields have; an error for text and compounds.
+    /// What its elements are.
+    pub fn elements(&self) -> Result<Elements> {
+        self.inner.dtype().map(|t| Elements::of(&t)).map_err(|e| self.name_it(explain(e)))
+    }
+
+    /// Its element type, as the nearest one that fields have; an error for what is no number.
     pub fn dtype(&self) -> Result<Dtype> {
-        let stored = self.inner.dtype().and_then(|t| t.to_descriptor()).map_err(|e| self.name_it(explain(e)))?;
-        match stored {
-            TypeDescriptor::Float(FloatSize::U8) => Ok(Dtype::F64),
-            TypeDescriptor::Float(_) => Ok(Dtype::F32),
-            TypeDescriptor::Integer(IntSize::U8) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => {
-                Ok(Dtype::I64)
-            }
-            TypeDescriptor::Boolean => Ok(Dtype::I64),
-            other => Err(self.name_it(Error::input(format!("holds {other}, not numbers")))),
+        self.elements()?.dtype().map_err(|e| self.name_it(e))
+    }
+
+    /// Refuses a shape that the file cannot mean: more than this machine's memory, where next to nothing was written.
+    /// Compression makes numbers a thousand times smaller at best (deflate: 1032).
+    pub fn is_believable(&self) -> Result<()> {
+        let bytes = self.shape().iter().fold(8u64, |bytes, &n| bytes.saturating_mul(n as u64));
+        let stored = self.inner.storage_size();
+        let elsewhere = !self.sources().is_empty();
+        if elsewhere || stored.saturating_mul(1100) >= bytes || all_memory().is_none_or(|all| bytes <= all) {
+            return Ok(());
         }
+        let (claimed, stored) = (size(bytes), size(stored));
+        let problem = format!("has shape {:?}, {claimed}, of which the file holds {stored}", self.shape());
+        Err(self.name_it(Error::input(problem).remedy("give an array no larger than what was written to it")))
+    }
+
+    /// Its elements as text; `None` if they are something else.
+    pub fn texts(&self) -> Result<Option<Vec<String>>> {
+        let stored = self.inner.dtype().map_err(|e| self.name_it(explain(e)))?;
+        let read = |t, to| {
+            // SAFETY: `to` has room for all elements of this type.
+            unsafe { h5d::H5Dread(self.inner.id(), t, h5s::H5S_ALL, h5s::H5S_ALL, h5p::H5P_DEFAULT, to) }
+        };
+        texts(&stored, self.inner.size(), read).map_err(|e| self.name_it(e))
     }
 
     /// Writes the block `start .. start + count`; collective in a parallel file, where a rank with nothing gives a
     /// count of 0.
     pub fn write<T: Element>(&self, start: &[usize], count: &[usize], data: &[T]) -> Result<()> {
-        self.fits(start, count, data.len())?;
+        let elements = self.fits(start, count)?;
+        if elements != data.len() {
+            let problem = format!("{} elements do not fill a block {count:?}", data.len());
+            return Err(self.name_it(Error::failed(problem)));
+        }
         self.transfer::<T>(start, count, |memory, file, plist, dtype| {
             // SAFETY: `fits` and the selections agree on `data.len()` elements of T; HDF5 only reads them.
             unsafe { h5d::H5Dwrite(self.inner.id(), dtype, memory, file, plist, data.as_ptr().cast()) }
@@ -68,8 +106,7 @@ impl Array {
 
     /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file.
     pub fn read<T: Element>(&self, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
-        let mut data = vec![T::default(); count.iter().product()];
-        self.fits(start, count, data.len())?;
+        let mut data: Vec<T> = zeros(self.fits(start, count)?).map_err(|e| self.name_it(e))?;
         self.transfer::<T>(start, count, |memory, file, plist, dtype| {
             // SAFETY: `data` holds as many elements of T as the selections do, and lives through the call.
             unsafe { h5d::H5Dread(self.inner.id(), dtype, memory, file, plist, data.as_mut_ptr().cast()) }
@@ -121,17 +158,19 @@ impl Array {
         e.file(&self.path).key(&self.name)
     }
 
-    fn fits(&self, start: &[usize], count: &[usize], elements: usize) -> Result<()> {
+    /// Elements of a block; an error where it lies outside the array.
+    fn fits(&self, start: &[usize], count: &[usize]) -> Result<usize> {
         let shape = self.shape();
         let inside = start.len() == shape.len()
             && count.len() == shape.len()
-            && (0..shape.len()).all(|i| start[i].checked_add(count[i]).is_some_and(|end| end <= shape[i]))
-            && count.iter().product::<usize>() == elements;
-        if inside {
-            return Ok(());
+            && (0..shape.len()).all(|i| start[i].checked_add(count[i]).is_some_and(|end| end <= shape[i]));
+        match count.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).filter(|_| inside) {
+            Some(elements) => Ok(elements),
+            None => {
+                let problem = format!("a block {start:?} + {count:?} does not fit the shape {shape:?}");
+                Err(self.name_it(Error::failed(problem)))
+            }
         }
-        let problem = format!("{elements} elements as block {start:?} + {count:?} do not fit the shape {shape:?}");
-        Err(self.name_it(Error::failed(problem)))
     }
 
     /// Makes the two selections and the transfer list (collective in a parallel file), and runs `call` with them.
@@ -172,6 +211,25 @@ impl Array {
                 failed
             }
         });
-        done.map_or(Ok(()), |e| Err(self.name_it(explain(e))))
+        done.map_or(Ok(()), |e| Err(self.name_it(self.missing_filter().unwrap_or_else(|| explain(e)))))
+    }
+
+    /// The error about a filter of this array that is not installed, if there is one: HDF5's own tells of the vain search.
+    fn missing_filter(&self) -> Option<Error> {
+        let plist = self.inner.create_plist().ok()?;
+        // SAFETY: asks a list that lives here; every output may be left out but the number of values, which is none.
+        let missing = hdf5::sync::sync(|| unsafe {
+            let filter = |i: i32| {
+                let (mut flags, mut values, null) = (0, 0, std::ptr::null_mut());
+                h5p::H5Pget_filter2(plist.id(), i as u32, &mut flags, &mut values, null, 0, null.cast(), null)
+            };
+            (0..h5p::H5Pget_nfilters(plist.id())).map(filter).find(|&id| id > 0 && h5z::H5Zfilter_avail(id) <= 0)
+        })?;
+        let name = FILTERS.iter().find(|f| f.0 == missing).map_or(String::new(), |f| format!(" ({})", f.1));
+        let error = Error::io(format!("is compressed with HDF5's filter {missing}{name}, which is not installed here"));
+        Some(error.remedy(
+            "set HDF5_PLUGIN_PATH to the folder of that filter's plug-in, or rewrite the file where it can be read: \
+             h5repack -f GZIP=1 OLD NEW",
+        ))
     }
 }

@@ -1,12 +1,14 @@
 //! Attributes of the root, of groups and of arrays: text, numbers, JSON. `at` names the object (`""`: the root).
 
+use super::elements::{Elements, texts};
 use super::{Element, File, explain};
-use crate::error::{Error, Result};
-use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use crate::error::{At, Error, Result};
+use hdf5::types::VarLenUnicode;
+use hdf5_sys::h5a;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Longest fixed-length text that is read; what h5py and other programs write as fixed strings is shorter.
-const FIXED: usize = 4096;
+/// Most texts or numbers of an attribute that are read; one that has more is no description of anything.
+const MOST: usize = 1 << 20;
 
 impl File {
     fn with_object<R>(&self, at: &str, f: impl FnOnce(&hdf5::Location) -> hdf5::Result<R>) -> Result<R> {
@@ -65,19 +67,19 @@ impl File {
     /// The texts of an attribute (one for a scalar), however they are encoded; `None` if there is no such attribute or it
     /// holds no text.
     pub fn texts(&self, at: &str, name: &str) -> Result<Option<Vec<String>>> {
-        self.with_object(at, |o| {
-            let Ok(attr) = o.attr(name) else { return Ok(None) };
-            fn all<S: hdf5::H5Type + AsRef<str>>(attr: &hdf5::Attribute) -> hdf5::Result<Option<Vec<String>>> {
-                Ok(Some(attr.read_raw::<S>()?.iter().map(|s| s.as_ref().to_string()).collect()))
-            }
-            match attr.dtype()?.to_descriptor()? {
-                TypeDescriptor::VarLenUnicode => all::<VarLenUnicode>(&attr),
-                TypeDescriptor::VarLenAscii => all::<VarLenAscii>(&attr),
-                TypeDescriptor::FixedUnicode(n) if n <= FIXED => all::<FixedUnicode<FIXED>>(&attr),
-                TypeDescriptor::FixedAscii(n) if n <= FIXED => all::<FixedAscii<FIXED>>(&attr),
-                _ => Ok(None),
-            }
-        })
+        let Some(attr) = self.attribute(at, name)? else { return Ok(None) };
+        let Ok(stored) = attr.dtype() else { return Ok(None) };
+        if !matches!(Elements::of(&stored), Elements::Text(_)) {
+            return Ok(None);
+        }
+        // SAFETY: `to` has room for all elements of this type.
+        let read = |t, to| unsafe { h5a::H5Aread(attr.id(), t, to) };
+        texts(&stored, attr.size(), read).at(self.path())
+    }
+
+    /// An attribute of any type, where it has no more elements than descriptions have.
+    fn attribute(&self, at: &str, name: &str) -> Result<Option<hdf5::Attribute>> {
+        Ok(self.with_object(at, |o| Ok(o.attr(name).ok()))?.filter(|a| a.size() <= MOST))
     }
 
     /// A text; `None` if there is no such attribute.
@@ -87,15 +89,11 @@ impl File {
 
     /// The numbers of an attribute (one for a scalar) as f64; `None` if there is no such attribute or it holds none.
     pub fn numbers(&self, at: &str, name: &str) -> Result<Option<Vec<f64>>> {
-        self.with_object(at, |o| {
-            let Ok(attr) = o.attr(name) else { return Ok(None) };
-            match attr.dtype()?.to_descriptor()? {
-                TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Float(_) => {
-                    attr.read_raw::<f64>().map(Some)
-                }
-                _ => Ok(None),
-            }
-        })
+        let Some(attr) = self.attribute(at, name)? else { return Ok(None) };
+        match attr.dtype().map(|t| Elements::of(&t)) {
+            Ok(Elements::Integer | Elements::Float(_)) => Ok(attr.read_raw::<f64>().ok()),
+            _ => Ok(None),
+        }
     }
 
     /// A number as f64; `None` if there is no such attribute.
@@ -112,7 +110,11 @@ impl File {
     pub fn json<T: DeserializeOwned>(&self, at: &str, name: &str) -> Result<Option<T>> {
         let Some(text) = self.text(at, name)? else { return Ok(None) };
         let value = serde_json::from_str(&text);
-        value.map(Some).map_err(|e| Error::input(format!("attribute {name}: {e}")).file(self.path()).key(at))
+        value.map(Some).map_err(|e| {
+            let key = if at.is_empty() { name.to_string() } else { format!("{at}: {name}") };
+            let error = Error::input(format!("the attribute is not what this program writes: {e}"));
+            error.file(self.path()).key(key).remedy("remove or rename that attribute, or make the file again")
+        })
     }
 }
 

@@ -5,9 +5,16 @@
 
 mod array;
 pub mod attributes;
+mod checked;
+mod elements;
+mod links;
+mod memory;
 mod publish;
 
 pub use array::Array;
+pub use checked::{damaged, other_checksum};
+pub use elements::Elements;
+pub use memory::{free_memory, room};
 pub use publish::{TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_text};
 
 use crate::comm::Comm;
@@ -110,37 +117,6 @@ impl File {
         self.inner.close().map_err(|e| explain(e).file(&self.path))
     }
 
-    /// True if there is a group or array of that name.
-    pub fn exists(&self, name: &str) -> bool {
-        // HDF5 asks link by link: `a/b` is only looked for where `a` is.
-        let name = name.trim_matches('/');
-        let ends = name.match_indices('/').map(|(i, _)| i).chain([name.len()]);
-        !name.is_empty() && ends.into_iter().all(|end| self.inner.link_exists(&name[..end]))
-    }
-
-    /// Names of the arrays in the file, with their groups, in alphabetical order.
-    pub fn arrays(&self) -> Vec<String> {
-        fn walk(group: &hdf5::Group, found: &mut Vec<String>) {
-            found.extend(group.datasets().unwrap_or_default().iter().map(|d| d.name().trim_matches('/').to_string()));
-            group.groups().unwrap_or_default().iter().for_each(|g| walk(g, found));
-        }
-        let mut found = vec![];
-        walk(&self.inner, &mut found);
-        found.sort();
-        found
-    }
-
-    /// An array by its name (`group/name`).
-    pub fn array(&self, name: &str) -> Result<Array> {
-        let inner = self.inner.dataset(name).map_err(|_| {
-            let there = self.arrays();
-            let there = if there.is_empty() { "none".to_string() } else { there.join(", ") };
-            let problem = format!("no such dataset (the file's datasets: {there})");
-            Error::input(problem).file(&self.path).key(name).remedy("name one of these, or give another file")
-        })?;
-        Ok(self.wrap(name, inner))
-    }
-
     /// Collective: a new array of a fixed shape, its contents undefined until written. Groups are made on the way.
     pub fn create_array<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Array> {
         let builder = self.inner.new_dataset::<T>().fill_time(hdf5::dataset::FillTime::Never).shape(shape);
@@ -230,6 +206,7 @@ fn readable(path: &Path) -> Result<()> {
     let bad = |problem: &str, remedy: &str| Err(Error::input(problem).file(path).remedy(remedy));
     match std::fs::metadata(path) {
         Ok(m) if m.is_dir() => return bad("is a folder, not an HDF5 file", "name a file in it"),
+        Ok(m) if !m.is_file() => return bad("is no ordinary file", "give a file in HDF5 format"),
         Ok(m) if m.len() == 0 => return bad("is empty", "remove it and make it again"),
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return bad("no such file", "check the path"),
@@ -269,12 +246,12 @@ pub fn given(e: Error) -> Error {
 /// HDF5's error with a remedy where one is known.
 fn explain(e: hdf5::Error) -> Error {
     let mut text = e.to_string();
+    let mut frames = vec![];
     if let Some(stack) = e.stack() {
         text = stack.description().to_string();
+        frames = (0..stack.len()).filter_map(|i| stack.get(i)?.detail()).collect();
         // The deepest frame is the cause: "No space left on device", "Permission denied" …
-        if let Some(deepest) =
-            (0..stack.len()).last().and_then(|i| stack.get(i)).map(|f| f.detail().unwrap_or_default())
-        {
+        if let Some(deepest) = frames.last() {
             text = format!("{text} ({deepest})");
         }
     }
@@ -288,6 +265,9 @@ fn explain(e: hdf5::Error) -> Error {
         error.remedy(FREE_SOME_SPACE)
     } else if says("permission denied") || says("errno = 13") {
         error.remedy("choose a place you may write to, or change its permissions")
+    } else if frames.iter().any(|f| f.contains("external raw data file")) {
+        error
+            .remedy("the numbers lie in a file of their own, beside this one: put it back where this file looks for it")
     } else {
         error
     }

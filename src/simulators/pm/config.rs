@@ -3,11 +3,11 @@
 use super::initial::InitialConfig;
 use super::plans::FftPlans;
 use super::products::{LensingProduct, suffix};
-use crate::cosmology::Cosmology;
+use crate::cosmology::{Cosmology, CosmologyConfig};
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
-use crate::gravity::{ForceConfig, StepConfig};
+use crate::gravity::{ForceConfig, Integrator, StepConfig};
 use crate::io::gadget;
 use crate::limits;
 use crate::observables::lensing::{LightConeConfig, SourceDistribution};
@@ -15,6 +15,7 @@ use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
 };
 use crate::particles::Assignment;
+use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -172,7 +173,10 @@ impl PmConfig {
 
     /// Versions of the numerics, by name of the part.
     pub fn numerics(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([("pm", NUMERICS)])
+        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it.
+        let products = [("c_ell", self.c_ell.is_some(), 2), ("bispectrum", self.bispectrum.is_some(), 2)];
+        let products = products.into_iter().filter(|p| p.1).map(|(name, _, version)| (name, version));
+        products.chain([("pm", NUMERICS)]).collect()
     }
 
     /// The same configuration as far as it shapes the universe: how often it is saved, how much memory it may take, and
@@ -226,9 +230,18 @@ impl PmConfig {
         self.galaxies.iter().try_for_each(|hod| hod.with(varied).check_in(section))
     }
 
-    /// What may be meant, but is unusual.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut all = vec![];
+    /// What may be meant, but is unusual or less exact than the rest.
+    pub fn warnings(&self, cosmology: &CosmologyConfig, prior: &Prior) -> Vec<String> {
+        let mut all: Vec<String> = cosmology.warnings(prior, self.time.start()).into_iter().collect();
+        all.extend(self.lattice_warning());
+        let mass = cosmology.largest("M_nu", prior);
+        if self.time.integrator == Integrator::Cola && mass > 0.0 {
+            all.push(format!(
+                "simulator.time.integrator = \"cola\" beside neutrinos of up to {mass:?} eV: what carries the particles \
+                 between the steps grows alike on all scales, and P(k) today comes out up to 0.9% low at 0.4 eV in 10 \
+                 steps from a = 0.1, 3% from a = 0.05; \"fastpm\", or four times the steps, is closer"
+            ));
+        }
         if self.mesh_factor < 1.0 {
             let factor = self.mesh_factor;
             all.push(format!(
@@ -291,6 +304,7 @@ impl PmConfig {
         self.initial.check()?;
         self.time.check()?;
         self.force.check()?;
+        self.check_deconvolution()?;
         let (start, end) = (self.time.start(), self.time.end());
         let inside = |a: f64| a >= start * (1.0 - 1e-9) && a <= end * (1.0 + 1e-9);
         let moments = self.moments();

@@ -3,15 +3,18 @@
 mod checkpoint;
 mod config;
 mod initial;
+mod lattice;
 mod memory;
 mod observed;
 mod plans;
 mod products;
+mod rehearsal;
 
 pub use config::{PmConfig, Precision};
 pub use initial::{FieldFile, FieldKind, InitialConfig};
 pub use memory::{Memory, memory_per_rank};
 pub use plans::FftPlans;
+pub use rehearsal::rehearse;
 
 use super::{Job, Look, Simulator};
 use crate::comm::timers::Timers;

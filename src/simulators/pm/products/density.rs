@@ -52,12 +52,15 @@ pub(super) struct Pdf(pub PdfConfig);
 
 impl<T: Real> Product<T> for Pdf {
     fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
-        let middles = self.0.density_bins().map_or(vec![], |b| b.middles());
+        let density = self
+            .0
+            .density_bins()
+            .map_or(Axis::new("density", ""), |bins| Axis::bins("density", "", bins.middles(), bins.edges().to_vec()));
         let pdf = format!("probability density of 1 + δ smoothed over {} Mpc/h", self.0.radius);
         let moments = ["mean", "variance", "skewness", "excess kurtosis"];
         let smoothed = format!("moments of 1 + δ smoothed over {} Mpc/h", self.0.radius);
         vec![
-            spec("pdf", &[self.0.bins], vec![Axis::at("density", "", middles)], "", &pdf, Dtype::F64),
+            spec("pdf", &[self.0.bins], vec![density], "", &pdf, Dtype::F64),
             spec("pdf_moments", &[4], vec![Axis::columns("moment", moments)], "", &smoothed, Dtype::F64),
         ]
     }

@@ -44,7 +44,7 @@ pub(super) struct MassFunctionOf(pub MassFunctionConfig);
 
 impl<T: Real> Product<T> for MassFunctionOf {
     fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
-        let axes = vec![Axis::at("log10_mass", "log10 Msun/h", self.0.centres())];
+        let axes = vec![Axis::bins("log10_mass", "log10 Msun/h", self.0.centres(), self.0.edges())];
         let what = "halo mass function dn/dlnM";
         vec![spec("mass_function", &[self.0.bins], axes, "(h/Mpc)^3", what, Dtype::F64)]
     }

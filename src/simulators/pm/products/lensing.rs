@@ -112,18 +112,21 @@ impl<'a> LensingProduct<'a> {
             specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
         }
         if let Some(c) = self.c_ell {
-            let middles = c.ell_bins(n, field).map_or(vec![], |b| b.middles());
+            // Bins that cannot be made were refused by `check`.
+            let ell = c.ell_bins(n, field).map_or(Axis::new("ell", ""), |bins| {
+                let (mean, modes) = AngularConfig::modes_of(&bins, n, field);
+                Axis { modes, ..Axis::bins("ell", "", mean, bins.edges().to_vec()) }
+            });
             let pairs = self.pairs();
-            let axes = vec![
-                Axis::columns("pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))),
-                Axis::at("ell", "", middles),
-            ];
+            let axes = vec![Axis::columns("pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))), ell];
             let what = "angular power spectra of the convergence, noise and mask included";
             specs.push(spec("c_ell", &[pairs.len(), c.bins], axes, "sr", what, Dtype::F64));
         }
         if let Some(c) = self.peaks {
-            let middles = c.height_bins().map_or(vec![], |b| b.middles());
-            let axes = vec![self.bins(), Axis::at("height", "", middles)];
+            let height = c.height_bins().map_or(Axis::new("height", ""), |bins| {
+                Axis::bins("height", "", bins.middles(), bins.edges().to_vec())
+            });
+            let axes = vec![self.bins(), height];
             let what = format!("peaks of the convergence smoothed over {}°", c.smoothing);
             specs.push(spec("peaks", &[bins, c.bins], axes, "", &what, Dtype::I64));
         }

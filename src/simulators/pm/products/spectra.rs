@@ -11,15 +11,21 @@ use crate::observables::{
 use crate::particles::{Domain, Points};
 use crate::simulators::pm::config::PmConfig;
 
-/// The axis of wavenumbers up to a multiple of the particles' Nyquist wavenumber.
-fn wavenumbers(config: &PmConfig, k_max_over_nyquist: f64) -> Axis {
+/// Bins up to a multiple of the particles' Nyquist wavenumber.
+fn bins(config: &PmConfig, k_max_over_nyquist: f64) -> usize {
     let wanted = (config.particles as f64 / 2.0 * k_max_over_nyquist).floor() as usize;
-    let bins = wanted.saturating_sub(1).clamp(1, Spectrum::bins(config.mesh()));
-    Axis::at("k", "h/Mpc", Spectrum::wavenumbers(bins, config.box_size))
+    wanted.saturating_sub(1).clamp(1, Spectrum::bins(config.mesh()))
 }
 
-fn truncated(mut values: Vec<f64>, axis: &Axis) -> Vec<f64> {
-    values.truncate(axis.values.len());
+/// The axis of their wavenumbers.
+fn wavenumbers(config: &PmConfig, k_max_over_nyquist: f64) -> Axis {
+    let (bins, l) = (bins(config, k_max_over_nyquist), config.box_size);
+    let axis = Axis::bins("k", "h/Mpc", Spectrum::wavenumbers(bins, l), Spectrum::edges(bins, l));
+    Axis { modes: Spectrum::counts(bins), ..axis }
+}
+
+fn truncated(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
+    values.truncate(bins);
     values
 }
 
@@ -34,8 +40,8 @@ impl<T: Real> Product<T> for Power {
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
         let spectrum = meter.measure(&self.0, &m.particles.position, m.total());
-        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
-        Ok(vec![Values::Root(Data::F64(truncated(spectrum.power, &k)))])
+        let bins = bins(m.config, self.0.k_max_over_nyquist);
+        Ok(vec![Values::Root(Data::F64(truncated(spectrum.power, bins)))])
     }
 }
 
@@ -58,8 +64,8 @@ impl<T: Real> Product<T> for Multipoles {
         let points = Points::equal(&m.particles.position);
         let mut meter = MultipoleMeter::<T>::new(m.mesh, m.config.box_size);
         let poles = meter.measure(&self.0, points, &m.particles.momentum, space);
-        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
-        let all = poles.power.into_iter().flat_map(|p| truncated(p, &k)).collect();
+        let bins = bins(m.config, self.0.k_max_over_nyquist);
+        let all = poles.power.into_iter().flat_map(|p| truncated(p, bins)).collect();
         Ok(vec![Values::Root(Data::F64(all))])
     }
 }
@@ -69,20 +75,29 @@ pub(super) struct Bispectrum(pub BispectrumConfig);
 impl<T: Real> Product<T> for Bispectrum {
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
         // A list that cannot be made was refused by `check`.
-        let triangles = self.0.list(config.mesh(), config.box_size).map_or(vec![], |(shells, list)| {
-            let name = |t: &[usize; 3]| t.map(|b| format!("{:.4}", shells.middle(b))).join(" ");
-            list.iter().map(name).collect()
-        });
-        let axes = vec![Axis::columns("value", ["B", "Q"]), Axis::columns("triangle", triangles.clone())];
+        let (names, edges): (Vec<String>, Vec<f64>) =
+            self.0.list(config.mesh(), config.box_size).map_or(Default::default(), |(shells, list)| {
+                let name = |t: &[usize; 3]| t.map(|b| format!("{:.4}", shells.middle(b))).join(" ");
+                let edges = list.iter().flatten().flat_map(|&b| shells.edges(b)).collect();
+                (list.iter().map(name).collect(), edges)
+            });
+        let count = names.len();
+        let triangles = Axis { edges, unit: "h/Mpc".into(), ..Axis::columns("triangle", names) };
+        let axes = vec![Axis::columns("value", ["B", "Q"]), triangles.clone()];
         let what = "bispectrum B in (Mpc/h)^6 and reduced bispectrum Q of triangles of shells of wavenumbers (h/Mpc)";
-        vec![spec("bispectrum", &[2, triangles.len()], axes, "", what, Dtype::F64)]
+        let counted = "triangles of modes behind each value of the bispectrum, alike for all universes";
+        vec![
+            spec("bispectrum", &[2, count], axes, "", what, Dtype::F64),
+            spec("bispectrum_triangles", &[count], vec![triangles], "", counted, Dtype::I64),
+        ]
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let mut meter = BispectrumMeter::<T>::new(m.mesh, m.config.box_size, &self.0)?;
         let measured = meter.measure(&m.particles.position);
         let both = [measured.bispectrum, measured.reduced].concat();
-        Ok(vec![Values::Root(Data::F64(both))])
+        let triangles = measured.triangles.into_iter().map(|n| n as i64).collect();
+        Ok(vec![Values::Root(Data::F64(both)), Values::Root(Data::I64(triangles))])
     }
 }
 
@@ -103,15 +118,15 @@ impl<T: Real> Product<T> for GalaxyPower {
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let position = m.galaxies()?.position.iter().map(|x| x.map(T::of)).collect();
         let (position, _) = Domain::new(m.mesh, m.config.box_size).send_home(m.comm, position, None);
-        let k = wavenumbers(m.config, self.0.k_max_over_nyquist);
+        let bins = bins(m.config, self.0.k_max_over_nyquist);
         if m.comm.sum_of(position.len() as u64) == 0 {
-            return Ok(vec![Values::Root(Data::F64(vec![0.0; 2 * k.values.len()]))]);
+            return Ok(vec![Values::Root(Data::F64(vec![0.0; 2 * bins]))]);
         }
         let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
         let (galaxies, matter) = (Points::equal(&position), Points::equal(&m.particles.position));
         let measured = meter.measure_cross(&self.0, galaxies, matter);
         let [auto, _] = measured.auto;
-        let both = [truncated(auto, &k), truncated(measured.cross, &k)].concat();
+        let both = [truncated(auto, bins), truncated(measured.cross, bins)].concat();
         Ok(vec![Values::Root(Data::F64(both))])
     }
 }

@@ -1,0 +1,42 @@
+//! What the networks will cost: one step of each stage is timed, on noise of the input's shape.
+
+use crate::cli::bench::train::steps;
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::Result;
+use crate::io::field::FieldSpec;
+use crate::models::ModelConfig;
+
+/// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
+const NUMBERS: usize = 1 << 21;
+
+/// Seconds that all epochs of each stage take on one rank, by name. Every rank measures for itself, all at once: the mean
+/// over ranks. Collective.
+pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(String, f64)>> {
+    let (config, alone) = (&plan.config, comm.alone());
+    let Some(design) = &config.design else { return Ok(vec![]) };
+    let held_out = design.validation + design.test;
+    let learned = design.simulations as f64 * (1.0 - held_out).max(0.0);
+    // Those that decide when to stop are looked at without a gradient, which is some third of a step.
+    let looked_at = design.simulations as f64 * design.validation / 3.0;
+    let measured = || -> Result<Vec<f64>> {
+        let mut all = vec![];
+        for stage in &config.train {
+            let before = config.train.iter().find(|s| s.name == stage.input);
+            let shape = match before.map(|s| &s.network) {
+                Some(ModelConfig::Vmim(c)) if c.summaries > 0 => vec![c.summaries as usize],
+                Some(_) => vec![plan.prior.len()],
+                None => specs.iter().find(|s| s.name == stage.input).map_or(vec![], |s| s.shape.clone()),
+            };
+            let batch = stage.batch_size.min(NUMBERS / shape.iter().product::<usize>().max(1)).max(1);
+            let (step, _) = steps(stage, &shape, &plan.prior, batch, 2, &alone)?;
+            let copies = if before.is_some() { stage.copies } else { 1 };
+            all.push(stage.epochs as f64 * (learned * copies as f64 + looked_at) * step / batch as f64);
+        }
+        Ok(all)
+    };
+    let mut seconds = comm.agree(measured())?;
+    comm.sum(&mut seconds);
+    let mean = seconds.into_iter().map(|sum| sum / comm.size() as f64);
+    Ok(config.train.iter().map(|stage| stage.name.clone()).zip(mean).collect())
+}

@@ -1,0 +1,96 @@
+//! `[dataset]`: which file made elsewhere, and what in it.
+
+use super::Dataset;
+use crate::error::{Error, Result};
+use crate::io::hdf::given;
+use crate::io::parameters::Parameters;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// HDF5 file.
+    pub file: PathBuf,
+    /// Name of the parameters' dataset, (n, p).
+    #[serde(default = "default_theta")]
+    pub theta: String,
+    /// Name of the data's dataset, (n, …).
+    #[serde(default = "default_x")]
+    pub x: String,
+    /// Fraction of the rows kept for validation, where the file has no `split`.
+    #[serde(default = "default_validation")]
+    pub validation: f64,
+    /// Fraction of the rows kept for tests, where the file has no `split`.
+    #[serde(default = "default_test")]
+    pub test: f64,
+    /// The prior the parameters were drawn from, one table per column; without it, uniform over the data's range.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
+}
+
+fn default_theta() -> String {
+    "theta".into()
+}
+fn default_x() -> String {
+    "x".into()
+}
+/// Share of the design kept for validation unless told otherwise.
+pub fn default_validation() -> f64 {
+    0.1
+}
+/// Share of the design kept for tests unless told otherwise.
+pub fn default_test() -> f64 {
+    0.2
+}
+
+impl DatasetConfig {
+    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe.
+    pub fn check(&self) -> Result<()> {
+        check_fractions("dataset", self.validation, self.test)?;
+        let dataset = self.open()?;
+        dataset.try_out(&self.x).map_err(|e| named(given(e), "dataset.x"))
+    }
+
+    /// Opens the file. Its fields are all datasets with as many rows as `theta`.
+    pub fn open(&self) -> Result<Dataset> {
+        let prior = if self.parameters.is_empty() { None } else { Some(self.parameters.prior().map_err(own_section)?) };
+        let mut dataset = Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
+            .map_err(|e| named(given(e), "dataset.file"))?;
+        dataset.include(&self.x);
+        Ok(dataset)
+    }
+}
+
+/// Parameters stand in `[dataset.parameters]` here.
+fn own_section(e: Error) -> Error {
+    let key = e.key.map(|key| key.replacen("design.", "dataset.", 1));
+    Error { key, ..e }
+}
+
+/// Adds the configuration's key to an error about the file itself; the value that stands with it is the file's.
+fn named(e: Error, key: &str) -> Error {
+    let problem = match (&e.key, &e.value) {
+        (Some(dataset), Some(value)) if dataset != key => format!("{dataset} = {value}: {}", e.problem),
+        (Some(dataset), None) if dataset != key => format!("{dataset}: {}", e.problem),
+        _ => return Error { key: Some(key.into()), ..e },
+    };
+    Error { problem, key: Some(key.into()), value: None, ..e }
+}
+
+/// Fractions in `[0, 1)` that leave something to train on.
+pub fn check_fractions(section: &str, validation: f64, test: f64) -> Result<()> {
+    for (key, value) in [("validation", validation), ("test", test)] {
+        if !(0.0..1.0).contains(&value) {
+            let error = Error::input("is not a fraction").key(format!("{section}.{key}")).value(value);
+            return Err(error.remedy("give a number from 0 to below 1"));
+        }
+    }
+    if validation + test >= 1.0 {
+        let error = Error::input("with the test fraction it leaves nothing to train on");
+        let error = error.key(format!("{section}.validation")).value(validation);
+        return Err(error.remedy(format!("lower it or {section}.test = {test}: their sum stays below 1")));
+    }
+    Ok(())
+}

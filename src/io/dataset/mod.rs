@@ -1,0 +1,372 @@
+//! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
+
+mod config;
+mod foreign;
+mod parts;
+mod split;
+
+pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
+pub use split::Split;
+
+use super::field::{Data, FieldSpec};
+use super::hdf::{Array, Element, File, damaged, given, room};
+use super::provenance::{FORMAT_VERSION, is_ours};
+use crate::error::{Error, Result};
+use crate::prior::{DrawnFrom, Prior};
+use parts::{Kept, Parts};
+use split::{SPLIT, STATUS};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Bytes of a field that are read at a time, at least one universe.
+const BLOCK: usize = 64 << 20;
+
+/// An open dataset of n universes.
+#[derive(Debug)]
+pub struct Dataset {
+    pub path: PathBuf,
+    pub prior: Prior,
+    /// What is known of how the parameters were drawn.
+    pub drawn_from: DrawnFrom,
+    file: File,
+    /// Written by this program, with fields, prior and checksums as it writes them.
+    own: bool,
+    theta: Vec<f64>,
+    split: Vec<Split>,
+    status: Vec<u8>,
+    specs: Vec<FieldSpec>,
+    kept: Kept,
+    parts: RefCell<Parts>,
+}
+
+/// Numbers that networks and figures take.
+pub trait Real: Element {
+    /// Converted as C does.
+    fn of(data: Data) -> Vec<Self>;
+}
+
+macro_rules! real {
+    ($type:ty, $own:ident) => {
+        impl Real for $type {
+            fn of(data: Data) -> Vec<Self> {
+                match data {
+                    Data::$own(v) => v,
+                    #[allow(unreachable_patterns, reason = "one of the three is its own")]
+                    Data::F32(v) => v.into_iter().map(|x| x as $type).collect(),
+                    #[allow(unreachable_patterns, reason = "one of the three is its own")]
+                    Data::F64(v) => v.into_iter().map(|x| x as $type).collect(),
+                    Data::I64(v) => v.into_iter().map(|x| x as $type).collect(),
+                }
+            }
+        }
+    };
+}
+real!(f32, F32);
+real!(f64, F64);
+
+impl Dataset {
+    /// Opens a dataset with the default fractions where it has no split of its own.
+    pub fn open(path: impl AsRef<Path>, theta_name: &str) -> Result<Self> {
+        Self::with(path.as_ref(), theta_name, None, default_validation(), default_test())
+    }
+
+    fn with(path: &Path, theta_name: &str, prior: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
+        let file = File::open(path)?;
+        let own = is_ours(&file)?;
+        if let Some(version) = file.number("", "format_version")?.filter(|&v| own && v > FORMAT_VERSION as f64) {
+            let problem = format!("its format_version {version} is newer than this program's {FORMAT_VERSION}");
+            return Err(Error::input(problem).file(path).remedy("use a newer polycosm"));
+        }
+        let array = file.array(theta_name)?;
+        let shape = array.shape();
+        let bad = |problem: String, remedy: &str| Err(Error::input(problem).file(path).key(theta_name).remedy(remedy));
+        let &[n, p] = &shape[..] else {
+            return bad(format!("has shape {shape:?}"), "parameters are of shape (n, p): one row per universe");
+        };
+        if n == 0 || p == 0 {
+            return bad(format!("has shape {shape:?}: nothing in it"), "give at least one row and one parameter");
+        }
+        array.dtype()?;
+        array.is_believable()?;
+        let mut theta: Vec<f64> =
+            if own { file.read_checked(theta_name, None)? } else { array.read(&[0, 0], &[n, p])? };
+        if own {
+            for name in [SPLIT.name, STATUS.name].into_iter().filter(|name| file.exists(name)) {
+                file.read_checked::<u8>(name, Some(&[n]))?;
+            }
+        }
+        let status = STATUS.read(&file, n)?.unwrap_or_else(|| vec![0; n]);
+        let finite = |row: &[f64]| row.iter().all(|t| t.is_finite());
+        if let Some((i, row)) = theta.chunks(p).enumerate().find(|&(i, row)| status[i] == 0 && !finite(row)) {
+            return bad(format!("row {i} is {row:?}"), "parameters are finite numbers: remove that row");
+        }
+        let stored = if own { file.json::<Prior>("", "prior")? } else { None };
+        let names = foreign::column_names(&file, theta_name, p)?;
+        let (prior, drawn_from) = match (prior, stored) {
+            (Some(given), _) => {
+                if given.len() != p {
+                    let problem = format!("has {p} columns, but {} parameters are named", given.len());
+                    return bad(problem, "give one table [dataset.parameters.NAME] per column, in order");
+                }
+                if let Some(names) = names {
+                    let places = foreign::columns(&file, theta_name, &names, &given)?;
+                    theta = theta.chunks(p).flat_map(|row| places.iter().map(|&j| row[j])).collect();
+                }
+                (given, DrawnFrom::Prior)
+            }
+            (None, Some(stored)) if stored.len() == p => {
+                (stored, DrawnFrom::named(file.text(theta_name, "drawn_from")?.as_deref()))
+            }
+            (None, Some(_)) => return Err(damaged(path, "prior", format!("is not of {p} parameters"))),
+            (None, None) => {
+                let rows: Vec<&[f64]> = theta.chunks(p).zip(&status).filter(|r| *r.1 == 0).map(|r| r.0).collect();
+                if rows.is_empty() {
+                    return bad("has no row to use: status is never 0".into(), "status is 0 for rows to use");
+                }
+                (foreign::guess_prior(&file, theta_name, names, &rows)?, DrawnFrom::Guess)
+            }
+        };
+        let split = match SPLIT.read(&file, n)? {
+            None => theta.chunks(p).map(|row| Split::of(row, validation, test)).collect(),
+            Some(values) => values.into_iter().filter_map(Split::from_u8).collect(),
+        };
+        let specs = match if own { file.json::<Vec<FieldSpec>>("", "fields")? } else { None } {
+            Some(specs) => specs,
+            None => foreign::specs(&file, theta_name, n),
+        };
+        let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
+        let (path, parts) = (path.to_path_buf(), RefCell::default());
+        Ok(Dataset { path, prior, drawn_from, file, own, theta, split, status, specs, kept, parts })
+    }
+
+    /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.
+    fn include(&mut self, field: &str) {
+        if !self.specs.iter().any(|s| s.name == field.trim_matches('/'))
+            && let Ok(spec) = self.spec(field)
+        {
+            self.specs.push(spec);
+        }
+    }
+
+    /// Reads one universe of a field: what cannot be read is found before anything is begun.
+    fn try_out(&self, field: &str) -> Result<()> {
+        let row = self.status.iter().position(|&s| s == 0).unwrap_or(0);
+        self.spec(field).and_then(|_| self.read_f64(field, &[row])).map(drop)
+    }
+
+    /// Number of universes n.
+    pub fn len(&self) -> usize {
+        self.split.len()
+    }
+
+    /// True with no universes.
+    pub fn is_empty(&self) -> bool {
+        self.split.is_empty()
+    }
+
+    /// Parameters, (n, p) in C order, in the order of the prior.
+    pub fn theta(&self) -> &[f64] {
+        &self.theta
+    }
+
+    /// What each universe is used for.
+    pub fn split(&self) -> &[Split] {
+        &self.split
+    }
+
+    /// 0 where a universe is finished.
+    pub fn status(&self) -> &[u8] {
+        &self.status
+    }
+
+    /// Why the first of the failed universes failed, where the file tells.
+    pub fn failure(&self) -> Result<Option<String>> {
+        if !self.own || !self.file.exists("status") {
+            return Ok(None);
+        }
+        let failures = self.file.json::<BTreeMap<u64, String>>("status", "failures")?.unwrap_or_default();
+        Ok(failures.into_values().next())
+    }
+
+    /// Finished universes of a split, in order.
+    pub fn rows(&self, split: Split) -> Vec<usize> {
+        (0..self.len()).filter(|&i| self.split[i] == split && self.status[i] == 0).collect()
+    }
+
+    /// Descriptions of the fields.
+    pub fn specs(&self) -> Vec<FieldSpec> {
+        self.specs.clone()
+    }
+
+    /// Description of one field.
+    pub fn spec(&self, field: &str) -> Result<FieldSpec> {
+        if let Some(spec) = self.specs.iter().find(|s| s.name == field.trim_matches('/')) {
+            return Ok(spec.clone());
+        }
+        foreign::describe(&self.file, field, self.len())
+    }
+
+    /// A field of some universes as f32, (rows, …) in C order and in the order of `rows`.
+    pub fn read_f32(&self, field: &str, rows: &[usize]) -> Result<Vec<f32>> {
+        self.read(field, rows)
+    }
+
+    /// A field of some universes as f64, (rows, …) in C order and in the order of `rows`.
+    pub fn read_f64(&self, field: &str, rows: &[usize]) -> Result<Vec<f64>> {
+        self.read(field, rows)
+    }
+
+    /// A field of one universe in its own type.
+    pub fn read_data(&self, spec: &FieldSpec, row: usize) -> Result<Data> {
+        self.parts_are_there(spec)?;
+        let array = self.array(spec)?;
+        let data = array.read_rows(spec.dtype, row, 1)?;
+        self.check(&spec.name, row, data.len(), &data)?;
+        Ok(data)
+    }
+
+    /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
+    pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
+        let spec = self.spec(field)?;
+        self.parts_are_there(&spec)?;
+        let (start, rows) = self.ends(field, row)?;
+        let data = self.file.array(&format!("{field}/data"))?.read_rows(spec.dtype, start, rows)?;
+        self.check(field, row, data.len(), &data)?;
+        Ok(f64::of(data))
+    }
+
+    /// A field's array, of the shape that its description says.
+    fn array(&self, spec: &FieldSpec) -> Result<Array> {
+        let array = self.file.array(&spec.name)?;
+        let shape = array.shape();
+        if shape.first() != Some(&self.len()) || shape[1..] != spec.shape {
+            return Err(damaged(&self.path, &spec.name, format!("has shape {shape:?}, not {:?} per row", spec.shape)));
+        }
+        Ok(array)
+    }
+
+    fn read<T: Real>(&self, field: &str, rows: &[usize]) -> Result<Vec<T>> {
+        let spec = self.spec(field)?;
+        if spec.ragged {
+            let error = Error::input("is a list whose length differs between universes").file(&self.path).key(field);
+            return Err(error.remedy("choose a field of a fixed shape"));
+        }
+        if let Some(&row) = rows.iter().find(|&&r| r >= self.len()) {
+            return Err(Error::failed(format!("no row {row} of {}", self.len())).file(&self.path).key(field));
+        }
+        let read = || {
+            self.parts_are_there(&spec)?;
+            let array = self.array(&spec)?;
+            let size: usize = spec.shape.iter().product();
+            let mut all = room(rows.len().saturating_mul(size)).map_err(|e| e.file(&self.path).key(field))?;
+            // Rows that follow one another are read in one go.
+            let most = (BLOCK / (8 * size).max(1)).max(1);
+            let mut at = 0;
+            while at < rows.len() {
+                let run = (1..most.min(rows.len() - at)).take_while(|&k| rows[at + k] == rows[at] + k).count() + 1;
+                let data = array.read_rows(spec.dtype, rows[at], run)?;
+                self.check(&spec.name, rows[at], size, &data)?;
+                if size_of::<T>() == 4 {
+                    self.holds(field, rows[at], size, &data)?;
+                }
+                all.extend(T::of(data));
+                at += run;
+            }
+            Ok(all)
+        };
+        if self.own { read() } else { read().map_err(given) }
+    }
+
+    /// Refuses numbers that single precision cannot hold.
+    fn holds(&self, field: &str, row: usize, size: usize, data: &Data) -> Result<()> {
+        let Data::F64(values) = data else { return Ok(()) };
+        match values.iter().position(|x| x.is_finite() && (*x as f32).is_infinite()) {
+            None => Ok(()),
+            Some(at) => Err(Error::input(format!(
+                "row {} is beyond single precision, in which networks learn",
+                row + at / size
+            ))
+            .file(&self.path)
+            .key(field)
+            .value(values[at])
+            .remedy("give the data in other units, or their logarithm")),
+        }
+    }
+}
+
+/// Says what was taken to be meant, once however often a file is opened.
+fn note(text: String) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().is_ok_and(|mut said| said.insert(text.clone())) {
+        log::warn!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(path: &Path) {
+        let file = File::create(path).unwrap();
+        let theta: Vec<f64> = (0..40).map(|i| (i * i) as f64 / 7.0).collect();
+        file.write(None, "theta", &[20, 2], &theta).unwrap();
+        file.set_texts("theta", "names", &["a", "b"]).unwrap();
+        file.write(None, "x", &[20, 3], &(0..60).map(|i| i as f32).collect::<Vec<_>>()).unwrap();
+        file.write(None, "short", &[5, 3], &[0f32; 15]).unwrap();
+        file.close().unwrap();
+    }
+
+    #[test]
+    fn a_foreign_file_is_a_dataset() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("foreign.h5");
+        foreign(&path);
+        let data = Dataset::open(&path, "theta").unwrap();
+        assert_eq!((data.len(), data.prior.names()), (20, vec!["a", "b"]));
+        assert_eq!(data.prior.parameters[1].max, 39.0 * 39.0 / 7.0);
+        assert_eq!(data.read_f32("x", &[3, 4, 1]).unwrap(), [9., 10., 11., 12., 13., 14., 3., 4., 5.]);
+        let all: usize = [Split::Train, Split::Validation, Split::Test].iter().map(|&s| data.rows(s).len()).sum();
+        assert_eq!(all, 20);
+        let e = data.spec("short").unwrap_err().to_string();
+        assert!(e.contains("foreign.h5") && e.contains("short") && e.contains("[5, 3]"), "{e}");
+        let e = data.spec("y").unwrap_err().to_string();
+        assert!(e.contains("no such dataset") && e.contains("theta, x"), "{e}");
+    }
+
+    #[test]
+    fn configuration_names_the_prior() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("foreign.h5");
+        foreign(&path);
+        let text = format!("file = {:?}\n[parameters.B]\nmin = 0.0\nmax = 300.0\n", path);
+        let config: DatasetConfig = toml::from_str(&text).unwrap();
+        let e = config.check().unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains("2 columns"), "{e}");
+        // Columns are found by their names, whatever the order.
+        let config: DatasetConfig = toml::from_str(&format!("{text}[parameters.a]\nmin = 0\nmax = 301.0\n")).unwrap();
+        config.check().unwrap();
+        let (data, plain) = (config.open().unwrap(), Dataset::open(&path, "theta").unwrap());
+        assert_eq!(data.prior.names(), ["B", "a"]);
+        assert_eq!((data.theta()[0], data.theta()[1]), (plain.theta()[1], plain.theta()[0]));
+        let other: DatasetConfig = toml::from_str(&format!("{text}[parameters.u]\nmin = 0\nmax = 301.0\n")).unwrap();
+        let e = other.check().unwrap_err().to_string();
+        assert!(e.contains("called a, b") && e.contains("names B, u") && e.contains("foreign.h5"), "{e}");
+        let upside_down: DatasetConfig =
+            toml::from_str(&format!("{text}[parameters.a]\nmin = 301\nmax = 0\n")).unwrap();
+        assert_eq!(upside_down.check().unwrap_err().key.unwrap(), "dataset.parameters.a");
+        let wrong = DatasetConfig { x: "short".into(), ..config.clone() };
+        assert_eq!(wrong.check().unwrap_err().key.unwrap(), "dataset.x");
+        let wrong = DatasetConfig { validation: 0.9, ..config };
+        assert_eq!(wrong.check().unwrap_err().key.unwrap(), "dataset.validation");
+    }
+
+    #[test]
+    fn splits_have_their_shares() {
+        let count = |s| (0..10_000).filter(|&i| Split::of(&[i as f64, 0.5], 0.1, 0.2) == s).count();
+        assert!((count(Split::Test) as f64 - 2000.0).abs() < 200.0);
+        assert!((count(Split::Validation) as f64 - 1000.0).abs() < 150.0);
+        assert_eq!(Split::of(&[-0.0], 0.1, 0.2), Split::of(&[0.0], 0.1, 0.2));
+    }
+}

@@ -1,0 +1,128 @@
+//! What each row is used for: `split` and `status`, by hash or as a file says it, in numbers or in words.
+
+use crate::error::{Error, Result};
+use crate::io::hdf::{Elements, File};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What a universe is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    Train = 0,
+    Validation = 1,
+    Test = 2,
+}
+
+impl Split {
+    /// Decides by a hash of the parameters' bits alone: rows that share them (pairs) stay together, and a design that
+    /// grows moves nothing.
+    pub fn of(theta: &[f64], validation: f64, test: f64) -> Split {
+        let mut hash = Sha256::new();
+        for t in theta {
+            hash.update((t + 0.0).to_le_bytes()); // −0 is 0
+        }
+        let digest = hash.finalize();
+        let bits = digest.iter().take(8).fold(0u64, |bits, &b| bits << 8 | b as u64);
+        let u = bits as f64 / 2f64.powi(64);
+        match u {
+            u if u < test => Split::Test,
+            u if u < test + validation => Split::Validation,
+            _ => Split::Train,
+        }
+    }
+
+    /// 0, 1 or 2.
+    pub(super) fn from_u8(value: u8) -> Option<Split> {
+        [Split::Train, Split::Validation, Split::Test].into_iter().find(|&s| s as u8 == value)
+    }
+}
+
+/// A label per row: its name in the file, what may stand there, and what to do where something else does.
+pub(super) struct Labels {
+    pub name: &'static str,
+    words: &'static [(&'static str, u8)],
+    largest: u8,
+    remedy: &'static str,
+}
+
+pub(super) const SPLIT: Labels = Labels {
+    name: "split",
+    words: &[
+        ("train", 0),
+        ("training", 0),
+        ("val", 1),
+        ("valid", 1),
+        ("validation", 1),
+        ("test", 2),
+        ("testing", 2),
+        ("0", 0),
+        ("1", 1),
+        ("2", 2),
+    ],
+    largest: 2,
+    remedy: "split is n numbers or words: 0 or train, 1 or validation, 2 or test; or remove it, and rows are drawn",
+};
+
+pub(super) const STATUS: Labels = Labels {
+    name: "status",
+    words: &[("finished", 0), ("done", 0), ("ok", 0), ("failed", 1), ("false", 0), ("true", 1), ("0", 0), ("1", 1)],
+    largest: u8::MAX,
+    remedy: "status is n numbers or words: 0 or finished for rows to use, 1 to 255 or failed for others; or remove it",
+};
+
+impl Labels {
+    /// The labels of `n` rows; `None` if the file has none. Whatever cannot be understood is refused: rows kept for tests
+    /// must not be learned from.
+    pub fn read(&self, file: &File, n: usize) -> Result<Option<Vec<u8>>> {
+        if !file.exists(self.name) {
+            return Ok(None);
+        }
+        let refuse = |problem: String| Error::input(problem).file(file.path()).key(self.name).remedy(self.remedy);
+        let array = file.array(self.name).map_err(|e| refuse(e.problem))?;
+        let shape = array.shape();
+        if shape.first() != Some(&n) || shape[1..].iter().any(|&m| m != 1) {
+            return Err(refuse(format!("has shape {shape:?}, but there are {n} rows of parameters")));
+        }
+        let at = |row: usize, value: String, problem: &str| refuse(format!("row {row}: {problem}")).value(Bare(value));
+        let word = |row: usize, text: &str| {
+            let known = self.words.iter().find(|(word, _)| text.trim().eq_ignore_ascii_case(word));
+            known.map(|w| w.1).ok_or_else(|| at(row, format!("{text:?}"), "is no word for it"))
+        };
+        let labels: Result<Vec<u8>> = match array.elements()? {
+            Elements::Text(_) => {
+                let texts = array.texts()?.ok_or_else(|| refuse("the text cannot be read".into()))?;
+                texts.iter().enumerate().map(|(row, text)| word(row, text)).collect()
+            }
+            Elements::Enumeration(members) => {
+                let values = array.read::<i64>(&vec![0; shape.len()], &shape)?;
+                let name = |row: usize, value: i64| match members.iter().find(|m| m.1 == value) {
+                    Some((name, _)) => word(row, name),
+                    None => Err(at(row, value.to_string(), "has no name")),
+                };
+                values.iter().enumerate().map(|(row, &value)| name(row, value)).collect()
+            }
+            Elements::Integer | Elements::Float(_) => {
+                let values = array.read::<f64>(&vec![0; shape.len()], &shape)?;
+                let number = |(row, &value): (usize, &f64)| match value {
+                    v if v.trunc() == v && (0.0..=self.largest as f64).contains(&v) => Ok(v as u8),
+                    v => Err(at(row, v.to_string(), &format!("is no whole number from 0 to {}", self.largest))),
+                };
+                values.iter().enumerate().map(number).collect()
+            }
+            other => Err(refuse(format!("holds {other}"))),
+        };
+        if matches!(&array.elements()?, Elements::Enumeration(m) if m.iter().any(|m| m.0 == "TRUE")) && labels.is_ok() {
+            super::note(format!("{}: {} is true or false: rows of false are used", file.path().display(), self.name));
+        }
+        labels.map(Some)
+    }
+}
+
+/// Text shown without quotes.
+struct Bare(String);
+impl std::fmt::Debug for Bare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
