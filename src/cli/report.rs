@@ -13,6 +13,7 @@ use crate::io::identity::{digest_of_file, seal, unseal};
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
+use crate::limits;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
 use std::collections::BTreeMap;
@@ -189,7 +190,7 @@ fn history(path: &Path) -> Result<Vec<Epoch>> {
         let error = Error::failed(format!("cannot be used: {problem}")).file(path);
         error.remedy("remove this file: the report then goes without these losses")
     };
-    let text = String::from_utf8(std::fs::read(path).at(path)?).map_err(|e| bad(e.to_string()))?;
+    let text = limits::read_text(path, limits::TABLE).map_err(|e| bad(e.problem))?;
     text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
 }
 
