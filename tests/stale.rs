@@ -294,8 +294,8 @@ fn nothing_incomplete_has_a_final_name() {
          go $2 run.toml; echo \"$2: $?\"; find o -name '*.tmp' -o -path o/$3 | sed 's/^/left over: /'; rm o/filler; }}\n\
          full o/posterior/posterior.h5 infer posterior/posterior.h5\n\
          full o/report report 'report/*'\n\
+         go infer run.toml; full o/calibration calibrate calibration/posterior.json\n\
          full o/train/posterior train train/posterior/model.json\n\
-         full o/calibration calibrate calibration/posterior.json\n\
          go run run.toml; echo \"in the end: $?\"",
         program = env!("CARGO_BIN_EXE_polycosm"),
     );

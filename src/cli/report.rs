@@ -7,7 +7,7 @@ use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{digest_of_file, seal, unseal};
 use crate::io::provenance::Provenance;
