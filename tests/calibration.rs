@@ -1,10 +1,10 @@
 //! An exact posterior passes, a wrong one is caught: on a Gaussian problem whose posterior is known in closed form.
 
 use polycosm::calibration::{
-    CalibrateConfig, Calibration, Diagnostic, Direction, Gain, assess, compare, spoil::scale_sd,
+    CalibrateConfig, Calibration, Diagnostic, Direction, Gain, Outcome, assess, compare, spoil::scale_sd,
 };
 use polycosm::io::samples::Samples;
-use polycosm::prior::{Parameter, Prior};
+use polycosm::prior::{DrawnFrom, Parameter, Prior};
 use polycosm::rng;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -72,6 +72,115 @@ fn exact_posterior_fails_about_one_time_in_a_hundred() {
     println!("{failed} of {runs} exact posteriors failed");
     // Binomial(400, 1%): more than 11 happens once in 1000; Šidák is conservative.
     assert!(failed <= 11, "{failed} of {runs}");
+    // Few universes keep the level too, and then nothing is decided.
+    let few = |seed| {
+        let config = CalibrateConfig { seed, bootstrap: 10, ..Default::default() };
+        assess(&gaussian(seed, 17, 100, 0.0), &config).unwrap().outcome
+    };
+    let outcomes: Vec<Outcome> = (0..runs).map(few).collect();
+    let failed = outcomes.iter().filter(|o| **o == Outcome::Fails).count();
+    println!("{failed} of {runs} exact posteriors failed on 17 universes");
+    assert!(failed <= 11 && !outcomes.contains(&Outcome::Passes), "{failed} of {runs}");
+}
+
+#[test]
+fn what_is_said_to_be_found_is_found() {
+    let width = judge(&gaussian(0, 60, 200, 0.0)).smallest_width_error.unwrap();
+    assert!(width.is_enough() && width.overconfident > 1.4 && width.underconfident < 1.8, "{width}");
+    for factor in [1.0 / width.overconfident, width.underconfident] {
+        let found =
+            |seed: &u64| judge(&scale_sd(&gaussian(*seed, 60, 200, 0.0), factor).unwrap()).outcome == Outcome::Fails;
+        let found = (0..40).filter(found).count();
+        // One parameter's width alone is found 36 times; here both are wrong. Fewer than 33 would happen once in 30.
+        assert!(found >= 33, "{factor}: {found} of 40");
+    }
+}
+
+#[test]
+fn seventeen_universes_fail_what_is_blatant_and_pass_nothing() {
+    let exact = judge(&gaussian(1, 17, 200, 0.0));
+    assert_eq!(exact.outcome, Outcome::Inconclusive);
+    assert!(exact.verdict().starts_with("INCONCLUSIVE: 17 universes are too few"), "{exact}");
+    assert!(exact.remedy.as_ref().unwrap().contains("40 test universes"), "{exact}");
+    let width = exact.smallest_width_error.unwrap();
+    assert!(!width.is_enough() && width.overconfident > 2.0 && width.underconfident < 4.0, "{width}");
+    for seed in 0..10 {
+        // Pulls of 0 ± 3.5, and of −3.5 ± 1.
+        let narrow = judge(&scale_sd(&gaussian(seed, 17, 200, 0.0), 1.0 / 3.5).unwrap());
+        let biased = judge(&gaussian(seed, 17, 200, 3.5));
+        assert_eq!([narrow.outcome, biased.outcome], [Outcome::Fails; 2], "{narrow}\n{biased}");
+        assert!(narrow.remedy.unwrap().contains("ensemble") && biased.remedy.unwrap().contains("off to one side"));
+        // One truth 16 standard deviations off: ± 3.5, and no rank can tell it from the farthest draw.
+        let mut one = gaussian(seed, 17, 1000, 0.0);
+        one.truth[0] += 16.0 * SD[0] * (0.3 - one.truth[0]).signum(); // stays in the prior
+        one.ln_prob_truth[0] -= 0.5 * 16.0 * 16.0;
+        let one = judge(&one);
+        assert!(one.parameters[0].pull_sd > 3.0 && one.gain.mostly_gains, "{one}");
+        assert_eq!(one.outcome, Outcome::Fails, "{one}");
+        assert!(one.directions().contains(&Direction::Overconfident), "{one}");
+    }
+}
+
+#[test]
+fn a_posterior_that_is_its_prior_has_learned_nothing_and_one_below_it_fails() {
+    let mut s = gaussian(7, 128, 100, 0.0);
+    let mut rng = rng::stream(7, 0, "prior", 0);
+    let prior = s.prior.clone();
+    let flat = prior.ln_density(&[0.3, 0.8]);
+    s.theta = (0..128 * 100).flat_map(|_| prior.from_unit(&[rng.random(), rng.random()])).collect();
+    s.ln_prob.fill(flat);
+    s.ln_prob_truth.fill(flat);
+    let c = judge(&s);
+    assert_eq!((c.outcome, c.pass), (Outcome::Inconclusive, false));
+    assert!(c.verdict().contains("nothing learned") && !c.verdict().contains("too few"), "{c}");
+    s.ln_prob.fill(f64::NAN);
+    s.ln_prob_truth.fill(flat - 0.3);
+    let c = judge(&s);
+    assert_eq!((c.outcome, c.directions()), (Outcome::Fails, vec![Direction::WorseThanPrior]), "{c}");
+    assert!(c.verdict().starts_with("FAIL: worse than its prior") && c.remedy.is_some(), "{c}");
+    // 17 universes at −0.3 nats: no proof, and no pass.
+    let few = Samples { ln_prob_truth: vec![flat - 0.3; 17], ..gaussian(7, 17, 100, 0.0) };
+    assert_ne!(judge(&few).outcome, Outcome::Passes);
+}
+
+#[test]
+fn without_a_prior_there_is_no_verdict_and_a_guessed_one_is_named() {
+    let mut s = gaussian(8, 128, 50, 0.0);
+    assert_eq!(judge(&s).outcome, Outcome::Passes);
+    for drawn_from in [DrawnFrom::List, DrawnFrom::Grid] {
+        s.extras.drawn_from = drawn_from;
+        let c = judge(&s);
+        assert_eq!((c.outcome, c.pass, c.curves.len(), c.gain.universes), (Outcome::NotJudged, false, 0, 0));
+        assert!(c.parameters.iter().all(|p| p.contraction.is_nan() && p.pull_sd.is_finite()));
+        assert!(c.verdict().starts_with("NO VERDICT: ") && !c.to_string().contains("gain"), "{c}");
+        let back: Calibration = serde_json::from_str(&serde_json::to_string(&c).unwrap()).unwrap();
+        assert_eq!(back.to_string(), c.to_string());
+    }
+    s.extras.drawn_from = DrawnFrom::Guess;
+    let c = judge(&s);
+    assert_eq!(c.outcome, Outcome::Passes);
+    assert!(c.to_string().contains("note: the prior is a guess"), "{c}");
+}
+
+#[test]
+fn no_gain_is_made_of_an_extrapolation() {
+    let c = judge(&scale_sd(&gaussian(9, 128, 100, 0.0), 0.5).unwrap());
+    assert_eq!(c.gain.universes, 0);
+    assert!(!c.to_string().contains("nats") && c.to_string().contains("the gain is left out"), "{c}");
+}
+
+#[test]
+fn draws_without_width_fail_and_can_be_written() {
+    let mut s = gaussian(10, 60, 50, 0.0);
+    s.theta.chunks_exact_mut(2).for_each(|t| t.copy_from_slice(&[0.25, 0.75]));
+    s.ln_prob.fill(0.0);
+    let c = judge(&s);
+    assert_eq!(c.outcome, Outcome::Fails);
+    assert!(!c.parameters[0].pull_sd.is_finite());
+    let text = serde_json::to_string(&c).unwrap();
+    assert!(text.contains("\"pull_sd\":\"") && !text.contains("null,\"contraction"), "{text}");
+    let back: Calibration = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.to_string(), c.to_string());
 }
 
 #[test]
@@ -174,12 +283,21 @@ fn json_keeps_everything_even_infinities() {
 }
 
 #[test]
-fn several_entries_of_a_universe_count_once_and_too_few_are_refused() {
+fn several_entries_of_a_universe_count_once_and_few_decide_nothing() {
     let mut s = gaussian(4, 60, 50, 0.0);
     s.index = (0..60).map(|i| i / 3).collect();
     let c = judge(&s);
     assert_eq!((c.universes, c.left_out), (20, 40));
-    assert_eq!(assess(&gaussian(4, 5, 50, 0.0), &CalibrateConfig::default()).unwrap_err().exit_code(), 2);
+    for n in 1..6 {
+        let few = judge(&gaussian(4, n, 50, 0.0));
+        assert_eq!((few.universes, few.outcome, few.pass), (n, Outcome::Inconclusive, false));
+        let back: Calibration = serde_json::from_str(&serde_json::to_string(&few).unwrap()).unwrap();
+        assert_eq!(back.to_string(), few.to_string());
+    }
+    let mut unknown = gaussian(4, 5, 50, 0.0);
+    unknown.truth.fill(f64::NAN);
+    assert_eq!(assess(&unknown, &CalibrateConfig::default()).unwrap_err().exit_code(), 2);
+    assert_eq!(assess(&gaussian(4, 50, 19, 0.0), &CalibrateConfig::default()).unwrap_err().exit_code(), 2);
     let bad = CalibrateConfig { level: 1.0, ..Default::default() };
     assert_eq!(bad.check().unwrap_err().key.as_deref(), Some("calibrate.level"));
 }

@@ -55,6 +55,8 @@ pub enum Direction {
     Biased,
     /// None of these: the curve's shape is wrong otherwise.
     Misshapen,
+    /// Its density at the truths is below the prior's.
+    WorseThanPrior,
 }
 
 impl std::fmt::Display for Direction {
@@ -66,6 +68,7 @@ impl std::fmt::Display for Direction {
             Direction::BiasedHigh => "biased high",
             Direction::Biased => "biased",
             Direction::Misshapen => "misshapen",
+            Direction::WorseThanPrior => "worse than its prior",
         })
     }
 }
@@ -157,17 +160,18 @@ impl Curve {
     /// Why the curve fails.
     pub(super) fn reason(&self) -> Option<String> {
         let words: Vec<String> = self.directions.iter().map(Direction::to_string).collect();
-        let p = match self.judged_p_value() {
-            p if p < 1e-6 => "p < 1e-6".to_string(),
-            p => format!("p = {p:.1e}"),
-        };
-        (!self.pass).then(|| format!("{}: {} ({p})", self.name(), words.join(" and ")))
+        (!self.pass).then(|| format!("{}: {} ({})", self.name(), words.join(" and "), p_value(self.judged_p_value())))
     }
 
     /// Empirical distribution function: the coverage at nominal credibility `t`.
     pub fn ecdf(&self, t: f64) -> f64 {
         self.ranks.partition_point(|u| *u <= t) as f64 / self.ranks.len() as f64
     }
+}
+
+/// A p-value in words.
+pub(super) fn p_value(p: f64) -> String {
+    if p < 1e-6 { "p < 1e-6".into() } else { format!("p = {p:.1e}") }
 }
 
 /// All curves of `samples` over `rows`.

@@ -6,12 +6,21 @@
 //! curves are judged by the same exact machinery ([`uniform`]): the envelope of equal local levels, and for the SBC ranks
 //! the Kolmogorov–Smirnov distance too.
 //!
+//! One more test looks at the density itself, beyond the farthest draw: is the posterior worse than its prior ([`bet`])?
+//!
 //! **What is controlled.** With K tests, each is done at level^(1/K) (Šidák). The tests depend on one another positively,
-//! so that an exact posterior fails the whole family with probability at most about 1 − `level`; a curve failing by itself
+//! so that an exact posterior fails the whole family with probability at most about 1 − `level`; a test failing by itself
 //! is enough for the verdict "fail". Universes are independent, one entry each: where a universe has several, one is drawn.
+//!
+//! **What is not a pass.** A posterior that fails no test passes only if it could have failed ([`power`]: a width wrong by a
+//! factor of two would have been found) and has learned something (its gain is above 0 by two standard errors). Otherwise the
+//! verdict is open. Without a prior that the universes were drawn from there is none.
 
+pub mod bet;
 pub mod curves;
+pub mod holes;
 pub mod kde;
+pub mod power;
 pub mod skill;
 pub mod spoil;
 pub mod uniform;
@@ -19,13 +28,16 @@ mod verdict;
 
 use crate::error::{Error, Result};
 use crate::io::samples::Samples;
+use crate::prior::DrawnFrom;
 use crate::rng;
 pub use curves::{Curve, Diagnostic, Direction};
+use power::WidthError;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 pub use skill::{Comparison, Gain, ParameterSummary, compare};
 use std::collections::BTreeMap;
 use uniform::Envelope;
+pub use verdict::Outcome;
 
 /// `[calibrate]`: how posteriors are judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,10 +95,18 @@ pub struct Calibration {
     pub parameters: Vec<ParameterSummary>,
     /// Mean ln q(truth) and its gain over the prior.
     pub gain: Gain,
-    /// True if no test failed.
+    /// The smallest error of a posterior's width that would have been found; none without a verdict.
+    pub smallest_width_error: Option<WidthError>,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// True if the outcome is a pass.
     pub pass: bool,
-    /// Why not: one sentence per failed test.
+    /// Why not: one sentence per failed test, or why nothing is decided.
     pub reasons: Vec<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// What else a reader of the verdict should know.
+    pub notes: Vec<String>,
 }
 
 /// A point of a coverage curve with its 95% bootstrap interval.
@@ -102,40 +122,87 @@ pub struct Coverage {
     pub upper: f64,
 }
 
+/// Tests that a posterior of so many parameters has to pass: four per parameter (its rank twice), joint HPD, TARP, and the bet.
+pub fn tests(parameters: usize) -> usize {
+    4 * parameters + 3
+}
+
+/// Level of each of so many tests.
+pub fn level_each(level: f64, tests: usize) -> f64 {
+    level.powf(1.0 / tests as f64)
+}
+
 /// Judges `samples` against their truths.
 pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration> {
     config.check()?;
     samples.check()?;
     let rows = independent_rows(samples, config.seed);
-    if rows.len() < 10 || samples.draws < 20 || samples.dim() == 0 {
+    if rows.is_empty() || samples.draws < 20 || samples.dim() == 0 {
         let problem = format!(
             "{} universes with known truth, {} draws each, {} parameters: too little to judge a posterior",
             rows.len(),
             samples.draws,
             samples.dim()
         );
-        return Err(Error::input(problem).remedy("calibrate on at least 10 test universes with 20 draws or more"));
+        return Err(
+            Error::input(problem).remedy("calibrate on test universes of known parameters, with 20 draws or more")
+        );
     }
-    let mut curves = curves::all(samples, &rows, config.seed);
-    let tests = curves.iter().map(|c| 1 + c.ks_judged() as usize).sum::<usize>();
-    let level_each = config.level.powf(1.0 / tests as f64);
+    let drawn_from = samples.extras.drawn_from;
+    let mut notes = vec![];
+    if drawn_from == DrawnFrom::Guess {
+        notes.push("the prior is a guess, uniform over the range of the parameters: gain, contraction and the verdict's meaning \
+            stand on it; give [dataset.parameters] to say what it is".to_string());
+    }
+    let mut parameters = skill::parameters(samples, &rows);
+    let (mut curves, mut gain) = (vec![], Gain::unknown());
+    if drawn_from.no_prior().is_some() {
+        parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);
+    } else {
+        curves = curves::all(samples, &rows, config.seed);
+        match samples.extras.extrapolated {
+            true => notes.push(
+                "the gain is left out: at the truths the density of a posterior that was spoilt on purpose \
+                would be an extrapolation"
+                    .to_string(),
+            ),
+            false => gain = skill::gain(samples, &rows),
+        }
+        if gain.outside_prior > 0 {
+            notes.push(format!(
+                "{} true parameters lie outside the prior and are left out of the gain",
+                gain.outside_prior
+            ));
+        }
+    }
+    let tests = curves.iter().map(|c| 1 + c.ks_judged() as usize).sum::<usize>() + (gain.universes > 0) as usize;
+    let level_each = level_each(config.level, tests.max(1));
     curves.iter_mut().for_each(|c| c.judge(1.0 - level_each));
-    let reasons: Vec<String> = curves.iter().filter_map(Curve::reason).collect();
     let tarp = curves.iter().find(|c| c.diagnostic == Diagnostic::Tarp);
-    Ok(Calibration {
+    let judged = !curves.is_empty();
+    let envelope = Envelope::new(if judged { rows.len() } else { 0 }, level_each);
+    let mut calibration = Calibration {
         universes: rows.len(),
         left_out: samples.len() - rows.len(),
         draws: samples.draws,
         level: config.level,
         level_each,
-        envelope: Envelope::new(rows.len(), level_each),
         tarp_bootstrap: tarp.map(|t| bootstrap(&t.ranks, config)).unwrap_or_default(),
-        parameters: skill::parameters(samples, &rows),
-        gain: skill::gain(samples, &rows),
-        pass: reasons.is_empty(),
-        reasons,
+        parameters,
+        gain,
+        smallest_width_error: judged.then(|| WidthError::within(&envelope)),
+        envelope,
+        outcome: Outcome::NotJudged,
+        pass: false,
+        reasons: drawn_from.no_prior().map(String::from).into_iter().collect(),
+        remedy: None,
+        notes,
         curves,
-    })
+    };
+    if judged {
+        calibration.decide();
+    }
+    Ok(calibration)
 }
 
 /// One row per universe with known truth, chosen at random among a universe's rows.

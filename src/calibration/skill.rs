@@ -1,6 +1,6 @@
 //! How good a posterior is, beside being honest: pulls, contraction, and ln q(truth) against prior and rival.
 
-use super::number;
+use super::{bet, number};
 use crate::error::{Error, Result};
 use crate::io::samples::Samples;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub struct ParameterSummary {
     /// Standard deviation of the pulls; 1 for a Gaussian posterior.
     #[serde(with = "number")]
     pub pull_sd: f64,
-    /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything.
+    /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything; NaN without a prior.
     #[serde(with = "number")]
     pub contraction: f64,
     /// Root mean square of truth − posterior mean, in the parameter's unit.
@@ -29,7 +29,7 @@ pub struct ParameterSummary {
 /// Mean log density of the truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
-    /// Universes with a known density.
+    /// Universes with a known density; 0 where the gain is not known.
     pub universes: usize,
     /// Mean ln q(truth | x).
     #[serde(with = "number")]
@@ -45,6 +45,26 @@ pub struct Gain {
     pub error: f64,
     /// Universes whose truth has no posterior density at all.
     pub excluded_truths: usize,
+    /// Universes left out, for their truth lies outside the prior.
+    pub outside_prior: usize,
+    /// Bound on the probability that an exact posterior has gains as bad as these ([`bet`]).
+    pub p_value: f64,
+    /// True if most universes gain: where the p-value is small, a few truths have next to no density.
+    pub mostly_gains: bool,
+}
+
+impl Gain {
+    /// Of a posterior without densities, or without a prior.
+    pub(super) fn unknown() -> Gain {
+        let (ln_prob, ln_prior, nats, error) = (f64::NAN, f64::NAN, f64::NAN, f64::NAN);
+        let (universes, excluded_truths, outside_prior, p_value, mostly_gains) = (0, 0, 0, 1.0, false);
+        Gain { universes, ln_prob, ln_prior, nats, error, excluded_truths, outside_prior, p_value, mostly_gains }
+    }
+
+    /// True if the posterior knows more than its prior: by two standard errors.
+    pub fn learned(&self) -> bool {
+        self.nats > 2.0 * self.error
+    }
 }
 
 /// Two posteriors on the same universes.
@@ -121,17 +141,25 @@ pub(super) fn parameters(samples: &Samples, rows: &[usize]) -> Vec<ParameterSumm
 }
 
 pub(super) fn gain(samples: &Samples, rows: &[usize]) -> Gain {
-    let known: Vec<usize> = rows.iter().copied().filter(|row| !samples.ln_prob_truth[*row].is_nan()).collect();
-    let prior = |row: &usize| samples.prior.ln_density(&samples.truth[row * samples.dim()..][..samples.dim()]);
-    let gains: Vec<f64> = known.iter().map(|row| samples.ln_prob_truth[*row] - prior(row)).collect();
+    let prior = |row: usize| samples.prior.ln_density(&samples.truth[row * samples.dim()..][..samples.dim()]);
+    let with_density = rows.iter().filter(|row| !samples.ln_prob_truth[**row].is_nan());
+    let both: Vec<(f64, f64)> = with_density.map(|&row| (samples.ln_prob_truth[row], prior(row))).collect();
+    let known: Vec<(f64, f64)> = both.iter().copied().filter(|(_, prior)| prior.is_finite()).collect();
+    if known.is_empty() {
+        return Gain { outside_prior: both.len(), ..Gain::unknown() };
+    }
+    let gains: Vec<f64> = known.iter().map(|(q, prior)| q - prior).collect();
     let (nats, sd) = mean_sd(&gains);
     Gain {
         universes: known.len(),
-        ln_prob: mean_sd(&known.iter().map(|row| samples.ln_prob_truth[*row]).collect::<Vec<_>>()).0,
-        ln_prior: mean_sd(&known.iter().map(prior).collect::<Vec<_>>()).0,
+        ln_prob: mean_sd(&known.iter().map(|k| k.0).collect::<Vec<_>>()).0,
+        ln_prior: mean_sd(&known.iter().map(|k| k.1).collect::<Vec<_>>()).0,
         nats,
         error: if nats.is_finite() { sd / (known.len() as f64).sqrt() } else { f64::INFINITY },
-        excluded_truths: known.iter().filter(|row| samples.ln_prob_truth[**row] == f64::NEG_INFINITY).count(),
+        excluded_truths: known.iter().filter(|k| k.0 == f64::NEG_INFINITY).count(),
+        outside_prior: both.len() - known.len(),
+        p_value: bet::p_value(&gains),
+        mostly_gains: 2 * gains.iter().filter(|g| **g > 0.0).count() > gains.len(),
     }
 }
 

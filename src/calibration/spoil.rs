@@ -9,7 +9,8 @@ use ndarray_linalg::Solve;
 /// underconfident): θ' = m + factor (θ − m), q'(θ') = q(θ) / factorᵖ.
 ///
 /// The draws' densities follow exactly. At the truth q' needs q at m + (truth − m) / factor, which was never evaluated: it
-/// is read from a quadratic fitted to ln q over the universe's draws (exact for a Gaussian).
+/// is read from a quadratic fitted to ln q over the universe's draws (exact for a Gaussian). That is good enough to rank the
+/// truth among the draws; far from them it is an extrapolation, and is marked as one, so that no gain is made of it.
 pub fn scale_sd(samples: &Samples, factor: f64) -> Result<Samples> {
     samples.check()?;
     if !(factor.is_finite() && factor > 0.0) {
@@ -18,6 +19,7 @@ pub fn scale_sd(samples: &Samples, factor: f64) -> Result<Samples> {
     let p = samples.dim();
     let ln_volume = p as f64 * factor.ln();
     let mut out = samples.clone();
+    out.extras.extrapolated = true;
     out.ln_prob.iter_mut().for_each(|l| *l -= ln_volume);
     for i in 0..samples.len() {
         let (mean, sd): (Vec<f64>, Vec<f64>) = (0..p).map(|j| samples.mean_sd(i, j)).unzip();

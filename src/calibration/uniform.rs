@@ -70,7 +70,7 @@ pub fn band_probability(lower: &[f64], upper: &[f64]) -> f64 {
     }
     // Advance what is left of the way to t = 1 and condition on N(1) = n.
     let rate = (1.0 - now) * n as f64;
-    let end: f64 = (0..=highest).map(|m| q[m] * poisson(n - m, rate)).sum();
+    let end: f64 = (lowest.min(n)..=highest).map(|m| q[m] * poisson(n - m, rate)).sum();
     (end / poisson(n, n as f64)).clamp(0.0, 1.0)
 }
 
@@ -110,6 +110,9 @@ impl Envelope {
     /// The envelope of equal local levels for n numbers.
     pub fn new(n: usize, level: f64) -> Envelope {
         let alpha = 1.0 - level;
+        if n == 0 {
+            return Envelope { level, lower: vec![], upper: vec![] };
+        }
         // Between Bonferroni's local level and a single test's.
         let (mut low, mut high) = ((alpha / n as f64).max(TINY).ln(), alpha.max(TINY).ln());
         for _ in 0..26 {
@@ -173,6 +176,12 @@ mod tests {
         // P(u₍₁₎ ≤ a, u₍₂₎ ≥ b) = 2 a (1 − b) where a < b.
         let p = band_probability(&[0.0, 0.7], &[0.4, 1.0]);
         assert!((p - 2.0 * 0.4 * 0.3).abs() < 1e-12, "{p}");
+        // Upper bounds that end early: the rest of the way is free. P(u₍₂₎ ≤ c) = c²; P(u₍₁₎ ≤ c, u₍₂₎ ≤ 1) = 1 − (1 − c)².
+        assert!((band_probability(&[0.0; 2], &[0.3; 2]) - 0.09).abs() < 1e-12);
+        assert!((band_probability(&[0.0; 2], &[0.3, 1.0]) - (1.0 - 0.49)).abs() < 1e-12);
+        let p = band_probability(&[0.0, 0.1, 0.1], &[0.3, 0.3, 0.4]);
+        // Numbers in (0, 0.1], (0.1, 0.3], (0.3, 0.4]: 0, 3, 0 or 0, 2, 1 or 1, 2, 0 or 1, 1, 1 of them.
+        assert!((p - (0.008 + 0.012 + 0.012 + 0.012)).abs() < 1e-12, "{p}");
         assert!((band_probability(&[0.0; 50], &[1.0; 50]) - 1.0).abs() < 1e-10);
         assert!((band_probability(&[0.0; 3000], &[1.0; 3000]) - 1.0).abs() < 1e-8);
     }

@@ -1,13 +1,117 @@
-//! The verdict in words: a compact table for the terminal.
+//! The verdict: what it is, why, what to do; in one sentence, and as a compact table for the terminal.
 
-use super::{Calibration, Direction};
+use super::curves::p_value;
+use super::{Calibration, Direction, power};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What is found of a posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// No test failed, on enough universes, and something was learned.
+    Passes,
+    /// A test failed.
+    Fails,
+    /// No test failed, but too few universes or nothing learned: nothing is said for the posterior.
+    Inconclusive,
+    /// There is no prior to judge against.
+    NotJudged,
+}
+
+impl Outcome {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Passes => "PASS",
+            Outcome::Fails => "FAIL",
+            Outcome::Inconclusive => "INCONCLUSIVE",
+            Outcome::NotJudged => "NO VERDICT",
+        }
+    }
+}
+
 impl Calibration {
-    /// The directions named by failed curves, the most frequent first.
+    /// True if the posterior's density at the truths is worse than an exact one's can be.
+    fn loses(&self) -> bool {
+        self.gain.universes > 0 && self.gain.p_value < 1.0 - self.level_each
+    }
+
+    /// Outcome, reasons and remedy, from curves, gain and the errors that would have been found.
+    pub(super) fn decide(&mut self) {
+        self.reasons = self.curves.iter().filter_map(super::Curve::reason).collect();
+        let gain = &self.gain;
+        let nats = format!("the gain over the prior is {:+.2} ± {:.2} nats", gain.nats, gain.error);
+        if self.loses() {
+            let p = p_value(gain.p_value);
+            self.reasons.push(match gain.mostly_gains {
+                true => format!("density: overconfident, some truths have next to none ({p})"),
+                false => format!("density: worse than its prior, {nats} ({p})"),
+            });
+        }
+        if !self.reasons.is_empty() {
+            (self.outcome, self.remedy) = (Outcome::Fails, Some(self.mend()));
+            return;
+        }
+        let mut remedies = vec![];
+        if let Some(width) = self.smallest_width_error.filter(|w| !w.is_enough()) {
+            let n = self.universes;
+            self.reasons
+                .push(format!("{n} universes are too few: they show a posterior that is {width}, no smaller error"));
+            let enough = power::fewest(self.level_each);
+            remedies.push(format!(
+                "for a verdict simulate more or raise the fraction `test`: {enough} test universes would show a factor of {}",
+                power::COARSEST
+            ));
+        }
+        if gain.universes > 0 && !gain.learned() {
+            self.reasons.push(format!("nothing learned that shows: {nats}"));
+            remedies.push(
+                "to learn something, train on more universes or for longer, and see whether the input depends on the parameters"
+                    .to_string(),
+            );
+        }
+        self.pass = self.reasons.is_empty();
+        self.outcome = if self.pass { Outcome::Passes } else { Outcome::Inconclusive };
+        self.remedy = (!self.pass).then(|| remedies.join("; "));
+    }
+
+    /// What to do about a posterior that fails.
+    fn mend(&self) -> String {
+        let remedy = |direction: &Direction| match direction {
+            Direction::Overconfident => {
+                "too narrow: train on more universes, with a larger `ensemble`, or with smaller networks and `patience`"
+            }
+            Direction::Underconfident => {
+                "too wide: train for more `epochs`, or with larger networks or more `summaries`"
+            }
+            Direction::BiasedLow | Direction::BiasedHigh | Direction::Biased => {
+                "off to one side: train for more `epochs` and on more universes; see that training and test universes are of one \
+                 kind"
+            }
+            Direction::Misshapen => {
+                "of another shape: raise the flow's `layers` and `bins`, or train on more universes"
+            }
+            Direction::WorseThanPrior => {
+                "worse than its prior: it has learned its training universes by heart, or the test's are of another kind; train on \
+                 more universes or with smaller networks, and look at the losses"
+            }
+        };
+        let named = self.directions();
+        let mut words: Vec<&str> = named.iter().take(2).map(remedy).collect();
+        words.dedup();
+        words.join("; ")
+    }
+
+    /// The directions named by failed tests, the most frequent first.
     pub fn directions(&self) -> Vec<Direction> {
         let mut counted: Vec<(usize, Direction)> = Vec::new();
-        for direction in self.curves.iter().flat_map(|c| &c.directions) {
+        let density = match self.gain.mostly_gains {
+            true => Direction::Overconfident,
+            false => Direction::WorseThanPrior,
+        };
+        let density = self.loses().then_some(&density);
+        for direction in self.curves.iter().flat_map(|c| &c.directions).chain(density) {
             match counted.iter_mut().find(|(_, d)| d == direction) {
                 Some((n, _)) => *n += 1,
                 None => counted.push((1, *direction)),
@@ -17,26 +121,46 @@ impl Calibration {
         counted.into_iter().map(|(_, d)| d).collect()
     }
 
-    /// One sentence: pass or fail, and how.
+    /// One sentence: the outcome, and how.
     pub fn verdict(&self) -> String {
+        format!("{}: {}", self.outcome.word(), self.how())
+    }
+
+    /// The verdict's sentence without its first word.
+    pub fn how(&self) -> String {
         let band = format!("{}% simultaneous bands", (self.level * 1e4).round() / 1e2);
-        if self.pass {
-            return format!("PASS: all {} curves within {band} on {} universes", self.curves.len(), self.universes);
+        match self.outcome {
+            Outcome::Passes => {
+                format!("all {} curves within {band} on {} universes", self.curves.len(), self.universes)
+            }
+            Outcome::Fails => {
+                let words: Vec<String> = self.directions().iter().map(Direction::to_string).collect();
+                let failed = self.curves.iter().filter(|c| !c.pass).count();
+                let density = if self.loses() { ", and the density at the truths too low" } else { "" };
+                format!("{} ({failed} of {} curves outside {band}{density})", words.join(", "), self.curves.len())
+            }
+            Outcome::Inconclusive | Outcome::NotJudged => self.reasons.join("; "),
         }
-        let words: Vec<String> = self.directions().iter().map(Direction::to_string).collect();
-        let failed = self.curves.iter().filter(|c| !c.pass).count();
-        format!("FAIL: {} ({failed} of {} curves outside {band})", words.join(", "), self.curves.len())
+    }
+
+    /// What would have been found, in a sentence.
+    pub fn found(&self) -> Option<String> {
+        let percent = 100.0 * power::POWER;
+        self.smallest_width_error
+            .map(|w| format!("with {percent}% probability these universes show a posterior that is {w}"))
     }
 }
 
 impl fmt::Display for Calibration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} universes, {} draws each, every test at level {:.5}",
-            self.universes, self.draws, self.level_each
-        )?;
-        writeln!(f, "  {:<30} {:>9} {:>9}", "curve", "p (band)", "p (KS)")?;
+        let (universes, draws) = (self.universes, self.draws);
+        match self.curves.is_empty() {
+            true => writeln!(f, "{universes} universes, {draws} draws each")?,
+            false => {
+                writeln!(f, "{universes} universes, {draws} draws each, every test at level {:.5}", self.level_each)?;
+                writeln!(f, "  {:<30} {:>9} {:>9}", "curve", "p (band)", "p (KS)")?;
+            }
+        }
         for curve in &self.curves {
             let words: Vec<String> = curve.directions.iter().map(Direction::to_string).collect();
             let word = if curve.pass { "ok".to_string() } else { words.join(" and ") };
@@ -45,7 +169,8 @@ impl fmt::Display for Calibration {
         writeln!(f, "  {:<30} {:>16} {:>12} {:>10}", "parameter", "pull", "contraction", "rms error")?;
         for p in &self.parameters {
             let pull = format!("{:+.2} ± {:.2}", p.pull_mean, p.pull_sd);
-            writeln!(f, "  {:<30} {pull:>16} {:>12.3} {:>10.4}", p.name, p.contraction, p.rms_error)?;
+            let contraction = if p.contraction.is_nan() { "-".into() } else { format!("{:.3}", p.contraction) };
+            writeln!(f, "  {:<30} {pull:>16} {contraction:>12} {:>10.4}", p.name, p.rms_error)?;
         }
         if self.gain.universes > 0 {
             writeln!(
@@ -57,6 +182,13 @@ impl fmt::Display for Calibration {
         if self.gain.excluded_truths > 0 {
             writeln!(f, "  {} truths have no posterior density at all", self.gain.excluded_truths)?;
         }
-        f.write_str(&self.verdict())
+        if let Some(found) = self.found() {
+            writeln!(f, "  {found}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  note: {note}")?;
+        }
+        f.write_str(&self.verdict())?;
+        self.remedy.iter().try_for_each(|remedy| write!(f, "\n  remedy: {remedy}"))
     }
 }

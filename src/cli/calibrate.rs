@@ -1,17 +1,24 @@
 //! `polycosm calibrate`: posteriors against the truth on the whole test split.
 
 use super::campaign::Campaign;
+use super::current::{Current, Judged};
 use super::start::say;
-use crate::calibration::{Calibration, assess, compare, spoil};
+use crate::calibration::holes::{Holes, holes};
+use crate::calibration::power::{WidthError, fewest};
+use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
+use crate::io::dataset::{Dataset, Split};
+use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
 ///
-/// Prints the verdict; a posterior that fails does not fail the command.
+/// Prints the verdict: PASS, FAIL, or INCONCLUSIVE where there are too few universes or nothing was learned; NO VERDICT where
+/// the universes were not drawn from a prior. None of them fails the command, unless --strict is given.
 ///
 /// Example: polycosm calibrate run.toml
 #[derive(Debug, clap::Args)]
@@ -21,66 +28,136 @@ pub struct Args {
     /// Judge a posterior spoilt on purpose: its standard deviations times this factor. Prints the verdict, writes nothing
     #[arg(long, value_name = "FACTOR")]
     pub scale_sd: Option<f64>,
+    /// Exit with code 1 unless every posterior passes
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd))
+    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict))
 }
 
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
-pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>) -> Result<()> {
+pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) -> Result<()> {
+    let current = Current::take(plan, comm)?;
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
             let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
             return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage of kind \"npe\""));
         }
+        let holes = if plan.dataset().exists() { holes_of(&plan.open_dataset()?) } else { None };
         let mut judged: Vec<Samples> = Vec::new();
+        let mut lacking: Vec<String> = Vec::new();
         for stage in plan.posteriors() {
             let path = plan.posterior(&stage);
             if !path.exists() {
                 let problem = format!("there are no posterior samples of stage {stage}");
                 return Err(Error::input(problem).file(path).remedy("run `polycosm infer` first"));
             }
-            let samples = Samples::read(&path)?;
+            let mut samples = current.samples(&path)?;
+            // What the campaign says now of its design needs no new draws.
+            samples.extras.drawn_from = plan.drawn_from().unwrap_or(samples.extras.drawn_from);
             let samples = match scale_sd {
                 Some(factor) => spoil::scale_sd(&samples, factor)?,
                 None => samples,
             };
-            let calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
+            let mut calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
+            calibration.notes.extend(holes.iter().map(Holes::to_string));
             say(format_args!("posterior `{stage}`"));
             say(&calibration);
             if scale_sd.is_none() {
-                write(&calibration, &plan.calibration(&stage))?;
+                write(
+                    &Verdict { of: Judged::now(plan, &path)?, calibration: calibration.clone() },
+                    &plan.calibration(&stage),
+                )?;
+            }
+            if !calibration.pass {
+                lacking.push(format!("posterior `{stage}`: {}", calibration.verdict()));
             }
             judged.push(samples);
         }
-        if let [ours, baseline] = &judged[..] {
-            let c = compare(ours, baseline)?;
-            say(format_args!("against the baseline: {c}"));
+        // The densities of spoilt posteriors are no measure.
+        if let ([ours, baseline], None) = (&judged[..], scale_sd) {
+            let words = compare(ours, baseline).map_or_else(|e| e.problem, |c| c.to_string());
+            say(format_args!("against the baseline: {words}"));
+        }
+        if strict && !lacking.is_empty() {
+            let error = Error::failed(lacking.join("; "));
+            return Err(error.remedy("see the remedy above; without --strict this is a verdict, no failure"));
         }
         Ok(())
     })
 }
 
-fn write(calibration: &Calibration, path: &Path) -> Result<()> {
+/// Failed universes worth a word.
+pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
+    let failed: Vec<bool> = dataset.status().iter().map(|s| *s != 0).collect();
+    holes(&dataset.prior, dataset.theta(), &failed)
+}
+
+/// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and what
+/// they would show. The second text is there where a verdict will not be possible.
+pub fn foresee(plan: &Plan) -> Result<Option<(String, Option<String>)>> {
+    if plan.posteriors().is_empty() {
+        return Ok(None);
+    }
+    let (split, drawn_from, p, key) = match (&plan.config.dataset, &plan.config.design) {
+        (Some(foreign), _) => {
+            let data = foreign.open()?;
+            let split: Vec<Split> =
+                data.split().iter().zip(data.status()).filter(|(_, s)| **s == 0).map(|(s, _)| *s).collect();
+            (split, data.drawn_from, data.prior.len(), "dataset.test")
+        }
+        (None, Some(design)) => {
+            let design = design.resolve(plan.config.seed)?;
+            (design.split, design.drawn_from, design.prior.len(), "design.test")
+        }
+        (None, None) => return Ok(None),
+    };
+    if let Some(why) = drawn_from.no_prior() {
+        return Ok(Some(("no posterior: there will be no verdict".into(), Some(why.into()))));
+    }
+    let n = split.iter().filter(|s| **s == Split::Test).count();
+    let level = level_each(plan.config.calibrate.level, tests(p));
+    let width = WidthError::of(n, level);
+    let text = format!("{n} test universes, which will show a posterior that is {width}");
+    let few = !width.is_enough();
+    Ok(Some((text, few.then(|| format!("too few: {} would do; raise {key}, or simulate more", fewest(level))))))
+}
+
+/// `calibration/<stage>.json`.
+#[derive(Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was judged, and how.
+    pub of: Judged,
+    #[serde(flatten)]
+    pub calibration: Calibration,
+}
+
+fn write(verdict: &Verdict, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).at(folder)?;
-    let text = serde_json::to_string_pretty(calibration).map_err(|e| Error::failed(e.to_string()))?;
-    let temporary = path.with_extension("json.tmp");
-    std::fs::write(&temporary, text).at(&temporary)?;
-    std::fs::rename(&temporary, path).at(path)
+    seal(path, verdict)
 }
 
 /// The verdict on a stage, where there is one.
-pub fn read(plan: &Plan, stage: &str) -> Result<Option<Calibration>> {
+pub fn read(plan: &Plan, stage: &str) -> Result<Option<Verdict>> {
     let path = plan.calibration(stage);
+    if path.exists() { unseal(&path, "run `polycosm calibrate` again").map(Some) } else { Ok(None) }
+}
+
+/// Why a verdict is not to be used any more; its draws are looked at elsewhere.
+pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict) -> Result<Option<String>> {
+    let path = plan.posterior(stage);
     if !path.exists() {
-        return Ok(None);
+        return Ok(Some("the draws that it is of are gone".into()));
     }
-    let text = std::fs::read_to_string(&path).at(&path)?;
-    let parse = |e: serde_json::Error| {
-        Error::failed(format!("cannot be read: {e}")).file(&path).remedy("run `polycosm calibrate` again")
+    let now = Judged::now(plan, &path)?;
+    let why = match &verdict.of {
+        of if of.draws != now.draws => Some("it is of other draws than those that are there".into()),
+        of if of != &now => Some("it was judged by another [calibrate]".into()),
+        _ => None,
     };
-    serde_json::from_str(&text).map(Some).map_err(parse)
+    Ok(why)
 }

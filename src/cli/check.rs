@@ -1,5 +1,6 @@
 //! `polycosm check`: validate; print the resolved values and where each came from, and what it all comes to.
 
+use super::calibrate::foresee;
 use super::campaign::Campaign;
 use super::start::{absolute, say};
 use crate::comm::Comm;
@@ -61,6 +62,10 @@ fn summary(plan: &Plan) -> Result<Vec<String>> {
     if let [posterior, baseline @ ..] = &plan.posteriors()[..] {
         let beside = baseline.first().map_or(String::new(), |b| format!(", beside {b}"));
         line("infers", format!("{posterior}{beside}"));
+    }
+    if let Some((text, but)) = foresee(plan)? {
+        but.iter().for_each(|but| log::warn!("{text}: {but}"));
+        line("judges", text);
     }
     line("output", absolute(&config.output).display().to_string());
     Ok(lines)

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod calibrate;
 pub mod campaign;
 pub mod check;
+pub mod current;
 pub mod doctor;
 pub mod export;
 #[cfg(feature = "torch")]

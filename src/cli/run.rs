@@ -14,14 +14,17 @@ use crate::suite::Options;
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
+    /// Exit with code 1 unless every posterior passes its calibration
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| all(plan, comm))
+    args.campaign.with(comm, |plan| all(plan, comm, args.strict))
 }
 
-fn all(plan: &Plan, comm: &Comm) -> Result<()> {
+fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     start::announce(plan);
     if plan.config.simulator.is_some() {
         simulate::simulate(plan, comm, &Options::default())?;
@@ -32,8 +35,8 @@ fn all(plan: &Plan, comm: &Comm) -> Result<()> {
     train::train(plan, comm, None)?;
     if plan.config.infer.is_some() {
         infer::infer(plan, comm)?;
-        // A posterior that cannot be judged (too few test universes) still has a report.
-        let judged = calibrate::calibrate(plan, comm, None);
+        // A posterior that cannot be judged, or is not to be passed, still has a report.
+        let judged = calibrate::calibrate(plan, comm, None, strict);
         report::report(plan, comm)?;
         return judged;
     }

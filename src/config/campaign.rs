@@ -10,7 +10,11 @@ use crate::io::dataset::Dataset;
 #[cfg(feature = "torch")]
 use crate::io::gadget;
 use crate::io::hdf::publish_text;
+use crate::io::identity::Identity;
 use crate::io::provenance::Provenance;
+use crate::io::stages::Stages;
+#[cfg(not(feature = "torch"))]
+use crate::io::stages::Wanted;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
 #[cfg(feature = "torch")]
@@ -19,6 +23,8 @@ use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
@@ -79,6 +85,8 @@ pub struct Plan {
     pub prior: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
+    /// What foreign data are, by field: they are hashed once.
+    identities: RefCell<BTreeMap<String, Identity>>,
 }
 
 impl Config {
@@ -284,7 +292,7 @@ impl Plan {
             let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.cosmology, &prior));
             warnings.for_each(|warning| log::warn!("{warning}"));
         }
-        let plan = Plan { config, resolved, prior, loaded };
+        let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
         #[cfg(feature = "torch")]
         comm.on_root(|| {
             plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
@@ -341,6 +349,11 @@ impl Plan {
             Some(foreign) => foreign.open(),
             None if self.dataset().exists() => {
                 let mut dataset = Dataset::open(self.dataset(), "theta")?;
+                if dataset.prior != self.prior {
+                    let error = Error::input("its universes were drawn from another prior than the campaign has now");
+                    let error = error.file(&dataset.path).key("design.parameters");
+                    return Err(error.remedy("set [design.parameters] back, or give another output"));
+                }
                 // What the campaign says now of its own design counts, also for a file of an older program.
                 dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
                 Ok(dataset)
@@ -381,6 +394,30 @@ impl Plan {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
         });
         names.collect()
+    }
+
+    /// What one of the dataset's fields is. Collective.
+    pub fn identity(&self, comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
+        let known = self.identities.borrow().get(field).cloned();
+        let identity = known.map_or_else(|| Identity::of(comm, dataset, field), Ok)?;
+        if self.config.dataset.is_some() {
+            self.identities.borrow_mut().insert(field.into(), identity.clone());
+        }
+        Ok(identity)
+    }
+
+    /// The training stages as their files tell.
+    pub fn stages(&self) -> Stages {
+        let folder = self.under(&["train"]);
+        #[cfg(feature = "torch")]
+        return crate::train::records(&self.config.train, &folder, self.config.seed);
+        #[cfg(not(feature = "torch"))]
+        {
+            let text = |s: &toml::Table, key| s.get(key).and_then(toml::Value::as_str).unwrap_or("").to_string();
+            let wanted = self.config.train.iter();
+            let wanted = wanted.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
+            Stages { folder, wanted: wanted.collect(), normal: Clone::clone }
+        }
     }
 
     fn under(&self, parts: &[&str]) -> PathBuf {

@@ -48,9 +48,9 @@ pub(super) fn core(mean: &Tensor, variance: &Tensor) -> Core {
         let tame = from.abs().le_tensor(&(&width * WILD)).logical_and(&variance.le_tensor(&(&width * WILD).square()));
         // Columns that hardly ever change (a bin that few universes fill) have no middle: all their samples count.
         let tame = tame.logical_or(&width.eq(0.0));
-        let keep = tame.to_kind(Kind::Double);
-        let sum = |t: &Tensor| (t * &keep).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
-        let count = keep.sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
+        let sum =
+            |t: &Tensor| t.where_self(&tame, &t.zeros_like()).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
+        let count = sum(&from.ones_like());
         let offset = sum(&from) / &count;
         let sd = (sum(&(variance + (&from - &offset).square())) / &count).sqrt();
         let bound = |empty: f64| mean.where_self(&tame, &Tensor::full_like(&mean, empty));

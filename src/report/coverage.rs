@@ -2,7 +2,7 @@
 
 use super::axes::{Axes, Key, LABEL, Scale, legend, reference};
 use super::canvas::{Canvas, GREY, INK, PALETTE, Pen, pen, series};
-use crate::calibration::{Calibration, Curve, Diagnostic};
+use crate::calibration::{Calibration, Curve, Diagnostic, Outcome};
 
 /// Nominal levels at which curves are drawn.
 const POINTS: usize = 401;
@@ -47,7 +47,12 @@ pub fn figure(calibration: &Calibration) -> Canvas {
         c.bold(word, (axes.frame[2], top - 9.0), LABEL - 1.5, color, (1.0, 1.0));
         legend(&mut c, (x0, top + high + 50.0), &entries);
     }
-    c.bold(&calibration.verdict(), (left, 9.0), LABEL, INK, (0.0, 0.0));
+    // An open verdict has more to say than fits.
+    let title = match calibration.outcome {
+        Outcome::Passes | Outcome::Fails => calibration.verdict(),
+        open => open.word().to_string(),
+    };
+    c.bold(&title, (left, 9.0), LABEL, INK, (0.0, 0.0));
     c
 }
 

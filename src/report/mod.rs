@@ -129,7 +129,11 @@ pub struct Inputs {
     /// Posterior and its calibration.
     pub calibrations: Vec<(String, Calibration)>,
     pub observations: Vec<Observation>,
+    /// Failed universes worth a word.
+    pub holes: Option<String>,
     pub timings: Vec<StageTiming>,
+    /// Results that are there and not shown, for they are outdated: what and why.
+    pub left_out: Vec<String>,
     /// Version, commit, seed, host …
     pub provenance: Vec<(String, String)>,
     /// The resolved campaign file.
@@ -199,7 +203,7 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         let file = format!("corner_observation_{}.png", file_name(&observation.name));
         add("Observations", file, caption, corner::figure(&shown, true))?;
     }
-    for (name, calibration) in &inputs.calibrations {
+    for (name, calibration) in inputs.calibrations.iter().filter(|(_, c)| !c.curves.is_empty()) {
         let caption = format!(
             "Calibration of “{name}”: SBC ranks, coverage per parameter, joint highest-density coverage and TARP, each as \
              empirical minus nominal. An exact posterior stays inside the grey band, for all curves together, {}% of the \

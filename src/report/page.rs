@@ -3,7 +3,7 @@
 use super::label::html as label;
 use super::timings::duration;
 use super::{Figure, Inputs, checks};
-use crate::calibration::{Calibration, Comparison};
+use crate::calibration::{Calibration, Comparison, Outcome};
 use crate::error::{At, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -33,6 +33,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
             }
             body {
                 header { h1 { (title) } p.sub { (subtitle(inputs)) } }
+                (left_out(inputs))
                 (verdicts(inputs))
                 (headline(inputs, comparison))
                 @for section in SECTIONS {
@@ -74,16 +75,39 @@ fn subtitle(inputs: &Inputs) -> Markup {
     }
 }
 
+/// What there is and is not shown, and why.
+fn left_out(inputs: &Inputs) -> Markup {
+    html! {
+        @if !inputs.left_out.is_empty() {
+            div.verdict.none {
+                strong { "Left out, for it is outdated" }
+                ul { @for what in &inputs.left_out { li { (what) } } }
+            }
+        }
+    }
+}
+
 fn verdicts(inputs: &Inputs) -> Markup {
     html! {
         @if inputs.calibrations.is_empty() {
             div.verdict.none { strong { "Not calibrated yet" } " Run " code { "polycosm calibrate" } " to have the posterior judged." }
         }
+        @if inputs.calibrations.is_empty() {
+            @if let Some(holes) = &inputs.holes { p.note { "Note: " (holes) "." } }
+        }
         @for (i, (name, c)) in inputs.calibrations.iter().enumerate() {
-            div class=(format!("verdict {} {}", if c.pass { "pass" } else { "fail" }, if i > 0 { "minor" } else { "" })) {
-                strong { (if c.pass { "✓ PASS" } else { "✗ FAIL" }) }
-                " " b { (name) } " — " (c.verdict().split_once(": ").map_or(String::new(), |(_, w)| w.to_string())) "."
-                @if !c.reasons.is_empty() { ul { @for reason in &c.reasons { li { (reason) } } } }
+            @let (class, sign) = match c.outcome {
+                Outcome::Passes => ("pass", "✓"),
+                Outcome::Fails => ("fail", "✗"),
+                Outcome::Inconclusive | Outcome::NotJudged => ("open", "?"),
+            };
+            div class=(format!("verdict {class} {}", if i > 0 { "minor" } else { "" })) {
+                strong { (sign) " " (c.outcome.word()) }
+                " " b { (name) } " — " (c.how()) "."
+                @if c.outcome == Outcome::Fails { ul { @for reason in &c.reasons { li { (reason) } } } }
+                @if let Some(found) = c.found() { p.note { (capital(&found)) "." } }
+                @for note in &c.notes { p.note { "Note: " (note) "." } }
+                @if let Some(remedy) = &c.remedy { p { "Remedy: " (remedy) "." } }
             }
         }
     }
@@ -107,7 +131,7 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
                                     td.n rowspan=(c.parameters.len()) { (gain(c)) }
                                 }
                                 td { (label(&p.latex)) }
-                                td.n { (format!("{:.3}", p.contraction)) }
+                                td.n { @if p.contraction.is_nan() { "–" } @else { (format!("{:.3}", p.contraction)) } }
                                 td.n { (signed(p.pull_mean, 2)) " ± " (format!("{:.2}", p.pull_sd)) }
                                 td.n { (format!("{:.4}", p.rms_error)) }
                             }
@@ -131,6 +155,11 @@ fn gain(c: &Calibration) -> Markup {
     html! {
         @if c.gain.universes == 0 { "–" } @else { (signed(c.gain.nats, 2)) " ± " (format!("{:.2}", c.gain.error)) " nats" }
     }
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn signed(v: f64, digits: usize) -> String {

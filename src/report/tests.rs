@@ -123,6 +123,7 @@ fn inputs() -> Inputs {
         detail: detail.into(),
     };
     Inputs {
+        left_out: vec!["the verdict on baseline: it is of other draws".into()],
         title: "A made-up campaign".into(),
         prior: Some(prior()),
         maps: (0..4).map(map).collect(),
@@ -155,6 +156,7 @@ fn inputs() -> Inputs {
         ],
         campaign: "seed = 20261121\n[design]\nsimulations = 640\n".into(),
         corners: 4,
+        holes: None,
     }
 }
 

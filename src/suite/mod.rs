@@ -227,7 +227,7 @@ impl Suite<'_> {
             std::fs::create_dir_all(self.output.join(folder)).map_err(unwritable)?;
         }
         tempfile::NamedTempFile::with_suffix_in(TEMPORARY, self.output).map_err(unwritable)?;
-        let lock = Lock::take(self.output)?;
+        let lock = Lock::take(self.output, "is simulating into")?;
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
         shape["files"] = fingerprint::digests(&self.files)?;

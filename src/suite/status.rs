@@ -134,6 +134,9 @@ pub struct Status {
     pub dataset: bool,
     /// Files that cannot be read, why, and what to do.
     pub damaged: Vec<String>,
+    /// State of every simulation (n).
+    #[serde(skip)]
+    pub states: Vec<State>,
     /// Simulations per second, from the times of the files of those not yet packed.
     pub rate: Option<f64>,
     /// Seconds until all are done, at that rate; only while a job works on it.
@@ -160,5 +163,6 @@ pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
     let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p);
     let damaged = inventory.damaged.iter().map(Error::to_string).collect();
     let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
-    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, rate, eta })
+    let states = inventory.states;
+    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, states, rate, eta })
 }
