@@ -14,7 +14,7 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sim build demo test bench validate figures lint docs sim install clean
+.PHONY: help setup setup-sim build demo test fuzz bench validate figures lint docs sim install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ demo: build ## from nothing to a calibrated posterior and a report, in minutes
 
 test: setup ## all tests
 	cargo test --release --workspace
+
+# FIRST, CASES and COMMANDS choose others.
+fuzz: setup ## ten thousand inputs that nobody means, and two hundred runs of the command on such
+	cargo test --release --test fuzz -- --ignored --nocapture
 
 bench: build ## the kernels' speed on NP ranks
 	@for kernel in fft pm train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done

@@ -69,6 +69,10 @@ impl Prior {
             if !(p.min.is_finite() && p.max.is_finite() && p.min < p.max) {
                 return Err(bad("the bounds are not an interval").remedy("give finite min < max"));
             }
+            // Their squares must be numbers too.
+            if p.min.abs().max(p.max.abs()) > 1e100 {
+                return Err(bad("no parameter is that large").remedy("give it in another unit, or its logarithm"));
+            }
             if parameters[..i].iter().any(|q| q.name == p.name) {
                 return Err(bad("given twice").remedy("keep one"));
             }
@@ -225,5 +229,6 @@ mod tests {
         let narrow = Prior::new(vec![p("n", 1e8, 1e8 + 1.0)]).unwrap();
         assert!(narrow.ln_density(&[1e8 + 2.0]).is_infinite());
         assert!(Prior::new(vec![p("a", 0., 1.), p("a", 0., 1.)]).is_err());
+        assert!(Prior::new(vec![p("a", 0., 1e308)]).unwrap_err().to_string().contains("another unit"));
     }
 }

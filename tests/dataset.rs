@@ -147,7 +147,7 @@ fn a_campaign_on_any_number_of_ranks() {
             if world.is_root() {
                 check_dataset(&output, n, &[2]);
             }
-            let found = verify::verify(world, &output, 4).unwrap();
+            let found = verify::verify(world, &output, &design(n), 4).unwrap();
             assert!(found.is_sound() && found.failed == [2], "{found:?}");
             // Once more: nothing to do. Then the failed one again, which works now.
             let again = run(world, &output, n, &fake, ranks_per_sim, &Options::default()).unwrap();
@@ -195,7 +195,7 @@ fn every_interruption_ends_in_the_same_dataset() {
     let half = dir.path().join("half");
     let (summary, ran) = go(&half, Some(0..6));
     assert_eq!((summary.complete, ran.len(), index::path(&half).exists()), (false, 6, false));
-    let state = status::status(&half, 10, 4).unwrap();
+    let state = status::status(&half, &design(10), 4).unwrap();
     assert_eq!((state.done, state.running, state.shards, state.dataset), (6, 0, [1, 3], false));
 
     // Killed while writing, after packing and before removing, before the index, and while writing the index.
@@ -206,11 +206,11 @@ fn every_interruption_ends_in_the_same_dataset() {
             "half-written files",
             |o, _| {
                 for name in [
-                    "sims/000007.h5.1.tmp",
-                    "sims/000006.running.tmp",
-                    "shards/00001.h5.1.tmp",
-                    "dataset.h5.1.tmp",
-                    "stop.tmp",
+                    "sims/000007.h5.1.polycosm.tmp",
+                    "sims/000006.running.polycosm.tmp",
+                    "shards/00001.h5.1.polycosm.tmp",
+                    "dataset.h5.1.polycosm.tmp",
+                    "stop.polycosm.tmp",
                 ] {
                     std::fs::write(o.join(name), "half").unwrap();
                 }
@@ -283,7 +283,7 @@ fn damage_is_found() {
     let at = bytes.windows(wanted.len()).position(|w| w == wanted).unwrap();
     bytes[at + 5] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
     assert_eq!(found.defects.len(), 1);
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
 }
@@ -334,7 +334,7 @@ fn a_flipped_bit_is_noticed_by_every_reader() {
             assert!(!copy.exists());
         }
         drop(data);
-        assert_eq!(verify::verify(&world, dir.path(), 4).unwrap().defects.len(), 1, "{name}");
+        assert_eq!(verify::verify(&world, dir.path(), &design(10), 4).unwrap().defects.len(), 1, "{name}");
         mend();
     }
     // What stands beside the fields in the index: nothing can be read then.
@@ -346,14 +346,14 @@ fn a_flipped_bit_is_noticed_by_every_reader() {
     // In a shard, where runs resume from it and verify looks.
     for name in ["theta", "split", "status", "index", "realisation"] {
         flip(&shard, name, 1);
-        let found = status::status(dir.path(), 10, 4).unwrap();
+        let found = status::status(dir.path(), &design(10), 4).unwrap();
         assert!(found.damaged.len() == 1 && found.damaged[0].contains("shards/00001.h5"), "{name}: {found:?}");
         named(run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap_err(), "shards/00001.h5");
-        let found = verify::verify(&world, dir.path(), 4).unwrap();
+        let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
         assert!(found.defects.iter().any(|d| d.problem.contains("shards/00001.h5")), "{name}: {found:?}");
         mend();
     }
-    assert!(verify::verify(&world, dir.path(), 4).unwrap().is_sound());
+    assert!(verify::verify(&world, dir.path(), &design(10), 4).unwrap().is_sound());
     check_dataset(dir.path(), 10, &[]);
 }
 
@@ -374,9 +374,9 @@ fn a_shard_of_another_shape_is_named() {
             file.new_dataset::<f64>().shape(&shape[..]).create(name).unwrap();
             file.close().unwrap();
             let fields = ["maps", "halos/data", "halos/offsets", "checksum/maps"].contains(&name);
-            let found = status::status(dir.path(), 10, 4).unwrap();
+            let found = status::status(dir.path(), &design(10), 4).unwrap();
             assert!(fields || found.damaged[0].contains("shards/00001.h5"), "{name} {shape:?}: {found:?}");
-            let found = verify::verify(&world, dir.path(), 4).unwrap();
+            let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
             assert!(!found.is_sound(), "{name} {shape:?}");
             let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default());
             assert!(fields || e.unwrap_err().to_string().contains("shards/00001.h5"), "{name} {shape:?}");
@@ -404,6 +404,13 @@ fn a_lost_or_truncated_shard_is_named() {
     let exported = Dataset::open(&copy, "theta").unwrap();
     assert_eq!(File::open(&copy).unwrap().read::<u8>("status").unwrap(), [0; 10]);
     assert_eq!(exported.read_f32("maps", &[6]).unwrap(), map(&job(&design(10), 6)));
+    let file = File::open(&copy).unwrap();
+    assert_eq!(file.read::<u64>("realisation").unwrap(), (0..10).collect::<Vec<_>>());
+    let (halos, at) = (file.read::<f64>("halos/data").unwrap(), file.read::<u64>("halos/offsets").unwrap());
+    for i in 0..10 {
+        assert_eq!(halos[3 * at[i] as usize..3 * at[i + 1] as usize], list(&job(&design(10), i)), "{i}");
+    }
+    drop(file);
     let whole = std::fs::read(&shard).unwrap();
     for (says, gone) in [("no such file", true), ("truncated", false)] {
         if gone {
@@ -436,13 +443,13 @@ fn a_suite_that_fails_as_a_whole_says_so() {
     let some = Fake { fail: vec![0], ..Fake::default() };
     let summary = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(0..1), retry_failed: false }).unwrap();
     assert!(summary.all_failed() && !summary.complete, "{summary:?}");
-    assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap(), "seed = 5\n");
+    assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap().lines().nth(1), Some("seed = 5"));
     let all = Fake { fail: vec![0, 1, 2], ..Fake::default() };
     for _ in 0..2 {
         let summary = run(&world, dir.path(), 3, &all, 1, &Options::default()).unwrap();
         assert!(summary.all_failed() && summary.complete && summary.timings.is_empty(), "{summary:?}");
     }
-    let found = verify::verify(&world, dir.path(), 4).unwrap();
+    let found = verify::verify(&world, dir.path(), &design(3), 4).unwrap();
     assert_eq!((found.failed.len(), found.reason.as_deref()), (3, Some("on purpose")));
     let retry = Options { retry_failed: true, only: None };
     assert!(!run(&world, dir.path(), 3, &some, 1, &retry).unwrap().all_failed());
@@ -459,13 +466,13 @@ fn status_goes_on_past_what_is_damaged() {
     run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
     let shard = dir.path().join("shards/00001.h5");
     std::fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(1000).unwrap();
-    let found = status::status(dir.path(), 10, 4).unwrap();
+    let found = status::status(dir.path(), &design(10), 4).unwrap();
     assert_eq!((found.done, found.shards, found.dataset), (6, [2, 3], false));
     assert!(found.damaged.len() == 1 && found.damaged[0].contains("shards/00001.h5"), "{:?}", found.damaged);
     let e = run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap_err();
     assert!(e.exit_code() == 1 && e.to_string().contains("remove this file"), "{e}");
     std::fs::remove_file(&shard).unwrap();
-    assert!(!status::status(dir.path(), 10, 4).unwrap().dataset);
+    assert!(!status::status(dir.path(), &design(10), 4).unwrap().dataset);
     run(&world, dir.path(), 10, &Fake::default(), 1, &Options::default()).unwrap();
     check_dataset(dir.path(), 10, &[]);
 }

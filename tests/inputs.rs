@@ -8,13 +8,14 @@ use polycosm::cosmology::CosmologyConfig;
 use polycosm::infer::{observation, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use polycosm::io::identity::Identity;
 use polycosm::io::samples::{FAR, OUTSIDE};
 use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Look, Pm, PmConfig, Runner};
 use polycosm::train::stage::{Context, Trained, train_stage};
-use polycosm::train::{StageConfig, check_stages};
+use polycosm::train::{StageConfig, check_stages, records};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use std::path::{Path, PathBuf};
@@ -284,12 +285,14 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             let dataset = campaign(&path).open().unwrap();
             let (stages, folder) = (stages(), base.join(name));
             let (seed, device) = (1, Device::Cpu);
-            let context = Context { comm, stages: &stages, folder: &folder, dataset: &dataset, seed, device };
+            let identity = Identity::of(comm, &dataset, "x").unwrap();
+            let (records, dataset) = (&records(&stages, &folder, seed), &dataset);
+            let context = Context { comm, stages: &stages, records, dataset, identity: &identity, seed, device };
             for stage in ["compressor", "posterior"] {
-                train_stage(&context, stage).unwrap();
+                train_stage(&context, stage, || Ok(())).unwrap();
             }
             let trained = Trained::load(&context, "posterior").unwrap();
-            let samples = test_split(comm, &trained, &dataset, 200, 1).unwrap();
+            let samples = test_split(comm, &trained, dataset, 200, 1).unwrap();
             (samples, trained)
         };
         let mean = |ln: &[f64]| ln.iter().sum::<f64>() / ln.len() as f64;

@@ -120,7 +120,7 @@ fn universe_goes_on_from_its_checkpoint() {
 
     // Asked to stop in the middle of a universe: a checkpoint, and exit code 85.
     let mut child = start(simulate(2, &stopped, &["simulator.checkpoint_minutes=600"]), Path::new("/dev/null"));
-    wait_for(&mut child, &stopped.join("sims/000000.running.tmp"));
+    wait_for(&mut child, &stopped.join("sims/000000.running.polycosm.tmp"));
     std::thread::sleep(Duration::from_millis(300));
     mpi::children(child.id()).iter().for_each(|rank| mpi::send("TERM", &rank.to_string()));
     let status = end_of(&mut child, Duration::from_secs(20));
@@ -232,7 +232,7 @@ fn none_is_spoilt(output: &Path) {
     for folder in ["checkpoints", "snapshots", "sims"] {
         let entries = std::fs::read_dir(output.join(folder)).into_iter().flatten().flatten();
         let names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        let partial = names.iter().find(|n| n.ends_with(".tmp") && !n.ends_with(".running.tmp"));
+        let partial = names.iter().find(|n| n.ends_with(".tmp") && !n.ends_with(".running.polycosm.tmp"));
         assert!(partial.is_none(), "{partial:?} was left in {folder}");
     }
     let status = mpi::finish(polycosm(&["status", "recipes/observables.toml", "--json"], output), LIMIT).text;

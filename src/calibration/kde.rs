@@ -134,7 +134,8 @@ fn cell(t: f64, start: f64, step: f64, points: usize) -> (usize, f64) {
 /// Convolves every line of `n` values at distance `stride` with a Gaussian of width `sigma` grid steps; at a reflecting end
 /// what leaves the grid comes back.
 fn smooth(values: &mut [f64], n: usize, lines: usize, stride: usize, sigma: f64, (left, right): (bool, bool)) {
-    let reach = (4.0 * sigma).ceil() as usize;
+    // Beyond twice the line there is nothing to reach, however wide the kernel.
+    let reach = ((4.0 * sigma).ceil() as usize).min(2 * n);
     let kernel: Vec<f64> = (0..=reach).map(|k| (-0.5 * (k as f64 / sigma).powi(2)).exp()).collect();
     let mut out = vec![0.0; n];
     for line in 0..lines {

@@ -1,6 +1,7 @@
 //! `polycosm calibrate`: posteriors against the truth on the whole test split.
 
 use super::campaign::Campaign;
+use super::current::{Current, Judged};
 use super::start::say;
 use crate::calibration::holes::{Holes, holes};
 use crate::calibration::power::{WidthError, fewest};
@@ -9,7 +10,9 @@ use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
@@ -37,6 +40,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 
 /// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) -> Result<()> {
+    let current = Current::take(plan, comm)?;
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
             let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
@@ -51,7 +55,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
                 let problem = format!("there are no posterior samples of stage {stage}");
                 return Err(Error::input(problem).file(path).remedy("run `polycosm infer` first"));
             }
-            let mut samples = Samples::read(&path)?;
+            let mut samples = current.samples(&path)?;
             // What the campaign says now of its design needs no new draws.
             samples.extras.drawn_from = plan.drawn_from().unwrap_or(samples.extras.drawn_from);
             let samples = match scale_sd {
@@ -63,7 +67,10 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
             say(format_args!("posterior `{stage}`"));
             say(&calibration);
             if scale_sd.is_none() {
-                write(&calibration, &plan.calibration(&stage))?;
+                write(
+                    &Verdict { of: Judged::now(plan, &path)?, calibration: calibration.clone() },
+                    &plan.calibration(&stage),
+                )?;
             }
             if !calibration.pass {
                 lacking.push(format!("posterior `{stage}`: {}", calibration.verdict()));
@@ -119,24 +126,38 @@ pub fn foresee(plan: &Plan) -> Result<Option<(String, Option<String>)>> {
     Ok(Some((text, few.then(|| format!("too few: {} would do; raise {key}, or simulate more", fewest(level))))))
 }
 
-fn write(calibration: &Calibration, path: &Path) -> Result<()> {
+/// `calibration/<stage>.json`.
+#[derive(Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was judged, and how.
+    pub of: Judged,
+    #[serde(flatten)]
+    pub calibration: Calibration,
+}
+
+fn write(verdict: &Verdict, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).at(folder)?;
-    let text = serde_json::to_string_pretty(calibration).map_err(|e| Error::failed(e.to_string()))?;
-    let temporary = path.with_extension("json.tmp");
-    std::fs::write(&temporary, text).at(&temporary)?;
-    std::fs::rename(&temporary, path).at(path)
+    seal(path, verdict)
 }
 
 /// The verdict on a stage, where there is one.
-pub fn read(plan: &Plan, stage: &str) -> Result<Option<Calibration>> {
+pub fn read(plan: &Plan, stage: &str) -> Result<Option<Verdict>> {
     let path = plan.calibration(stage);
+    if path.exists() { unseal(&path, "run `polycosm calibrate` again").map(Some) } else { Ok(None) }
+}
+
+/// Why a verdict is not to be used any more; its draws are looked at elsewhere.
+pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict) -> Result<Option<String>> {
+    let path = plan.posterior(stage);
     if !path.exists() {
-        return Ok(None);
+        return Ok(Some("the draws that it is of are gone".into()));
     }
-    let text = std::fs::read_to_string(&path).at(&path)?;
-    let parse = |e: serde_json::Error| {
-        Error::failed(format!("cannot be read: {e}")).file(&path).remedy("run `polycosm calibrate` again")
+    let now = Judged::now(plan, &path)?;
+    let why = match &verdict.of {
+        of if of.draws != now.draws => Some("it is of other draws than those that are there".into()),
+        of if of != &now => Some("it was judged by another [calibrate]".into()),
+        _ => None,
     };
-    serde_json::from_str(&text).map(Some).map_err(parse)
+    Ok(why)
 }

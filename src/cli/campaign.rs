@@ -35,8 +35,15 @@ impl Campaign {
         comm.agree(load(&self.file, &self.set))
     }
 
-    /// Collective: reads the campaign and does every check that needs no simulation.
+    /// Collective: reads the campaign and does every check that needs no simulation; its output can be written to.
     pub fn plan(&self, comm: &Comm) -> Result<Plan> {
+        let plan = self.look(comm)?;
+        plan.writable(comm)?;
+        Ok(plan)
+    }
+
+    /// Collective: the same for what only looks at it. An archive need not be writable.
+    pub fn look(&self, comm: &Comm) -> Result<Plan> {
         Plan::new(&Config::load(comm, &self.file, &self.set)?, comm)
     }
 
@@ -44,7 +51,12 @@ impl Campaign {
     /// line the key stands, unless it came from the command line or names another file.
     pub fn with(&self, comm: &Comm, work: impl FnOnce(&Plan) -> Result<()>) -> Result<()> {
         let plan = self.plan(comm)?;
-        let flag = |e: &Error| e.key.as_ref().is_some_and(|key| key.starts_with("--"));
-        work(&plan).map_err(|e| if e.kind == Kind::Input && !flag(&e) { plan.locate(e) } else { e })
+        work(&plan).map_err(|e| self.placed(&plan, e))
+    }
+
+    /// Bad input with its file and line, unless it came from the command line or names another file.
+    pub fn placed(&self, plan: &Plan, e: Error) -> Error {
+        let flag = e.key.as_ref().is_some_and(|key| key.starts_with("--"));
+        if e.kind == Kind::Input && !flag { plan.locate(e) } else { e }
     }
 }

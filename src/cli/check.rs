@@ -23,6 +23,7 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
     let plan = Plan::new(&loaded, comm)?;
+    plan.writable_or_archived(comm)?;
     let entries = comm.agree(plan.origins())?;
     let lines = comm.on_root(|| summary(&plan).map_err(|e| plan.locate(e)))?;
     if comm.is_root() {

@@ -1,19 +1,22 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
 use super::campaign::{Campaign, path};
+use super::current::{Current, content};
 use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
+use crate::io::dataset::Dataset;
 use crate::io::field::Field;
 use crate::io::provenance::Provenance;
-use crate::io::samples::Samples;
+use crate::io::samples::{Of, Samples, Seen};
 use crate::models::Device;
 use crate::simulators::Look;
+use crate::suite::Lock;
 use crate::train::Trained;
-use crate::train::stage::{Context, folder};
+use crate::train::stage::Context;
 use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
@@ -51,38 +54,78 @@ fn section(plan: &Plan) -> Result<&InferConfig> {
 }
 
 /// Loads a stage for inference.
-fn load(plan: &Plan, comm: &Comm, stage: &str) -> Result<(Trained, crate::io::dataset::Dataset)> {
-    let dataset = comm.agree(plan.open_dataset())?;
-    let folder = folder(&plan.config.output);
-    let (stages, seed) = (&plan.config.train, plan.config.seed);
-    let context =
-        Context { comm, stages, folder: &folder, dataset: &dataset, seed, device: Device::cuda_if_available() };
-    let trained = comm.agree(Trained::load(&context, stage))?;
-    Ok((trained, dataset))
+fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &str) -> Result<Trained> {
+    let missing =
+        || Error::input("is no array of this dataset").file(&dataset.path).key(format!("train.{stage}.input"));
+    let identity = current.identity(stage).ok_or_else(|| missing().remedy("name one of its arrays"));
+    let context = Context {
+        comm,
+        stages: &plan.config.train,
+        records: &current.stages,
+        dataset,
+        identity: comm.agree(identity)?,
+        seed: plan.config.seed,
+        device: Device::cuda_if_available(),
+    };
+    comm.agree(Trained::load(&context, stage))
 }
 
-/// True if the samples `made` are there, are as many as wanted, and no older than what they are made from. Collective.
-fn up_to_date(comm: &Comm, made: &Path, draws: usize, from: &[PathBuf]) -> Result<bool> {
-    comm.on_root(|| {
-        let time = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
-        let newer = time(made).is_some_and(|made| from.iter().all(|f| time(f).is_none_or(|f| f <= made)));
-        Ok(newer && Samples::read(made).is_ok_and(|s| s.draws == draws))
-    })
+/// The dataset, and what the stages' chains see of it. Collective.
+fn look(plan: &Plan, comm: &Comm) -> Result<(Dataset, Current)> {
+    let dataset = comm.agree(plan.open_dataset())?;
+    let mut current = Current::with(plan);
+    plan.posteriors().iter().try_for_each(|stage| current.look(plan, comm, &dataset, stage))?;
+    Ok((dataset, current))
+}
+
+/// True if there are draws of just this.
+fn drawn(path: &Path, of: &Of) -> bool {
+    let there = if path.exists() { Samples::read(path) } else { return false };
+    match there {
+        Ok(samples) => match samples.extras.of.as_ref().map(|was| was.differs(of)) {
+            Some(None) => return true,
+            Some(Some(why)) => log::info!("{}: draws again: {why}", path.display()),
+            None => log::info!("{}: draws again: they do not say what they are of", path.display()),
+        },
+        Err(e) => log::warn!("{}: draws again: {}", path.display(), e.problem),
+    }
+    false
+}
+
+/// The lock of the folder of draws, on the root.
+fn lock(plan: &Plan) -> Result<Lock> {
+    let folder = plan.posterior("x").parent().map(Path::to_path_buf).unwrap_or_default();
+    std::fs::create_dir_all(&folder).at(&folder)?;
+    Lock::take(&folder, "is drawing into")
 }
 
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
 pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     let config = comm.agree(section(plan))?;
     let provenance = plan.provenance(comm);
-    plan.record(comm)?;
+    let (dataset, current) = look(plan, comm)?;
     for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
-        if up_to_date(comm, &path, config.draws, &[plan.stage(&stage).join("model.json"), plan.dataset()])? {
+        let mut held = None;
+        let of = comm.on_root(|| {
+            let of = current.of(&stage, config.draws)?;
+            if drawn(&path, &of) {
+                return Ok(None);
+            }
+            held = Some(lock(plan)?);
+            // The job that was waited for may have drawn them.
+            Ok((!drawn(&path, &of)).then_some(of))
+        })?;
+        let Some(of) = of else {
+            if comm.is_root() {
+                log::info!("infer {stage}: nothing to do: drawn before from this stage and these data");
+            }
             continue;
-        }
+        };
+        plan.record(comm)?;
         timed(plan, comm, &format!("infer {stage}"), || {
-            let (trained, dataset) = load(plan, comm, &stage)?;
-            let samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
+            let trained = load(plan, comm, &current, &dataset, &stage)?;
+            let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
                     0 => ("no universe is in the test split", "raise design.test, or simulate more"),
@@ -90,6 +133,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
                 };
                 return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
+            samples.extras.of = Some(of);
             comm.on_root(|| write(&samples, &path, &provenance))?;
             if comm.is_root() {
                 log::info!("infer {stage}: {} universes, {} draws each", samples.len(), samples.draws);
@@ -114,41 +158,76 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
+    let (dataset, current) = look(plan, comm)?;
     let fields = plan.observed_fields();
-    let look = Look { fields: Some(&fields), velocities: config.velocities };
+    let eyes = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
-        let name = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
-        let stages = plan.posteriors();
-        let mut due = Vec::new();
-        for stage in stages {
-            let from = [plan.stage(&stage).join("model.json"), file.clone()];
-            if anew || !up_to_date(comm, &plan.observed(&name, &stage), config.draws, &from)? {
-                due.push(stage);
+        let mut held = None;
+        let due = comm.on_root(|| {
+            let all = wanted(plan, &current, file, config.draws)?;
+            if !anew && all.iter().all(|(path, of)| drawn(path, of)) {
+                return Ok(vec![]);
             }
-        }
-        if due.is_empty() {
+            held = Some(lock(plan)?);
+            let all = wanted(plan, &current, file, config.draws)?;
+            Ok(all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect())
+        })?;
+        let Some(name) = due.first().and_then(|(_, of)| Some(of.observation.as_ref()?.name.clone())) else {
+            if comm.is_root() {
+                log::info!("observation {}: nothing to do: drawn before from this stage and this file", file.display());
+            }
             continue;
-        }
+        };
+        plan.record(comm)?;
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file, &look).map_err(|e| e.file(file))?;
-            for stage in &due {
-                let (trained, _) = load(plan, comm, stage)?;
+            let observed = runner.observe_file(comm, file, &eyes).map_err(|e| e.file(file))?;
+            for (path, of) in &due {
+                let trained = load(plan, comm, &current, &dataset, &of.stage)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
                 let seen: Vec<Field> = seen.map(|f| f.gathered(comm)).collect();
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let (samples, told) =
+                    let (mut samples, told) =
                         observation(&trained, &seen, truth, draws, plan.config.seed).map_err(|e| e.file(file))?;
-                    log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
-                    told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
-                    write(&samples, &plan.observed(&name, stage), &provenance)
+                    log::info!("{name}, posterior `{}`: {}", of.stage, describe(&samples));
+                    told.iter().for_each(|words| log::warn!("{name}, posterior `{}`: {words}", of.stage));
+                    samples.extras.of = Some(of.clone());
+                    write(&samples, path, &provenance)
                 })?;
             }
             Ok(Some(format!("{} posterior(s)", due.len())))
         })?;
     }
     Ok(())
+}
+
+/// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps its
+/// own files: this one's name then ends in the first digits of its digest.
+fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
+    let content = content(file)?;
+    let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
+    let seen = |name: &str| Seen {
+        name: name.into(),
+        file: file.to_string_lossy().into_owned(),
+        content: content.clone(),
+        observables: current.observables().into(),
+    };
+    let stages = plan.posteriors();
+    let anothers = |stage: &String| {
+        let path = plan.observed(&stem, stage);
+        let there = path.exists().then(|| Samples::read(&path).ok()).flatten().and_then(|s| s.extras.of);
+        there.is_some_and(|of| {
+            let same = of.observation.is_some_and(|o| o.content == content || o.file == seen(&stem).file);
+            !same || of.stage != *stage
+        })
+    };
+    let name = if stages.iter().any(anothers) { format!("{stem}-{}", &content[..8]) } else { stem.clone() };
+    let one = |stage: &String| {
+        let of = Of { observation: Some(seen(&name)), ..current.of(stage, draws)? };
+        Ok((plan.observed(&name, stage), of))
+    };
+    stages.iter().map(one).collect()
 }
 
 fn describe(samples: &Samples) -> String {

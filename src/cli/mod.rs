@@ -4,6 +4,7 @@ pub mod bench;
 pub mod calibrate;
 pub mod campaign;
 pub mod check;
+pub mod current;
 pub mod doctor;
 pub mod export;
 #[cfg(feature = "torch")]
@@ -23,7 +24,7 @@ pub mod timings;
 pub mod train;
 pub mod verify;
 
-use crate::comm::Comm;
+use crate::comm::{Comm, launch};
 use crate::error::Result;
 use clap::{Parser, Subcommand};
 use std::num::NonZeroU16;
@@ -75,6 +76,9 @@ pub enum Command {
 
 /// Runs a subcommand; collective.
 pub fn run(command: &Command, comm: &Comm) -> Result<()> {
+    if !matches!(command, Command::Doctor(_)) {
+        comm.agree(launch::check(comm))?;
+    }
     match command {
         Command::New(args) => new::run(args, comm),
         Command::Check(args) => check::run(args, comm),

@@ -1,25 +1,30 @@
 //! `polycosm report`: plots and one self-contained page, of whatever there is so far.
 
 use super::campaign::Campaign;
+use super::current::{Current, drawn};
 use super::start::absolute;
 use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::identity::{digest_of_file, seal, unseal};
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
+use crate::io::stages::State;
+use crate::limits;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Universes shown as maps and as spectra.
 const SHOWN: usize = 4;
 
 /// Draw the plots and write one self-contained HTML page
 ///
-/// Shows whatever the campaign has got so far.
+/// Shows whatever the campaign has got so far. What is outdated (`polycosm status` says why) is left out, in words.
 ///
 /// Example: polycosm report run.toml
 #[derive(Debug, clap::Args)]
@@ -36,12 +41,55 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// Gathers what there is and writes the page.
 pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
     let provenance = plan.provenance(comm);
-    let page = comm.on_root(|| report::write(&gather(plan, &provenance)?, &plan.report()))?;
+    let current = Current::take(plan, comm)?;
+    let page = comm.on_root(|| {
+        let inputs = gather(plan, &provenance, &current)?;
+        inputs.left_out.iter().for_each(|what| log::warn!("report: left out: {what}"));
+        let page = report::write(&inputs, &plan.report())?;
+        seal(&made_of(plan), &parts(plan, &current)?)?;
+        Ok(page)
+    })?;
     log::info!("report: {}", absolute(&page).display());
     Ok(())
 }
 
-fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
+fn made_of(plan: &Plan) -> PathBuf {
+    plan.report().join("made-of.json")
+}
+
+/// Digests of what a page shows, and whether it does, by name.
+fn parts(plan: &Plan, current: &Current) -> Result<BTreeMap<String, String>> {
+    let mut parts = current.data();
+    let shown = |digest: String, outdated: bool| if outdated { format!("{digest} outdated") } else { digest };
+    let name = |path: &Path| path.strip_prefix(&plan.config.output).unwrap_or(path).display().to_string();
+    for stage in plan.stage_names() {
+        let path = plan.stage(&stage).join("history.jsonl");
+        if path.exists() {
+            let outdated = matches!(current.stage(&stage)?, State::Outdated(_));
+            parts.insert(name(&path), shown(digest_of_file(&path)?, outdated));
+        }
+    }
+    for path in drawn(plan) {
+        let outdated = current.outdated(&Samples::read(&path)?)?.is_some();
+        parts.insert(name(&path), shown(Samples::identity(&path)?, outdated));
+    }
+    for path in plan.posteriors().iter().map(|stage| plan.calibration(stage)).filter(|path| path.exists()) {
+        parts.insert(name(&path), digest_of_file(&path)?);
+    }
+    Ok(parts)
+}
+
+/// Why the page that is there is outdated.
+pub fn outdated(plan: &Plan, current: &Current) -> Result<Option<String>> {
+    let (was, is) = match unseal::<BTreeMap<String, String>>(&made_of(plan), "run `polycosm report` again") {
+        Ok(was) => (was, parts(plan, current)?),
+        Err(_) => return Ok(Some("it does not say what it is made of".into())),
+    };
+    let other = is.keys().chain(was.keys()).find(|part| was.get(*part) != is.get(*part));
+    Ok(other.map(|part| format!("{part} was made or changed since")))
+}
+
+fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     let config = &plan.config;
     let mut inputs = Inputs {
         title: config.report.title.clone(),
@@ -59,22 +107,31 @@ fn gather(plan: &Plan, by: &Provenance) -> Result<Inputs> {
     }
     for stage in plan.stage_names() {
         let path = plan.stage(&stage).join("history.jsonl");
-        if path.exists() {
-            let text = std::fs::read_to_string(&path).at(&path)?;
-            let epochs: Vec<Epoch> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            inputs.histories.push((stage, epochs));
+        match current.stage(&stage)? {
+            State::Outdated(why) => inputs.left_out.push(format!("the losses of stage {stage}: {why}")),
+            _ if path.exists() => inputs.histories.push((stage, history(&path)?)),
+            _ => {}
         }
     }
     for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
         if path.exists() {
-            inputs.posteriors.push((stage.clone(), Samples::read(&path)?));
+            let samples = Samples::read(&path)?;
+            match current.outdated(&samples)? {
+                Some(why) => inputs.left_out.push(format!("the draws of {stage}, and any verdict on them: {why}")),
+                None => inputs.posteriors.push((stage.clone(), samples)),
+            }
         }
-        if let Some(calibration) = calibrate::read(plan, &stage)? {
-            inputs.calibrations.push((stage, calibration));
+        if let Some(verdict) = calibrate::read(plan, &stage)? {
+            let drawn = inputs.posteriors.iter().any(|(of, _)| *of == stage);
+            match calibrate::outdated(plan, &stage, &verdict)? {
+                Some(why) => inputs.left_out.push(format!("the verdict on {stage}: {why}")),
+                None if drawn => inputs.calibrations.push((stage, verdict.calibration)),
+                None => {}
+            }
         }
     }
-    inputs.observations = observations(plan)?;
+    observations(plan, current, &mut inputs)?;
     let nothing = inputs.prior.is_none()
         && inputs.histories.is_empty()
         && inputs.posteriors.is_empty()
@@ -127,26 +184,44 @@ pub fn linear(plan: &Plan, field: &str, theta: &[f64], index: u64, k: &[f64]) ->
     Ok(power.p_all(k))
 }
 
-/// Every `posterior/observation-NAME-STAGE.h5`, by name.
-fn observations(plan: &Plan) -> Result<Vec<Observation>> {
-    let folder = plan.posterior("x").parent().map(PathBuf::from).unwrap_or_default();
-    let mut found: Vec<Observation> = Vec::new();
-    if !folder.exists() {
-        return Ok(found);
-    }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).at(&folder)?.flatten().map(|e| e.path()).collect();
-    files.sort();
+/// The epochs of a stage.
+fn history(path: &Path) -> Result<Vec<Epoch>> {
+    let bad = |problem: String| {
+        let error = Error::failed(format!("cannot be used: {problem}")).file(path);
+        error.remedy("remove this file: the report then goes without these losses")
+    };
+    let text = limits::read_text(path, limits::TABLE).map_err(|e| bad(e.problem))?;
+    text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
+}
+
+/// The draws of observations, by what they say of themselves. Two observations of one name are told apart by their files.
+fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<()> {
+    let of_campaign: Vec<PathBuf> = plan.posteriors().iter().map(|stage| plan.posterior(stage)).collect();
     for stage in plan.posteriors() {
-        for path in &files {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-            let name = name.strip_prefix("observation-").and_then(|n| n.strip_suffix(&format!("-{stage}.h5")));
-            let Some(name) = name else { continue };
-            let samples = (stage.clone(), Samples::read(path)?);
-            match found.iter_mut().find(|o| o.name == name) {
-                Some(o) => o.posteriors.push(samples),
-                None => found.push(Observation { name: name.into(), posteriors: vec![samples] }),
+        for path in drawn(plan).iter().filter(|path| !of_campaign.contains(path)) {
+            let samples = Samples::read(path)?;
+            let of = samples.extras.of.clone();
+            if of.as_ref().is_some_and(|of| of.stage != stage) {
+                continue;
+            }
+            let words = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let (why, seen) = (current.outdated(&samples)?, of.and_then(|of| of.observation));
+            let (None, Some(seen)) = (&why, seen) else {
+                let why = why.unwrap_or_else(|| "they are of no observation".into());
+                let told = format!("the draws in posterior/{words}: {why}");
+                if !inputs.left_out.contains(&told) {
+                    inputs.left_out.push(told);
+                }
+                continue;
+            };
+            match inputs.observations.iter_mut().find(|o| o.name == seen.name) {
+                Some(o) => o.posteriors.push((stage.clone(), samples)),
+                None => {
+                    let posteriors = vec![(stage.clone(), samples)];
+                    inputs.observations.push(Observation { name: seen.name, posteriors });
+                }
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -34,8 +34,8 @@ fn range(text: &str) -> std::result::Result<Range<u64>, String> {
     let parse = |t: &str| t.parse::<u64>().map_err(|_| format!("{t:?} is not a number"));
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     match (parse(first)?, parse(last)?) {
-        (a, b) if a <= b => Ok(a..b + 1),
-        (a, b) => Err(format!("{a} is after {b}")),
+        (a, b) if a > b => Err(format!("{a} is after {b}")),
+        (a, b) => b.checked_add(1).map(|end| a..end).ok_or_else(|| format!("no design has a row {b}")),
     }
 }
 

@@ -2,12 +2,19 @@
 
 use super::calibrate::holes_of;
 use super::campaign::Campaign;
+use super::current::{Current, drawn};
 use super::start::say;
+use super::{calibrate, report};
 use crate::comm::Comm;
+use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
+use crate::io::samples::Samples;
+use crate::io::stages::State;
 use crate::progress::count;
 use crate::suite::status::status;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// How far the campaign is: simulations done, failed and running, rate, time left; stages trained
 ///
@@ -23,26 +30,28 @@ pub struct Args {
 
 /// Collective; the root looks.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
+    let plan = args.campaign.look(comm)?;
+    let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         let config = &plan.config;
         let (suite, holes) = match &config.design {
             Some(d) if config.simulator.is_some() => {
-                let s = status(&config.output, d.simulations, config.suite.shard_size)?;
-                let holes = if s.failed > 0 { d.resolve(config.seed)?.holes(&s.states) } else { None };
+                let design = d.resolve(config.seed)?;
+                let s = status(&config.output, &design, config.suite.shard_size)?;
+                let holes = if s.failed > 0 { design.holes(&s.states) } else { None };
                 (Some(s), holes)
             }
             _ if plan.config.dataset.is_some() => (None, holes_of(&plan.open_dataset()?)),
             _ => (None, None),
         };
-        let stages: Vec<(String, bool)> =
-            plan.stage_names().into_iter().map(|s| (s.clone(), plan.stage(&s).join("model.json").exists())).collect();
+        let results = results(&plan, &current);
         if args.json {
             let text = serde_json::to_string_pretty(&json!({
                 "simulations": suite,
                 "holes": holes,
-                "stages": stages.iter().map(|(s, d)| json!({"name": s, "trained": d})).collect::<Vec<_>>(),
-                "report": plan.report().join("index.html").exists(),
+                "stages": stages_json(&plan, &results),
+                "results": results.iter().filter(|r| r.what != "stage").collect::<Vec<_>>(),
+                "report": page(&plan).exists(),
             }));
             say(text.map_err(|e| Error::failed(e.to_string()))?);
             return Ok(());
@@ -64,11 +73,70 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             };
             say(format_args!("dataset      {dataset}"));
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
+            s.strangers.iter().for_each(|d| say(format_args!("other design {d}")));
         }
         holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
-        for (stage, trained) in stages {
-            say(format_args!("stage        {stage}: {}", if trained { "trained" } else { "not trained" }));
+        for r in &results {
+            let word = r.outdated.as_ref().map_or(r.word.to_string(), |why| format!("outdated: {why}"));
+            say(format_args!("{:<12} {}: {word}", r.what, r.name));
         }
         Ok(())
     })
+}
+
+/// A result that is there, or a stage.
+#[derive(Serialize)]
+struct Outcome {
+    /// `stage`, `draws`, `verdict` or `report`.
+    what: &'static str,
+    name: String,
+    #[serde(skip)]
+    word: &'static str,
+    /// Why it is of no use now.
+    outdated: Option<String>,
+}
+
+fn page(plan: &Plan) -> PathBuf {
+    plan.report().join("index.html")
+}
+
+fn stages_json(plan: &Plan, results: &[Outcome]) -> Vec<Value> {
+    let trained = |r: &Outcome| plan.stages().model(&r.name).exists();
+    let stages = results.iter().filter(|r| r.what == "stage");
+    stages.map(|r| json!({"name": r.name, "trained": trained(r), "outdated": r.outdated})).collect()
+}
+
+/// Every stage, and all that was made of them. What cannot be read is outdated too, and says so.
+fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
+    let outcome = |what, name: &str, word, outdated: Result<Option<String>>| {
+        let told = |e: Error| Some(e.to_string());
+        Outcome { what, name: name.into(), word, outdated: outdated.unwrap_or_else(told) }
+    };
+    let mut all = vec![];
+    for stage in plan.stage_names() {
+        all.push(match current.stage(&stage) {
+            Ok(State::Absent) => outcome("stage", &stage, "not trained", Ok(None)),
+            Ok(State::Trained(_)) => outcome("stage", &stage, "trained", Ok(None)),
+            Ok(State::Outdated(why)) => outcome("stage", &stage, "", Ok(Some(why))),
+            Err(e) => outcome("stage", &stage, "", Err(e)),
+        });
+    }
+    for path in drawn(plan) {
+        let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        all.push(outcome("draws", &name, "drawn", Samples::read(&path).and_then(|s| current.outdated(&s))));
+    }
+    for stage in plan.posteriors() {
+        let why = match calibrate::read(plan, &stage) {
+            Ok(None) => continue,
+            Ok(Some(verdict)) => calibrate::outdated(plan, &stage, &verdict),
+            Err(e) => Err(e),
+        };
+        let stale = all.iter().any(|r| r.what == "draws" && r.name == stage && r.outdated.is_some());
+        let why = why.map(|why| why.or_else(|| stale.then(|| "the draws that it is of are outdated".into())));
+        all.push(outcome("verdict", &stage, "judged", why));
+    }
+    if page(plan).exists() {
+        all.push(outcome("report", "index.html", "made", report::outdated(plan, current)));
+    }
+    all
 }

@@ -2,8 +2,9 @@
 
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
+use crate::limits;
 use crate::report::StageTiming;
 use std::time::Instant;
 
@@ -35,5 +36,6 @@ pub fn read(plan: &Plan) -> Result<Vec<StageTiming>> {
         return Ok(vec![]);
     }
     // Times are a convenience: a damaged file is started anew.
-    Ok(serde_json::from_slice(&std::fs::read(&path).at(&path)?).unwrap_or_default())
+    let text = limits::read_text(&path, limits::TABLE).ok();
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

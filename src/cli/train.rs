@@ -5,9 +5,9 @@ use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::models::Device;
-use crate::train::stage::{Context, folder, train_stage};
+use crate::train::stage::{Context, find, forget, train_stage};
 
 /// Train the campaign's stages, data-parallel over all ranks; resumes by itself
 ///
@@ -18,35 +18,63 @@ pub struct Args {
     pub campaign: Campaign,
     /// Only this stage [default: all, in order]
     pub stage: Option<String>,
+    /// Train this stage anew, and all that stand on it: removes what training wrote into their folders first. Resume
+    /// without this flag; may be repeated
+    #[arg(long, value_name = "STAGE", conflicts_with = "stage")]
+    pub retrain: Vec<String>,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| {
         start::announce(plan);
-        train(plan, comm, args.stage.as_deref())
+        comm.on_root(|| args.retrain.iter().try_for_each(|stage| forget_chain(plan, stage)))?;
+        let trained = train(plan, comm, args.stage.as_deref());
+        trained.map_err(|e| match e.kind == Kind::Stopped && !args.retrain.is_empty() {
+            true => Error { remedy: Some("run it again without --retrain: it resumes".into()), ..e },
+            false => e,
+        })
     })
+}
+
+/// Forgets a stage and all that stand on it, the last first.
+fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
+    let stages = plan.stages();
+    let chain = stages.with_dependents(stage);
+    if chain.is_empty() {
+        let error = Error::input("there is no such stage").key("--retrain").value(stage);
+        return Err(error.remedy(format!("choose one of {}", plan.stage_names().join(", "))));
+    }
+    for stage in chain.iter().rev() {
+        forget(&stages, stage)?;
+        log::info!("train {stage}: forgotten, to be trained anew");
+    }
+    Ok(())
 }
 
 /// Trains one stage, or all.
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
-    plan.record(comm)?;
-    let folder = folder(&plan.config.output);
-    let context = Context {
-        comm,
-        stages: &plan.config.train,
-        folder: &folder,
-        dataset: &dataset,
-        seed: plan.config.seed,
-        device: Device::cuda_if_available(),
-    };
+    let records = plan.stages();
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
+        let key = format!("train.{stage}.input");
+        let unknown = || comm.agree(find(&plan.config.train, &stage).map(|s| s.input.clone()));
+        let field = records.field(&stage).map_or_else(unknown, |field| Ok(field.to_string()))?;
+        comm.agree(dataset.spec(&field).map_err(|e| e.key(key)))?;
+        let context = Context {
+            comm,
+            stages: &plan.config.train,
+            records: &records,
+            dataset: &dataset,
+            identity: &plan.identity(comm, &dataset, &field)?,
+            seed: plan.config.seed,
+            device: Device::cuda_if_available(),
+        };
         timed(plan, comm, &format!("train {stage}"), || {
-            let trained = train_stage(&context, &stage)?;
+            let trained = train_stage(&context, &stage, || plan.record(comm))?;
             if comm.is_root() && !trained {
-                log::info!("train {stage}: done before");
+                log::info!("train {stage}: done before, of these data and this configuration");
             }
             Ok(trained.then(|| format!("{} universes", dataset.len())))
         })?;

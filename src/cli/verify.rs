@@ -20,12 +20,14 @@ pub struct Args {
 
 /// Collective. Fails if the dataset is damaged.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let plan = args.campaign.plan(comm)?;
-    if plan.config.simulator.is_none() {
+    let plan = args.campaign.look(comm)?;
+    let config = &plan.config;
+    let (Some(_), Some(design)) = (&config.simulator, &config.design) else {
         let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
         return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
-    }
-    let found = verify(comm, &plan.config.output, plan.config.suite.shard_size)?;
+    };
+    let design = comm.agree(design.resolve(config.seed))?;
+    let found = verify(comm, &config.output, &design, config.suite.shard_size)?;
     comm.on_root(|| {
         let (all, failed) = (found.simulations, found.failed.len());
         let first = |reason: &String| format!(", the first because: {}", reason.replace('\n', ";"));
@@ -33,6 +35,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         say(format_args!("{}, {failed} failed{reason}", count(all, "simulation")));
         for d in &found.defects {
             say(format_args!("  {} of simulation {}: {}", d.field, d.index, d.problem));
+        }
+        if let Some(error) = found.strangers.first() {
+            found.strangers[1..].iter().for_each(|e| say(format_args!("  {e}")));
+            return Err(error.clone());
         }
         if !found.is_sound() {
             return Err(Error::failed(format!("{} in the dataset", count(found.defects.len(), "defect")))

@@ -2,6 +2,7 @@
 //!
 //! A program that was not started by `mpirun` is a world of one rank: there is one code path for all sizes.
 
+pub mod launch;
 pub mod stop;
 pub mod timers;
 pub mod traffic;

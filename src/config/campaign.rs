@@ -9,8 +9,13 @@ use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 #[cfg(feature = "torch")]
 use crate::io::gadget;
-use crate::io::hdf::publish_text;
+use crate::io::identity::Identity;
+use crate::io::index;
+use crate::io::ours::keep_campaign;
 use crate::io::provenance::Provenance;
+use crate::io::stages::Stages;
+#[cfg(not(feature = "torch"))]
+use crate::io::stages::Wanted;
 use crate::observables::HodConfig;
 use crate::prior::{DrawnFrom, Prior};
 #[cfg(feature = "torch")]
@@ -19,6 +24,8 @@ use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
@@ -79,6 +86,8 @@ pub struct Plan {
     pub prior: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
+    /// What foreign data are, by field: they are hashed once.
+    identities: RefCell<BTreeMap<String, Identity>>,
 }
 
 impl Config {
@@ -215,6 +224,27 @@ impl Config {
         infer.observations.iter().try_for_each(|file| runner.check_file(file, &look).map_err(|e| e.file(file)))
     }
 
+    /// Refuses more shards than an index can link to; a folder that was `begun` with them goes on with a word.
+    fn many_shards(&self, begun: bool) -> Result<Option<String>> {
+        let (Some(design), Some(_)) = (&self.design, &self.simulator) else { return Ok(None) };
+        let (m, n) = (self.suite.shard_size, design.simulations);
+        let (shards, most) = (self.suite.shards(n), index::MOST_LINKS);
+        if shards <= most {
+            return Ok(None);
+        }
+        let problem =
+            format!("{n} simulations make {shards} shards, and a program that reads dataset.h5 has all of them open");
+        if begun {
+            let problem = format!("suite.shard_size = {m}: {problem}");
+            return Ok(Some(format!(
+                "{problem}: beyond {most} it holds copies of all fields, and takes as much room again"
+            )));
+        }
+        let enough = n.div_ceil(most).next_power_of_two();
+        let error = Error::input(format!("{problem}: systems allow about 1000")).key("suite.shard_size").value(m);
+        Err(error.remedy(format!("set suite.shard_size = {enough} (or more, where the design will grow)")))
+    }
+
     /// Every section's own checks, and those that concern more than one.
     fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
@@ -269,22 +299,22 @@ impl Config {
 }
 
 impl Plan {
-    /// All checks; the root makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
+    /// All checks but whether `output` can be written. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
         let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
         let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             config.check(&prior)?;
-            Ok((prior, loaded.resolved()?))
+            let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
+            Ok((prior, loaded.resolved()?, many))
         };
-        let (prior, resolved) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
-        comm.on_root(|| writable(&config.output).map_err(|e| loaded.locate(e)))?;
+        let (prior, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
             let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.cosmology, &prior));
-            warnings.for_each(|warning| log::warn!("{warning}"));
+            warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
-        let plan = Plan { config, resolved, prior, loaded };
+        let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
         #[cfg(feature = "torch")]
         comm.on_root(|| {
             plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
@@ -301,6 +331,30 @@ impl Plan {
         fields.sort();
         fields.dedup();
         fields
+    }
+
+    /// Makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
+    pub fn writable(&self, comm: &Comm) -> Result<()> {
+        comm.on_root(|| writable(&self.config.output).map_err(|e| self.locate(e)))?;
+        if let (true, Ok(output)) = (comm.is_root(), std::path::absolute(&self.config.output)) {
+            log::info!("output: {}", output.display());
+        }
+        Ok(())
+    }
+
+    /// The same where nothing is written yet: a folder that was begun may have become an archive, which is told.
+    pub fn writable_or_archived(&self, comm: &Comm) -> Result<()> {
+        let archived =
+            comm.is_root() && (self.config.output.join("fingerprint.json").exists() || self.timings().exists());
+        match self.writable(comm) {
+            Err(e) if comm.any(archived) => {
+                if comm.is_root() {
+                    log::warn!("{e}; it can be looked at, verified and exported");
+                }
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Every resolved value with its origin, in the struct's order.
@@ -341,6 +395,11 @@ impl Plan {
             Some(foreign) => foreign.open(),
             None if self.dataset().exists() => {
                 let mut dataset = Dataset::open(self.dataset(), "theta")?;
+                if dataset.prior != self.prior {
+                    let error = Error::input("its universes were drawn from another prior than the campaign has now");
+                    let error = error.file(&dataset.path).key("design.parameters");
+                    return Err(error.remedy("set [design.parameters] back, or give another output"));
+                }
                 // What the campaign says now of its own design counts, also for a file of an older program.
                 dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
                 Ok(dataset)
@@ -383,6 +442,30 @@ impl Plan {
         names.collect()
     }
 
+    /// What one of the dataset's fields is. Collective.
+    pub fn identity(&self, comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
+        let known = self.identities.borrow().get(field).cloned();
+        let identity = known.map_or_else(|| Identity::of(comm, dataset, field), Ok)?;
+        if self.config.dataset.is_some() {
+            self.identities.borrow_mut().insert(field.into(), identity.clone());
+        }
+        Ok(identity)
+    }
+
+    /// The training stages as their files tell.
+    pub fn stages(&self) -> Stages {
+        let folder = self.under(&["train"]);
+        #[cfg(feature = "torch")]
+        return crate::train::records(&self.config.train, &folder, self.config.seed);
+        #[cfg(not(feature = "torch"))]
+        {
+            let text = |s: &toml::Table, key| s.get(key).and_then(toml::Value::as_str).unwrap_or("").to_string();
+            let wanted = self.config.train.iter();
+            let wanted = wanted.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
+            Stages { folder, wanted: wanted.collect(), normal: Clone::clone }
+        }
+    }
+
     fn under(&self, parts: &[&str]) -> PathBuf {
         parts.iter().fold(self.config.output.clone(), |path, part| path.join(part))
     }
@@ -416,7 +499,7 @@ impl Plan {
     pub fn record(&self, comm: &Comm) -> Result<()> {
         comm.on_root(|| {
             std::fs::create_dir_all(&self.config.output).at(&self.config.output)?;
-            publish_text(&self.under(&["campaign.toml"]), &self.resolved)
+            keep_campaign(&self.config.output, &self.resolved)
         })
     }
 

@@ -1,21 +1,61 @@
-//! One ordinary file from a dataset: no links to shards, one subset of fields.
+//! One ordinary file from a dataset: no links to shards, one subset of fields. And where it may be written.
 
 use super::dataset::Dataset;
+use super::field::{Data, FieldSpec};
 use super::hdf::{File, publish};
 use super::index::write_prior;
+use super::ours;
 use super::provenance::Provenance;
 use super::simulation::{describe, write_axes};
 use crate::comm::Comm;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished universes
-/// into one file that stands alone. Lists of varying length stay in the dataset.
-pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String], by: &Provenance) -> Result<()> {
-    for name in fields {
-        dataset.spec(name)?;
+/// Refuses a place for an export of `source` that holds anything but an earlier export: the source itself under whatever name,
+/// a campaign's index, a file that polycosm did not write.
+pub fn check_place(path: &Path, source: &Path) -> Result<()> {
+    let identity = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino())).ok();
+    if identity(path).is_some_and(|id| identity(source) == Some(id)) {
+        let error = Error::input(format!("{} is itself what is exported", path.display())).key("--to");
+        return Err(error.remedy("choose another folder: --to DIR"));
     }
-    let wanted = |name: &String| fields.is_empty() || fields.contains(name);
+    match path.symlink_metadata() {
+        // What is wrong with the folder is told when it is made.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+        _ => ours::replaceable(path)?,
+    }
+    let command = File::open(path)?.text("", "command")?.unwrap_or_default();
+    if command.split(' ').any(|word| word == "export") {
+        log::info!("{} is an earlier export, which is replaced", path.display());
+        return Ok(());
+    }
+    let error = Error::input("is the dataset of a campaign, which an export would replace").file(path).key("--to");
+    Err(error.remedy("choose another folder: --to DIR"))
+}
+
+/// Serial: the named fields (all with none named), and one universe of each, which tells whether they can be read.
+pub fn chosen(dataset: &Dataset, fields: &[String]) -> Result<Vec<FieldSpec>> {
+    let named: Vec<FieldSpec> = fields.iter().map(|name| dataset.spec(name)).collect::<Result<_>>()?;
+    let specs = if fields.is_empty() { dataset.specs() } else { named };
+    if let Some(row) = dataset.status().iter().position(|&s| s == 0) {
+        specs.iter().try_for_each(|spec| read(dataset, spec, row).map(drop))?;
+    }
+    Ok(specs)
+}
+
+fn read(dataset: &Dataset, spec: &FieldSpec, row: usize) -> Result<Data> {
+    match spec.ragged {
+        true => dataset.read_list(&spec.name, row).map(Data::F64),
+        false => dataset.read_data(spec, row),
+    }
+}
+
+/// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished universes
+/// into one file that stands alone.
+pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String], by: &Provenance) -> Result<()> {
+    let specs = chosen(dataset, fields)?;
     let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();
     let (n, p) = (rows.len(), dataset.prior.len());
     publish(alone, path, |file: &File| {
@@ -29,15 +69,40 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         file.write(None, "index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
         file.write(None, "status", &[n], &vec![0u8; n])?;
         file.set_texts("status", "values", &["finished", "failed"])?;
-        for spec in dataset.specs().iter().filter(|s| !s.ragged && wanted(&s.name)) {
-            let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
-            let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
-            for (at, &row) in rows.iter().enumerate() {
-                array.write_rows(at, 1, &dataset.read_data(spec, row)?)?;
+        if let Some(all) = dataset.realisation()? {
+            file.write(None, "realisation", &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
+        }
+        for spec in &specs {
+            match spec.ragged {
+                true => list(file, dataset, spec, &rows)?,
+                false => {
+                    let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
+                    let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
+                    for (at, &row) in rows.iter().enumerate() {
+                        array.write_rows(at, 1, &dataset.read_data(spec, row)?)?;
+                    }
+                    describe(file, &spec.name, spec, true)?;
+                }
             }
-            describe(file, &spec.name, spec, true)?;
             write_axes(file, spec)?;
         }
         Ok(())
     })
+}
+
+/// A list of these universes: their rows one after the other, and where each begins.
+fn list(file: &File, dataset: &Dataset, spec: &FieldSpec, rows: &[usize]) -> Result<()> {
+    let (data, ends) = (format!("{}/data", spec.name), dataset.offsets(&spec.name)?);
+    let mut offsets = vec![0u64];
+    for &row in rows {
+        offsets.push(offsets[offsets.len() - 1] + ends[row + 1] - ends[row]);
+    }
+    let mut shape = spec.shape.clone();
+    shape[0] = offsets[rows.len()] as usize;
+    let array = file.create_array_of(spec.dtype, &data, &shape)?;
+    for (at, &row) in offsets.windows(2).zip(rows) {
+        array.write_rows(at[0] as usize, (at[1] - at[0]) as usize, &read(dataset, spec, row)?)?;
+    }
+    describe(file, &data, spec, false)?;
+    file.write(None, &format!("{}/offsets", spec.name), &[offsets.len()], &offsets)
 }

@@ -1,7 +1,8 @@
 //! `dataset.h5`: virtual datasets over the shards, with the prior and everything small as plain data.
 //!
 //! `h5py.File("dataset.h5")["maps"][i]` works from anywhere: the shards are named relative to the index. A list's
-//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`.
+//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`. Of very many shards it
+//! holds copies.
 
 use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
@@ -22,22 +23,35 @@ pub fn path(output: &Path) -> PathBuf {
     output.join("dataset.h5")
 }
 
-/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed.
+/// The most shards that an index links to: HDF5 keeps each of them open, and reads NaN in silence where a program may open no
+/// more files, commonly 1024.
+pub const MOST_LINKS: usize = 900;
+
+/// True if a program that may open an ordinary number of files sees all of the index.
+pub fn opens(file: &File, specs: &[FieldSpec]) -> Result<bool> {
+    let Some(spec) = specs.first() else { return Ok(true) };
+    let name = if spec.ragged { format!("{}/data", spec.name) } else { spec.name.clone() };
+    Ok(file.array(&name)?.sources().len() <= MOST_LINKS)
+}
+
+/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed. Where there are more
+/// shards than `most` links may be, the fields themselves are copied into it.
 pub fn write(
     alone: &Comm,
     output: &Path,
     (prior, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
-    shard_size: usize,
+    (shard_size, most): (usize, usize),
     specs: &[FieldSpec],
     by: &Provenance,
 ) -> Result<()> {
-    let shards: Vec<File> =
-        (0..rows.len().div_ceil(shard_size)).map(|s| File::open(&shard::path(output, s))).collect::<Result<_>>()?;
+    let shards =
+        Shards { output, count: rows.len().div_ceil(shard_size), linked: rows.len().div_ceil(shard_size) <= most };
     let used = |s: usize| shard_size.min(rows.len() - s * shard_size);
     let mut records: Vec<Record> = vec![];
-    for (s, file) in shards.iter().enumerate() {
-        let here = shard::records(file)?;
+    for (s, file) in shards.iter() {
+        let file = file?;
+        let here = shard::records(&file)?;
         if here.len() < used(s) {
             let problem = format!("holds {} simulations, not {}", here.len(), used(s));
             return Err(Error::failed(problem)
@@ -73,6 +87,20 @@ pub fn write(
     })
 }
 
+/// The shards of an index, opened one at a time.
+struct Shards<'a> {
+    output: &'a Path,
+    count: usize,
+    /// They are linked to, not copied.
+    linked: bool,
+}
+
+impl Shards<'_> {
+    fn iter(&self) -> impl Iterator<Item = (usize, Result<File>)> {
+        (0..self.count).map(|s| (s, File::open(&shard::path(self.output, s))))
+    }
+}
+
 /// The prior, and whether the parameters were drawn from it: attributes of `theta`, and as JSON at the root.
 pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<()> {
     let all = &prior.parameters;
@@ -85,19 +113,33 @@ pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<
     file.set_json("", "prior", prior)
 }
 
-fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {
-    let parts = |array: &str, rows: &dyn Fn(usize) -> usize| -> Result<Vec<Part>> {
-        let part = |(s, file): (usize, &File)| {
-            let stored = file.array(array)?.shape().first().copied().unwrap_or(0);
-            Ok(Part { file: shard::relative(s), array: array.into(), stored, rows: rows(s) })
+fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {
+    // The rows of all universes one after the other, of which shard s has the first `rows(s)` of its own.
+    let fill =
+        |name: &str, shape: &[usize], rows: &dyn Fn(usize) -> usize, at: &dyn Fn(usize) -> usize| -> Result<()> {
+            if !shards.linked {
+                let (array, mut i) = (file.create_array_of(spec.dtype, name, shape)?, 0);
+                for (s, shard) in shards.iter() {
+                    let shard = shard?;
+                    for row in 0..used(s) {
+                        array.write_rows(at(i), at(i + 1) - at(i), &shard::read_row(&shard, spec, row)?.0)?;
+                        i += 1;
+                    }
+                }
+                return Ok(());
+            }
+            let part = |(s, shard): (usize, Result<File>)| {
+                let stored = shard?.array(name)?.shape().first().copied().unwrap_or(0);
+                Ok(Part { file: shard::relative(s), array: name.into(), stored, rows: rows(s) })
+            };
+            file.create_virtual(spec.dtype, name, shape, &shards.iter().map(part).collect::<Result<Vec<_>>>()?)
         };
-        shards.iter().enumerate().map(part).collect()
-    };
     if spec.ragged {
         let (data, at) = (format!("{}/data", spec.name), format!("{}/offsets", spec.name));
         let mut offsets = vec![0u64];
         let mut lengths = vec![];
-        for (s, shard) in shards.iter().enumerate() {
+        for (s, shard) in shards.iter() {
+            let shard = shard?;
             let (base, local) = (offsets[offsets.len() - 1], shard.read_checked::<u64>(&at, None)?);
             if local.len() <= used(s) || !local.is_sorted() {
                 return Err(damaged(shard.path(), &at, "is no list's".into()));
@@ -107,17 +149,18 @@ fn field(file: &File, spec: &FieldSpec, shards: &[File], n: usize, used: &dyn Fn
         }
         let mut shape = spec.shape.clone();
         shape[0] = offsets[n] as usize;
-        file.create_virtual(spec.dtype, &data, &shape, &parts(&data, &|s| lengths[s])?)?;
+        fill(&data, &shape, &|s| lengths[s], &|i| offsets[i] as usize)?;
         describe(file, &data, spec, false)?;
         file.write_checked(None, &at, &[n + 1], &offsets)?;
     } else {
         let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
-        file.create_virtual(spec.dtype, &spec.name, &shape, &parts(&spec.name, used)?)?;
+        fill(&spec.name, &shape, used, &|i| i)?;
         describe(file, &spec.name, spec, true)?;
     }
     let name = format!("checksum/{}", spec.name);
     let mut sums: Vec<u32> = vec![];
-    for (s, shard) in shards.iter().enumerate() {
+    for (s, shard) in shards.iter() {
+        let shard = shard?;
         let here = shard.read_checked::<u32>(&name, None)?;
         sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
     }

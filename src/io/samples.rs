@@ -1,10 +1,12 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
-use super::hdf::publish_alone;
-use crate::error::{At, Error, Result};
+use super::hdf::{publish_alone, publish_text};
+use super::identity::{Identity, digest};
+use crate::error::{At, Error, Kind, Result};
 use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File, Location};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Version of the file's layout.
@@ -30,9 +32,57 @@ pub struct Samples {
     pub extras: Extras,
 }
 
+/// What draws are of: they are only good while all of it is as it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Of {
+    pub stage: String,
+    /// Digest of its weights.
+    pub weights: String,
+    /// The dataset that it learned from, and that holds the universes.
+    pub dataset: Identity,
+    /// The campaign's seed.
+    pub seed: u64,
+    /// Draws per universe.
+    pub draws: usize,
+    /// Of an observation, not of the test split.
+    pub observation: Option<Seen>,
+}
+
+/// An observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    pub name: String,
+    /// Its file, as it was named.
+    pub file: String,
+    /// Digest of what stood in it.
+    pub content: String,
+    /// Digest of the simulator that looked at it: box, mesh and observables.
+    pub observables: String,
+}
+
+impl Of {
+    /// What is another in `now`, in words.
+    pub fn differs(&self, now: &Of) -> Option<String> {
+        let looked = |of: &Of| of.observation.as_ref().map(|o| (o.content.clone(), o.observables.clone()));
+        let ((seen, eyes), (seen_now, eyes_now)) = (looked(self).unzip(), looked(now).unzip());
+        let parts = [
+            (self.stage == now.stage, format!("they are of stage {}", self.stage)),
+            (self.weights == now.weights, format!("stage {} was trained anew", now.stage)),
+            (seen == seen_now, "the observation holds other data".into()),
+            (eyes == eyes_now, "the simulator looks at the observation with other settings".into()),
+            (self.seed == now.seed, format!("the seed was {} and is {}", self.seed, now.seed)),
+            (self.draws == now.draws, format!("there are {} draws of each, not {}", self.draws, now.draws)),
+        ];
+        let other = parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what);
+        other.or_else(|| self.dataset.differs(&now.dataset))
+    }
+}
+
 /// What may stand beside the draws; empty in files that were written without it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras {
+    /// What they are of; `None` in files of older programs.
+    pub of: Option<Of>,
     /// How far the input lies outside the training range, in widths of that range (n); infinite where a number that was
     /// constant in training is another.
     pub outside: Vec<f64>,
@@ -168,9 +218,21 @@ impl Samples {
             let drawn_from = text(self.extras.drawn_from.name());
             file.new_attr::<VarLenUnicode>().create("drawn_from")?.write_scalar(&drawn_from)?;
             names(&theta, &self.prior)?;
-            names(&truth, &self.prior)
+            names(&truth, &self.prior)?;
+            if let Some(of) = &self.extras.of {
+                let of = serde_json::to_string(of).map_err(|e| hdf5::Error::from(e.to_string()))?;
+                file.new_attr::<VarLenUnicode>().create("of")?.write_scalar(&text(&of))?;
+            }
+            let sum = text(&contents(file)?);
+            file.new_attr::<VarLenUnicode>().create(CHECKSUM)?.write_scalar(&sum)
         };
         publish_alone(path, |file| write(file.raw()).map_err(failed).at(path))
+    }
+
+    /// The digest of the draws in a file and of what they are of, as it was written.
+    pub fn identity(path: &Path) -> Result<String> {
+        let file = super::hdf::File::open(path).map_err(|e| unusable(e, path))?;
+        file.text("", CHECKSUM)?.ok_or_else(|| unusable(Error::failed("it has no checksum"), path))
     }
 
     /// Reads what [`Samples::write`] wrote.
@@ -179,27 +241,32 @@ impl Samples {
             let remedy = "run `polycosm infer` first: it writes the samples";
             return Err(Error::input("no such file of posterior samples").file(path).remedy(remedy));
         }
+        let opened = super::hdf::File::open(path).map_err(|e| unusable(e, path))?;
+        let file = opened.raw();
         let read = || -> hdf5::Result<(u64, Samples)> {
-            let file = File::open(path)?;
             let version = file.attr("format_version")?.read_scalar::<u64>()?;
             let theta = file.dataset("theta")?;
             let samples = Samples {
-                prior: read_prior(&file)?,
+                prior: read_prior(file)?,
                 index: file.dataset("index")?.read_raw()?,
                 draws: theta.shape().get(1).copied().unwrap_or(0),
                 theta: theta.read_raw()?,
                 ln_prob: file.dataset("ln_prob")?.read_raw()?,
                 truth: file.dataset("truth")?.read_raw()?,
                 ln_prob_truth: file.dataset("ln_prob_truth")?.read_raw()?,
-                extras: Extras::read(&file)?,
+                extras: Extras::read(file)?,
             };
             Ok((version, samples))
         };
-        let (version, samples) = read().map_err(failed).at(path)?;
+        let (version, samples) = read().map_err(|e| unusable(failed(e), path))?;
         if version > FORMAT_VERSION {
             let problem = format!("written by a newer polycosm (this one reads up to version {FORMAT_VERSION})");
             let error = Error::input(problem).file(path).key("format_version").value(version);
             return Err(error.remedy("update polycosm"));
+        }
+        let sum = opened.text("", CHECKSUM)?;
+        if sum.is_some() && sum != contents(file).ok() {
+            return Err(unusable(Error::failed("it is damaged, for its checksum does not match"), path));
         }
         samples.check().at(path)?;
         Ok(samples)
@@ -227,12 +294,44 @@ impl Samples {
             }
             for (extension, text) in [("txt", &chain), ("paramnames", &paramnames), ("ranges", &ranges)] {
                 let file = root.with_extension(extension);
-                std::fs::write(&file, text).at(file)?;
+                publish_text(&file, text)?;
             }
             roots.push(root);
         }
         Ok(roots)
     }
+}
+
+/// Root attribute: the digest of what [`contents`] looks at.
+const CHECKSUM: &str = "sha256";
+
+/// Digest of all arrays, and of the attributes that say what they mean (not of those that say where the file comes from).
+fn contents(file: &File) -> hdf5::Result<String> {
+    let mut sums = String::new();
+    let mut arrays = file.member_names()?;
+    arrays.sort();
+    for name in arrays {
+        let array = file.dataset(&name)?;
+        let bytes: Vec<u8> = array.read_raw::<f64>()?.into_iter().flat_map(f64::to_le_bytes).collect();
+        sums += &format!("{name} {:?} {}\n", array.shape(), digest(&bytes));
+    }
+    for name in ["names", "latex", "prior_bounds", "drawn_from", "of"] {
+        let Ok(attribute) = file.attr(name) else { continue };
+        let value = match attribute.read_raw::<VarLenUnicode>() {
+            Ok(texts) => format!("{texts:?}"),
+            Err(_) => format!("{:?}", attribute.read_raw::<f64>()?),
+        };
+        sums += &format!("{name} {value}\n");
+    }
+    Ok(digest(sums.as_bytes()))
+}
+
+/// Draws are made by polycosm alone, and again.
+fn unusable(e: Error, path: &Path) -> Error {
+    let problem = format!("these draws cannot be used: {}", e.problem);
+    Error { problem, kind: if e.kind == Kind::Io { e.kind } else { Kind::Failed }, remedy: None, ..e }
+        .file(path)
+        .remedy("remove this file and run `polycosm infer`, which draws again")
 }
 
 impl Extras {
@@ -264,6 +363,7 @@ impl Extras {
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
+            of: read_of(file)?,
             drawn_from: read_drawn_from(file)?,
             ..Extras::default()
         })
@@ -316,6 +416,12 @@ fn read_prior(at: &Location) -> hdf5::Result<Prior> {
     Prior::new(parameters.collect()).map_err(|e| hdf5::Error::from(e.to_string()))
 }
 
+fn read_of(at: &Location) -> hdf5::Result<Option<Of>> {
+    let Ok(attribute) = at.attr("of") else { return Ok(None) };
+    let text = attribute.read_scalar::<VarLenUnicode>()?;
+    serde_json::from_str(&text).map(Some).map_err(|e| hdf5::Error::from(format!("attribute of: {e}")))
+}
+
 fn read_drawn_from(at: &Location) -> hdf5::Result<DrawnFrom> {
     let text = match at.attr("drawn_from") {
         Ok(attribute) => Some(attribute.read_scalar::<VarLenUnicode>()?),
@@ -363,6 +469,9 @@ mod tests {
         assert!(!r.extras.unfamiliar(0) && r.extras.unfamiliar(1) && !Extras::default().unfamiliar(0));
         assert!(r.truth_of(1).is_none() && r.ln_prob_truth[1].is_nan());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        hdf5::File::open_rw(&path).unwrap().dataset("truth").unwrap().write_raw(&[0.3, 0.81, 0.0, 0.0]).unwrap();
+        let e = Samples::read(&path).unwrap_err();
+        assert!(e.to_string().contains("posterior.h5") && e.problem.contains("damaged") && e.remedy.is_some(), "{e}");
         assert_eq!(Samples::read(&dir.path().join("none.h5")).unwrap_err().exit_code(), 2);
     }
 

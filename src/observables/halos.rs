@@ -30,8 +30,9 @@ impl Default for HaloConfig {
 impl HaloConfig {
     /// Refuses linking lengths that link everything or nothing.
     pub fn check(&self) -> Result<()> {
-        if !(self.linking_length > 0.0 && self.linking_length < 1.0) {
-            return Err(Error::input("must be above 0 and below 1 mean separation of particles")
+        // Shorter, the cells that friends are looked for in would be more than can be numbered.
+        if !(self.linking_length >= 0.02 && self.linking_length < 1.0) {
+            return Err(Error::input("must be at least 0.02 and below 1 mean separation of particles")
                 .key("simulator.halos.linking_length")
                 .value(self.linking_length)
                 .remedy("0.2 is usual"));

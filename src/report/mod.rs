@@ -132,6 +132,8 @@ pub struct Inputs {
     /// Failed universes worth a word.
     pub holes: Option<String>,
     pub timings: Vec<StageTiming>,
+    /// Results that are there and not shown, for they are outdated: what and why.
+    pub left_out: Vec<String>,
     /// Version, commit, seed, host …
     pub provenance: Vec<(String, String)>,
     /// The resolved campaign file.

@@ -33,6 +33,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
             }
             body {
                 header { h1 { (title) } p.sub { (subtitle(inputs)) } }
+                (left_out(inputs))
                 (verdicts(inputs))
                 (headline(inputs, comparison))
                 @for section in SECTIONS {
@@ -69,6 +70,18 @@ fn subtitle(inputs: &Inputs) -> Markup {
             " · "
             @for (i, p) in prior.parameters.iter().enumerate() {
                 @if i > 0 { ", " } (label(&p.latex)) " ∈ [" (p.min) ", " (p.max) "]"
+            }
+        }
+    }
+}
+
+/// What there is and is not shown, and why.
+fn left_out(inputs: &Inputs) -> Markup {
+    html! {
+        @if !inputs.left_out.is_empty() {
+            div.verdict.none {
+                strong { "Left out, for it is outdated" }
+                ul { @for what in &inputs.left_out { li { (what) } } }
             }
         }
     }

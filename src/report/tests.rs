@@ -123,6 +123,7 @@ fn inputs() -> Inputs {
         detail: detail.into(),
     };
     Inputs {
+        left_out: vec!["the verdict on baseline: it is of other draws".into()],
         title: "A made-up campaign".into(),
         prior: Some(prior()),
         maps: (0..4).map(map).collect(),

@@ -9,11 +9,13 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
+use crate::io::simulation::Record;
 use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 /// How the points are chosen.
@@ -74,6 +76,8 @@ pub struct Design {
     pub prior: Prior,
     /// Whether theta was drawn from it.
     pub drawn_from: DrawnFrom,
+    /// The file that the points come from, where they do.
+    pub list: Option<PathBuf>,
     /// (n, p) in C order.
     pub theta: Vec<f64>,
     /// n: rows of the same number share their initial conditions.
@@ -91,6 +95,36 @@ impl Design {
     /// True with no universes.
     pub fn is_empty(&self) -> bool {
         self.realisation.is_empty()
+    }
+
+    /// The designed universes of a file, which it has of its own as `stored` and, where it tells, `split`: refused where they
+    /// were run as others than the design has now.
+    pub fn check(&self, stored: &[Record], split: Option<&[u8]>) -> Result<()> {
+        let names = self.prior.names();
+        let list = self.list.as_ref().map_or(String::new(), |list| format!(" ({})", list.display()));
+        for (k, record) in stored.iter().enumerate().take_while(|(_, r)| r.index < self.len() as u64) {
+            let (i, row) = (record.index, self.row(record.index as usize));
+            let differs = |what: &str, was: &dyn Debug, is: &dyn Debug| {
+                let problem =
+                    format!("simulation {i} was run with {what} = {was:?}, but row {i} of the design{list} has {is:?}");
+                Err(Error::input(problem))
+            };
+            if record.theta.len() != names.len() {
+                return differs("theta", &record.theta, &row.theta);
+            }
+            for ((name, was), is) in names.iter().zip(&record.theta).zip(row.theta) {
+                if was.to_bits() != is.to_bits() {
+                    return differs(name, was, is);
+                }
+            }
+            if record.realisation != row.realisation {
+                return differs("realisation", &record.realisation, &row.realisation);
+            }
+            if let Some(was) = split.and_then(|s| s.get(k)).filter(|&&was| was != row.split) {
+                return differs("split", was, &row.split);
+            }
+        }
+        Ok(())
     }
 
     /// Failed universes worth a word, among those that have run.
@@ -177,7 +211,7 @@ impl DesignConfig {
             unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect()
         };
         let split = theta.chunks_exact(p).map(|t| Split::of(t, self.validation, self.test)).collect();
-        Ok(Design { prior, drawn_from: self.drawn_from(), theta, realisation, split })
+        Ok(Design { prior, drawn_from: self.drawn_from(), list: self.file.clone(), theta, realisation, split })
     }
 
     fn read_list(&self, prior: &Prior) -> Result<(Vec<f64>, Option<Vec<u64>>)> {

@@ -15,19 +15,25 @@ pub struct Lock {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Lock {
-    /// Takes the lock of a campaign's folder.
-    pub fn take(output: &Path) -> Result<Lock> {
-        let path = output.join("lock");
+    /// Takes the lock of a folder; `doing` says what the other job does that holds it: "is simulating into".
+    pub fn take(folder: &Path, doing: &str) -> Result<Lock> {
+        let path = folder.join("lock");
         let file = OpenOptions::new().create(true).append(true).open(&path).at(&path)?;
         let start = Instant::now();
+        let mut waits = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    if !waits {
+                        let seconds = PATIENCE.as_secs();
+                        log::warn!("{}: another job {doing} this folder; waiting {seconds} s for it", folder.display());
+                    }
+                    waits = true;
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let error = Error::input("another job is simulating into this folder").key("output").value(output);
+                    let error = Error::input(format!("another job {doing} this folder")).key("output").value(folder);
                     return Err(error.remedy("wait for it (polycosm status shows it), or give another output"));
                 }
                 Err(TryLockError::Error(e)) => {

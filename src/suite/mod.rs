@@ -18,7 +18,8 @@ pub use lock::Lock;
 use crate::comm::{Comm, share, stop, timers::Timers};
 use crate::error::{At, Error, Kind, Result};
 use crate::io::field::FieldSpec;
-use crate::io::hdf::{File, TEMPORARY, publish_text};
+use crate::io::hdf::{File, TEMPORARY};
+use crate::io::ours;
 use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
 use crate::io::simulation::Record;
@@ -51,6 +52,11 @@ impl Default for SuiteConfig {
 }
 
 impl SuiteConfig {
+    /// Number of shards of `n` simulations.
+    pub fn shards(&self, n: usize) -> usize {
+        n.div_ceil(self.shard_size)
+    }
+
     /// Checks the values; `ranks` is the size of the job that will simulate, where it is known.
     pub fn check(&self, ranks: Option<usize>) -> Result<()> {
         let bad =
@@ -135,15 +141,15 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let specs = runner.specs();
     comm.agree(check_specs(&specs))?;
     let n = suite.design.len() as u64;
-    if let Some(rows) = options.only.as_ref().filter(|r| r.start >= n) {
+    if let Some(rows) = options.only.as_ref().filter(|r| r.end > n) {
         let error = Error::input(format!("the design has {}", count(n as usize, "simulation")));
-        let error = error.key("--only").value(format_args!("{}..{}", rows.start, rows.end - 1));
+        let error = error.key("--only").value(format_args!("{}..{}", rows.start, rows.end.saturating_sub(1)));
         return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
     }
     let mut lock = None;
     let inventory = comm.on_root(|| {
         lock = Some(suite.prepare()?);
-        Inventory::take(suite.output, suite.design.len(), suite.config.shard_size)?.undamaged()
+        Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()
     })?;
     let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
     let pending: Vec<u64> = (0..n)
@@ -167,38 +173,44 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     }
     let mine = comm.rank() / size;
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
-    let ran = match &group {
-        None => Ok((0, 0, Timers::default())),
-        Some(group) => {
-            let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-            let mut progress = Progress::new("simulate", (skipped + pending.len()) as u64, comm.is_root());
-            let ran = suite.run_group(group, runner, &rows, |k, message| {
-                progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
-            });
-            progress.finish(&spread(pending.len(), groups, size));
-            ran
-        }
-    };
+    let mut progress = Progress::new("simulate", (skipped + pending.len()) as u64, comm.is_root());
+    let mut tally = Tally::default();
+    let ran = group.as_ref().map_or(Ok(()), |group| {
+        let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
+        suite.run_group(group, runner, &rows, &mut tally, |k, message| {
+            progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
+        })
+    });
+    // Each group's root counts for its group, whatever ended it.
+    let counts = group.filter(|g| g.is_root()).map_or([0, 0], |_| [tally.done as u64, tally.failed as u64]);
+    let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);
+    let left = pending.len() - done - failed;
+    let left = if left == 0 { String::new() } else { format!("; {} of {} not run", left, pending.len()) };
+    progress.finish(&(spread(done + failed, pending.len().min(groups), groups, size) + &left));
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Kind::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
-    let (done, failed, timers) = comm.agree(ran)?;
-    // Each group's root counts for its group.
-    let counts = group.filter(|g| g.is_root()).map_or([0, 0], |_| [done as u64, failed as u64]);
-    let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);
+    comm.agree(ran)?;
 
     let complete = suite.finish(comm, &specs)?;
     drop(lock);
     let seconds = start.elapsed().as_secs_f64();
     let ran = done + failed;
     let own = pending.len().div_ceil(groups).max(1) as f64;
-    let timings = timers.entries().iter().map(|(name, s)| (name.clone(), s / own)).collect();
+    let timings = tally.timers.entries().iter().map(|(name, s)| (name.clone(), s / own)).collect();
     Ok(Summary { done, skipped, failed_before, failed, seconds, rate: ran as f64 / seconds, complete, timings })
 }
 
-/// How so many simulations were spread over the groups.
-fn spread(simulations: usize, groups: usize, size: usize) -> String {
-    let busy = simulations.min(groups);
+/// What a group ran.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    failed: usize,
+    timers: Timers,
+}
+
+/// How so many simulations were spread over the groups, of which `busy` had any.
+fn spread(simulations: usize, busy: usize, groups: usize, size: usize) -> String {
     let idle = if busy < groups { format!(", {} idle", count(groups - busy, "group")) } else { String::new() };
     let each = if busy == 1 { "" } else { "each " };
     format!("{} on {} {each}of {}{idle}", count(simulations, "simulation"), count(busy, "group"), count(size, "rank"))
@@ -227,17 +239,17 @@ impl Suite<'_> {
             std::fs::create_dir_all(self.output.join(folder)).map_err(unwritable)?;
         }
         tempfile::NamedTempFile::with_suffix_in(TEMPORARY, self.output).map_err(unwritable)?;
-        let lock = Lock::take(self.output)?;
+        let lock = Lock::take(self.output, "is simulating into")?;
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
         shape["files"] = fingerprint::digests(&self.files)?;
         fingerprint::check(self.output, &shape, &self.files)?;
-        publish_text(&self.output.join("campaign.toml"), &self.provenance.campaign)?;
+        ours::replaceable(&index::path(self.output))?;
+        ours::keep_campaign(self.output, &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);
-            for name in status::names(&folder)?.iter().filter(|n| n.ends_with(TEMPORARY)) {
-                remove(&folder.join(name))?;
-            }
+            let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
+            left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
         Ok(lock)
     }
@@ -247,19 +259,19 @@ impl Suite<'_> {
         self.output.join(format!("stop{TEMPORARY}"))
     }
 
-    /// Collective over a group: runs its rows in turn. Returns how many finished and failed, and the simulator's timers.
+    /// Collective over a group: runs its rows in turn, and counts them.
     fn run_group(
         &self,
         group: &Comm,
         runner: &dyn Runner,
         rows: &[u64],
+        tally: &mut Tally,
         mut report: impl FnMut(usize, &str),
-    ) -> Result<(usize, usize, Timers)> {
-        let (mut done, mut failed, mut timers) = (0, 0, Timers::default());
+    ) -> Result<()> {
         let start = Instant::now();
         for (k, &i) in rows.iter().enumerate() {
             let rate = k as f64 / start.elapsed().as_secs_f64();
-            report(k, &format!("{rate:.2} simulations/s per group, {failed} failed"));
+            report(k, &format!("{rate:.2} simulations/s per group, {} failed", tally.failed));
             let asked = stop::requested(group);
             if asked || group.any(group.is_root() && self.stop_file().exists()) {
                 // Errors of one group, and signals that reach one rank alone, come to the others by this file.
@@ -267,9 +279,9 @@ impl Suite<'_> {
                 let error = Error::stopped("stopped cleanly between two simulations");
                 return Err(error.remedy("run the same command again: it resumes"));
             }
-            match self.run_one(group, runner, i, &mut timers) {
-                Ok(true) => done += 1,
-                Ok(false) => failed += 1,
+            match self.run_one(group, runner, i, &mut tally.timers) {
+                Ok(true) => tally.done += 1,
+                Ok(false) => tally.failed += 1,
                 Err(e) => {
                     let _ = std::fs::write(self.stop_file(), "");
                     return Err(e);
@@ -277,7 +289,7 @@ impl Suite<'_> {
             }
         }
         report(rows.len(), "");
-        Ok((done, failed, timers))
+        Ok(())
     }
 
     /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
@@ -325,15 +337,16 @@ impl Suite<'_> {
         let index = index::path(self.output);
         let whole = |inventory: &Inventory, s: usize| inventory.states[within(s)].iter().all(|&t| t != State::Missing);
         let inventory = comm.on_root(|| {
-            let inventory = Inventory::take(self.output, n, m)?.undamaged()?;
+            let inventory = Inventory::take(self.output, self.design, m)?.sound()?;
             for &i in &inventory.redundant {
                 remove(&simulation::path(self.output, i))?;
             }
             let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
-            // An index of as many universes, which says the same of how they were drawn.
+            // An index of the same universes, which says the same of how they were drawn.
             let same = |f: File| -> Result<bool> {
                 let said = f.text("theta", "drawn_from")?;
-                Ok(f.array("theta")?.shape()[0] == n && DrawnFrom::named(said.as_deref()) == self.design.drawn_from)
+                let drawn = DrawnFrom::named(said.as_deref()) == self.design.drawn_from;
+                Ok(drawn && f.read::<f64>("theta")? == self.design.theta && index::opens(&f, specs)?)
             };
             let current = File::open(&index).and_then(same).unwrap_or(false);
             if index.exists() && (stale || !current) {
@@ -366,7 +379,7 @@ impl Suite<'_> {
             comm.on_root(|| match alone {
                 Some(alone) if !index.exists() => {
                     let drawn = (&self.design.prior, self.design.drawn_from);
-                    index::write(&alone, self.output, drawn, &rows, m, specs, self.provenance)
+                    index::write(&alone, self.output, drawn, &rows, (m, index::MOST_LINKS), specs, self.provenance)
                 }
                 _ => Ok(()),
             })?;

@@ -1,8 +1,10 @@
 //! What a campaign's folder holds, told from its files alone: `polycosm status`, and where a run resumes.
 
 use super::Lock;
+use super::design::Design;
 use crate::error::{At, Error, Kind, Result};
 use crate::io::hdf::{self, File, TEMPORARY};
+use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -27,15 +29,24 @@ pub struct Inventory {
     pub redundant: Vec<u64>,
     /// Files that are there and cannot be read; what they held counts as missing.
     pub damaged: Vec<Error>,
+    /// Files of universes that the design does not have (any more).
+    pub strangers: Vec<Error>,
 }
 
 impl Inventory {
-    /// Looks at the files of a campaign of `n` simulations.
-    pub fn take(output: &Path, n: usize, shard_size: usize) -> Result<Self> {
+    /// Looks at the files of a campaign.
+    pub fn take(output: &Path, design: &Design, shard_size: usize) -> Result<Self> {
+        let n = design.len();
         let mut states = vec![State::Missing; n];
         let mut packed = vec![false; n.div_ceil(shard_size)];
         let mut damaged: Vec<Error> = vec![];
         let mut note = |e: Error| damaged.push(remove_it(e));
+        let mut strangers: Vec<Error> = vec![];
+        let mut compare = |path: &Path, records: &[Record], split: Option<&[u8]>| {
+            let remedy = "put the row back (more may follow at the end), give another output, or remove this file and run \
+                          `polycosm simulate`, which makes its universes anew";
+            strangers.extend(design.check(records, split).err().map(|e| e.file(path).remedy(remedy)));
+        };
         for (s, packed) in packed.iter_mut().enumerate() {
             let path = shard::path(output, s);
             if !path.exists() {
@@ -53,6 +64,8 @@ impl Inventory {
                     continue;
                 }
             };
+            let split = File::open(&path).and_then(|f| f.read::<u8>("split"));
+            compare(&path, &records, split.ok().as_deref());
             let wanted = &mut states[s * shard_size..n.min((s + 1) * shard_size)];
             *packed = records.len() >= wanted.len();
             for (state, record) in wanted.iter_mut().zip(records) {
@@ -72,6 +85,7 @@ impl Inventory {
                     continue;
                 }
             };
+            compare(&path, std::slice::from_ref(&record), None);
             match (states[i], record.failure) {
                 (State::Finished, _) | (State::Failed, Some(_)) => redundant.push(i as u64),
                 (_, None) => {
@@ -83,12 +97,12 @@ impl Inventory {
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
-        Ok(Inventory { states, packed, redundant, damaged })
+        Ok(Inventory { states, packed, redundant, damaged, strangers })
     }
 
-    /// Refuses a folder with a file that cannot be read: only its owner may say that it can go.
-    pub fn undamaged(self) -> Result<Self> {
-        self.damaged.first().cloned().map_or(Ok(self), Err)
+    /// Refuses a folder with a file that cannot be read, or of other universes: only its owner may say that it can go.
+    pub fn sound(self) -> Result<Self> {
+        self.damaged.first().or(self.strangers.first()).cloned().map_or(Ok(self), Err)
     }
 
     /// How many simulations are in this state.
@@ -134,6 +148,8 @@ pub struct Status {
     pub dataset: bool,
     /// Files that cannot be read, why, and what to do.
     pub damaged: Vec<String>,
+    /// Files of universes that the design does not have (any more), and what to do.
+    pub strangers: Vec<String>,
     /// State of every simulation (n).
     #[serde(skip)]
     pub states: Vec<State>,
@@ -143,9 +159,10 @@ pub struct Status {
     pub eta: Option<f64>,
 }
 
-/// Looks at the files of a campaign of `n` simulations; changes nothing.
-pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
-    let inventory = Inventory::take(output, n, shard_size)?;
+/// Looks at the files of a campaign; changes nothing.
+pub fn status(output: &Path, design: &Design, shard_size: usize) -> Result<Status> {
+    let n = design.len();
+    let inventory = Inventory::take(output, design, shard_size)?;
     let sims = output.join("sims");
     let files = names(&sims)?;
     let active = Lock::held_elsewhere(output);
@@ -160,9 +177,10 @@ pub fn status(output: &Path, n: usize, shard_size: usize) -> Result<Status> {
     let rate = span.filter(|&s| s > 0.0).map(|s| (times.len() - 1) as f64 / s);
     let (done, failed) = (inventory.count(State::Finished), inventory.count(State::Failed));
     let eta = rate.filter(|_| active).map(|r| (n - done - failed) as f64 / r);
-    let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p);
-    let damaged = inventory.damaged.iter().map(Error::to_string).collect();
+    let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p) && inventory.strangers.is_empty();
+    let texts = |errors: &[Error]| errors.iter().map(Error::to_string).collect();
+    let (damaged, strangers) = (texts(&inventory.damaged), texts(&inventory.strangers));
     let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
     let states = inventory.states;
-    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, states, rate, eta })
+    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, strangers, states, rate, eta })
 }

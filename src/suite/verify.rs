@@ -1,8 +1,11 @@
 //! `polycosm verify`: every number of the dataset read again, its checksum compared, NaNs counted.
 
+use super::design::Design;
+use super::status::Inventory;
 use crate::comm::{Comm, share};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::field::{Data, FieldSpec};
 use crate::io::hdf::{File, damaged};
 use crate::io::{index, shard};
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ pub struct Defect {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verification {
     /// Simulations of the dataset.
     pub simulations: usize,
@@ -30,12 +33,14 @@ pub struct Verification {
     pub reason: Option<String>,
     /// Everything wrong, in the order of the rows.
     pub defects: Vec<Defect>,
+    /// Files of other universes than the design has.
+    pub strangers: Vec<Error>,
 }
 
 impl Verification {
     /// True if no defect was found; failed simulations are none.
     pub fn is_sound(&self) -> bool {
-        self.defects.is_empty()
+        self.defects.is_empty() && self.strangers.is_empty()
     }
 }
 
@@ -57,14 +62,26 @@ fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> 
     Ok(())
 }
 
-/// Collective: reads the whole dataset of a campaign, each rank its shards.
-pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verification> {
+/// Collective: reads the whole dataset of a campaign, each rank its shards, and the same numbers through the index, as users
+/// do. The index and every shard have the design's parameters.
+pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) -> Result<Verification> {
     let data = comm.agree(Dataset::open(index::path(output), "theta"))?;
     let (n, specs) = (data.len(), data.specs());
+    let mut strangers = comm.on_root(|| Ok(Inventory::take(output, design, shard_size)?.strangers))?;
+    // An index may be of fewer universes, or of more: a design that has grown or shrunk since.
+    if data.theta().iter().zip(&design.theta).any(|(is, wanted)| is.to_bits() != wanted.to_bits()) {
+        let error = Error::failed("its parameters are not those of the design").file(&data.path).key("theta");
+        strangers.push(error.remedy("remove this file and run `polycosm simulate`, which writes it anew"));
+    }
     let (first, mine) = share(n.div_ceil(shard_size), comm.size(), comm.rank());
+    if !comm.agree(File::open(&data.path).and_then(|f| index::opens(&f, &specs)))? {
+        let problem = "links to more shards than a program may usually open: what is beyond reads as NaN";
+        let remedy = "remove this file and run `polycosm simulate`, which writes it anew";
+        strangers.push(Error::failed(problem).file(&data.path).remedy(remedy));
+    }
     let mut defects = vec![];
     for s in first..first + mine {
-        let rows = s * shard_size..n.min((s + 1) * shard_size);
+        let (rows, before) = (s * shard_size..n.min((s + 1) * shard_size), defects.len());
         let path = shard::path(output, s);
         let file = File::open(&path);
         let same = file.as_ref().map_err(Clone::clone).and_then(|file| beside_fields(file, &data, rows.clone()));
@@ -73,20 +90,45 @@ pub fn verify(comm: &Comm, output: &Path, shard_size: usize) -> Result<Verificat
             index: rows.start as u64,
             problem: e.to_string(),
         }));
+        let defect = |spec: &FieldSpec, row: usize, problem: String| Defect {
+            field: spec.name.clone(),
+            index: row as u64,
+            problem,
+        };
+        let mut sums = vec![];
         for i in rows.filter(|&i| data.status()[i] == 0) {
             for spec in &specs {
                 let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));
-                let problem = match read {
-                    Err(e) => Some(e.to_string()),
-                    Ok((data, _)) => {
-                        Some(data.not_finite()).filter(|&n| n > 0).map(|n| format!("{n} elements are not finite"))
+                match read {
+                    Err(e) => defects.push(defect(spec, i, e.to_string())),
+                    Ok((stored, _)) if stored.not_finite() > 0 => {
+                        let problem = format!("{} elements are not finite", stored.not_finite());
+                        defects.push(defect(spec, i, problem));
                     }
-                };
-                defects.extend(problem.map(|problem| Defect { field: spec.name.clone(), index: i as u64, problem }));
+                    Ok((_, crc)) => sums.push((spec, i, crc)),
+                }
+            }
+        }
+        // HDF5 does not find through the index what this program has open.
+        drop(file);
+        // What is damaged has been told.
+        let sums = if defects.len() == before { sums } else { vec![] };
+        for (spec, i, crc) in sums {
+            let seen = match spec.ragged {
+                true => data.read_list(&spec.name, i).map(Data::F64),
+                false => data.read_data(spec, i),
+            };
+            match seen {
+                Err(e) => defects.push(defect(spec, i, e.to_string())),
+                Ok(seen) if crc32fast::hash(seen.bytes()) == crc || seen.dtype() != spec.dtype => {}
+                Ok(_) => {
+                    let problem = format!("{} shows other numbers than its shard has", data.path.display());
+                    defects.push(defect(spec, i, problem));
+                }
             }
         }
     }
     let defects = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(defects.clone()))).collect();
     let failed: Vec<u64> = (0..n as u64).filter(|&i| data.status()[i as usize] != 0).collect();
-    Ok(Verification { simulations: n, failed, reason: data.failure()?, defects })
+    Ok(Verification { simulations: n, failed, reason: data.failure()?, defects, strangers })
 }

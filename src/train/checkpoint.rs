@@ -5,6 +5,8 @@ use super::optimiser::Flat;
 use super::trainer::Epoch;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
+use crate::io::hdf::{publish_file, publish_text};
+use crate::io::identity::digest;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -52,7 +54,8 @@ impl State {
         for (p, flat) in flats.iter().enumerate() {
             self.steps[p] = flat.steps;
             if !validated || losses[p] < self.best[p] || !self.best_parameters[p].defined() {
-                self.best[p] = losses[p];
+                // Finite, for JSON knows no other numbers, and a checkpoint must be read again.
+                self.best[p] = if losses[p].is_finite() { losses[p] } else { f64::MAX };
                 self.waited[p] = 0;
                 self.best_parameters[p] = flat.parameters.copy();
             } else {
@@ -81,6 +84,11 @@ fn previous(folder: &Path) -> PathBuf {
     folder.join("checkpoint.previous.safetensors")
 }
 
+/// True if something was learned in this folder.
+pub fn exists(folder: &Path) -> bool {
+    path(folder).exists() || previous(folder).exists()
+}
+
 /// Writes a checkpoint and `history.jsonl`. Collective; the root writes.
 pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Result<()> {
     comm.on_root(|| {
@@ -94,25 +102,38 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
                 tensors.push((format!("{p}.{name}"), t.detach().to_device(tch::Device::Cpu)));
             }
         }
+        tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
-        let (path, temporary) = (path(folder), folder.join("checkpoint.tmp"));
-        save(&tensors, &temporary)?;
+        let (path, next) = (path(folder), folder.join("checkpoint.next.safetensors"));
+        publish_file(&next, |temporary| save(&tensors, temporary))?;
         if path.exists() {
             std::fs::rename(&path, previous(folder)).at(&path)?;
         }
-        std::fs::rename(&temporary, &path).at(&path)?;
+        std::fs::rename(&next, &path).at(&path)?;
         let lines: Result<Vec<String>> =
             state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
-        let history = folder.join("history.jsonl");
-        std::fs::write(&history, lines?.join("\n") + "\n").at(&history)
+        publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
     })
 }
 
-/// Writes named tensors to a safetensors file and makes sure that they are on the disk.
+/// Name of the tensor that holds the digest of the others, as text.
+const CHECKSUM: &str = "sha256";
+
+fn checksum(tensors: &[(String, Tensor)]) -> String {
+    let mut sorted: Vec<&(String, Tensor)> = tensors.iter().filter(|(name, _)| name != CHECKSUM).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let each = sorted.into_iter().map(|(name, t)| {
+        let t = t.detach().to_device(tch::Device::Cpu).contiguous();
+        let mut bytes = vec![0u8; t.numel() * t.kind().elt_size_in_bytes()];
+        t.copy_data_u8(&mut bytes, t.numel());
+        format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), digest(&bytes))
+    });
+    digest(each.collect::<String>().as_bytes())
+}
+
+/// Writes named tensors to a safetensors file.
 pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    Tensor::write_safetensors(tensors, path)
-        .map_err(|e| Error::failed(format!("cannot be written: {e}")).file(path))?;
-    std::fs::File::open(path).and_then(|f| f.sync_all()).at(path)
+    Tensor::write_safetensors(tensors, path).map_err(|e| Error::io(format!("cannot be written: {e}")).file(path))
 }
 
 /// Takes up the newest readable checkpoint, if there is one: the same on every rank. Collective.
@@ -124,7 +145,13 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat])
             }
             match read(&candidate, flats) {
                 Ok(_) => return Ok(Some(candidate)),
-                Err(e) => log::warn!("{e}; the checkpoint before it is used"),
+                Err(e) => {
+                    let instead = match candidate == path(folder) && previous(folder).exists() {
+                        true => "the checkpoint before it is used",
+                        false => "the stage begins anew",
+                    };
+                    log::warn!("{}: {}; {instead}", candidate.display(), e.problem);
+                }
             }
         }
         Ok(None)
@@ -148,11 +175,16 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat])
 
 fn read(path: &Path, flats: &[Flat]) -> Result<(State, Vec<[Tensor; 4]>)> {
     let bad = |problem: String| {
-        let remedy = "remove the stage's folder to train it anew";
+        let remedy = "`polycosm train CAMPAIGN.toml --retrain STAGE` trains the stage anew";
         Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(remedy)
     };
     let mut all: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
+    let sum = all.remove(CHECKSUM).and_then(|t| Vec::<u8>::try_from(t).ok());
+    if sum != Some(checksum(&all.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect::<Vec<_>>()).into_bytes())
+    {
+        return Err(bad("it is damaged, for its checksum does not match".into()));
+    }
     let mut take = |name: &str| all.remove(name).ok_or_else(|| bad(format!("{name} is missing")));
     let json = Vec::<u8>::try_from(take("state")?).map_err(|e| bad(e.to_string()))?;
     let state: State = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;

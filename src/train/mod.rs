@@ -13,9 +13,12 @@ pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
+use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::models::ModelConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
 
 /// `[[train]]`: one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +88,21 @@ fn checkpoint_every() -> u64 {
 }
 
 impl StageConfig {
+    /// The stage as records of trained ones have it: of a campaign with this seed, and without what weights do not depend on.
+    fn wanted(&self, seed: u64) -> Wanted {
+        let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
+        let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
+        Wanted { name: self.name.clone(), input: self.input.clone(), config }
+    }
+
+    /// A recorded configuration with this program's defaults.
+    fn normal(recorded: &Value) -> Value {
+        let config = serde_json::from_value::<StageConfig>(recorded.clone()).and_then(serde_json::to_value);
+        let mut config = config.unwrap_or_else(|_| recorded.clone());
+        config.as_object_mut().map(|table| table.shift_remove("checkpoint_every"));
+        config
+    }
+
     fn check(&self) -> Result<()> {
         let bad = |key: &str, problem: &str, value: String, remedy: &str| {
             let mut e = Error::input(problem).key(format!("train.{}.{key}", self.name)).remedy(remedy);
@@ -128,6 +146,12 @@ impl StageConfig {
     }
 }
 
+/// Stages as their files below `folder` tell.
+pub fn records(stages: &[StageConfig], folder: &Path, seed: u64) -> Stages {
+    let wanted = stages.iter().map(|s| s.wanted(seed)).collect();
+    Stages { folder: folder.to_path_buf(), wanted, normal: StageConfig::normal }
+}
+
 /// Checks the stages, one by one and together.
 pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
     for (i, stage) in stages.iter().enumerate() {
@@ -138,6 +162,12 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
                 .key(format!("train.{i}.name"))
                 .value(&stage.name)
                 .remedy("use letters, digits, - and _"));
+        }
+        if stage.name.starts_with("observation-") {
+            return Err(Error::input("is how files of observations begin")
+                .key(format!("train.{i}.name"))
+                .value(&stage.name)
+                .remedy("rename the stage"));
         }
         if stages[..i].iter().any(|s| s.name == stage.name) {
             return Err(Error::input("two stages have this name")

@@ -1,39 +1,31 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
-use super::checkpoint::save;
+use super::checkpoint::{self, save};
 use super::table::table;
 use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::field::Data;
+use crate::io::hdf::{TEMPORARY, publish_file};
+use crate::io::identity::{Identity, digest_of_file, seal, unseal};
+use crate::io::stages::{NUMERICS, Record, Stages, State, anew};
 use crate::models::Model;
 use crate::prior::Prior;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use crate::suite::Lock;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
-
-/// `model.json`: what is needed to use the weights beside it. Written last: the stage is finished when it is there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Description {
-    version: String,
-    stage: StageConfig,
-    /// Shape of one sample of the model's input.
-    shape: Vec<usize>,
-    prior: Prior,
-    /// SHA-256 of the parameters of the universes learned from.
-    dataset: String,
-}
 
 /// What a stage is part of.
 pub struct Context<'a> {
     pub comm: &'a Comm,
     /// All stages of the campaign.
     pub stages: &'a [StageConfig],
-    /// `<output>/train`.
-    pub folder: &'a Path,
+    /// The same as their files tell.
+    pub records: &'a Stages,
     pub dataset: &'a Dataset,
+    /// That dataset, as the stage's chain sees it.
+    pub identity: &'a Identity,
     /// The campaign's seed.
     pub seed: u64,
     pub device: Device,
@@ -57,22 +49,18 @@ impl Trained {
     /// Loads a stage and what it stands on. Every rank reads the same files.
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
-        let folder = context.folder.join(name);
-        let description = read_description(&folder)?.ok_or_else(|| {
-            let remedy = format!("run `polycosm train CAMPAIGN.toml {name}`");
-            Error::input(format!("stage {name} is not trained yet")).file(folder.join("model.json")).remedy(remedy)
-        })?;
+        let record = context.records.trained(name, Some(context.identity))?;
         let (field, shape, before) = match context.stages.iter().any(|s| s.name == stage.input) {
-            false => (stage.input.clone(), description.shape.clone(), vec![]),
+            false => (stage.input.clone(), record.shape.clone(), vec![]),
             true => {
                 let Trained { field, shape, mut before, model, .. } = Trained::load(context, &stage.input)?;
                 before.push(model);
                 (field, shape, before)
             }
         };
-        let (device, prior) = (context.device, description.prior);
-        let model = description.stage.network.build(&description.shape, &prior, device, Kind::Float)?;
-        load_weights(model.as_ref(), &folder.join("weights.safetensors"))?;
+        let (device, prior) = (context.device, record.prior);
+        let model = stage.network.build(&record.shape, &prior, device, Kind::Float)?;
+        load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
         Ok(Trained { field, shape, before, model, prior, device })
     }
 }
@@ -81,7 +69,8 @@ pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
     tch::no_grad(|| model.apply(x).swap_remove(0).1)
 }
 
-fn find<'a>(stages: &'a [StageConfig], name: &str) -> Result<&'a StageConfig> {
+/// The configuration of a stage.
+pub fn find<'a>(stages: &'a [StageConfig], name: &str) -> Result<&'a StageConfig> {
     stages.iter().find(|s| s.name == name).ok_or_else(|| {
         let names: Vec<&str> = stages.iter().map(|s| s.name.as_str()).collect();
         Error::input("there is no such stage")
@@ -91,32 +80,32 @@ fn find<'a>(stages: &'a [StageConfig], name: &str) -> Result<&'a StageConfig> {
     })
 }
 
-fn read_description(folder: &Path) -> Result<Option<Description>> {
-    let path = folder.join("model.json");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path).at(&path)?;
-    let bad = |e: serde_json::Error| {
-        Error::failed(format!("cannot be read: {e}")).file(&path).remedy("remove the stage's folder to train it anew")
-    };
-    serde_json::from_str(&text).map(Some).map_err(bad)
-}
-
-/// Trains a stage unless it is finished; true if there was something to do. Collective.
-pub fn train_stage(context: &Context, name: &str) -> Result<bool> {
-    let comm = context.comm;
+/// Trains a stage unless it is finished; true if there was something to do, which `begins` is then called before. Collective.
+pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) -> Result<bool> {
+    let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
-    let folder = context.folder.join(name);
-    let dataset = context.dataset;
-    let source = context.stages.iter().any(|s| s.name == stage.input);
-    let before = match source {
-        true => Some(comm.agree(Trained::load(context, &stage.input))?),
-        false => None,
+    let folder = records.folder.join(name);
+    let field = records.field(name).unwrap_or(&stage.input).to_string();
+    let spec = comm.agree(dataset.spec(&field))?;
+    let mut lock = None;
+    let done = comm.on_root(|| {
+        if done(context, name)? {
+            return Ok(true);
+        }
+        records.source(name).map_or(Ok(()), |source| records.trained(source, Some(context.identity)).map(drop))?;
+        std::fs::create_dir_all(&folder).at(&folder)?;
+        lock = Some(Lock::take(&folder, "is training in")?);
+        // The job that was waited for may have done it.
+        done(context, name)
+    })?;
+    if done {
+        return Ok(false);
+    }
+    begins()?;
+    let before = match records.source(name) {
+        Some(source) => Some(comm.agree(Trained::load(context, source))?),
+        None => None,
     };
-    let field = before.as_ref().map_or(stage.input.clone(), |b| b.field.clone());
-    let spec = comm.agree(dataset.spec(&field).map_err(|e| e.key(format!("train.{name}.input"))))?;
-
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let shape = match &before {
         None => spec.shape.clone(),
@@ -125,57 +114,99 @@ pub fn train_stage(context: &Context, name: &str) -> Result<bool> {
             compress(b.model.as_ref(), &x).size()[1..].iter().map(|&n| n as usize).collect()
         }
     };
-    let description = Description {
-        version: env!("CARGO_PKG_VERSION").into(),
-        stage: config.clone(),
-        shape: shape.clone(),
-        prior: dataset.prior.clone(),
-        dataset: digest(dataset),
-    };
-    if comm.on_root(|| begin(&folder, &description))? {
-        return Ok(false);
-    }
+    let record = comm.on_root(|| {
+        let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let record = Record {
+            version: env!("CARGO_PKG_VERSION").into(),
+            numerics: NUMERICS,
+            stage: serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?,
+            shape: shape.clone(),
+            prior: dataset.prior.clone(),
+            dataset: context.identity.clone(),
+            stands_on: stands_on.map(|r| r.weights),
+            weights: String::new(),
+        };
+        begin(context, name, &record)?;
+        Ok(record)
+    })?;
     crate::nets::seed(config.seed as i64);
     let mut model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
     let (table, rows) = table(context, &config, &field, &spec.shape, before.as_ref(), model.as_ref())?;
     let novelty = model.standardise(&table.training().0);
     comm.agree(inputs::look(context, &config, &shape, model.as_ref(), &novelty, &rows))?;
     Trainer::new(comm, &config, model.as_ref()).run(&table, &folder)?;
-    comm.on_root(|| finish(&folder, model.as_ref(), &description))?;
+    comm.on_root(|| finish(records, name, model.as_ref(), record))?;
     Ok(true)
 }
 
-/// True if the stage is finished. Refuses a folder that belongs to another configuration or dataset.
-fn begin(folder: &Path, description: &Description) -> Result<bool> {
-    let path = folder.join("stage.json");
-    let text = serde_json::to_string_pretty(description).map_err(|e| Error::failed(e.to_string()))?;
-    if path.exists() {
-        let there = std::fs::read_to_string(&path).at(&path)?;
-        let same = serde_json::from_str::<Description>(&there).is_ok_and(|d| d == *description);
-        if !same {
-            return Err(Error::input("this stage was begun with another configuration or another dataset")
-                .file(&path)
-                .remedy("remove the stage's folder to train it anew, or give the stage another name"));
+/// True if the stage is finished; refuses one that is of another campaign, of other data, or of another stage below it.
+fn done(context: &Context, name: &str) -> Result<bool> {
+    match context.records.state(name, Some(context.identity))? {
+        State::Absent => Ok(false),
+        _ => {
+            let record = context.records.trained(name, Some(context.identity))?;
+            check_weights(&weights(&context.records.folder.join(name)), &record.weights, name).map(|()| true)
         }
-        return Ok(folder.join("model.json").exists());
     }
-    std::fs::create_dir_all(folder).at(folder)?;
-    write(&path, text.as_bytes())?;
-    Ok(false)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes).at(&temporary)?;
-    std::fs::rename(&temporary, path).at(path)
+/// Begins a stage, or goes on with one that was begun as it is now. Where nothing was learned yet, any may begin.
+fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
+    let folder = context.records.folder.join(name);
+    let path = folder.join("stage.json");
+    own_files(&folder, true)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))?;
+    if checkpoint::exists(&folder) {
+        let begun = unseal::<Record>(&path, &anew(name)).map_err(|e| e.remedy(anew(name)))?;
+        let Some(why) = context.records.why_outdated(&begun, name, Some(context.identity))? else { return Ok(()) };
+        let error = Error::input(format!("the training of stage {name} was begun otherwise: {why}"));
+        return Err(error.file(&path).remedy(anew(name)));
+    }
+    seal(&path, record)
 }
 
-fn finish(folder: &Path, model: &dyn Model, description: &Description) -> Result<()> {
-    let (path, temporary) = (folder.join("weights.safetensors"), folder.join("weights.tmp"));
-    save(&named(model), &temporary)?;
-    std::fs::rename(&temporary, &path).at(&path)?;
-    let text = serde_json::to_string_pretty(description).map_err(|e| Error::failed(e.to_string()))?;
-    write(&folder.join("model.json"), text.as_bytes())
+/// Forgets a stage: removes what polycosm wrote into its folder, and nothing else.
+pub fn forget(records: &Stages, name: &str) -> Result<()> {
+    let folder = records.folder.join(name);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let _lock = Lock::take(&folder, "is training in")?;
+    own_files(&folder, false)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))
+}
+
+/// What training writes into a stage's folder: all of it, or what was left unfinished.
+fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
+    const NAMES: [&str; 7] = [
+        "model.json", // first: without it the stage is not done
+        "stage.json",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "checkpoint.previous.safetensors",
+        "checkpoint.next.safetensors",
+        "history.jsonl",
+    ];
+    let left = |name: &str| name.ends_with(TEMPORARY) && NAMES.iter().any(|own| name.starts_with(&format!("{own}.")));
+    let place = |name: &str| match NAMES.iter().position(|own| *own == name) {
+        Some(at) if !unfinished => Some(at),
+        _ => left(name).then_some(NAMES.len()),
+    };
+    let mut files: Vec<(usize, PathBuf)> = std::fs::read_dir(folder)
+        .at(folder)?
+        .flatten()
+        .filter_map(|e| Some((place(e.file_name().to_str()?)?, e.path())))
+        .collect();
+    files.sort();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+fn weights(folder: &Path) -> PathBuf {
+    folder.join("weights.safetensors")
+}
+
+fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
+    let path = weights(&records.folder.join(name));
+    publish_file(&path, |temporary| save(&named(model), temporary))?;
+    seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
 }
 
 /// Every variable, trainable or not, as `part.name`, sorted.
@@ -190,11 +221,24 @@ fn named(model: &dyn Model) -> Vec<(String, Tensor)> {
     all
 }
 
-fn load_weights(model: &dyn Model, path: &Path) -> Result<()> {
-    let bad = |problem: String| {
-        let remedy = "remove the stage's folder to train it anew";
-        Error::failed(format!("the weights cannot be used: {problem}")).file(path).remedy(remedy)
-    };
+fn unusable(problem: String, path: &Path, name: &str) -> Error {
+    Error::failed(format!("the weights cannot be used: {problem}")).file(path).remedy(anew(name))
+}
+
+/// Weights are those that their stage's record is about.
+fn check_weights(path: &Path, digest: &str, name: &str) -> Result<()> {
+    if !path.exists() {
+        return Err(unusable("there is no such file".into(), path, name));
+    }
+    match digest_of_file(path)? == digest {
+        true => Ok(()),
+        false => Err(unusable("they are damaged, or not those that model.json is about".into(), path, name)),
+    }
+}
+
+fn load_weights(model: &dyn Model, path: &Path, digest: &str, name: &str) -> Result<()> {
+    check_weights(path, digest, name)?;
+    let bad = |problem: String| unusable(problem, path, name);
     let mut there: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
     for part in model.parts() {
@@ -208,16 +252,4 @@ fn load_weights(model: &dyn Model, path: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Names the universes of a dataset by their parameters.
-fn digest(dataset: &Dataset) -> String {
-    let mut hash = Sha256::new();
-    dataset.theta().iter().for_each(|t| hash.update(t.to_le_bytes()));
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// The folder of all stages of a campaign.
-pub fn folder(output: &Path) -> PathBuf {
-    output.join("train")
 }

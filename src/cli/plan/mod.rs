@@ -40,7 +40,9 @@ pub struct Args {
 
 /// Collective; the root prints.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| show(plan, args, comm))
+    let plan = args.campaign.look(comm)?;
+    plan.writable_or_archived(comm)?;
+    show(&plan, args, comm).map_err(|e| args.campaign.placed(&plan, e))
 }
 
 fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {

@@ -227,6 +227,17 @@ impl Dataset {
         Ok(data)
     }
 
+    /// Numbers of the random fields (n), where the file tells.
+    pub fn realisation(&self) -> Result<Option<Vec<u64>>> {
+        let known = self.specs.iter().all(|s| s.name != "realisation") && self.file.exists("realisation");
+        if known { self.file.read_checked("realisation", Some(&[self.len()])).map(Some) } else { Ok(None) }
+    }
+
+    /// Where the lists of the universes begin (n + 1).
+    pub fn offsets(&self, field: &str) -> Result<Vec<u64>> {
+        self.file.read_checked(&format!("{field}/offsets"), Some(&[self.len() + 1]))
+    }
+
     /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
     pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
         let spec = self.spec(field)?;

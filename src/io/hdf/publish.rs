@@ -77,7 +77,7 @@ pub fn publish_text(path: &Path, text: &str) -> Result<()> {
 }
 
 /// How the names of files end that are not finished.
-pub const TEMPORARY: &str = ".tmp";
+pub const TEMPORARY: &str = ".polycosm.tmp";
 
 /// A name no other process writes to: a killed program's ranks may outlive it by moments.
 fn temporary(comm: &Comm, path: &Path) -> PathBuf {

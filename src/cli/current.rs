@@ -1,0 +1,167 @@
+//! What of a campaign's results is of the campaign as it is now, and why the rest is not. Contents decide, never times.
+
+use crate::calibration::CalibrateConfig;
+use crate::comm::Comm;
+use crate::config::campaign::Plan;
+use crate::error::{Error, Result};
+use crate::io::dataset::Dataset;
+use crate::io::gadget;
+use crate::io::identity::{Identity, digest, digest_of_file};
+use crate::io::samples::{Of, Samples};
+use crate::io::stages::{Stages, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The data as they are now, and the stages that learned from them.
+pub struct Current {
+    pub stages: Stages,
+    /// By field.
+    data: BTreeMap<String, Identity>,
+    seed: u64,
+    observables: String,
+}
+
+impl Current {
+    /// Collective: looks at the data that trained stages learned from; at none if no stage is trained.
+    pub fn take(plan: &Plan, comm: &Comm) -> Result<Current> {
+        let names = plan.stage_names();
+        let any = comm.any(comm.is_root() && names.iter().any(|n| plan.stages().model(n).exists()));
+        let mut current = Current::with(plan);
+        if !any || comm.any(!plan.dataset().exists()) {
+            return Ok(current);
+        }
+        let dataset = comm.agree(plan.open_dataset())?;
+        names.iter().try_for_each(|name| current.look(plan, comm, &dataset, name))?;
+        Ok(current)
+    }
+
+    /// Nothing looked at yet.
+    pub fn with(plan: &Plan) -> Current {
+        let shape = plan.shape();
+        let infer = json!(plan.config.infer);
+        let eyes: Vec<&Value> = ["simulator", "cosmology", "numerics"].into_iter().map(|key| &shape[key]).collect();
+        let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
+        Current { stages: plan.stages(), data: BTreeMap::new(), seed: plan.config.seed, observables }
+    }
+
+    /// Collective: the data that a stage's chain sees, where the dataset has them.
+    pub fn look(&mut self, plan: &Plan, comm: &Comm, dataset: &Dataset, stage: &str) -> Result<()> {
+        let Some(field) = self.stages.field(stage).map(String::from) else { return Ok(()) };
+        if !self.data.contains_key(&field) && dataset.spec(&field).is_ok() {
+            self.data.insert(field.clone(), plan.identity(comm, dataset, &field)?);
+        }
+        Ok(())
+    }
+
+    /// What a stage's chain sees.
+    pub fn identity(&self, stage: &str) -> Option<&Identity> {
+        self.data.get(self.stages.field(stage)?)
+    }
+
+    /// Digests of the data, by name.
+    pub fn data(&self) -> BTreeMap<String, String> {
+        self.data
+            .iter()
+            .map(|(field, identity)| (format!("dataset {field}"), digest(format!("{identity:?}").as_bytes())))
+            .collect()
+    }
+
+    /// Where a stage stands.
+    pub fn stage(&self, name: &str) -> Result<State> {
+        self.stages.state(name, self.identity(name))
+    }
+
+    /// What draws from a stage would be of, now.
+    pub fn of(&self, stage: &str, draws: usize) -> Result<Of> {
+        let record = self.stages.trained(stage, self.identity(stage))?;
+        Ok(Of {
+            stage: stage.into(),
+            weights: record.weights,
+            dataset: record.dataset,
+            seed: self.seed,
+            draws,
+            observation: None,
+        })
+    }
+
+    /// Digest of how the campaign looks at an observation.
+    pub fn observables(&self) -> &str {
+        &self.observables
+    }
+
+    /// Why draws are not to be used any more.
+    pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
+        let Some(of) = &samples.extras.of else {
+            return Ok(Some("they do not say what they are of (an older program drew them)".into()));
+        };
+        match self.stage(&of.stage)? {
+            State::Absent => return Ok(Some(format!("stage {} is not trained", of.stage))),
+            State::Outdated(why) => return Ok(Some(format!("stage {} is outdated: {why}", of.stage))),
+            State::Trained(_) => {}
+        }
+        let mut now = self.of(&of.stage, of.draws)?;
+        now.observation = of.observation.clone();
+        if let Some(seen) = &mut now.observation {
+            seen.observables = self.observables.clone();
+            let file = Path::new(&seen.file);
+            if gadget::first(file).exists() {
+                seen.content = content(file)?;
+            }
+        }
+        Ok(of.differs(&now))
+    }
+
+    /// The draws in a file; an error where they are not to be used.
+    pub fn samples(&self, path: &Path) -> Result<Samples> {
+        let samples = Samples::read(path)?;
+        match self.outdated(&samples)? {
+            None => Ok(samples),
+            Some(why) => {
+                let error = Error::input(format!("these draws are outdated: {why}")).file(path);
+                Err(error.remedy("run `polycosm infer`, which says what to do or draws anew"))
+            }
+        }
+    }
+}
+
+/// Digest of what stands in a snapshot's files.
+pub fn content(snapshot: &Path) -> Result<String> {
+    let files = gadget::files(&gadget::first(snapshot))?;
+    let each = files.iter().map(|file| digest_of_file(file)).collect::<Result<Vec<_>>>()?;
+    Ok(if each.len() == 1 { each.concat() } else { digest(each.concat().as_bytes()) })
+}
+
+/// What a verdict is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Digest of the draws.
+    pub draws: String,
+    pub config: CalibrateConfig,
+    /// How the campaign says that its design was drawn.
+    pub drawn_from: Option<String>,
+}
+
+impl Judged {
+    /// What a verdict on the draws in a file would be of.
+    pub fn now(plan: &Plan, path: &Path) -> Result<Judged> {
+        Ok(Judged {
+            draws: Samples::identity(path)?,
+            config: plan.config.calibrate.clone(),
+            drawn_from: plan.drawn_from().map(|d| d.name().into()),
+        })
+    }
+}
+
+/// Files of draws that there are, of the campaign's posteriors: those of the test split, then those of observations.
+pub fn drawn(plan: &Plan) -> Vec<PathBuf> {
+    let own: Vec<PathBuf> = plan.posteriors().iter().map(|stage| plan.posterior(stage)).collect();
+    let folder = plan.posterior("x").parent().map(PathBuf::from).unwrap_or_default();
+    let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let observed = |path: &PathBuf| name(path).starts_with("observation-") && name(path).ends_with(".h5");
+    let mut observations: Vec<PathBuf> =
+        std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).filter(observed).collect();
+    observations.sort();
+    own.into_iter().filter(|path| path.exists()).chain(observations).collect()
+}

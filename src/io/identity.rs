@@ -1,0 +1,168 @@
+//! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files, and JSON that carries its own.
+//! Neither the time of a file nor its name decides anything.
+
+use super::dataset::Dataset;
+use super::hdf::{File, publish_text};
+use crate::comm::{Comm, share};
+use crate::error::{At, Error, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Digest of some bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).as_slice())
+}
+
+/// Digest of a file's bytes.
+pub fn digest_of_file(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hash)).at(path)?;
+    Ok(hex(hash.finalize().as_slice()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A dataset as a stage sees it: whatever differs in it, differs here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Parameters of all universes, in order.
+    pub theta: String,
+    /// What each universe is used for, and which are finished.
+    pub split: String,
+    /// Names and bounds.
+    pub prior: String,
+    /// Name of the field that is learned from.
+    pub field: String,
+    /// Its contents.
+    pub data: String,
+}
+
+/// Numbers of a foreign field that are hashed at a time.
+const BLOCK: usize = 1 << 20;
+
+impl Identity {
+    /// Collective. polycosm's own datasets keep checksums of their universes; of others the field is read, by all ranks.
+    pub fn of(comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
+        let data = match comm.on_root(|| stored(dataset, field))? {
+            Some(data) => data,
+            None => read(comm, dataset, field)?,
+        };
+        let numbers = |x: &[f64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let uses: Vec<u8> = dataset.split().iter().zip(dataset.status()).flat_map(|(s, t)| [*s as u8, *t]).collect();
+        Ok(Identity {
+            theta: digest(&numbers(dataset.theta())),
+            split: digest(&uses),
+            prior: digest(json(&dataset.prior)?.as_bytes()),
+            field: field.into(),
+            data,
+        })
+    }
+
+    /// What is another in `now`, in words.
+    pub fn differs(&self, now: &Identity) -> Option<String> {
+        let parts = [
+            (self.field == now.field, format!("its input was {}, not {}", self.field, now.field)),
+            (self.prior == now.prior, "the prior (names or bounds of the parameters) is another".into()),
+            (self.theta == now.theta, "the universes' parameters (theta) are others".into()),
+            (self.split == now.split, "the split (or which universes failed) is another".into()),
+            (self.data == now.data, format!("the data in {} are others", now.field)),
+        ];
+        parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::failed(e.to_string()))
+}
+
+fn stored(dataset: &Dataset, field: &str) -> Result<Option<String>> {
+    let file = File::open(&dataset.path)?;
+    let ours = file.text("", "version")?.is_some_and(|v| v.starts_with("polycosm"));
+    let name = format!("checksum/{field}");
+    if !ours || !file.exists(&name) {
+        return Ok(None);
+    }
+    let sums: Vec<u8> = file.read::<u32>(&name)?.into_iter().flat_map(u32::to_le_bytes).collect();
+    Ok(Some(digest(&[json(&dataset.spec(field)?)?.as_bytes(), &sums].concat())))
+}
+
+fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<String> {
+    let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();
+    let spec = comm.agree(dataset.spec(field))?;
+    // Blocks have one size, so that nothing depends on the number of ranks.
+    let size = (BLOCK / spec.shape.iter().product::<usize>().max(1)).max(1);
+    let blocks: Vec<&[usize]> = rows.chunks(size).collect();
+    let (start, len) = share(blocks.len(), comm.size(), comm.rank());
+    let hashed = |block: &&[usize]| -> Result<Vec<u8>> {
+        let mut hash = Sha256::new();
+        dataset.read_f64(field, block)?.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        Ok(hash.finalize().to_vec())
+    };
+    let mine = blocks[start..start + len].iter().map(hashed).collect::<Result<Vec<_>>>();
+    let all = comm.all_gather(&comm.agree(mine)?.concat());
+    Ok(digest(&[format!("{:?} {:?}", spec.shape, spec.dtype).as_bytes(), &all].concat()))
+}
+
+/// Writes a value as JSON with the digest of all of it.
+pub fn seal<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut value = serde_json::to_value(value).map_err(|e| Error::failed(e.to_string()).file(path))?;
+    value["sha256"] = digest(value.to_string().as_bytes()).into();
+    publish_text(path, &format!("{value:#}\n"))
+}
+
+/// Reads what [`seal`] wrote, unless it is damaged.
+pub fn unseal<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
+    let bad = |problem: String| Error::failed(format!("cannot be used: {problem}")).file(path).remedy(remedy);
+    let mut value: Value = serde_json::from_slice(&std::fs::read(path).at(path)?).map_err(|e| bad(e.to_string()))?;
+    let sum = value.as_object_mut().and_then(|table| table.shift_remove("sha256"));
+    match sum {
+        None => Err(bad("it has no checksum (an older program wrote it)".into())),
+        Some(sum) if sum != digest(value.to_string().as_bytes()) => {
+            Err(bad("it is damaged, for its checksum does not match".into()))
+        }
+        Some(_) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sealed_value_comes_back_and_a_flipped_bit_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        let value = json!({"loss": -1.25e-7, "third": 1.0 / 3.0, "names": ["a", "ü"], "none": null, "big": u64::MAX});
+        seal(&path, &value).unwrap();
+        assert_eq!(unseal::<Value>(&path, "make it again").unwrap(), value);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("1.25", "1.35")).unwrap();
+        let e = unseal::<Value>(&path, "make it again").unwrap_err().to_string();
+        assert!(e.contains("a.json") && e.contains("damaged") && e.contains("make it again"), "{e}");
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        assert!(unseal::<Value>(&path, "make it again").unwrap_err().remedy.is_some());
+    }
+
+    #[test]
+    fn every_part_of_a_dataset_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |name: &str, x: f32, split: u8| {
+            let path = dir.path().join(name);
+            let file = File::create(&path).unwrap();
+            file.write(None, "theta", &[4, 1], &[0.0f64, 1., 2., 3.]).unwrap();
+            file.write(None, "x", &[4, 1], &[0f32, 1., x, 3.]).unwrap();
+            file.write(None, "split", &[4], &[0u8, 0, split, 2]).unwrap();
+            file.close().unwrap();
+            Identity::of(&Comm::world(), &Dataset::open(&path, "theta").unwrap(), "x").unwrap()
+        };
+        let first = of("a.h5", 2.0, 1);
+        assert_eq!(first.differs(&of("b.h5", 2.0, 1)), None, "the name decides");
+        assert!(first.differs(&of("c.h5", 2.5, 1)).unwrap().contains("data in x"));
+        assert!(first.differs(&of("d.h5", 2.0, 0)).unwrap().contains("split"));
+    }
+}

@@ -1,0 +1,211 @@
+//! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
+
+use super::identity::{Identity, unseal};
+use crate::error::{Error, Result};
+use crate::prior::Prior;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Version of what training computes; raised when the same campaign and the same data give other weights.
+pub const NUMERICS: u32 = 1;
+
+/// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub version: String,
+    pub numerics: u32,
+    /// The resolved `[[train]]`, with the campaign's seed added to its own.
+    pub stage: Value,
+    /// Shape of one sample of the model's input.
+    pub shape: Vec<usize>,
+    pub prior: Prior,
+    pub dataset: Identity,
+    /// Digest of the weights of the stage whose summaries are the input.
+    pub stands_on: Option<String>,
+    /// Digest of `weights.safetensors`; empty before it is there.
+    pub weights: String,
+}
+
+/// A stage as the campaign has it now.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub name: String,
+    /// A field, or an earlier stage.
+    pub input: String,
+    /// As [`Record::stage`]; `None` in a program without libtorch, which does not know its defaults.
+    pub config: Option<Value>,
+}
+
+/// All stages of a campaign.
+pub struct Stages {
+    /// `<output>/train`.
+    pub folder: PathBuf,
+    pub wanted: Vec<Wanted>,
+    /// A recorded configuration with the defaults of this program, and without what weights do not depend on.
+    pub normal: fn(&Value) -> Value,
+}
+
+/// Where a stage stands.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// Not trained, or not to its end.
+    Absent,
+    Trained(Box<Record>),
+    /// Trained, and why that is of no use now.
+    Outdated(String),
+}
+
+impl Stages {
+    /// The stage whose summaries are this one's input.
+    pub fn source(&self, name: &str) -> Option<&str> {
+        let input = &self.wanted.iter().find(|w| w.name == name)?.input;
+        self.wanted.iter().find(|w| w.name == *input).map(|w| w.name.as_str())
+    }
+
+    /// The field that the first stage of its chain sees.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match self.source(name) {
+            Some(source) => self.field(source),
+            None => self.wanted.iter().find(|w| w.name == name).map(|w| w.input.as_str()),
+        }
+    }
+
+    /// A stage and all that stand on it, in order.
+    pub fn with_dependents(&self, name: &str) -> Vec<&str> {
+        let stands = |of: &str| std::iter::successors(Some(of), |s| self.source(s)).any(|s| s == name);
+        self.wanted.iter().map(|w| w.name.as_str()).filter(|w| stands(w)).collect()
+    }
+
+    /// The file that says that a stage is done, and of what.
+    pub fn model(&self, name: &str) -> PathBuf {
+        self.folder.join(name).join("model.json")
+    }
+
+    /// What a finished stage is.
+    pub fn record(&self, name: &str) -> Result<Option<Record>> {
+        let path = self.model(name);
+        if path.exists() { unseal(&path, &anew(name)).map(Some) } else { Ok(None) }
+    }
+
+    /// Where a stage stands, with the dataset as it is now (`None`: it is not there).
+    pub fn state(&self, name: &str, data: Option<&Identity>) -> Result<State> {
+        let Some(record) = self.record(name)? else { return Ok(State::Absent) };
+        Ok(match self.why_outdated(&record, name, data)? {
+            Some(why) => State::Outdated(why),
+            None => State::Trained(Box::new(record)),
+        })
+    }
+
+    /// A finished stage that is of the campaign as it is now; else what to do.
+    pub fn trained(&self, name: &str, data: Option<&Identity>) -> Result<Record> {
+        let file = self.model(name);
+        match self.state(name, data)? {
+            State::Trained(record) => Ok(*record),
+            State::Absent => Err(Error::input(format!("stage {name} is not trained yet"))
+                .file(file)
+                .remedy(format!("run `polycosm train CAMPAIGN.toml {name}`"))),
+            State::Outdated(why) => {
+                Err(Error::input(format!("stage {name} is outdated: {why}")).file(file).remedy(anew(name)))
+            }
+        }
+    }
+
+    /// Why what was (or began to be) learned is not what would be learned now.
+    pub fn why_outdated(&self, record: &Record, name: &str, data: Option<&Identity>) -> Result<Option<String>> {
+        let config = self.wanted.iter().find(|w| w.name == name).and_then(|w| w.config.as_ref());
+        if let Some(difference) = config.and_then(|now| difference("", &(self.normal)(&record.stage), now)) {
+            return Ok(Some(format!("train.{name}.{difference}")));
+        }
+        if record.numerics != NUMERICS {
+            return Ok(Some(format!("it was trained by polycosm {}, which computes otherwise", record.version)));
+        }
+        let Some(data) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
+        if let Some(what) = record.dataset.differs(data) {
+            return Ok(Some(what));
+        }
+        let Some(source) = self.source(name) else {
+            return Ok(record.stands_on.as_ref().map(|_| "it stood on another stage".into()));
+        };
+        Ok(match self.record(source)? {
+            None => Some(format!("it stands on stage {source}, which is not trained")),
+            Some(r) if record.stands_on.as_ref() != Some(&r.weights) => {
+                Some(format!("it stands on stage {source}, which was trained anew"))
+            }
+            Some(r) => self.why_outdated(&r, source, Some(data))?.map(|why| format!("stage {source}: {why}")),
+        })
+    }
+}
+
+/// The remedy for a stage that cannot be used.
+pub fn anew(name: &str) -> String {
+    format!(
+        "`polycosm train CAMPAIGN.toml --retrain {name}` trains it anew, with all that stands on it; or undo the change"
+    )
+}
+
+/// The first key whose value is another, with both.
+fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
+    let show = |v: &Value| if v.is_null() { "absent".to_string() } else { v.to_string() };
+    match (was, is) {
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
+            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            difference(&at, &was[key], &is[key])
+        }),
+        _ => (was != is).then(|| format!("{at} was {} and is {}", show(was), show(is))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::identity::seal;
+    use serde_json::json;
+
+    fn identity(data: &str) -> Identity {
+        let [theta, split, prior, field] = ["t", "s", "p", "x"].map(String::from);
+        Identity { theta, split, prior, field, data: data.into() }
+    }
+
+    fn wanted(name: &str, input: &str, epochs: u32) -> Wanted {
+        Wanted { name: name.into(), input: input.into(), config: Some(json!({"name": name, "epochs": epochs})) }
+    }
+
+    fn write(stages: &Stages, name: &str, stands_on: Option<&str>, weights: &str) {
+        std::fs::create_dir_all(stages.folder.join(name)).unwrap();
+        let record = Record {
+            version: "0".into(),
+            numerics: NUMERICS,
+            stage: json!({"name": name, "epochs": 3}),
+            shape: vec![1],
+            prior: Prior::new(vec![]).unwrap(),
+            dataset: identity("d"),
+            stands_on: stands_on.map(String::from),
+            weights: weights.into(),
+        };
+        seal(&stages.model(name), &record).unwrap();
+    }
+
+    #[test]
+    fn whatever_a_stage_depends_on_makes_it_outdated() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = vec![wanted("a", "x", 3), wanted("b-a", "a", 3), wanted("c", "x", 3)];
+        let mut stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
+        assert_eq!((stages.field("b-a"), stages.with_dependents("a")), (Some("x"), vec!["a", "b-a"]));
+        write(&stages, "a", None, "1");
+        write(&stages, "b-a", Some("1"), "2");
+        let why = |stages: &Stages, data: &str| match stages.state("b-a", Some(&identity(data))).unwrap() {
+            State::Outdated(why) => why,
+            _ => String::new(),
+        };
+        assert_eq!(why(&stages, "d"), "");
+        assert!(why(&stages, "e").contains("data in x"));
+        write(&stages, "a", None, "3");
+        assert!(why(&stages, "d").contains("trained anew"));
+        write(&stages, "a", None, "1");
+        stages.wanted[0].config = Some(json!({"name": "a", "epochs": 4}));
+        assert_eq!(why(&stages, "d"), "stage a: train.a.epochs was 3 and is 4");
+        let e = stages.trained("b-a", Some(&identity("d"))).unwrap_err().to_string();
+        assert!(e.contains("--retrain b-a") && e.contains("b-a/model.json"), "{e}");
+    }
+}

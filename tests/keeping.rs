@@ -1,0 +1,314 @@
+//! What stands in a folder stays what it says it is: universes of the design, from the same inputs; and what is the user's stays.
+
+mod mpi;
+
+use polycosm::io::dataset::Dataset;
+use polycosm::io::hdf::File;
+use polycosm::io::index;
+use polycosm::io::provenance::Provenance;
+use polycosm::suite::design::DesignConfig;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A scratch folder with four tiny universes at the points of a list.
+struct Case {
+    dir: tempfile::TempDir,
+}
+
+const ROWS: [&str; 4] = ["0.2 0.7", "0.3 0.8", "0.4 0.9", "0.25 0.75"];
+
+const CAMPAIGN: &str = "output = \"o\"\nseed = 1\n[cosmology]\nOmega_b = 0.0486\nh = 0.6774\nn_s = 0.9667\n[design]\n\
+    kind = \"list\"\nfile = \"list.txt\"\nsimulations = 4\nparameters.Omega_m = { min = 0.1, max = 0.5 }\n\
+    parameters.sigma8 = { min = 0.6, max = 1.0 }\n[simulator]\nkind = \"pm\"\nbox_size = 128.0\nparticles = 16\n\
+    time = { steps = 2 }\npower = {}\n[suite]\nshard_size = 2\n";
+
+impl Case {
+    fn new() -> Case {
+        let case = Case { dir: tempfile::tempdir().unwrap() };
+        case.put("run.toml", CAMPAIGN);
+        case.list(&ROWS);
+        case
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    fn list(&self, rows: &[&str]) {
+        self.put("list.txt", &rows.join("\n"));
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+        command.current_dir(self.dir.path()).args(words.split(' ')).env("OMP_NUM_THREADS", "1");
+        for name in polycosm::comm::launch::SIZES {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Ends with this code and says all of these parts.
+    #[track_caller]
+    fn go(&self, words: &str, code: i32, says: &[&str]) -> String {
+        ended(self.command(words), code, says)
+    }
+}
+
+#[track_caller]
+fn ended(command: Command, code: i32, says: &[&str]) -> String {
+    let ended = mpi::finish(command, Duration::from_secs(120));
+    assert_eq!(ended.code, Some(code), "{}", ended.text);
+    for part in says {
+        assert!(ended.text.contains(part), "does not say {part:?}:\n{}", ended.text);
+    }
+    ended.text
+}
+
+#[test]
+fn universes_keep_the_parameters_they_were_made_with() {
+    let case = Case::new();
+    case.go("simulate run.toml", 0, &[]);
+    let before = case.read("o/dataset.h5");
+    case.list(&["0.2 0.7", "0.3 0.8", "0.4 0.95", "0.25 0.75", "0.22 0.72"]);
+    let says = ["o/shards/00001.h5", "sigma8", "list.txt", "row 2", "0.9", "0.95", "remedy: "];
+    case.go("simulate run.toml --set design.simulations=5", 2, &says);
+    case.go("status run.toml", 0, &["other design", "o/shards/00001.h5", "sigma8", "dataset      not complete"]);
+    case.go("verify run.toml", 2, &["o/shards/00001.h5", "sigma8"]);
+    assert!(case.read("o/dataset.h5") == before);
+    // An index that an older program relabelled is written anew.
+    case.list(&[&ROWS[..], &["0.22 0.72"]].concat());
+    relabel(&case.path("o/dataset.h5"));
+    case.go("verify run.toml", 1, &["o/dataset.h5", "remedy: remove"]);
+    case.go("simulate run.toml", 0, &[]);
+    case.go("verify run.toml", 0, &["every checksum holds"]);
+    // Rows at the end belong to it; so does a row that is remade.
+    case.go("simulate run.toml --set design.simulations=5", 0, &["1 simulation on"]);
+    case.list(&["0.21 0.7", "0.3 0.8", "0.4 0.9", "0.25 0.75", "0.22 0.72"]);
+    std::fs::remove_file(case.path("o/shards/00000.h5")).unwrap();
+    case.go("simulate run.toml --set design.simulations=5", 0, &["2 simulations on"]);
+    assert_eq!(Dataset::open(case.path("o/dataset.h5"), "theta").unwrap().theta()[..3], [0.21, 0.7, 0.3]);
+}
+
+/// Writes another number over the last parameter of a dataset, where its bytes lie.
+fn relabel(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let wanted: Vec<u8> = [0.25f64, 0.75].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let at = bytes.windows(16).position(|w| w == wanted).unwrap();
+    bytes[at..at + 8].copy_from_slice(&0.26f64.to_le_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn input_files_keep_their_contents() {
+    let case = Case::new();
+    let table = |tilt: f64| {
+        let k = (0..200).map(|i| 1e-4 * 1.06f64.powi(i));
+        k.map(|k| {
+            format!("{k:.8e} {:.8e}\n", 1e4 * (k / 0.02).powf(0.96 + tilt) / (1.0 + (k / 0.02).powi(2)).powf(1.9))
+        })
+        .collect::<String>()
+    };
+    case.put("pk.txt", &table(0.0));
+    let text =
+        CAMPAIGN.replace("[cosmology]\n", "[cosmology]\ntransfer = \"table\"\ntable = \"pk.txt\"\nOmega_m = 0.3\n");
+    let text = text.replace("parameters.Omega_m = { min = 0.1, max = 0.5 }\n", "");
+    case.put("run.toml", &text.replace("kind = \"list\"\nfile = \"list.txt\"\n", ""));
+    case.go("simulate run.toml --only 0..1", 0, &[]);
+    case.put("pk.txt", &table(0.5));
+    case.go("simulate run.toml", 2, &["pk.txt", "cosmology.table", "other contents", "remedy: "]);
+    case.put("pk.txt", &table(0.0));
+    case.go("simulate run.toml", 0, &["2 simulations on"]);
+    // A folder of a program that kept no contents goes on with a word, and keeps them then.
+    let kept = String::from_utf8(case.read("o/fingerprint.json")).unwrap();
+    let mut shape: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let campaign = shape["campaign"].as_object_mut().unwrap();
+    campaign.remove("files").unwrap();
+    campaign.remove("numerics").unwrap();
+    case.put("o/fingerprint.json", &shape.to_string());
+    case.go("simulate run.toml", 0, &["begun by an older program", "pk.txt"]);
+    assert_eq!(String::from_utf8(case.read("o/fingerprint.json")).unwrap(), kept);
+    // Another program's numerics, and another default, are told.
+    case.put("o/fingerprint.json", &kept.replace("\"pm\": 1", "\"pm\": 0"));
+    case.go("simulate run.toml", 2, &["numerics", "version 0", "remedy: "]);
+    let other = kept.replace("\"fixed_amplitudes\": false", "\"fixed_amplitudes\": true");
+    assert_ne!(other, kept);
+    case.put("o/fingerprint.json", &other);
+    let key = "simulator.initial.fixed_amplitudes";
+    case.go("simulate run.toml", 0, &[key, "by default false now", "begun with true"]);
+    case.go(&format!("simulate run.toml --set {key}=false"), 2, &[key, "was begun with true"]);
+    case.go("simulate run.toml --set simulator.halos.linking_length=0.2", 2, &["halos", "was begun without this key"]);
+}
+
+#[test]
+fn rows_that_the_design_does_not_have_are_refused() {
+    let case = Case::new();
+    case.go("simulate run.toml --only 0..18446744073709551615", 2, &["18446744073709551615"]);
+    case.go("simulate run.toml --only 2..4", 2, &["--only", "2..4", "4 simulations", "0..3"]);
+    assert!(!case.path("o").exists());
+    case.go("simulate run.toml --only 2..3", 0, &["2 simulations on"]);
+}
+
+#[test]
+fn a_stopped_run_counts_what_it_ran() {
+    let case = Case::new();
+    case.put(
+        "run.toml",
+        &CAMPAIGN.replace("kind = \"list\"\nfile = \"list.txt\"\nsimulations = 4", "simulations = 500"),
+    );
+    let log = std::fs::File::create(case.path("log")).unwrap();
+    let mut run = case.command("simulate run.toml");
+    let mut child = run.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
+    let start = Instant::now();
+    while !case.path("o/sims/000003.h5").exists() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    mpi::send("TERM", &child.id().to_string());
+    assert_eq!(child.wait().unwrap().code(), Some(85));
+    let text = String::from_utf8(case.read("log")).unwrap();
+    let line = text.lines().find(|l| l.contains(" not run")).unwrap_or_else(|| panic!("{text}"));
+    let left = std::fs::read_dir(case.path("o/sims")).unwrap().map(|e| e.unwrap().path());
+    let ran = left.filter(|path| path.extension().is_some_and(|e| e == "h5")).count();
+    assert!(
+        line.contains(&format!("{ran} simulations on")) && line.contains(&format!("{} of 500 not run", 500 - ran)),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_export_replaces_nothing_but_an_export() {
+    let case = Case::new();
+    case.go("export run.toml --to new/folder", 2, &["dataset.h5", "remedy: "]);
+    assert!(!case.path("new").exists());
+    case.go("simulate run.toml", 0, &[]);
+    case.go("export run.toml --to new/folder --field nothing", 2, &["nothing", "remedy: "]);
+    assert!(!case.path("new").exists());
+    let before = case.read("o/dataset.h5");
+    std::os::unix::fs::symlink("o", case.path("alias")).unwrap();
+    std::fs::create_dir(case.path("linked")).unwrap();
+    std::fs::hard_link(case.path("o/dataset.h5"), case.path("linked/dataset.h5")).unwrap();
+    for to in ["o", "o/", "./o/../o", "alias", "linked"] {
+        case.go(&format!("export run.toml --to {to}"), 2, &["--to", "remedy: "]);
+        assert!(case.read("o/dataset.h5") == before, "{to}");
+    }
+    // The index of another campaign, and a file of the user's.
+    case.go("simulate run.toml --set output=o2", 0, &[]);
+    case.go("export run.toml --to o2", 2, &["dataset of a campaign", "remedy: "]);
+    case.put("mine/dataset.h5", "precious");
+    case.go("export run.toml --to mine", 2, &["mine/dataset.h5", "remedy: "]);
+    assert_eq!(case.read("mine/dataset.h5"), b"precious");
+    case.go("export run.toml --to new/folder", 0, &[]);
+    case.go("export run.toml --to new/folder", 0, &["earlier export"]);
+    let file = File::open(&case.path("new/folder/dataset.h5")).unwrap();
+    assert_eq!(file.read::<u64>("realisation").unwrap(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_the_user_has_in_the_output_folder_stays() {
+    let case = Case::new();
+    let campaign = format!("# my comment\n{}", CAMPAIGN.replace("output = \"o\"", "output = \".\""));
+    case.put("campaign.toml", &campaign);
+    for name in ["thesis.tmp", "sims/thesis.12.tmp", "shards/a.running.tmp"] {
+        case.put(name, "precious");
+    }
+    std::fs::create_dir(case.path("folder.polycosm.tmp")).unwrap();
+    case.put("sims/000009.h5.1.polycosm.tmp", "half");
+    case.go("simulate campaign.toml", 0, &["campaign.resolved.toml"]);
+    case.go("simulate campaign.toml", 0, &[]);
+    assert_eq!(case.read("campaign.toml"), campaign.as_bytes());
+    for name in ["thesis.tmp", "sims/thesis.12.tmp", "shards/a.running.tmp"] {
+        assert_eq!(case.read(name), b"precious", "{name}");
+    }
+    assert!(case.path("folder.polycosm.tmp").is_dir() && !case.path("sims/000009.h5.1.polycosm.tmp").exists());
+    case.put("dataset.h5", "precious");
+    case.go("simulate campaign.toml", 2, &["dataset.h5", "remedy: move it elsewhere"]);
+    assert_eq!(case.read("dataset.h5"), b"precious");
+}
+
+#[test]
+fn a_world_smaller_than_its_job_is_refused() {
+    let case = Case::new();
+    let with = |name: &str, value: &str| {
+        let mut command = case.command("simulate run.toml --only 0");
+        command.env(name, value);
+        command
+    };
+    for name in ["PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        ended(with(name, "4"), 2, &[name, "remedy: ", "--mpi=pmix"]);
+        assert!(!case.path("o").exists());
+    }
+    // A batch script may start fewer ranks than it was given, or one.
+    ended(with("SLURM_NTASKS", "4"), 0, &[]);
+    ended(with("PMI_SIZE", "1"), 0, &[]);
+}
+
+#[test]
+fn an_archive_can_be_looked_at() {
+    let case = Case::new();
+    case.go("simulate run.toml", 0, &[]);
+    let mode = |mode: &str| {
+        assert!(Command::new("chmod").args(["-R", mode]).arg(case.dir.path()).status().unwrap().success());
+    };
+    mode("a+rX,a-w");
+    // Root may write anywhere, so that somebody else has to look.
+    let root = std::fs::File::create(case.path("o/x")).is_ok();
+    let somebody = |words: &str| {
+        let mut command = case.command(words);
+        if root {
+            command.uid(65534).gid(65534).env("HOME", "/tmp");
+        }
+        command
+    };
+    if !somebody("--version").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: the program or its libraries are closed to others than root");
+        return;
+    }
+    let look = |words: &str, code: i32, says: &[&str]| drop(ended(somebody(words), code, says));
+    let to = tempfile::tempdir().unwrap();
+    assert!(Command::new("chmod").arg("a+rwx").arg(to.path()).status().unwrap().success());
+    look("check run.toml", 0, &["cannot be written", "can be looked at"]);
+    look("status run.toml", 0, &["complete"]);
+    look("verify run.toml", 0, &["every checksum holds"]);
+    look(&format!("export run.toml --to {}", to.path().join("x").display()), 0, &["dataset.h5"]);
+    look("simulate run.toml", 2, &["output", "cannot be written", "remedy: "]);
+    mode("u+w");
+}
+
+#[test]
+fn an_index_opens_no_more_files_than_a_program_may() {
+    let case = Case::new();
+    let many = " --set design.kind=sobol --set suite.shard_size=1 --set design.simulations=";
+    case.put("run.toml", &CAMPAIGN.replace("file = \"list.txt\"\n", ""));
+    let says = ["suite.shard_size", "= 1", "remedy: ", "suite.shard_size = 2"];
+    case.go(&format!("check run.toml{many}901"), 2, &says);
+    case.go(&format!("simulate run.toml{many}4"), 0, &[]);
+    case.go(&format!("plan run.toml{many}901 -n 1"), 0, &["901 shards", "copies"]);
+    // Beyond the limit, taken as two here, the index has the numbers themselves.
+    let path = case.path("o/dataset.h5");
+    let data = Dataset::open(&path, "theta").unwrap();
+    let (specs, wanted) = (data.specs(), data.read_f64("power", &[0, 1, 2, 3]).unwrap());
+    let text = "simulations = 4\nparameters.Omega_m = { min = 0.1, max = 0.5 }\nparameters.sigma8 = { min = 0.6, max = 1.0 }\n";
+    let design = toml::from_str::<DesignConfig>(text).unwrap().resolve(1).unwrap();
+    let rows: Vec<_> = (0..4).map(|i| design.row(i)).collect();
+    let world = polycosm::comm::Comm::world();
+    let by = Provenance::collect(&world, 1, "");
+    for (most, linked) in [(4, true), (2, false)] {
+        let drawn = (&design.prior, design.drawn_from);
+        index::write(&world, &case.path("o"), drawn, &rows, (1, most), &specs, &by).unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
+        assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);
+        drop(file);
+    }
+    case.go(&format!("verify run.toml{many}4"), 0, &["every checksum holds"]);
+}

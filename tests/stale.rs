@@ -1,0 +1,377 @@
+//! Results know what they are of: whatever they depend on is changed, damaged or taken away, and nothing that is stale is used
+//! or shown without a word.
+#![cfg(feature = "torch")]
+
+mod mpi;
+
+use rand::{Rng, SeedableRng};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const ROWS: usize = 160;
+
+const CAMPAIGN: &str = r#"
+output = "o"
+seed = 1
+[dataset]
+file = "d.h5"
+parameters.a = { min = -0.1, max = 1.1 }
+parameters.b = { min = -0.1, max = 1.1 }
+[[train]]
+name = "compressor"
+input = "x"
+epochs = 3
+batch_size = 20
+network = { kind = "vmim", transform = "none", mlp = { hidden = 8, layers = 1 }, flow = { layers = 1, hidden = 8, bins = 4 } }
+[[train]]
+name = "posterior"
+input = "compressor"
+epochs = 3
+batch_size = 20
+network = { kind = "npe", ensemble = 1, flow = { layers = 1, hidden = 8, bins = 4 } }
+[infer]
+posterior = "posterior"
+draws = 40
+[report]
+corners = 1
+"#;
+
+/// A folder with a campaign and its data.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// Parameters, three numbers that tell of them, and what each row is used for.
+fn data(path: &Path, noise: f32, reversed: bool) {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let theta: Vec<f64> = (0..2 * ROWS).map(|_| rng.random_range(0.0..1.0)).collect();
+    let mut near = |t: f64| t as f32 + noise * rng.random_range(-1.0..1.0f32);
+    let x: Vec<f32> = theta.chunks(2).flat_map(|t| [near(t[0]), near(t[1]), near(t[0] + t[1])]).collect();
+    let mut split: Vec<u8> = (0..ROWS).map(|i| (i > 110) as u8 + (i > 130) as u8).collect();
+    if reversed {
+        split.reverse();
+    }
+    let file = hdf5::File::create(path).unwrap();
+    file.new_dataset::<f64>().shape([ROWS, 2]).create("theta").unwrap().write_raw(&theta).unwrap();
+    file.new_dataset::<f32>().shape([ROWS, 3]).create("x").unwrap().write_raw(&x).unwrap();
+    file.new_dataset::<u8>().shape([ROWS]).create("split").unwrap().write_raw(&split).unwrap();
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("run.toml"), CAMPAIGN).unwrap();
+        data(&folder.path().join("d.h5"), 0.1, false);
+        Place { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+        run.current_dir(self.folder.path()).env("OMP_NUM_THREADS", "1");
+        run.args([words[0], "run.toml"]).args(&words[1..]);
+        run
+    }
+
+    /// Exit code and all that was said.
+    fn run(&self, words: &[&str]) -> (i32, String) {
+        let out = mpi::finish(self.command(words), LIMIT);
+        (out.code.unwrap_or(-1), out.text)
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        let (code, text) = self.run(words);
+        assert_eq!(code, 0, "{words:?}: {text}");
+        text
+    }
+
+    fn refused(&self, words: &[&str], parts: &[&str]) {
+        let (code, text) = self.run(words);
+        assert!(code == 1 || code == 2, "{words:?}: exit {code}: {text}");
+        for part in parts.iter().chain(&["remedy"]) {
+            assert!(text.contains(part), "{words:?} does not say {part}: {text}");
+        }
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+const WEIGHTS: &str = "o/train/posterior/weights.safetensors";
+
+#[test]
+fn a_stage_trained_anew_makes_what_stands_on_it_outdated() {
+    let place = Place::new();
+    place.done(&["run"]);
+    let text = place.done(&["run"]);
+    assert!(text.contains("posterior: done before") && text.contains("infer posterior: nothing to do"), "{text}");
+    let status = place.done(&["status"]);
+    assert!(!status.contains("outdated"), "{status}");
+
+    std::fs::remove_dir_all(place.path("o/train/compressor")).unwrap();
+    let other = ["--set", "train.compressor.seed=5"];
+    place.refused(&["run", other[0], other[1]], &["posterior", "trained anew", "--retrain posterior"]);
+    for command in ["infer", "calibrate"] {
+        place.refused(&[command, other[0], other[1]], &["posterior", "outdated"]);
+    }
+    let text = place.done(&["report", other[0], other[1]]);
+    assert!(text.contains("left out: the draws of posterior"), "{text}");
+    let page = std::fs::read_to_string(place.path("o/report/index.html")).unwrap();
+    assert!(page.contains("Left out, for it is outdated") && !page.contains("corner_test_0"), "stale draws are shown");
+    let status = place.done(&["status", other[0], other[1]]);
+    for line in ["posterior: outdated: it stands on stage compressor", "draws        posterior: outdated", "verdict"] {
+        assert!(status.contains(line), "no {line}: {status}");
+    }
+    let json = place.done(&["status", other[0], other[1], "--json"]);
+    assert!(json.contains("\"outdated\": \"it stands on stage compressor"), "{json}");
+
+    // What is the user's own stays.
+    std::fs::write(place.path("o/train/posterior/notes.txt"), "mine").unwrap();
+    place.done(&["train", other[0], other[1], "--retrain", "compressor"]);
+    assert!(place.path("o/train/posterior/notes.txt").exists());
+    place.done(&["run", other[0], other[1]]);
+    let status = place.done(&["status", other[0], other[1]]);
+    assert!(!status.contains("outdated"), "{status}");
+    let (code, text) = place.run(&["train", "--retrain", "nobody"]);
+    assert!(code == 2 && text.contains("compressor, posterior"), "{text}");
+}
+
+#[test]
+fn contents_decide_not_times_and_names() {
+    let place = Place::new();
+    place.done(&["run"]);
+    let before = place.bytes("o/posterior/posterior.h5");
+
+    // The same data under another name and of another time.
+    std::fs::copy(place.path("d.h5"), place.path("copy.h5")).unwrap();
+    let text = place.done(&["infer", "--set", "dataset.file=copy.h5"]);
+    assert!(text.contains("nothing to do"), "{text}");
+
+    // Other data under the same parameters, another split, another prior, another seed: none is "nothing to do".
+    data(&place.path("other.h5"), 0.2, false);
+    data(&place.path("reversed.h5"), 0.1, true);
+    let wide = "dataset.parameters={ a = { min = -5.0, max = 5.0 }, b = { min = -5.0, max = 5.0 } }";
+    for (set, words) in [
+        ("dataset.file=other.h5", "data in x"),
+        ("dataset.file=reversed.h5", "split"),
+        (wide, "prior"),
+        ("seed=2", "seed"),
+        ("train.posterior.epochs=4", "epochs was 3 and is 4"),
+    ] {
+        for command in ["infer", "train", "calibrate"] {
+            place.refused(&[command, "--set", set], &["outdated", words]);
+        }
+    }
+    assert!(place.bytes("o/posterior/posterior.h5") == before, "draws were replaced");
+    // What weights do not depend on makes nothing outdated.
+    let text = place.done(&["train", "--set", "train.posterior.checkpoint_every=2"]);
+    assert!(text.contains("posterior: done before"), "{text}");
+
+    // Other draws are drawn again, and the old verdict is not shown as theirs.
+    let text = place.done(&["infer", "--set", "infer.draws=50"]);
+    assert!(text.contains("draws again: there are 40 draws"), "{text}");
+    let text = place.done(&["report", "--set", "infer.draws=50"]);
+    assert!(text.contains("left out: the verdict on posterior"), "{text}");
+    place.done(&["calibrate"]);
+    assert!(!place.done(&["report"]).contains("left out"));
+    assert!(place.done(&["report", "--set", "calibrate.level=0.9"]).contains("another [calibrate]"));
+}
+
+/// Flips a bit of the last byte but `from_end` of a file.
+fn flip(path: &Path, from_end: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.len() - 1 - from_end;
+    bytes[at] ^= 64;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damage_is_named_with_a_remedy() {
+    let place = Place::new();
+    place.done(&["run"]);
+    let whole = |name: &str| (place.path(name), place.bytes(name));
+    let cases: [(&str, &[&[&str]]); 5] = [
+        (WEIGHTS, &[&["infer", "--set", "infer.draws=41"], &["train"]]),
+        ("o/train/compressor/weights.safetensors", &[&["infer", "--set", "infer.draws=41"]]),
+        ("o/train/posterior/model.json", &[&["infer"], &["train"]]),
+        ("o/posterior/posterior.h5", &[&["calibrate"], &["report"]]),
+        ("o/calibration/posterior.json", &[&["report"]]),
+    ];
+    for (name, commands) in cases {
+        let (path, bytes) = whole(name);
+        for garbage in [false, true] {
+            match garbage {
+                true => std::fs::write(&path, b"\xff\xfe").unwrap(),
+                false if name.ends_with("h5") => {
+                    let file = hdf5::File::open_rw(&path).unwrap();
+                    let theta = file.dataset("theta").unwrap();
+                    let mut values = theta.read_raw::<f64>().unwrap();
+                    values[17] += 1e-9;
+                    theta.write_raw(&values).unwrap();
+                }
+                false if name.ends_with("json") => {
+                    let text = String::from_utf8(bytes.clone()).unwrap();
+                    let digit = text.find("0.").unwrap() + 2;
+                    let mut changed = bytes.clone();
+                    changed[digit] ^= 1;
+                    std::fs::write(&path, changed).unwrap();
+                }
+                false => flip(&path, 40),
+            }
+            commands.iter().for_each(|words| place.refused(words, &[name]));
+            let status = place.done(&["status"]);
+            assert!(name.ends_with("safetensors") || status.contains("cannot be used"), "{name}: {status}");
+            std::fs::write(&path, &bytes).unwrap();
+        }
+    }
+    std::fs::write(place.path("o/train/posterior/history.jsonl"), b"\xff\xfe").unwrap();
+    place.refused(&["report"], &["history.jsonl"]);
+    // Damaged draws are polycosm's own: they are drawn again.
+    flip(&place.path("o/posterior/posterior.h5"), 40);
+    std::fs::remove_file(place.path("o/train/posterior/history.jsonl")).unwrap();
+    place.done(&["infer"]);
+    place.done(&["calibrate"]);
+}
+
+#[test]
+fn two_trainings_at_once_are_one_after_the_other() {
+    let place = Place::new();
+    place.done(&["train"]);
+    let expected = place.bytes(WEIGHTS);
+    std::fs::remove_dir_all(place.path("o/train/posterior")).unwrap();
+    let outputs = std::thread::scope(|scope| {
+        let both = [0, 1].map(|_| scope.spawn(|| place.run(&["train"])));
+        both.map(|job| job.join().unwrap())
+    });
+    assert!(outputs.iter().all(|(code, _)| *code == 0), "{outputs:?}");
+    assert!(place.bytes(WEIGHTS) == expected, "other weights than those of one training alone");
+
+    // A word while waiting.
+    let held = std::fs::File::open(place.path("o/train/posterior/lock")).unwrap();
+    held.lock().unwrap();
+    std::fs::remove_file(place.path("o/train/posterior/model.json")).unwrap();
+    let waiting = std::thread::scope(|scope| {
+        let job = scope.spawn(|| place.run(&["train"]));
+        std::thread::sleep(Duration::from_secs(2));
+        held.unlock().unwrap();
+        job.join().unwrap()
+    });
+    assert!(waiting.0 == 0 && waiting.1.contains("another job is training in this folder; waiting"), "{waiting:?}");
+    assert!(place.bytes(WEIGHTS) == expected);
+}
+
+#[test]
+fn a_failed_training_is_not_in_the_way_of_the_mended_campaign() {
+    let place = Place::new();
+    let (code, text) = place.run(&["train", "compressor", "--set", "train.compressor.learning_rate=1e300"]);
+    assert!(code == 1 && text.contains("the loss is"), "{text}");
+    place.done(&["train"]);
+    // One that has learned is gone on with as it was begun, or named.
+    for file in ["model.json", "weights.safetensors"] {
+        std::fs::remove_file(place.path("o/train/posterior").join(file)).unwrap();
+    }
+    place.refused(&["train", "--set", "train.posterior.clip=1.0"], &["stage.json", "begun otherwise", "clip was 5.0"]);
+    // Its newest checkpoint is damaged: the one before it is used, in words.
+    flip(&place.path("o/train/posterior/checkpoint.safetensors"), 40);
+    let text = place.done(&["train"]);
+    assert!(text.contains("checkpoint.safetensors: the checkpoint cannot be used: it is damaged"), "{text}");
+}
+
+/// On a full disk, in a mount namespace of its own so that nothing is left behind.
+#[test]
+fn nothing_incomplete_has_a_final_name() {
+    let place = Place::new();
+    let script = format!(
+        "mkdir o && mount -t tmpfs -o size=8m none o || exit 77\n\
+         go() {{ '{program}' \"$@\"; }}; go run run.toml || exit 1\n\
+         full() {{ rm -rf $1; free=$(df --output=avail -k o | tail -n 1); head -c $(((free - 8) * 1024)) /dev/zero >o/filler\n\
+         go $2 run.toml; echo \"$2: $?\"; find o -name '*.tmp' -o -path o/$3 | sed 's/^/left over: /'; rm o/filler; }}\n\
+         full o/posterior/posterior.h5 infer posterior/posterior.h5\n\
+         full o/report report 'report/*'\n\
+         go infer run.toml; full o/calibration calibrate calibration/posterior.json\n\
+         full o/train/posterior train train/posterior/model.json\n\
+         go run run.toml; echo \"in the end: $?\"",
+        program = env!("CARGO_BIN_EXE_polycosm"),
+    );
+    let mut shell = Command::new("unshare");
+    shell.current_dir(place.folder.path()).args(["--map-root-user", "--mount", "bash", "-c", &script]);
+    shell.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("OMP_NUM_THREADS", "1");
+    let done = mpi::finish(shell, LIMIT);
+    if done.code == Some(77) || done.text.contains("unshare: ") {
+        println!("not tried: this system lets nobody mount a small disk ({})", done.text.trim());
+        return;
+    }
+    for line in ["infer: 1", "report: 1", "train: 1", "calibrate: 1", "in the end: 0", "free some space"] {
+        assert!(done.text.contains(line), "no {line}: {}", done.text);
+    }
+    assert!(!done.text.contains("left over"), "{}", done.text);
+}
+
+#[test]
+fn two_observations_of_one_name_are_kept_apart() {
+    let place = Place::new();
+    let campaign = r#"
+output = "o"
+seed = 1
+[cosmology]
+Omega_b = 0.0486
+h = 0.6774
+n_s = 0.9667
+[design]
+simulations = 40
+parameters.Omega_m = { min = 0.1, max = 0.5 }
+parameters.sigma8 = { min = 0.6, max = 1.0 }
+[simulator]
+kind = "pm"
+box_size = 128.0
+particles = 8
+time = { steps = 2 }
+power = {}
+snapshots = true
+[[train]]
+name = "a-b"
+input = "power"
+epochs = 2
+network = { kind = "npe", ensemble = 1, transform = "log", embedding = 2, mlp = { hidden = 8, layers = 1 }, flow = { layers = 1, hidden = 8, bins = 4 } }
+[[train]]
+name = "b"
+input = "power"
+epochs = 2
+network = { kind = "npe", ensemble = 1, transform = "log", embedding = 2, mlp = { hidden = 8, layers = 1 }, flow = { layers = 1, hidden = 8, bins = 4 } }
+[infer]
+posterior = "b"
+baseline = "a-b"
+draws = 40
+"#;
+    std::fs::write(place.path("run.toml"), campaign).unwrap();
+    place.done(&["run"]);
+    for (folder, from) in [("one", 3), ("two", 5)] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        let from = place.path(&format!("o/snapshots/{from:06}.hdf5"));
+        std::fs::copy(from, place.path(folder).join("snap.hdf5")).unwrap();
+    }
+    let set = ["--set", "infer.observations=[\"one/snap.hdf5\", \"two/snap.hdf5\"]"];
+    place.done(&["infer", set[0], set[1]]);
+    let files = || {
+        let names = std::fs::read_dir(place.path("o/posterior")).unwrap().map(|e| e.unwrap().file_name());
+        names.filter(|n| n.to_string_lossy().starts_with("observation-")).count()
+    };
+    assert_eq!(files(), 4, "two observations, two posteriors");
+    let text = place.done(&["infer", set[0], set[1]]);
+    assert_eq!(text.matches("snap.hdf5: nothing to do").count(), 2, "{text}");
+    place.done(&["infer", "--observation", "two/snap.hdf5"]);
+    assert_eq!(files(), 4, "one is drawn twice under two names");
+    // Its file changes: what was drawn of it is not shown.
+    std::fs::copy(place.path("o/snapshots/000007.hdf5"), place.path("two/snap.hdf5")).unwrap();
+    let text = place.done(&["report"]);
+    assert!(text.contains("left out: the draws in posterior/observation-snap-"), "{text}");
+    assert!(text.contains("the observation holds other data"), "{text}");
+    let page = std::fs::read_to_string(place.path("o/report/index.html")).unwrap();
+    assert!(page.contains("Observation “snap”"), "the other is not shown");
+}
