@@ -226,9 +226,16 @@ impl Comm {
         Err(Error { agreed_from: Some(root), ..error })
     }
 
-    /// Runs `f` on the root alone and shares its outcome.
+    /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as JSON tells no infinity.
     pub fn on_root<T: Serialize + DeserializeOwned>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        let mine = if self.is_root() { f().map(Some) } else { Ok(None) };
+        let tellable = |value: T| match self.size() {
+            1 => Ok(Some(value)),
+            _ => serde_json::to_vec(&value).and_then(|bytes| serde_json::from_slice(&bytes)).map(Some).map_err(|e| {
+                Error::failed(format!("what one rank found cannot be told to the others: {e}"))
+                    .remedy("is a number in these files not finite? If not, please report it")
+            }),
+        };
+        let mine = if self.is_root() { f().and_then(tellable) } else { Ok(None) };
         let value = self.agree(mine)?;
         Ok(self.broadcast_value(0, value))
     }

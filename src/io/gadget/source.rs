@@ -56,6 +56,18 @@ impl Source<'_> {
         for (mass, said) in mass_table.iter_mut().zip(self.numbers("Header", "MassTable").unwrap_or_default()) {
             *mass = said * units.mass;
         }
+        let box_size = self.box_size()? * units.length;
+        // Numbers that are finite may not be so in other units.
+        for (key, finite) in [
+            ("Header/MassTable", mass_table.iter().all(|mass| mass.is_finite())),
+            ("Header/BoxSize", box_size.is_finite()),
+            ("Header/UnitVelocity_in_cm_per_s", units.velocity.is_finite()),
+            ("Header/UnitMass_in_g", units.mass.is_finite()),
+        ] {
+            if !finite {
+                return Err(self.bad(key, "is not finite, or not so in this program's units", "correct the header"));
+            }
+        }
         for t in 0..TYPES {
             own_masses[t] = counts[t] > 0 && self.0.exists(&format!("PartType{t}/Masses"));
         }
@@ -65,7 +77,7 @@ impl Source<'_> {
         }
         let (points_elsewhere, has_velocities) = self.arrays(counts[DARK])?;
         let header = Header {
-            box_size: self.box_size()? * units.length,
+            box_size,
             scale_factor: self.scale_factor(swift)?,
             npart: counts[DARK],
             cosmology,
