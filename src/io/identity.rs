@@ -3,6 +3,7 @@
 
 use super::dataset::Dataset;
 use super::hdf::{File, publish_text};
+use super::provenance::is_ours;
 use crate::comm::{Comm, share};
 use crate::error::{At, Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -81,9 +82,8 @@ fn json<T: Serialize>(value: &T) -> Result<String> {
 
 fn stored(dataset: &Dataset, field: &str) -> Result<Option<String>> {
     let file = File::open(&dataset.path)?;
-    let ours = file.text("", "version")?.is_some_and(|v| v.starts_with("polycosm"));
     let name = format!("checksum/{field}");
-    if !ours || !file.exists(&name) {
+    if !is_ours(&file)? || !file.exists(&name) {
         return Ok(None);
     }
     let sums: Vec<u8> = file.read::<u32>(&name)?.into_iter().flat_map(u32::to_le_bytes).collect();

@@ -1,22 +1,18 @@
 //! What polycosm wrote, and what it did not: nothing of the user's is ever removed or overwritten.
 
 use super::hdf::{File, publish_text};
+use super::identity::digest;
+use super::provenance::is_ours;
 use crate::error::{At, Error, Result};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
-
-/// True if an HDF5 file says that polycosm wrote it.
-pub fn wrote(file: &File) -> bool {
-    file.text("", "version").is_ok_and(|version| version.is_some_and(|v| v.starts_with("polycosm")))
-}
 
 /// Refuses to replace an HDF5 file that polycosm did not write. One that is not there may be written.
 pub fn replaceable(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        _ if File::open(path).is_ok_and(|file| wrote(&file)) => Ok(()),
+        _ if File::open(path).and_then(|file| is_ours(&file)).unwrap_or(false) => Ok(()),
         _ => Err(Error::input("is there, and polycosm did not write it (or it is damaged): it is not replaced")
             .file(path)
             .remedy("move it elsewhere or remove it, or give another folder")),
@@ -46,8 +42,9 @@ pub fn sign(folder: &Path, pairs: &[(String, String)]) -> Result<()> {
 
 /// First line of a resolved campaign. One that was edited is the user's.
 fn headed(campaign: &str) -> String {
-    let digest: String = Sha256::digest(campaign)[..8].iter().map(|b| format!("{b:02x}")).collect();
-    format!("# Written by polycosm, which replaces this file: the campaign as resolved ({digest}).\n{campaign}")
+    let digest = digest(campaign.as_bytes());
+    let first = &digest[..16];
+    format!("# Written by polycosm, which replaces this file: the campaign as resolved ({first}).\n{campaign}")
 }
 
 /// Writes the resolved campaign into a folder: as `campaign.toml`, or where a file of the user's has that name, as
@@ -97,11 +94,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.h5");
         replaceable(&path).unwrap();
-        for version in [None, Some("mine"), Some("polycosm 0.1.0")] {
+        let ours = (Some("polycosm 0.1.0"), true);
+        for who in [(None, true), (Some("mine"), true), (Some("polycosm-fork"), true), (ours.0, false), ours] {
             let file = File::create(&path).unwrap();
-            version.map_or(Ok(()), |v| file.set_text("", "version", v)).unwrap();
+            who.0.map_or(Ok(()), |v| file.set_text("", "version", v)).unwrap();
+            if who.1 {
+                file.set_number("", "format_version", 1).unwrap();
+            }
             file.close().unwrap();
-            assert_eq!(replaceable(&path).is_ok(), version == Some("polycosm 0.1.0"), "{version:?}");
+            assert_eq!(replaceable(&path).is_ok(), who == ours, "{who:?}");
         }
         std::fs::write(&path, "text").unwrap();
         assert!(replaceable(&path).is_err());
