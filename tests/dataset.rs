@@ -410,7 +410,28 @@ fn a_lost_or_truncated_shard_is_named() {
     for i in 0..10 {
         assert_eq!(halos[3 * at[i] as usize..3 * at[i + 1] as usize], list(&job(&design(10), i)), "{i}");
     }
-    drop(file);
+    drop((file, exported));
+    // The exported file tells its own damage: a changed number of a map, of a list, and of a small array.
+    for (field, read) in [
+        ("maps", (|d| d.read_f32("maps", &[6]).map(drop)) as fn(&Dataset) -> polycosm::error::Result<()>),
+        ("halos", |d| d.read_list("halos", 6).map(drop)),
+    ] {
+        let name = if field == "halos" { "halos/data" } else { field };
+        let (array, row) = (hdf5::File::open_rw(&copy).unwrap().dataset(name).unwrap(), at[6] as usize);
+        let old = array.read_raw::<f64>().unwrap();
+        let mut new = old.clone();
+        new[if field == "halos" { 3 * row } else { 6 * old.len() / 10 }] += 1.0;
+        array.write_raw(&new).unwrap();
+        drop(array);
+        let e = read(&Dataset::open(&copy, "theta").unwrap()).unwrap_err().to_string();
+        assert!(e.contains("copy.h5") && e.contains(field) && e.contains("checksum"), "{e}");
+        export().unwrap();
+        read(&Dataset::open(&copy, "theta").unwrap()).unwrap();
+    }
+    hdf5::File::open_rw(&copy).unwrap().dataset("split").unwrap().write_raw(&[1u8; 10]).unwrap();
+    let e = Dataset::open(&copy, "theta").err().unwrap().to_string();
+    assert!(e.contains("split") && e.contains("checksum"), "{e}");
+    export().unwrap();
     let whole = std::fs::read(&shard).unwrap();
     for (says, gone) in [("no such file", true), ("truncated", false)] {
         if gone {

@@ -1,8 +1,8 @@
 //! One ordinary file from a dataset: no links to shards, one subset of fields. And where it may be written.
 
 use super::dataset::Dataset;
-use super::field::{Data, FieldSpec};
-use super::hdf::{File, publish};
+use super::field::FieldSpec;
+use super::hdf::{Array, File, publish};
 use super::index::write_prior;
 use super::ours;
 use super::provenance::Provenance;
@@ -40,20 +40,13 @@ pub fn chosen(dataset: &Dataset, fields: &[String]) -> Result<Vec<FieldSpec>> {
     let named: Vec<FieldSpec> = fields.iter().map(|name| dataset.spec(name)).collect::<Result<_>>()?;
     let specs = if fields.is_empty() { dataset.specs() } else { named };
     if let Some(row) = dataset.status().iter().position(|&s| s == 0) {
-        specs.iter().try_for_each(|spec| read(dataset, spec, row).map(drop))?;
+        specs.iter().try_for_each(|spec| dataset.read_data(spec, row).map(drop))?;
     }
     Ok(specs)
 }
 
-fn read(dataset: &Dataset, spec: &FieldSpec, row: usize) -> Result<Data> {
-    match spec.ragged {
-        true => dataset.read_list(&spec.name, row).map(Data::F64),
-        false => dataset.read_data(spec, row),
-    }
-}
-
 /// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished universes
-/// into one file that stands alone.
+/// into one file that stands alone, with the checksums that a dataset has.
 pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String], by: &Provenance) -> Result<()> {
     let specs = chosen(dataset, fields)?;
     let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();
@@ -61,37 +54,48 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
     publish(alone, path, |file: &File| {
         by.write(file)?;
         let theta: Vec<f64> = rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect();
-        file.write(None, "theta", &[n, p], &theta)?;
+        file.write_checked(None, "theta", &[n, p], &theta)?;
         write_prior(file, &dataset.prior, dataset.drawn_from)?;
         let split: Vec<u8> = rows.iter().map(|&r| dataset.split()[r] as u8).collect();
-        file.write(None, "split", &[n], &split)?;
+        file.write_checked(None, "split", &[n], &split)?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;
-        file.write(None, "index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
-        file.write(None, "status", &[n], &vec![0u8; n])?;
+        file.write_checked(None, "index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
+        file.write_checked(None, "status", &[n], &vec![0u8; n])?;
         file.set_texts("status", "values", &["finished", "failed"])?;
         if let Some(all) = dataset.realisation()? {
-            file.write(None, "realisation", &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
+            file.write_checked(None, "realisation", &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
         }
         for spec in &specs {
+            let mut sums = vec![];
+            let mut put = |array: &Array, at: [usize; 2], row: usize| {
+                let data = dataset.read_data(spec, row)?;
+                sums.push(crc32fast::hash(data.bytes()));
+                array.write_rows(at[0], at[1] - at[0], &data)
+            };
             match spec.ragged {
-                true => list(file, dataset, spec, &rows)?,
+                true => list(file, dataset, spec, &rows, put)?,
                 false => {
                     let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
                     let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
-                    for (at, &row) in rows.iter().enumerate() {
-                        array.write_rows(at, 1, &dataset.read_data(spec, row)?)?;
-                    }
+                    rows.iter().enumerate().try_for_each(|(at, &row)| put(&array, [at, at + 1], row))?;
                     describe(file, &spec.name, spec, true)?;
                 }
             }
+            file.write_checked(None, &format!("checksum/{}", spec.name), &[n], &sums)?;
             write_axes(file, spec)?;
         }
         Ok(())
     })
 }
 
-/// A list of these universes: their rows one after the other, and where each begins.
-fn list(file: &File, dataset: &Dataset, spec: &FieldSpec, rows: &[usize]) -> Result<()> {
+/// A list of these universes: their rows one after the other, which `put` writes, and where each begins.
+fn list(
+    file: &File,
+    dataset: &Dataset,
+    spec: &FieldSpec,
+    rows: &[usize],
+    mut put: impl FnMut(&Array, [usize; 2], usize) -> Result<()>,
+) -> Result<()> {
     let (data, ends) = (format!("{}/data", spec.name), dataset.offsets(&spec.name)?);
     let mut offsets = vec![0u64];
     for &row in rows {
@@ -101,8 +105,8 @@ fn list(file: &File, dataset: &Dataset, spec: &FieldSpec, rows: &[usize]) -> Res
     shape[0] = offsets[rows.len()] as usize;
     let array = file.create_array_of(spec.dtype, &data, &shape)?;
     for (at, &row) in offsets.windows(2).zip(rows) {
-        array.write_rows(at[0] as usize, (at[1] - at[0]) as usize, &read(dataset, spec, row)?)?;
+        put(&array, [at[0] as usize, at[1] as usize], row)?;
     }
     describe(file, &data, spec, false)?;
-    file.write(None, &format!("{}/offsets", spec.name), &[offsets.len()], &offsets)
+    file.write_checked(None, &format!("{}/offsets", spec.name), &[offsets.len()], &offsets)
 }

@@ -218,11 +218,16 @@ impl Dataset {
         self.read(field, rows)
     }
 
-    /// A field of one universe in its own type.
+    /// A field of one universe in its own type, or its list.
     pub fn read_data(&self, spec: &FieldSpec, row: usize) -> Result<Data> {
         self.parts_are_there(spec)?;
-        let array = self.array(spec)?;
-        let data = array.read_rows(spec.dtype, row, 1)?;
+        let data = match spec.ragged {
+            false => self.array(spec)?.read_rows(spec.dtype, row, 1)?,
+            true => {
+                let (start, rows) = self.ends(&spec.name, row)?;
+                self.file.array(&format!("{}/data", spec.name))?.read_rows(spec.dtype, start, rows)?
+            }
+        };
         self.check(&spec.name, row, data.len(), &data)?;
         Ok(data)
     }
@@ -241,11 +246,8 @@ impl Dataset {
     /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
     pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
         let spec = self.spec(field)?;
-        self.parts_are_there(&spec)?;
-        let (start, rows) = self.ends(field, row)?;
-        let data = self.file.array(&format!("{field}/data"))?.read_rows(spec.dtype, start, rows)?;
-        self.check(field, row, data.len(), &data)?;
-        Ok(f64::of(data))
+        self.ends(field, row)?; // refuses what is no list
+        Ok(f64::of(self.read_data(&spec, row)?))
     }
 
     /// A field's array, of the shape that its description says.

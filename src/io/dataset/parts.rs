@@ -28,7 +28,7 @@ pub(super) struct Parts {
 }
 
 impl Kept {
-    /// Reads what there is for these fields of `n` universes. Files of older programs, and exported ones, have less.
+    /// Reads what there is for these fields of `n` universes. Files of older programs have less.
     pub(super) fn read(file: &File, specs: &[FieldSpec], n: usize) -> Result<Kept> {
         let mut kept = Kept::default();
         for spec in specs {
