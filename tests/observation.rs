@@ -155,7 +155,7 @@ fn others(file: &hdf5::File, kind: usize, part: f64) -> hdf5::Result<()> {
 #[test]
 fn impossible_snapshots_are_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&str, Change, &[&str]); 23] = [
+    let cases: [(&str, Change, &[&str]); 26] = [
         ("gas", |f| others(f, 0, 0.19), &["PartType0", "15.97%", "gas"]),
         (
             "matter that is not counted",
@@ -173,6 +173,16 @@ fn impossible_snapshots_are_refused_in_words() {
                 replace(f, "PartType1/Masses", (0..N).map(|i| 1.0 + i as f64).collect(), 1)
             },
             &["PartType1/Masses", "differ"],
+        ),
+        ("a mass of NaN", |f| array(&group(f, "Header"), "MassTable", &[0.0, f64::NAN]), &["MassTable", "not finite"]),
+        ("an endless mass", |f| array(&group(f, "Header"), "MassTable", &[f64::INFINITY; 6]), &["MassTable"]),
+        (
+            "a box beyond all numbers in Mpc/h",
+            |f| {
+                number(&group(f, "Header"), "BoxSize", 1e300)?;
+                number(&group(f, "Parameters"), "UnitLength_in_cm", 1e100)
+            },
+            &["BoxSize", "not finite"],
         ),
         ("three sides", |f| array(&group(f, "Header"), "BoxSize", &[L, L, 2.0 * L]), &["BoxSize", "unequal sides"]),
         (
@@ -693,6 +703,48 @@ fn check_attributes(file: &hdf5::File) {
         let found = ["a", "h", "length", "mass", "velocity"].map(|what| floats(&array, &format!("{what}_scaling"))[0]);
         assert_eq!((found, floats(&array, "to_cgs")), (powers, vec![cgs]));
     }
+}
+
+/// A box that is a little off, as two values of a megaparsec make it, is scaled to the campaign's: nothing crosses its faces.
+#[test]
+fn a_box_a_little_off_is_scaled() {
+    let dir = tempfile::tempdir().unwrap();
+    let pm = pm("redshifts = [1.0]\n[density]\npoints = 8\n", &["Omega_m", "sigma8"]);
+    let plain = numbers(&observe(&pm, &snapshot(dir.path(), |_| Ok(())), &["density"]).unwrap(), "density");
+    let path = snapshot(dir.path(), |f| {
+        number(&group(f, "Header"), "BoxSize", L * (1.0 + 9e-5))?;
+        number(&group(f, "Parameters"), "BoxSize", L * (1.0 + 9e-5))?;
+        replace(f, "PartType1/Coordinates", positions(|x| x.map(|x| x * (1.0 + 9e-5))), 3)
+    });
+    let scaled = numbers(&observe(&pm, &path, &["density"]).unwrap(), "density");
+    assert!(plain.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 1e-5), "{plain:?}\n{scaled:?}");
+}
+
+/// A header that one rank reads and cannot tell the others is refused by all of them.
+#[test]
+fn what_cannot_be_told_is_refused_on_all_ranks() {
+    mpi::on_ranks("what_cannot_be_told_is_refused_on_all_ranks", &[2], |comm| {
+        let e = comm.on_root(|| Ok([1.0, f64::NAN])).unwrap_err();
+        assert!(e.to_string().contains("cannot be told") && e.remedy.is_some(), "{e}");
+        let path = mpi::shared_dir().join("snapshot.hdf5");
+        if comm.is_root() {
+            snapshot(&mpi::shared_dir(), |f| array(&group(f, "Header"), "MassTable", &[0.0, f64::NAN]));
+        }
+        comm.barrier();
+        let e = gadget::read(comm, &path).unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains("MassTable"), "{e}");
+        if comm.is_root() {
+            snapshot(&mpi::shared_dir(), |_| Ok(()));
+        }
+        comm.barrier();
+        // One rank's block is out of bounds: no rank begins to read or write.
+        let file = polycosm::io::hdf::File::open_on(comm, &path).unwrap();
+        let array = file.array("PartType1/ParticleIDs").unwrap();
+        let from = if comm.is_root() { 0 } else { N };
+        assert!(array.read_on::<u64>(comm, &[from], &[1]).unwrap_err().to_string().contains("does not fit"));
+        assert_eq!(array.read_on::<u64>(comm, &[comm.rank()], &[1]).unwrap().len(), 1);
+        file.close().unwrap();
+    });
 }
 
 /// On any number of ranks, whatever process grid the suite's groups have; what is spread over ranks comes together.

@@ -111,7 +111,12 @@ impl<T: Real + Element> Pm<T> {
                 "write them as attributes of the file's root, or observe with a network that reads no galaxies";
             return Err(bad(&lacking, problem, remedy));
         }
+        let (theirs, ours) = (header.box_size, self.config.box_size);
         let mut warnings = vec![];
+        // Beyond the rounding of single precision.
+        if (theirs / ours - 1.0).abs() > 1e-6 {
+            warnings.push(format!("its box is {theirs} Mpc/h: positions are scaled to the campaign's, {ours}"));
+        }
         let cosmology = match self.cosmology_told(header, &mut warnings) {
             Err(e) if needs.cosmology => return Err(e.file(path)),
             cosmology => cosmology.ok(),
@@ -183,12 +188,14 @@ impl<T: Real + Element> Pm<T> {
                 .remedy("give the identities of the initial conditions, N different numbers in a row"));
         }
         let (l, to_momentum) = (T::of(self.config.box_size), snapshot.header.scale_factor / 100.0);
+        // Particles near the upper faces of a larger box would come out at the lower ones.
+        let scale = self.config.box_size / snapshot.header.box_size;
         let momentum = match snapshot.header.has_velocities {
             true => snapshot.velocities.iter().map(|v| v.map(|v| T::of(v * to_momentum))).collect(),
             false => vec![[T::zero(); 3]; snapshot.positions.len()],
         };
         let mut particles = Particles {
-            position: snapshot.positions.iter().map(|x| x.map(|x| wrap(T::of(x), l))).collect(),
+            position: snapshot.positions.iter().map(|x| x.map(|x| wrap(T::of(x * scale), l))).collect(),
             momentum,
             id: snapshot.ids,
             ..Default::default()
