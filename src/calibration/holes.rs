@@ -16,6 +16,8 @@ const LEVEL: f64 = 0.01;
 pub struct Holes {
     pub failed: usize,
     pub universes: usize,
+    /// Universes among them that lie nowhere, for not all of their parameters are numbers.
+    pub nowhere: usize,
     /// Parameters that the failures depend on.
     pub depend_on: Vec<Dependence>,
 }
@@ -41,14 +43,20 @@ pub fn holes(prior: &Prior, theta: &[f64], failed: &[bool]) -> Option<Holes> {
     if count == 0 || p == 0 {
         return None;
     }
+    let placed: Vec<usize> = (0..n).filter(|i| theta[i * p..(i + 1) * p].iter().all(|t| !t.is_nan())).collect();
     let test = |(j, parameter): (usize, &crate::prior::Parameter)| {
         let mut rng = rng::stream(0, j as u64, "holes", 0);
-        let mut order: Vec<(f64, f64, bool)> = (0..n).map(|i| (theta[i * p + j], rng.random(), failed[i])).collect();
+        let mut order: Vec<(f64, f64, bool)> =
+            placed.iter().map(|&i| (theta[i * p + j], rng.random(), failed[i])).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let places = order.iter().enumerate().filter(|(_, (_, _, failed))| *failed);
-        let places: Vec<f64> = places.map(|(rank, (_, within, _))| (rank as f64 + within) / n as f64).collect();
+        let places: Vec<f64> =
+            places.map(|(rank, (_, within, _))| (rank as f64 + within) / order.len() as f64).collect();
+        if places.is_empty() {
+            return None;
+        }
         let p_value = (envelope_p_value(&places) * p as f64).min(1.0);
-        let side = match places.iter().sum::<f64>() / count as f64 {
+        let side = match places.iter().sum::<f64>() / places.len() as f64 {
             middle if middle > 0.6 => "high",
             middle if middle < 0.4 => "low",
             _ => "elsewhere",
@@ -57,7 +65,7 @@ pub fn holes(prior: &Prior, theta: &[f64], failed: &[bool]) -> Option<Holes> {
     };
     let depend_on: Vec<Dependence> = prior.parameters.iter().enumerate().filter_map(test).collect();
     let worth = !depend_on.is_empty() || count as f64 > NAMED * n as f64;
-    worth.then_some(Holes { failed: count, universes: n, depend_on })
+    worth.then_some(Holes { failed: count, universes: n, nowhere: n - placed.len(), depend_on })
 }
 
 impl std::fmt::Display for Holes {
@@ -71,6 +79,9 @@ impl std::fmt::Display for Holes {
                 side => write!(f, "{} is {side}", d.parameter)?,
             }
             write!(f, " (p = {:.0e})", d.p_value)?;
+        }
+        if self.nowhere > 0 {
+            write!(f, ", not counting {} whose parameters are not all numbers", self.nowhere)?;
         }
         f.write_str(": holes in the prior, where nothing is learned and nothing judged")
     }
@@ -102,6 +113,19 @@ mod tests {
         assert!(failing(&|_| false).is_none());
         let all = failing(&|_| true).unwrap();
         assert!(all.depend_on.is_empty() && all.failed == 2000);
+    }
+
+    #[test]
+    fn failures_without_parameters_lie_nowhere() {
+        let mut rng = rng::stream(3, 0, "test", 0);
+        let mut theta: Vec<f64> = (0..4000).map(|_| rng.random()).collect();
+        theta[..100].fill(f64::NAN);
+        let failed: Vec<bool> = (0..2000).map(|i| i < 50).collect();
+        let found = holes(&prior(), &theta, &failed).unwrap();
+        assert!((found.failed, found.nowhere) == (50, 50) && found.depend_on.is_empty(), "{found}");
+        let failed: Vec<bool> = (0..2000).map(|i| i < 50 || theta[2 * i] > 0.99).collect();
+        let found = holes(&prior(), &theta, &failed).unwrap();
+        assert!(found.depend_on.len() == 1 && found.to_string().contains("a is high"), "{found}");
     }
 
     #[test]
