@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// Universes of a design: each has a row in every rank's memory and a file.
 pub const SIMULATIONS: usize = 10_000_000;
+/// Parameters of all universes of a design: 8 GiB, of which every rank has a copy.
+pub const THETA: usize = 1 << 30;
 /// Ranks of a job; MPI counts no further than 2³¹.
 pub const RANKS: usize = 1 << 24;
 /// Points of a mesh, and particles, per side: the largest ever run had about 20000.

@@ -157,6 +157,13 @@ impl DesignConfig {
             );
         }
         self.parameters.prior()?;
+        limits::product_at_most(
+            "design.simulations",
+            &[self.simulations, self.parameters.0.len()],
+            "parameters of universes",
+            limits::THETA,
+            "give fewer simulations, or vary fewer parameters",
+        )?;
         if self.kind == Kind::Grid && self.prior.is_some() {
             let error = bad("prior", "a grid is not drawn from any prior");
             return Err(error
@@ -248,7 +255,7 @@ impl DesignConfig {
             }
             for (&place, p) in places.iter().zip(&prior.parameters) {
                 match values[place].parse::<f64>() {
-                    Ok(v) if (p.min..=p.max).contains(&v) => theta.push(v),
+                    Ok(v) if v >= p.reach().0 && v <= p.reach().1 => theta.push(v),
                     Ok(v) => return bad(format!("line {number}: {} = {v} is outside [{}, {}]", p.name, p.min, p.max)),
                     Err(_) => return bad(format!("line {number}: {:?} is not a number", values[place])),
                 }
@@ -379,6 +386,9 @@ mod tests {
         assert_eq!(config("list", 2, &stated).resolve(1).unwrap().drawn_from, DrawnFrom::Prior);
         let refused = config("grid", 9, "prior = \"uniform\"").check().unwrap_err();
         assert_eq!(refused.key.as_deref(), Some("design.prior"));
+        // Bounds, as they come back from single precision.
+        std::fs::write(&path, format!("{} {}\n", 1.0 + 1e-7, 1e-300)).unwrap();
+        assert_eq!(config("list", 1, &file).resolve(1).unwrap().len(), 1);
         std::fs::write(&path, "0.5 2.0\n").unwrap();
         assert!(config("list", 1, &file).resolve(1).unwrap_err().to_string().contains("outside"));
         assert!(config("sobol", 0, "").check().is_err() && config("list", 2, "").check().is_err());
