@@ -172,11 +172,11 @@ impl Preprocess {
         put(&mut self.limit, &limit.where_self(&active, &Tensor::full_like(&limit, LIMIT)));
 
         // d ln x = dx/x: a logarithm turns relative rounding into absolute.
-        let tolerance = &rounding * 2.0 * (mean.abs() + 1.0);
-        let tolerance = match self.transforms.each() {
-            [Transform::None] => &rounding * 2.0 * &size,
-            _ => tolerance,
+        let tolerance = |(t, start, length): (Transform, i64, i64)| {
+            let size = if t == Transform::None { size.shallow_clone() } else { mean.abs() + 1.0 };
+            (&rounding * 2.0 * size).narrow(0, start, length)
         };
+        let tolerance = Tensor::cat(&self.parts().map(tolerance).collect::<Vec<_>>(), 0);
         let (facts, scale) = (self.facts(rows), &sd * active.to_kind(Kind::Double));
         let times = facts.size()[1] / self.groups;
         self.familiar.fit(&facts, &scale.repeat([times]), &tolerance.repeat([times]));
