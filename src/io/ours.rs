@@ -17,7 +17,8 @@ pub fn program() -> String {
 
 /// True if an HDF5 file says that polycosm wrote it.
 pub fn wrote(file: &File) -> bool {
-    let says = |at: &str, name: &str| file.text(at, name).is_ok_and(|by| by.is_some_and(|by| by.starts_with("polycosm")));
+    let says =
+        |at: &str, name: &str| file.text(at, name).is_ok_and(|by| by.is_some_and(|by| by.starts_with("polycosm")));
     // Snapshots say it where those of other codes do. Checkpoints of older programs tell what they are instead.
     says("", "version") || says("Header", "Code") || file.text("", "checkpoint").is_ok_and(|header| header.is_some())
 }
