@@ -741,8 +741,9 @@ fn what_cannot_be_told_is_refused_on_all_ranks() {
         let file = polycosm::io::hdf::File::open_on(comm, &path).unwrap();
         let array = file.array("PartType1/ParticleIDs").unwrap();
         let from = if comm.is_root() { 0 } else { N };
-        assert!(array.read_on::<u64>(comm, &[from], &[1]).unwrap_err().to_string().contains("does not fit"));
-        assert_eq!(array.read_on::<u64>(comm, &[comm.rank()], &[1]).unwrap().len(), 1);
+        assert!(array.read::<u64>(&[from], &[1]).unwrap_err().to_string().contains("does not fit"));
+        assert_eq!(array.read::<u64>(&[comm.rank()], &[1]).unwrap().len(), 1);
+        drop(array);
         file.close().unwrap();
     });
 }

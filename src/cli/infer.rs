@@ -10,6 +10,7 @@ use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
+use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
 use crate::models::Device;
@@ -114,7 +115,9 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             }
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
-            Ok((!drawn(&path, &of)).then_some(of))
+            let due = (!drawn(&path, &of)).then_some(of);
+            due.as_ref().map_or(Ok(()), |_| replaceable(&path))?;
+            Ok(due)
         })?;
         let Some(of) = of else {
             if comm.is_root() {
@@ -170,7 +173,9 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             }
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, file, config.draws)?;
-            Ok(all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect())
+            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect();
+            due.iter().try_for_each(|(path, _)| replaceable(path))?;
+            Ok(due)
         })?;
         let Some(name) = due.first().and_then(|(_, of)| Some(of.observation.as_ref()?.name.clone())) else {
             if comm.is_root() {

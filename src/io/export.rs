@@ -65,6 +65,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         if let Some(all) = dataset.realisation()? {
             file.write_checked(None, "realisation", &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
         }
+        file.set_json("", "fields", &specs)?;
         for spec in &specs {
             let mut sums = vec![];
             let mut put = |array: &Array, at: [usize; 2], row: usize| {

@@ -12,7 +12,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const UNITS: &str = "lengths comoving Mpc/h, velocities peculiar km/s, masses Msun/h, wavenumbers h/Mpc";
 
 /// What every file's `version` begins with.
-const PROGRAM: &str = "polycosm ";
+pub(super) const PROGRAM: &str = "polycosm ";
 
 /// True if this program wrote the file. Attributes of any other mean what their owner says.
 pub fn is_ours(file: &File) -> Result<bool> {

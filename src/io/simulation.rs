@@ -62,15 +62,16 @@ pub fn write_field(comm: &Comm, file: &File, field: &Field) -> Result<()> {
     let mut shape = spec.shape.clone();
     shape[0] = rows;
     let array = file.create_array_of(spec.dtype, &spec.name, &shape)?;
-    comm.agree(array.write_rows(comm.offset(field.rows), field.rows, &field.data))?;
+    array.write_rows(comm.offset(field.rows), field.rows, &field.data)?;
+    let crc = checksum(comm, field.data.bytes());
     describe(file, &spec.name, spec, false)?;
-    file.set_number(&spec.name, "crc32", checksum(comm, field.data.bytes()))
+    file.set_number(&spec.name, "crc32", crc)
 }
 
 /// Collective: reads `rows` rows of a field from row `from` on, each rank its own and together all of them in rank order;
 /// an error on all ranks if they do not have the field's checksum.
 pub fn read_field_rows(comm: &Comm, file: &File, spec: &FieldSpec, from: usize, rows: usize) -> Result<Data> {
-    let data = comm.agree(file.array(&spec.name).and_then(|a| a.read_rows(spec.dtype, from, rows)))?;
+    let data = comm.agree(file.array(&spec.name))?.read_rows(spec.dtype, from, rows)?;
     let crc = comm.agree(file.unsigned(&spec.name, "crc32"))? as u32;
     match checksum(comm, data.bytes()) == crc {
         true => Ok(data),

@@ -57,7 +57,7 @@ impl Weights {
                 continue;
             }
             let (start, len) = share(n as usize, comm.size(), comm.rank());
-            let masses: Vec<f64> = comm.agree(super::read::block(file, &name, n, &[start], &[len]))?;
+            let masses: Vec<f64> = super::read::block(comm, file, &name, n, &[start], &[len])?;
             self.sum[t] += unit * masses.iter().sum::<f64>();
             if t == DARK {
                 self.least = masses.iter().copied().fold(self.least, f64::min);

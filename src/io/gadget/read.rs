@@ -80,7 +80,7 @@ fn parts(comm: &Comm, path: &Path, mut header: Header, power: f64) -> Result<Sna
             let name = "PartType1/ParticleIDs";
             has_ids &= file.exists(name);
             if has_ids {
-                append(&mut ids, comm.agree(block(&file, name, counts[DARK], &[from], &[rows]))?);
+                append(&mut ids, block(comm, &file, name, counts[DARK], &[from], &[rows])?);
             }
         }
         at += n;
@@ -117,22 +117,34 @@ fn vectors(
     unit: f64,
     all: &mut Vec<[f64; 3]>,
 ) -> Result<()> {
-    let numbers: Vec<f64> = comm.agree(block(file, name, n, &[from, 0], &[rows, 3]))?;
+    let numbers: Vec<f64> = block(comm, file, name, n, &[from, 0], &[rows, 3])?;
     append(all, numbers.chunks_exact(3).map(|v| [v[0] * unit, v[1] * unit, v[2] * unit]).collect());
     Ok(())
 }
 
-/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective in a parallel file.
-pub(super) fn block<T: Element>(file: &File, name: &str, n: u64, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
-    let array = file.array(name)?;
-    let shape = array.shape();
-    if shape.len() != count.len() || shape[0] as u64 != n || shape[1..] != count[1..] {
-        let error = Error::input(format!("has shape {shape:?}, but the header counts {n} particles"));
-        return Err(error.file(file.path()).key(name).remedy("give a whole snapshot"));
-    }
-    array.dtype().map_err(|e| e.remedy("give a snapshot in GADGET's HDF5 format"))?;
-    array.is_believable()?;
-    array.read(start, count)
+/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective: ranks begin to read when
+/// none of them refuses.
+pub(super) fn block<T: Element>(
+    comm: &Comm,
+    file: &File,
+    name: &str,
+    n: u64,
+    start: &[usize],
+    count: &[usize],
+) -> Result<Vec<T>> {
+    let open = || {
+        let array = file.array(name)?;
+        let shape = array.shape();
+        if shape.len() != count.len() || shape[0] as u64 != n || shape[1..] != count[1..] {
+            let error = Error::input(format!("has shape {shape:?}, but the header counts {n} particles"));
+            return Err(error.file(file.path()).key(name).remedy("give a whole snapshot"));
+        }
+        array.dtype().map_err(|e| e.remedy("give a snapshot in GADGET's HDF5 format"))?;
+        array.is_believable()?;
+        Ok(array)
+    };
+    let array = comm.agree(open())?;
+    comm.agree(array.read(start, count))
 }
 
 /// Refuses positions that cannot be those of a periodic box; those a little outside are one box further. Collective.

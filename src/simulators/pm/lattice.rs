@@ -51,7 +51,9 @@ impl PmConfig {
         Err(Error::input(problem).key("simulator.force.deconvolve").value(true).remedy(remedy))
     }
 
-    /// Where lattice and mesh beat at a wavelength that the particles resolve.
+    /// Where lattice and mesh beat at a wavelength that the particles resolve. The second wave, 2N, folds to M − 2N, which is at
+    /// or below the particles' Nyquist wavenumber for M up to 2.5 N, but the windows leave nothing of it: P(k) at M = 2.25 N
+    /// is that of 2N to 0.3% there (64³ particles in 512 and 128 Mpc/h at z = 9), and has no spike at 2.5 N or 2.75 N either.
     pub(super) fn lattice_warning(&self) -> Option<String> {
         let (wave, factor) = (self.lattice_wave(), self.mesh_factor);
         (wave > 0 && 2 * wave < self.particles).then(|| {
