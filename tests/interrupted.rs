@@ -300,11 +300,32 @@ fn file_that_may_not_grow_is_survived() {
 fn full_disk_is_survived() {
     // The simulation's own file does not fit, or its first checkpoint.
     for minutes in ["0", "1e-9"] {
-        full_disk(&format!("simulator.checkpoint_minutes={minutes}"));
+        let checkpoints = format!("simulator.checkpoint_minutes={minutes}");
+        full_disk(512, |output| simulate(2, output, &[&checkpoints, "simulator.time.steps=5"]));
     }
 }
 
-fn full_disk(checkpoints: &str) {
+/// Files that two ranks write together, which a full disk meets at one place or another: particles, parameters, spectra.
+#[test]
+fn full_disk_leaves_no_rank_waiting() {
+    let campaign = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    let text = "output = \"o\"\nseed = 1\n[cosmology]\nOmega_b = 0.0486\nh = 0.6774\nn_s = 0.9667\n[design]\n\
+        simulations = 4\nparameters.Omega_m = { min = 0.1, max = 0.5 }\nparameters.sigma8 = { min = 0.6, max = 1.0 }\n\
+        [simulator]\nkind = \"pm\"\nbox_size = 128.0\nparticles = 16\ntime = { steps = 2 }\npower = {}\n\
+        snapshots = true\n[suite]\nranks_per_sim = 2\n";
+    std::fs::write(campaign.path(), text).unwrap();
+    let command = |output: &Path| {
+        let mut run = mpi::mpirun(2);
+        run.arg(env!("CARGO_BIN_EXE_polycosm")).arg("simulate").arg(campaign.path());
+        run.arg("--set").arg(format!("output={}", output.display()));
+        run
+    };
+    for kib in [100, 300, 304] {
+        full_disk(kib, command);
+    }
+}
+
+fn full_disk(kib: usize, run: impl Fn(&Path) -> Command) {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("small");
     std::fs::create_dir(&place).unwrap();
@@ -313,10 +334,10 @@ fn full_disk(checkpoints: &str) {
         let words = std::iter::once(c.get_program()).chain(c.get_args());
         words.map(|w| format!("'{}'", w.to_string_lossy())).collect::<Vec<_>>().join(" ")
     };
-    let run = command(simulate(2, &output, &[checkpoints, "simulator.time.steps=5"]));
+    let run = format!("timeout -k 5 60 {}", command(run(&output)));
     let script = format!(
-        "mount -t tmpfs -o size=512k none {place} || exit 77\n\
-         {run}; echo \"first: $?\"; find {place} -name '*.h5.*' | sed 's/^/left over: /'; ls {place}/run/sims\n\
+        "mount -t tmpfs -o size={kib}k none {place} || exit 77\n\
+         {run}; echo \"first: $?\"; find {place} -name '*.h*5.*' | sed 's/^/left over: /'; ls {place}/run/sims\n\
          mount -o remount,size=64m {place}\n\
          {run}; echo \"second: $?\"; ls {place}/run/dataset.h5",
         place = place.display()

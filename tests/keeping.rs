@@ -235,6 +235,44 @@ fn what_the_user_has_in_the_output_folder_stays() {
     assert_eq!(case.read("dataset.h5"), b"precious");
 }
 
+/// Files of the user's with the names that polycosm gives: none is replaced, and each is named.
+#[test]
+fn nothing_of_the_users_is_replaced() {
+    let case = Case::new();
+    let campaign = CAMPAIGN.replace("output = \"o\"", "output = \".\"");
+    case.put("run.toml", &campaign.replace("power = {}", "power = {}\nsnapshots = true"));
+    let precious = |name: &str, text: &str, words: &str, code: i32| {
+        case.put(name, text);
+        case.go(words, code, &[name]);
+        assert_eq!(case.read(name), text.as_bytes(), "{name}");
+        std::fs::remove_file(case.path(name)).unwrap();
+    };
+    precious("snapshots/000002.hdf5", "precious", "simulate run.toml", 2);
+    precious("sims/000001.h5", "precious", "simulate run.toml", 2);
+    precious("checkpoints/000000.a.h5", "precious", "simulate run.toml", 2);
+    precious("timings.json", "{\"mine\": 1}", "simulate run.toml --only 0", 0);
+    precious("snapshots/000002.hdf5", "precious", "simulate run.toml --only 2", 2);
+    case.go("simulate run.toml", 0, &[]);
+    // As after a kill between the two.
+    std::fs::remove_file(case.path("shards/00001.h5")).unwrap();
+    case.go("simulate run.toml", 0, &["2 simulations on"]);
+    let page = "<!doctype html><title>polycosm and I</title>";
+    precious("report/index.html", page, "report run.toml", 2);
+    precious("report/made-of.json", "{}", "report run.toml", 2);
+    precious("report/timings.png", "\u{89}PNG", "report run.toml", 2);
+    case.put("report/notes.txt", "mine");
+    case.go("report run.toml", 0, &[]);
+    case.go("report run.toml", 0, &[]);
+    assert_eq!(case.read("report/notes.txt"), b"mine");
+    for name in ["job/submit.sh", "job/train.sbatch"] {
+        precious(name, "#!/bin/bash\necho mine\n", "job run.toml", 2);
+    }
+    case.go("job run.toml", 0, &[]);
+    case.go("job run.toml", 0, &[]);
+    let edited = String::from_utf8(case.read("job/simulate.sbatch")).unwrap() + "echo mine\n";
+    precious("job/simulate.sbatch", &edited, "job run.toml", 2);
+}
+
 #[test]
 fn a_world_smaller_than_its_job_is_refused() {
     let case = Case::new();

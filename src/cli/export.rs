@@ -60,7 +60,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let new = !args.to.exists();
         std::fs::create_dir_all(&args.to).map_err(made)?;
         let _lock = Lock::of_folder(&args.to, "is exporting into")?;
-        remove_unfinished(&args.to, "dataset.h5.")?;
+        remove_unfinished(&args.to, "dataset.h5")?;
         one_file(&alone, &dataset, &path, &args.field, &provenance).inspect_err(|_| {
             if new {
                 let _ = std::fs::remove_dir(&args.to); // while it is empty

@@ -11,6 +11,7 @@ use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
 use crate::io::gadget;
+use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
 use crate::models::Device;
@@ -120,7 +121,10 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             }
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
-            Ok((!drawn(&path, &of)).then_some(of).inspect(|of| say_why(&path, of)))
+            let due = (!drawn(&path, &of)).then_some(of);
+            due.as_ref().map_or(Ok(()), |_| replaceable(&path))?;
+            due.iter().for_each(|of| say_why(&path, of));
+            Ok(due)
         })?;
         let Some(of) = of else {
             if comm.is_root() {
@@ -177,6 +181,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, file, config.draws)?;
             let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect();
+            due.iter().try_for_each(|(path, _)| replaceable(path))?;
             due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
         })?;

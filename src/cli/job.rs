@@ -4,6 +4,8 @@ use super::campaign::{Campaign, path};
 use super::start::say;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
+use crate::io::hdf::publish_text;
+use crate::io::ours::{replaceable_script, signed_script};
 use crate::job::{self, Script};
 use crate::limits;
 use serde::Deserialize;
@@ -77,9 +79,10 @@ fn write(folder: &Path, scripts: &[Script]) -> Result<()> {
         let remedy = "choose a folder you may write to: --to DIR";
         Error::input(format!("cannot be made: {e}")).key("--to").value(folder.display().to_string()).remedy(remedy)
     })?;
+    scripts.iter().try_for_each(|script| replaceable_script(&folder.join(&script.name)))?;
     for script in scripts {
         let path = folder.join(&script.name);
-        std::fs::write(&path, &script.text).at(&path)?;
+        publish_text(&path, &signed_script(&script.text))?;
         say(format_args!("{}", path.display()));
     }
     Ok(())

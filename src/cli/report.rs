@@ -10,6 +10,7 @@ use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{digest, digest_of_file, seal, unseal};
+use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
@@ -45,6 +46,7 @@ pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
     let provenance = plan.provenance(comm);
     let current = Current::take(plan, comm)?;
     let page = comm.on_root(|| {
+        replaceable(&made_of(plan))?;
         let inputs = gather(plan, &provenance, &current)?;
         inputs.left_out.iter().for_each(|what| log::warn!("report: left out: {what}"));
         let _lock = Lock::to_publish(&plan.report(), "is writing the page of")?;
@@ -112,7 +114,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
         corners: config.report.corners,
         campaign: plan.resolved.clone(),
         provenance: by.pairs(),
-        timings: timings::read(plan)?,
+        timings: timings::read(plan),
         ..Inputs::default()
     };
     if plan.dataset().exists() {

@@ -15,7 +15,11 @@ pub fn timed(plan: &Plan, comm: &Comm, stage: &str, work: impl FnOnce() -> Resul
     let seconds = start.elapsed().as_secs_f64();
     let Some(detail) = result? else { return Ok(()) };
     comm.on_root(|| {
-        let mut all = read(plan)?;
+        let Some(mut all) = booked(plan) else {
+            let path = plan.timings();
+            log::warn!("{}: is not what polycosm writes, which leaves it alone: times are not kept", path.display());
+            return Ok(());
+        };
         match all.iter_mut().find(|t| t.stage == stage) {
             Some(t) => {
                 t.seconds += seconds;
@@ -30,12 +34,15 @@ pub fn timed(plan: &Plan, comm: &Comm, stage: &str, work: impl FnOnce() -> Resul
 }
 
 /// What has been booked so far.
-pub fn read(plan: &Plan) -> Result<Vec<StageTiming>> {
+pub fn read(plan: &Plan) -> Vec<StageTiming> {
+    booked(plan).unwrap_or_default()
+}
+
+/// The same; `None` where the file is not what this program writes: damaged, or the user's own.
+fn booked(plan: &Plan) -> Option<Vec<StageTiming>> {
     let path = plan.timings();
-    if !path.exists() {
-        return Ok(vec![]);
+    if path.symlink_metadata().is_err() {
+        return Some(vec![]);
     }
-    // Times are a convenience: a damaged file is started anew.
-    let text = limits::read_text(&path, limits::TABLE).ok();
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    serde_json::from_str(&limits::read_text(&path, limits::TABLE).ok()?).ok()
 }

@@ -2,7 +2,8 @@
 //! Neither the time of a file nor its name decides anything.
 
 use super::dataset::Dataset;
-use super::hdf::{File, publish_text};
+use super::hdf::File;
+use super::ours::publish_own;
 use crate::comm::{Comm, share};
 use crate::error::{At, Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -111,7 +112,7 @@ fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<String> {
 pub fn seal<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut value = serde_json::to_value(value).map_err(|e| Error::failed(e.to_string()).file(path))?;
     value["sha256"] = digest(value.to_string().as_bytes()).into();
-    publish_text(path, &format!("{value:#}\n"))
+    publish_own(path, format!("{value:#}\n").as_bytes())
 }
 
 /// Reads what [`seal`] wrote, unless it is damaged.
@@ -144,7 +145,9 @@ mod tests {
         std::fs::write(&path, text.replace("1.25", "1.35")).unwrap();
         let e = unseal::<Value>(&path, "make it again").unwrap_err().to_string();
         assert!(e.contains("a.json") && e.contains("damaged") && e.contains("make it again"), "{e}");
+        seal(&path, &value).unwrap();
         std::fs::write(&path, b"\xff\xfe").unwrap();
+        assert_eq!(seal(&path, &value).unwrap_err().exit_code(), 2, "a file of the user's was replaced");
         assert!(unseal::<Value>(&path, "make it again").unwrap_err().remedy.is_some());
     }
 

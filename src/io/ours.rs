@@ -1,22 +1,51 @@
 //! What polycosm wrote, and what it did not: nothing of the user's is ever removed or overwritten.
 
-use super::hdf::{File, publish_text};
+use super::hdf::{File, publish_bytes, publish_text};
 use crate::error::{At, Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
+
+/// Words in the beginning of texts and pictures, which is how polycosm knows them again.
+pub const MARK: &str = "Written by polycosm, which replaces this file";
+
+/// What files say of the program that writes them.
+pub fn program() -> String {
+    concat!("polycosm ", env!("CARGO_PKG_VERSION")).into()
+}
 
 /// True if an HDF5 file says that polycosm wrote it.
 pub fn wrote(file: &File) -> bool {
-    file.text("", "version").is_ok_and(|version| version.is_some_and(|v| v.starts_with("polycosm")))
+    let says =
+        |at: &str, name: &str| file.text(at, name).is_ok_and(|by| by.is_some_and(|by| by.starts_with("polycosm")));
+    // Snapshots say it where those of other codes do. Checkpoints of older programs tell what they are instead.
+    says("", "version") || says("Header", "Code") || file.text("", "checkpoint").is_ok_and(|header| header.is_some())
 }
 
-/// Refuses to replace an HDF5 file that polycosm did not write. One that is not there may be written.
+/// True if polycosm wrote a file, by what the file says of itself: HDF5 in its attributes, or, where it is damaged, in its
+/// first bytes; JSON by the digest at its end, other texts and pictures by [`MARK`].
+fn is_ours(path: &Path) -> bool {
+    let part = |from: u64| -> std::io::Result<Vec<u8>> {
+        let (mut file, mut bytes) = (std::fs::File::open(path)?, vec![]);
+        file.seek(SeekFrom::Start(from))?;
+        file.take(1 << 16).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let holds = |bytes: &[u8], words: &str| bytes.windows(words.len()).any(|w| w == words.as_bytes());
+    let Some(length) = path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len()) else { return false };
+    let head = part(0).unwrap_or_default();
+    if head.starts_with(b"\x89HDF") {
+        return File::open(path).map_or_else(|_| holds(&head, "polycosm"), |file| wrote(&file));
+    }
+    let end = part(length.saturating_sub(100)).unwrap_or_default();
+    holds(&head[..head.len().min(512)], MARK) || holds(&end, "\n  \"sha256\": \"")
+}
+
+/// Refuses to replace a file that polycosm did not write. One that is not there may be written.
 pub fn replaceable(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        _ if File::open(path).is_ok_and(|file| wrote(&file)) => Ok(()),
+        _ if is_ours(path) => Ok(()),
         _ => Err(Error::input("is there, and polycosm did not write it (or it is damaged): it is not replaced")
             .file(path)
             .remedy("move it elsewhere or remove it, or give another folder")),
@@ -44,10 +73,42 @@ pub fn sign(folder: &Path, pairs: &[(String, String)]) -> Result<()> {
     publish_text(&folder.join(WHO), &format!("{:#}\n", serde_json::json!(pairs)))
 }
 
+/// [`publish_bytes`], unless the user's own file has that name.
+pub fn publish_own(path: &Path, bytes: &[u8]) -> Result<()> {
+    replaceable(path)?;
+    publish_bytes(path, bytes)
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text)[..8].iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// First line of a resolved campaign. One that was edited is the user's.
 fn headed(campaign: &str) -> String {
-    let digest: String = Sha256::digest(campaign)[..8].iter().map(|b| format!("{b:02x}")).collect();
-    format!("# Written by polycosm, which replaces this file: the campaign as resolved ({digest}).\n{campaign}")
+    format!("# {MARK}: the campaign as resolved ({}).\n{campaign}", digest(campaign))
+}
+
+/// What follows the first line.
+fn rest(text: &str) -> &str {
+    text.split_once('\n').map_or("", |(_, rest)| rest)
+}
+
+/// A script whose second line says who wrote it. One that was edited is the user's.
+pub fn signed_script(script: &str) -> String {
+    let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
+    format!("{first}\n# {MARK} unless it is edited ({}).\n{rest}", digest(rest))
+}
+
+/// Refuses to replace a script that is not as polycosm wrote it.
+pub fn replaceable_script(path: &Path) -> Result<()> {
+    replaceable(path)?;
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let first = text.lines().next().unwrap_or_default();
+    if signed_script(&format!("{first}\n{}", rest(rest(&text)))) == text {
+        return Ok(());
+    }
+    let error = Error::input("was edited since polycosm wrote it: it is not replaced").file(path);
+    Err(error.remedy("move it elsewhere or remove it, or give another folder"))
 }
 
 /// Writes the resolved campaign into a folder: as `campaign.toml`, or where a file of the user's has that name, as
@@ -59,8 +120,7 @@ pub fn keep_campaign(folder: &Path, campaign: &str) -> Result<()> {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             there => Some(String::from_utf8_lossy(&there.at(path)?).into_owned()),
         };
-        let rest = there.as_ref().map(|text| text.split_once('\n').map_or("", |(_, rest)| rest));
-        if there.is_none() || rest.map(headed) == there {
+        if there.as_ref().is_none_or(|text| headed(rest(text)) == *text) {
             if *path != taken {
                 log::info!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
             }

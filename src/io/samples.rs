@@ -2,6 +2,7 @@
 
 use super::hdf::{publish_alone, publish_text, remove_unfinished};
 use super::identity::{Identity, digest};
+use super::ours::replaceable;
 use crate::error::{At, Error, Kind, Result};
 use crate::prior::{DrawnFrom, Prior};
 use hdf5::types::VarLenUnicode;
@@ -212,6 +213,7 @@ impl Samples {
     /// Writes the samples; the file appears when it is whole. `attributes` (provenance) go to the root.
     pub fn write(&self, path: &Path, attributes: &[(String, String)]) -> Result<()> {
         self.check().at(path)?;
+        replaceable(path)?;
         let write = |file: &File| -> hdf5::Result<()> {
             file.new_attr::<u64>().create("format_version")?.write_scalar(&FORMAT_VERSION)?;
             for (name, value) in attributes.iter().filter(|(name, _)| name != "format_version") {

@@ -214,17 +214,16 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
             let source = comm.agree(if step < mine { open(&rows[at]).map(Some) } else { Ok(None) })?;
             for (i, (array, offsets)) in arrays.iter().enumerate() {
                 let read = source.as_ref().map(|s| s.field(i)).transpose();
-                let written = match comm.agree(read)? {
-                    None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0)),
+                match comm.agree(read)? {
+                    None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0))?,
                     Some((data, crc)) => {
                         checksums[i][at] = crc;
                         match offsets {
-                            None => array.write_rows(at, 1, &data),
-                            Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data),
+                            None => array.write_rows(at, 1, &data)?,
+                            Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data)?,
                         }
                     }
-                };
-                comm.agree(written)?;
+                }
             }
         }
         for (spec, mut sums) in specs.iter().zip(checksums) {

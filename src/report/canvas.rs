@@ -3,7 +3,7 @@
 
 use super::label::{Run, runs};
 use crate::error::{At, Error, Result};
-use crate::io::hdf::publish_bytes;
+use crate::io::ours::{MARK, publish_own};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use std::path::Path;
@@ -304,12 +304,13 @@ impl Canvas {
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::Best);
         encoder.set_filter(png::FilterType::NoFilter);
-        let encoded = encoder.write_header().and_then(|mut png| {
+        let marked = encoder.add_text_chunk("Comment".into(), MARK.into());
+        let encoded = marked.and_then(|()| encoder.write_header()).and_then(|mut png| {
             png.write_image_data(&self.data)?;
             png.finish()
         });
         encoded.map_err(|e| Error::failed(e.to_string())).at(path)?;
-        publish_bytes(path, &bytes)
+        publish_own(path, &bytes)
     }
 }
 

@@ -20,7 +20,7 @@ mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};
-use crate::io::hdf::publish_bytes;
+use crate::io::ours::{publish_own, replaceable};
 use crate::io::samples::Samples;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,8 @@ struct Figure {
 /// Writes the figures and `index.html` into `dir`; returns the page's path.
 pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(dir).at(dir)?;
+    let page = dir.join("index.html");
+    replaceable(&page)?;
     let mut figures = Vec::new();
     let mut add = |section, file: String, caption: String, canvas: canvas::Canvas| -> Result<()> {
         let width = canvas.size().0;
@@ -216,8 +218,7 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
     if let Some(c) = timings::figure(&inputs.timings) {
         add("Cost", "timings.png".into(), "Wall-clock time of each stage.".into(), c)?;
     }
-    let page = dir.join("index.html");
-    publish_bytes(&page, page::html(inputs, &comparison(inputs), &figures, dir)?.as_bytes())?;
+    publish_own(&page, page::html(inputs, &comparison(inputs), &figures, dir)?.as_bytes())?;
     Ok(page)
 }
 

@@ -5,6 +5,7 @@ use super::timings::duration;
 use super::{Figure, Inputs, checks};
 use crate::calibration::{Calibration, Comparison, Outcome};
 use crate::error::{At, Result};
+use crate::io::ours::MARK;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::Path;
@@ -24,6 +25,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
     }
     let page = html! {
         (DOCTYPE)
+        (PreEscaped(format!("<!-- {MARK} -->")))
         html lang="en" {
             head {
                 meta charset="utf-8";

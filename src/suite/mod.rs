@@ -243,6 +243,9 @@ impl Suite<'_> {
         let mut shape = self.shape.clone();
         shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
         shape["files"] = fingerprint::digests(&self.files)?;
+        if fingerprint::read(self.output)?.is_none() {
+            self.begins_alone()?;
+        }
         fingerprint::check(self.output, &shape, &self.files)?;
         ours::replaceable(&index::path(self.output))?;
         ours::keep_campaign(self.output, &self.provenance.campaign)?;
@@ -252,6 +255,16 @@ impl Suite<'_> {
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
         Ok(lock)
+    }
+
+    /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
+    fn begins_alone(&self) -> Result<()> {
+        for folder in ["sims", "shards", "checkpoints", "snapshots"] {
+            let folder = self.output.join(folder);
+            let taken = |name: &String| name.starts_with(|c: char| c.is_ascii_digit()) && !name.ends_with(TEMPORARY);
+            status::names(&folder)?.iter().filter(|n| taken(n)).try_for_each(|n| ours::replaceable(&folder.join(n)))?;
+        }
+        Ok(())
     }
 
     /// A file whose presence asks every group to stop after its simulation.

@@ -154,6 +154,7 @@ fn done(context: &Context, name: &str) -> Result<bool> {
 fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
     let folder = context.records.folder.join(name);
     let path = folder.join("stage.json");
+    check_own(&folder)?;
     own_files(&folder, true)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))?;
     if checkpoint::exists(&folder) {
         let begun = unseal::<Record>(&path, &anew(name)).map_err(|e| e.remedy(anew(name)))?;
@@ -170,8 +171,21 @@ pub fn forget(records: &Stages, name: &str) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
+    check_own(&folder)?;
     let _lock = Lock::take(&folder, "is training in")?;
     own_files(&folder, false)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))
+}
+
+/// Refuses a folder with files of the names that training writes, where nothing says that they are a stage's.
+fn check_own(folder: &Path) -> Result<()> {
+    let says = |name: &str| std::fs::read(folder.join(name)).is_ok_and(|b| b.windows(9).any(|w| w == b"\"network\""));
+    match own_files(folder, false)?.into_iter().find(|path| !path.to_string_lossy().ends_with(TEMPORARY)) {
+        Some(file) if !says("stage.json") && !says("model.json") => {
+            let error = Error::input("is there, and no stage.json says that polycosm wrote it: it is left alone");
+            Err(error.file(file).remedy("move it elsewhere or remove it, or give another output"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What training writes into a stage's folder: all of it, or what was left unfinished.

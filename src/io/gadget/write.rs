@@ -5,6 +5,7 @@ use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::io::hdf::{File, publish};
+use crate::io::ours::{program, replaceable};
 use crate::io::provenance::Provenance;
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub fn write(
     by: Option<&Provenance>,
 ) -> Result<()> {
     let rows = positions.len();
+    comm.on_root(|| replaceable(path))?;
     comm.agree(if rows == velocities.len() && rows == ids.len() {
         Ok(())
     } else {
@@ -60,17 +62,16 @@ pub fn write(
         let vectors = |name: &str, values: &[[f64; 3]], factor: f64| -> Result<()> {
             let (at, count) = ([start, 0], [rows, 3]);
             let numbers = values.as_flattened().iter().map(|v| v * factor);
-            comm.agree(if header.double {
+            if header.double {
                 file.create_array::<f64>(name, &[n as usize, 3])?.write(&at, &count, &numbers.collect::<Vec<_>>())
             } else {
                 let numbers: Vec<f32> = numbers.map(|v| v as f32).collect();
                 file.create_array::<f32>(name, &[n as usize, 3])?.write(&at, &count, &numbers)
-            })
+            }
         };
         vectors("PartType1/Coordinates", positions, 1.0)?;
         vectors("PartType1/Velocities", velocities, 1.0 / header.scale_factor.sqrt())?;
-        let ids = file.create_array::<u64>("PartType1/ParticleIDs", &[n as usize])?.write(&[start], &[rows], ids);
-        comm.agree(ids)?;
+        file.create_array::<u64>("PartType1/ParticleIDs", &[n as usize])?.write(&[start], &[rows], ids)?;
         // As GADGET-4 and AREPO say it: what is written times a^a_scaling h^h_scaling times to_cgs is physical, in cgs.
         scaling(file, "PartType1/Coordinates", [1.0, -1.0, 1.0, 0.0, 0.0], MPC_CM)?;
         scaling(file, "PartType1/Velocities", [0.5, 0.0, 0.0, 0.0, 1.0], 1e5)?;
@@ -86,6 +87,7 @@ fn write_header(file: &File, header: &SnapshotHeader, n: u64) -> Result<()> {
     let mass = cosmology.mean_cold_density() * header.box_size.powi(3) / n as f64 / 1e10;
     let (mut masses, mut counts) = ([0.0; GADGET_TYPES], [0; GADGET_TYPES]);
     (masses[DARK], counts[DARK]) = (mass, n);
+    file.set_text("Header", "Code", &program())?;
     file.set_number("Header", "Time", a)?;
     file.set_number("Header", "Redshift", 1.0 / a - 1.0)?;
     file.set_numbers("Header", "MassTable", &masses)?;

@@ -2,7 +2,8 @@
 
 use super::elements::{Elements, texts};
 use super::memory::{all_memory, size, zeros};
-use super::{Element, explain};
+use super::{Element, agreed, explain};
+use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::io::field::{Data, Dtype};
 use hdf5_sys::{h5d, h5i::hid_t, h5p, h5s, h5z};
@@ -25,7 +26,7 @@ pub struct Array {
     pub(super) inner: hdf5::Dataset,
     pub(super) path: PathBuf,
     pub(super) name: String,
-    pub(super) parallel: bool,
+    pub(super) comm: Option<Comm>,
 }
 
 impl Array {
@@ -91,17 +92,21 @@ impl Array {
     }
 
     /// Writes the block `start .. start + count`; collective in a parallel file, where a rank with nothing gives a
-    /// count of 0.
+    /// count of 0. All ranks learn of one that could not write.
     pub fn write<T: Element>(&self, start: &[usize], count: &[usize], data: &[T]) -> Result<()> {
-        let elements = self.fits(start, count)?;
-        if elements != data.len() {
-            let problem = format!("{} elements do not fill a block {count:?}", data.len());
-            return Err(self.name_it(Error::failed(problem)));
-        }
-        self.transfer::<T>(start, count, |memory, file, plist, dtype| {
+        let fits = self.fits(start, count).and_then(|elements| match elements == data.len() {
+            true => Ok(()),
+            false => {
+                let problem = format!("{} elements do not fill a block {count:?}", data.len());
+                Err(self.name_it(Error::failed(problem)))
+            }
+        });
+        agreed(&self.comm, fits)?;
+        let written = self.transfer::<T>(start, count, |memory, file, plist, dtype| {
             // SAFETY: `fits` and the selections agree on `data.len()` elements of T; HDF5 only reads them.
             unsafe { h5d::H5Dwrite(self.inner.id(), dtype, memory, file, plist, data.as_ptr().cast()) }
-        })
+        });
+        agreed(&self.comm, written)
     }
 
     /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file.
@@ -201,7 +206,7 @@ impl Array {
                     }
                     (memory, h5p::H5Pcreate(*h5p::H5P_CLS_DATASET_XFER))
                 };
-                if self.parallel {
+                if self.comm.is_some() {
                     h5p::H5Pset_dxpl_mpio(plist, h5p::H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE);
                 }
                 let status = call(memory, space.id(), plist, dtype.id());

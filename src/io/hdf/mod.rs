@@ -27,11 +27,11 @@ pub trait Element: hdf5::H5Type + Copy + Default + 'static {}
 impl<T: hdf5::H5Type + Copy + Default + 'static> Element for T {}
 
 /// An open file.
-#[derive(Debug)]
 pub struct File {
     inner: hdf5::File,
     path: PathBuf,
-    parallel: bool,
+    /// The ranks that share it, where there are several.
+    comm: Option<Comm>,
 }
 
 /// Starts the library; the program does so before it starts MPI. HDF5 that finds MPI running hooks into its shut-down, closes
@@ -44,6 +44,12 @@ pub fn start() {
 pub fn version() -> String {
     let (major, minor, micro) = hdf5::library_version();
     format!("{major}.{minor}.{micro}, parallel")
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_tuple("File").field(&self.path).finish()
+    }
 }
 
 impl File {
@@ -82,7 +88,7 @@ impl File {
         }
         let file = if create { builder.create(path) } else { builder.open(path) };
         let inner = file.map_err(|e| explain(e).file(path))?;
-        Ok(File { inner, path: path.to_path_buf(), parallel: comm.is_some() })
+        Ok(File { inner, path: path.to_path_buf(), comm: comm.cloned() })
     }
 
     /// The library's own handle, for its neighbours in `io`.
@@ -120,7 +126,10 @@ impl File {
     /// Collective: a new array of a fixed shape, its contents undefined until written. Groups are made on the way.
     pub fn create_array<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Array> {
         let builder = self.inner.new_dataset::<T>().fill_time(hdf5::dataset::FillTime::Never).shape(shape);
-        let inner = builder.create(name).map_err(|e| explain(e).file(&self.path).key(name))?;
+        let inner = agreed(&self.comm, builder.create(name).map_err(|e| explain(e).file(&self.path).key(name)))?;
+        // Shared arrays lie in the file from here on. On a full disk MPI's collective writing fails on some ranks, for
+        // which the others may wait: the room is taken before anybody writes.
+        self.comm.as_ref().map_or(Ok(()), |comm| comm.on_root(|| self.reserve()))?;
         Ok(self.wrap(name, inner))
     }
 
@@ -185,7 +194,15 @@ impl File {
     }
 
     fn wrap(&self, name: &str, inner: hdf5::Dataset) -> Array {
-        Array { inner, path: self.path.clone(), name: name.to_string(), parallel: self.parallel }
+        Array { inner, path: self.path.clone(), name: name.to_string(), comm: self.comm.clone() }
+    }
+}
+
+/// The result on all ranks that share a file, or the error of one of them.
+fn agreed<T>(comm: &Option<Comm>, result: Result<T>) -> Result<T> {
+    match comm {
+        Some(comm) => comm.agree(result),
+        None => result,
     }
 }
 

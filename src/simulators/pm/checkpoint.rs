@@ -5,6 +5,7 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::field::{Field, FieldSpec};
 use crate::io::hdf::{Element, File, publish};
+use crate::io::ours::{program, replaceable};
 use crate::io::simulation::{checksum, read_field_rows, write_field};
 use crate::mesh::Real;
 use crate::particles::Particles;
@@ -74,7 +75,8 @@ impl Checkpoints {
         let path = &self.paths[(self.number % 2) as usize];
         comm.on_root(|| {
             let folder = path.parent().unwrap_or(Path::new("."));
-            std::fs::create_dir_all(folder).map_err(|e| Error::from(e).file(folder))
+            std::fs::create_dir_all(folder).map_err(|e| Error::from(e).file(folder))?;
+            replaceable(path)
         })?;
         let counts: Vec<u64> = comm.gather_counts(particles.len()).into_iter().map(|c| c as u64).collect();
         let vectors = columns(particles).map(|(name, c)| (name, checksum(comm, bytemuck::cast_slice(c))));
@@ -93,13 +95,14 @@ impl Checkpoints {
         let total: u64 = header.counts.iter().sum();
         let start = comm.offset(particles.len());
         publish(comm, path, |file| {
+            file.set_text("", "version", &program())?;
             file.set_json("", "checkpoint", &header)?;
             for (name, column) in columns(particles) {
                 let array = file.create_array::<T>(&name, &[total as usize, 3])?;
-                comm.agree(array.write(&[start, 0], &[column.len(), 3], column.as_flattened()))?;
+                array.write(&[start, 0], &[column.len(), 3], column.as_flattened())?;
             }
             let array = file.create_array::<u64>("id", &[total as usize])?;
-            comm.agree(array.write(&[start], &[particles.len()], &particles.id))?;
+            array.write(&[start], &[particles.len()], &particles.id)?;
             fields.iter().try_for_each(|f| write_field(comm, file, f))
         })?;
         self.number += 1;
@@ -142,7 +145,8 @@ impl Checkpoints {
     /// Collective: removes those of universe `index`.
     pub fn remove(comm: &Comm, folder: &Path, index: u64) {
         if comm.is_root() {
-            paths(folder, index).iter().for_each(|path| _ = std::fs::remove_file(path));
+            let own = paths(folder, index).into_iter().filter(|path| path.exists() && replaceable(path).is_ok());
+            own.for_each(|path| _ = std::fs::remove_file(path));
         }
     }
 }

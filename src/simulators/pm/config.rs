@@ -173,8 +173,12 @@ impl PmConfig {
 
     /// Versions of the numerics, by name of the part.
     pub fn numerics(&self) -> BTreeMap<&'static str, u32> {
-        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it.
-        let products = [("c_ell", self.c_ell.is_some(), 2), ("bispectrum", self.bispectrum.is_some(), 2)];
+        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it. pdf: a mean without rounding.
+        let products = [
+            ("c_ell", self.c_ell.is_some(), 2),
+            ("bispectrum", self.bispectrum.is_some(), 2),
+            ("pdf", self.pdf.is_some(), 2),
+        ];
         let products = products.into_iter().filter(|p| p.1).map(|(name, _, version)| (name, version));
         products.chain([("pm", NUMERICS)]).collect()
     }

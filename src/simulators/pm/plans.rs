@@ -36,7 +36,9 @@ impl FftPlans {
         let (Some(known), Some(folder)) = (plans::known().filter(|_| comm.is_root()), folder) else { return };
         for (wisdom, file) in known.iter().zip(files(folder)) {
             let kept = std::fs::read_to_string(&file).unwrap_or_default();
-            if !wisdom.is_empty() && *wisdom != kept {
+            // What is no wisdom is not polycosm's.
+            let own = !file.exists() || kept.starts_with("(fftw-");
+            if own && !wisdom.is_empty() && *wisdom != kept {
                 publish_text(&file, wisdom).unwrap_or_else(|e| log::warn!("measured FFT plans are not kept: {e}"));
             }
         }
