@@ -258,7 +258,7 @@ fn two_trainings_at_once_are_one_after_the_other() {
     std::fs::remove_file(place.path("o/train/posterior/model.json")).unwrap();
     let waiting = std::thread::scope(|scope| {
         let job = scope.spawn(|| place.run(&["train"]));
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(6));
         held.unlock().unwrap();
         job.join().unwrap()
     });
@@ -315,7 +315,7 @@ fn nothing_incomplete_has_a_final_name() {
 
 /// Networks that learned from one simulator's universes are not shown, nor taught with, what another's eyes see.
 fn another_simulator_does_not_look(place: &Place) {
-    let other = ["--set", "simulator.mesh_factor=2"];
+    let other = ["--set", "simulator.mesh_factor=1"];
     place
         .refused(&["infer", "--observation", "two/snap.hdf5", other[0], other[1]], &["simulator.mesh_factor", "begun"]);
     for command in ["infer", "train"] {
