@@ -258,7 +258,7 @@ fn two_trainings_at_once_are_one_after_the_other() {
     std::fs::remove_file(place.path("o/train/posterior/model.json")).unwrap();
     let waiting = std::thread::scope(|scope| {
         let job = scope.spawn(|| place.run(&["train"]));
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(6));
         held.unlock().unwrap();
         job.join().unwrap()
     });
@@ -291,7 +291,7 @@ fn nothing_incomplete_has_a_final_name() {
         "mkdir o && mount -t tmpfs -o size=8m none o || exit 77\n\
          go() {{ '{program}' \"$@\"; }}; go run run.toml || exit 1\n\
          full() {{ rm -rf $1; free=$(df --output=avail -k o | tail -n 1); head -c $(((free - 8) * 1024)) /dev/zero >o/filler\n\
-         go $2 run.toml; echo \"$2: $?\"; find o -name '*.tmp' -o -path o/$3 | sed 's/^/left over: /'; rm o/filler; }}\n\
+         go $2 run.toml; echo \"$2: $?\"; find o \\( -name '*.tmp' -o -path o/$3 \\) ! -name lock | sed 's/^/left over: /'; rm o/filler; }}\n\
          full o/posterior/posterior.h5 infer posterior/posterior.h5\n\
          full o/report report 'report/*'\n\
          go infer run.toml; full o/calibration calibrate calibration/posterior.json\n\
@@ -311,6 +311,80 @@ fn nothing_incomplete_has_a_final_name() {
         assert!(done.text.contains(line), "no {line}: {}", done.text);
     }
     assert!(!done.text.contains("left over"), "{}", done.text);
+}
+
+/// Networks that learned from one simulator's universes are not shown, nor taught with, what another's eyes see.
+fn another_simulator_does_not_look(place: &Place) {
+    let other = ["--set", "simulator.mesh_factor=1"];
+    place
+        .refused(&["infer", "--observation", "two/snap.hdf5", other[0], other[1]], &["simulator.mesh_factor", "begun"]);
+    for command in ["infer", "train"] {
+        place.refused(&[command, other[0], other[1]], &["simulator.mesh_factor"]);
+    }
+    // How universes are packed, and versions where nothing is looked at, shape no data.
+    place.done(&["train", "--set", "suite.shard_size=7"]);
+    let path = place.path("o/fingerprint.json");
+    let begun = std::fs::read_to_string(&path).unwrap();
+    let mut newer: serde_json::Value = serde_json::from_str(&begun).unwrap();
+    newer["campaign"]["numerics"]["pm"] = 99.into();
+    std::fs::write(&path, newer.to_string()).unwrap();
+    place.done(&["infer"]);
+    place.refused(&["infer", "--observation", "two/snap.hdf5"], &["version 99 of the numerics of pm"]);
+    std::fs::write(&path, begun).unwrap();
+}
+
+#[test]
+fn an_export_has_no_stale_chains() {
+    let place = Place::new();
+    place.done(&["run"]);
+    place.done(&["export", "--to", "e"]);
+    let chains = || std::fs::read_dir(place.path("e/chains-posterior")).unwrap().count();
+    let first = chains();
+    assert!(first > 3);
+    for file in ["e/chains-posterior/universe_999999.txt", "e/chains-posterior/universe_000001.mine"] {
+        std::fs::write(place.path(file), "1").unwrap();
+    }
+    // What killed jobs left goes, and nothing of the user's.
+    let left = ["posterior/posterior.h5", "calibration/posterior.json", "report/index.html"];
+    let left: Vec<_> = left.iter().map(|name| place.path(&format!("o/{name}.77.polycosm.tmp"))).collect();
+    let left: Vec<_> = left.into_iter().chain([place.path("e/dataset.h5.77.polycosm.tmp")]).collect();
+    let mine = ["o/posterior/mine.polycosm.tmp", "e/other.h5.77.polycosm.tmp"].map(|name| place.path(name));
+    left.iter().chain(&mine).for_each(|file| std::fs::write(file, "").unwrap());
+    place.done(&["export", "--to", "e"]);
+    assert_eq!(chains(), first + 1, "a chain of no universe stays, or the user's file goes");
+    for command in ["infer", "calibrate", "report"] {
+        place.done(&[command, "--set", "infer.draws=41"]);
+    }
+    assert!(left.iter().all(|file| !file.exists()) && mine.iter().all(|file| file.exists()));
+
+    data(&place.path("d.h5"), 0.2, false);
+    let text = place.done(&["export", "--to", "e"]);
+    assert!(text.contains("left out: the draws in") && text.contains("are others"), "{text}");
+    assert_eq!(chains(), 2, "stale chains stay");
+}
+
+#[test]
+fn a_page_of_other_universes_is_outdated() {
+    let place = Place::new();
+    let untrained = CAMPAIGN.split("[[train]]").next().unwrap();
+    std::fs::write(place.path("run.toml"), untrained).unwrap();
+    place.done(&["report"]);
+    let outdated = || place.done(&["status"]).lines().any(|l| l.contains("report") && l.contains("outdated"));
+    assert!(!outdated());
+    data(&place.path("d.h5"), 0.1, true);
+    assert!(outdated(), "another split");
+    place.done(&["report"]);
+    assert!(!outdated());
+    std::fs::write(place.path("run.toml"), format!("{untrained}\n[report]\ntitle = \"another\"\n")).unwrap();
+    assert!(outdated(), "another title");
+}
+
+#[test]
+fn summaries_that_a_transform_does_not_take_are_refused() {
+    let place = Place::new();
+    let set = ["--set", "train.posterior.network.transform=\"log1p\"", "--set", "train.posterior.network.embedding=2"];
+    let words: Vec<&str> = std::iter::once("train").chain(set).collect();
+    place.refused(&words, &["summaries of compressor", "train.posterior.network.transform"]);
 }
 
 #[test]
@@ -367,6 +441,20 @@ draws = 40
     assert_eq!(text.matches("snap.hdf5: nothing to do").count(), 2, "{text}");
     place.done(&["infer", "--observation", "two/snap.hdf5"]);
     assert_eq!(files(), 4, "one is drawn twice under two names");
+    // The same relative name in two working directories is two files.
+    for folder in ["one", "two"] {
+        let mut infer = place.command(&["infer", "--observation", "snap.hdf5", "--set"]);
+        infer.current_dir(place.path(folder)).arg(format!("output={}", place.path("o").display()));
+        let campaign = place.path("run.toml");
+        let words: Vec<_> =
+            infer.get_args().map(|a| if a == "run.toml" { campaign.as_os_str() } else { a }.to_owned()).collect();
+        let mut infer = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+        infer.current_dir(place.path(folder)).env("OMP_NUM_THREADS", "1").args(words);
+        let out = mpi::finish(infer, LIMIT);
+        assert_eq!(out.code, Some(0), "{}", out.text);
+    }
+    assert_eq!(files(), 4, "one took the other's place");
+    another_simulator_does_not_look(&place);
     // Its file changes: what was drawn of it is not shown.
     std::fs::copy(place.path("o/snapshots/000007.hdf5"), place.path("two/snap.hdf5")).unwrap();
     let text = place.done(&["report"]);

@@ -12,6 +12,7 @@ use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
+use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -47,6 +48,8 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
             return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage of kind \"npe\""));
         }
         let holes = if plan.dataset().exists() { holes_of(&plan.open_dataset()?) } else { None };
+        let folder = plan.calibration("x").parent().map(Path::to_path_buf).unwrap_or_default();
+        let mut held = None;
         let mut judged: Vec<Samples> = Vec::new();
         let mut lacking: Vec<String> = Vec::new();
         for stage in plan.posteriors() {
@@ -67,6 +70,9 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
             say(format_args!("posterior `{stage}`"));
             say(&calibration);
             if scale_sd.is_none() {
+                if held.is_none() {
+                    held = Some(Lock::to_publish(&folder, "is judging into")?);
+                }
                 write(
                     &Verdict { of: Judged::now(plan, &path)?, calibration: calibration.clone() },
                     &plan.calibration(&stage),
@@ -156,6 +162,9 @@ pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict) -> Result<Option<St
     let now = Judged::now(plan, &path)?;
     let why = match &verdict.of {
         of if of.draws != now.draws => Some("it is of other draws than those that are there".into()),
+        of if of.numerics != now.numerics => {
+            Some("another version of the program judged them, which computes otherwise".into())
+        }
         of if of != &now => Some("it was judged by another [calibrate]".into()),
         _ => None,
     };

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::gadget;
 use crate::io::identity::{Identity, digest, digest_of_file};
-use crate::io::samples::{Of, Samples};
+use crate::io::samples::{self, Of, Samples};
 use crate::io::stages::{Stages, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -78,6 +78,7 @@ impl Current {
         let record = self.stages.trained(stage, self.identity(stage))?;
         Ok(Of {
             stage: stage.into(),
+            numerics: samples::NUMERICS,
             weights: record.weights,
             dataset: record.dataset,
             seed: self.seed,
@@ -133,11 +134,17 @@ pub fn content(snapshot: &Path) -> Result<String> {
     Ok(if each.len() == 1 { each.concat() } else { digest(each.concat().as_bytes()) })
 }
 
+/// Version of what judging computes; raised when the same draws give another verdict.
+const JUDGING: u32 = 1;
+
 /// What a verdict is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
     /// Digest of the draws.
     pub draws: String,
+    /// Version of what judging computes.
+    #[serde(default)]
+    pub numerics: u32,
     pub config: CalibrateConfig,
     /// How the campaign says that its design was drawn.
     pub drawn_from: Option<String>,
@@ -148,6 +155,7 @@ impl Judged {
     pub fn now(plan: &Plan, path: &Path) -> Result<Judged> {
         Ok(Judged {
             draws: Samples::identity(path)?,
+            numerics: JUDGING,
             config: plan.config.calibrate.clone(),
             drawn_from: plan.drawn_from().map(|d| d.name().into()),
         })

@@ -1,15 +1,16 @@
 //! `polycosm export`: the dataset as one ordinary file, the posteriors as chains.
 
 use super::campaign::{Campaign, path};
+use super::current::{Current, drawn};
 use super::start::say;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
 use crate::error::{Error, Result};
 use crate::io::export::{check_place, chosen, one_file};
+use crate::io::hdf::remove_unfinished;
 use crate::io::ours::{check_folder, sign};
-use crate::io::samples::Samples;
-use crate::suite::status::names;
-use std::path::{Path, PathBuf};
+use crate::io::samples::{Samples, remove_chains};
+use crate::suite::Lock;
+use std::path::PathBuf;
 
 /// Copy the dataset into one HDF5 file without links, and posteriors into GetDist chains
 ///
@@ -33,6 +34,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.look(comm)?;
     let provenance = plan.provenance(comm);
     let alone = comm.alone();
+    let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         // All that can be wrong is found before anything is made.
         let dataset = plan.open_dataset()?;
@@ -40,10 +42,16 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let path = args.to.join("dataset.h5");
         check_place(&path, &dataset.path)?;
         let mut chains = vec![];
-        for name in posteriors(&plan)? {
+        for draws in drawn(&plan) {
+            let name = draws.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
             let folder = args.to.join(format!("chains-{name}"));
             check_folder(&folder)?;
-            chains.push((folder, Samples::read(&plan.posterior(&name))?));
+            let samples = Samples::read(&draws)?;
+            let why = current.outdated(&samples)?;
+            if let Some(why) = &why {
+                log::warn!("export: left out: the draws in {}: {why}", draws.display());
+            }
+            chains.push((folder, why.is_none().then_some(samples)));
         }
         let made = |e: std::io::Error| {
             let error = Error::input(format!("cannot be made: {e}")).key("--to").value(&args.to);
@@ -51,6 +59,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         };
         let new = !args.to.exists();
         std::fs::create_dir_all(&args.to).map_err(made)?;
+        let _lock = Lock::of_folder(&args.to, "is exporting into")?;
+        remove_unfinished(&args.to, "dataset.h5")?;
         one_file(&alone, &dataset, &path, &args.field, &provenance).inspect_err(|_| {
             if new {
                 let _ = std::fs::remove_dir(&args.to); // while it is empty
@@ -58,6 +68,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         })?;
         say(path.display());
         for (folder, samples) in chains {
+            // An earlier export is replaced as a whole.
+            remove_chains(&folder)?;
+            let Some(samples) = samples else { continue };
             sign(&folder, &provenance.pairs())?;
             for chain in samples.to_getdist(&folder)? {
                 say(chain.display());
@@ -65,13 +78,4 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// Names of the draws there are: of the test split, and of observations.
-fn posteriors(plan: &Plan) -> Result<Vec<String>> {
-    let mut all: Vec<String> = plan.posteriors().into_iter().filter(|name| plan.posterior(name).exists()).collect();
-    let folder = plan.posterior("").parent().map(Path::to_path_buf).unwrap_or_default();
-    let observed = names(&folder)?.into_iter().filter_map(|f| f.strip_suffix(".h5").map(String::from));
-    all.extend(observed.filter(|name| name.starts_with("observation-")));
-    Ok(all)
 }

@@ -10,6 +10,7 @@ use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
+use crate::io::gadget;
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
@@ -71,9 +72,10 @@ fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &
     comm.agree(Trained::load(&context, stage))
 }
 
-/// The dataset, and what the stages' chains see of it. Collective.
-fn look(plan: &Plan, comm: &Comm) -> Result<(Dataset, Current)> {
+/// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations. Collective.
+fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
     let dataset = comm.agree(plan.open_dataset())?;
+    plan.check_begun(comm, observes)?;
     let mut current = Current::with(plan);
     plan.posteriors().iter().try_for_each(|stage| current.look(plan, comm, &dataset, stage))?;
     Ok((dataset, current))
@@ -81,30 +83,34 @@ fn look(plan: &Plan, comm: &Comm) -> Result<(Dataset, Current)> {
 
 /// True if there are draws of just this.
 fn drawn(path: &Path, of: &Of) -> bool {
-    let there = if path.exists() { Samples::read(path) } else { return false };
-    match there {
-        Ok(samples) => match samples.extras.of.as_ref().map(|was| was.differs(of)) {
-            Some(None) => return true,
-            Some(Some(why)) => log::info!("{}: draws again: {why}", path.display()),
-            None => log::info!("{}: draws again: they do not say what they are of", path.display()),
-        },
+    let there = if path.exists() { Samples::read(path).ok() } else { None };
+    there.and_then(|samples| samples.extras.of).is_some_and(|was| was.differs(of).is_none())
+}
+
+/// Says why there is something to draw where there are draws, and they are not of this.
+fn say_why(path: &Path, of: &Of) {
+    if !path.exists() {
+        return;
+    }
+    match Samples::read(path).map(|samples| samples.extras.of.map(|was| was.differs(of))) {
+        Ok(Some(None)) => {}
+        Ok(Some(Some(why))) => log::info!("{}: draws again: {why}", path.display()),
+        Ok(None) => log::info!("{}: draws again: they do not say what they are of", path.display()),
         Err(e) => log::warn!("{}: draws again: {}", path.display(), e.problem),
     }
-    false
 }
 
 /// The lock of the folder of draws, on the root.
 fn lock(plan: &Plan) -> Result<Lock> {
     let folder = plan.posterior("x").parent().map(Path::to_path_buf).unwrap_or_default();
-    std::fs::create_dir_all(&folder).at(&folder)?;
-    Lock::take(&folder, "is drawing into")
+    Lock::to_publish(&folder, "is drawing into")
 }
 
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
 pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     let config = comm.agree(section(plan))?;
     let provenance = plan.provenance(comm);
-    let (dataset, current) = look(plan, comm)?;
+    let (dataset, current) = look(plan, comm, false)?;
     for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
         let mut held = None;
@@ -117,6 +123,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             // The job that was waited for may have drawn them.
             let due = (!drawn(&path, &of)).then_some(of);
             due.as_ref().map_or(Ok(()), |_| replaceable(&path))?;
+            due.iter().for_each(|of| say_why(&path, of));
             Ok(due)
         })?;
         let Some(of) = of else {
@@ -161,7 +168,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
     let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
     let provenance = plan.provenance(comm);
-    let (dataset, current) = look(plan, comm)?;
+    let (dataset, current) = look(plan, comm, true)?;
     let fields = plan.observed_fields();
     let eyes = Look { fields: Some(&fields), velocities: config.velocities };
     for file in files {
@@ -175,6 +182,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             let all = wanted(plan, &current, file, config.draws)?;
             let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect();
             due.iter().try_for_each(|(path, _)| replaceable(path))?;
+            due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
         })?;
         let Some(name) = due.first().and_then(|(_, of)| Some(of.observation.as_ref()?.name.clone())) else {
@@ -214,7 +222,7 @@ fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<V
     let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
     let seen = |name: &str| Seen {
         name: name.into(),
-        file: file.to_string_lossy().into_owned(),
+        file: place(file),
         content: content.clone(),
         observables: current.observables().into(),
     };
@@ -223,7 +231,7 @@ fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<V
         let path = plan.observed(&stem, stage);
         let there = path.exists().then(|| Samples::read(&path).ok()).flatten().and_then(|s| s.extras.of);
         there.is_some_and(|of| {
-            let same = of.observation.is_some_and(|o| o.content == content || o.file == seen(&stem).file);
+            let same = of.observation.is_some_and(|o| o.content == content || place(Path::new(&o.file)) == place(file));
             !same || of.stage != *stage
         })
     };
@@ -233,6 +241,13 @@ fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<V
         Ok((plan.observed(&name, stage), of))
     };
     stages.iter().map(one).collect()
+}
+
+/// Where an observation's (first) file is, whatever the working directory and the name it was given by.
+fn place(file: &Path) -> String {
+    let first = gadget::first(file);
+    let absolute = first.canonicalize().or_else(|_| std::path::absolute(&first)).unwrap_or(first);
+    absolute.to_string_lossy().into_owned()
 }
 
 fn describe(samples: &Samples) -> String {

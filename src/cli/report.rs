@@ -9,7 +9,7 @@ use crate::config::campaign::Plan;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
-use crate::io::identity::{digest_of_file, seal, unseal};
+use crate::io::identity::{digest, digest_of_file, seal, unseal};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
@@ -17,6 +17,8 @@ use crate::io::stages::State;
 use crate::limits;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
+use crate::suite::Lock;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,7 @@ pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
         replaceable(&made_of(plan))?;
         let inputs = gather(plan, &provenance, &current)?;
         inputs.left_out.iter().for_each(|what| log::warn!("report: left out: {what}"));
+        let _lock = Lock::to_publish(&plan.report(), "is writing the page of")?;
         let page = report::write(&inputs, &plan.report())?;
         seal(&made_of(plan), &parts(plan, &current)?)?;
         Ok(page)
@@ -62,6 +65,12 @@ fn made_of(plan: &Plan) -> PathBuf {
 /// Digests of what a page shows, and whether it does, by name.
 fn parts(plan: &Plan, current: &Current) -> Result<BTreeMap<String, String>> {
     let mut parts = current.data();
+    parts.insert("[report]".into(), digest(json!(plan.config.report).to_string().as_bytes()));
+    if plan.dataset().exists() {
+        // One that cannot be used is no part of a page; whoever reads it says why.
+        let universes = plan.open_dataset().map_or_else(|e| e.problem, |dataset| universes(&dataset));
+        parts.insert("the dataset".into(), universes);
+    }
     let shown = |digest: String, outdated: bool| if outdated { format!("{digest} outdated") } else { digest };
     let name = |path: &Path| path.strip_prefix(&plan.config.output).unwrap_or(path).display().to_string();
     for stage in plan.stage_names() {
@@ -79,6 +88,13 @@ fn parts(plan: &Plan, current: &Current) -> Result<BTreeMap<String, String>> {
         parts.insert(name(&path), digest_of_file(&path)?);
     }
     Ok(parts)
+}
+
+/// Digest of the universes' parameters, and of what each is used for.
+fn universes(dataset: &Dataset) -> String {
+    let theta = dataset.theta().iter().flat_map(|t| t.to_le_bytes());
+    let uses = dataset.split().iter().zip(dataset.status()).flat_map(|(split, status)| [*split as u8, *status]);
+    digest(&theta.chain(uses).collect::<Vec<u8>>())
 }
 
 /// Why the page that is there is outdated.

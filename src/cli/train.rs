@@ -55,6 +55,7 @@ fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
 /// Trains one stage, or all.
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
+    plan.check_begun(comm, false)?;
     let records = plan.stages();
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {

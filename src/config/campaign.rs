@@ -410,6 +410,22 @@ impl Plan {
         }
     }
 
+    /// Refuses a campaign that would not make the universes of its dataset: what networks learned from them is not for others.
+    /// With `looks` the simulator is to look at something itself, with the numerics that the universes have. Collective.
+    pub fn check_begun(&self, comm: &Comm, looks: bool) -> Result<()> {
+        comm.on_root(|| {
+            let begun = if self.config.simulator.is_some() { fingerprint::read(&self.config.output)? } else { None };
+            let Some(begun) = begun else { return Ok(()) };
+            let (mut shape, files) = (self.shape(), self.config.input_files()?);
+            shape["files"] = fingerprint::digests(&files)?;
+            // How universes are packed is nothing to those who read them.
+            for key in ["suite"].into_iter().chain((!looks).then_some("numerics")) {
+                shape[key] = begun.get(key).cloned().unwrap_or_default();
+            }
+            fingerprint::compare(&self.config.output, &begun, &shape, &files).map_err(|e| self.locate(e))
+        })
+    }
+
     /// How the campaign's own design was drawn; foreign data tell themselves.
     pub fn drawn_from(&self) -> Option<DrawnFrom> {
         let own = self.config.design.as_ref().filter(|_| self.config.dataset.is_none());

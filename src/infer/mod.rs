@@ -79,7 +79,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
             let x = trained.raw(&read(dataset, &trained.field, chunk)?, chunk.len());
-            let fit = unfit.add(trained.first(), &x, chunk);
+            let fit = unfit.add(&trained.chain(), &x, chunk);
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
                 continue;
@@ -130,9 +130,15 @@ pub fn observation(
     let field = fields.iter().find(|f| f.spec.name == trained.field).ok_or_else(|| {
         Error::input(format!("the observation has no field {}", trained.field)).remedy("switch it on in [simulator]")
     })?;
+    let (seen, learned) = (&field.spec.shape, &trained.shape);
+    if seen != learned || field.data.len() != learned.iter().product::<usize>() {
+        let problem = format!("what is observed has the shape {seen:?}, and the networks learned from {learned:?}");
+        let remedy = "set [simulator] to what the universes were made with";
+        return Err(Error::input(problem).key(&trained.field).remedy(remedy));
+    }
     let x = trained.raw(&field.data, 1);
     let mut unfit = Unfit::default();
-    unfit.add(trained.first(), &x, &[0]);
+    unfit.add(&trained.chain(), &x, &[0]);
     if let Some(words) = unfit.of_one() {
         let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));

@@ -1,6 +1,6 @@
 //! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
 
-use super::hdf::{publish_alone, publish_text};
+use super::hdf::{publish_alone, publish_text, remove_unfinished};
 use super::identity::{Identity, digest};
 use super::ours::replaceable;
 use crate::error::{At, Error, Kind, Result};
@@ -37,6 +37,9 @@ pub struct Samples {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Of {
     pub stage: String,
+    /// Version of what drawing computes.
+    #[serde(default)]
+    pub numerics: u32,
     /// Digest of its weights.
     pub weights: String,
     /// The dataset that it learned from, and that holds the universes.
@@ -49,11 +52,14 @@ pub struct Of {
     pub observation: Option<Seen>,
 }
 
+/// Version of what drawing computes; raised when the same weights and the same data give other draws.
+pub const NUMERICS: u32 = 1;
+
 /// An observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     pub name: String,
-    /// Its file, as it was named.
+    /// Its (first) file, from the root folder.
     pub file: String,
     /// Digest of what stood in it.
     pub content: String,
@@ -68,6 +74,10 @@ impl Of {
         let ((seen, eyes), (seen_now, eyes_now)) = (looked(self).unzip(), looked(now).unzip());
         let parts = [
             (self.stage == now.stage, format!("they are of stage {}", self.stage)),
+            (
+                self.numerics == now.numerics,
+                "another version of the program drew them, which computes otherwise".into(),
+            ),
             (self.weights == now.weights, format!("stage {} was trained anew", now.stage)),
             (seen == seen_now, "the observation holds other data".into()),
             (eyes == eyes_now, "the simulator looks at the observation with other settings".into()),
@@ -302,6 +312,26 @@ impl Samples {
         }
         Ok(roots)
     }
+}
+
+/// Removes the chains that [`Samples::to_getdist`] wrote into a folder of polycosm's, and nothing else.
+pub fn remove_chains(folder: &Path) -> Result<()> {
+    let own = |name: &str| {
+        let (root, extension) = name.split_once('.')?;
+        let number = root.strip_prefix("universe_")?;
+        let digits = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
+        (digits && ["txt", "paramnames", "ranges"].contains(&extension)).then_some(())
+    };
+    if !folder.exists() {
+        return Ok(());
+    }
+    remove_unfinished(folder, "universe_")?;
+    for entry in std::fs::read_dir(folder).at(folder)?.flatten() {
+        if entry.file_name().to_str().and_then(own).is_some() {
+            std::fs::remove_file(entry.path()).at(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Root attribute: the digest of what [`contents`] looks at.

@@ -159,6 +159,7 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
     let mut figures = Vec::new();
     let mut add = |section, file: String, caption: String, canvas: canvas::Canvas| -> Result<()> {
         let width = canvas.size().0;
+        let file = another(file, |name| figures.iter().any(|f: &Figure| f.file == name));
         canvas.save(&dir.join(&file))?;
         figures.push(Figure { section, file, caption, width });
         Ok(())
@@ -253,6 +254,13 @@ fn corner_rows(inputs: &Inputs) -> Vec<Vec<(String, &Samples, usize)>> {
         shown
     };
     (0..wanted).map(|i| posteriors(row_of(i))).collect()
+}
+
+/// The name, or where that is `taken`, the first with a number that is not: other names than files can have become alike.
+fn another(file: String, taken: impl Fn(&str) -> bool) -> String {
+    let stem = file.trim_end_matches(".png");
+    let numbered = (2..).map(|i| format!("{stem}.{i}.png"));
+    std::iter::once(file.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
 }
 
 fn file_name(name: &str) -> String {

@@ -60,11 +60,37 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
     let mut kept = shape.clone();
     kept.as_object_mut().map(|table| table.remove("given"));
     let Some(begun) = read(output)? else { return write(&kept) };
-    let folder = std::path::absolute(output).unwrap_or_else(|_| output.to_path_buf());
+    compare(output, &begun, shape, files)?;
+    for (place, _) in files {
+        let count = |shape: &Value| shape["files"][place].as_array().map_or(0, Vec::len);
+        if count(&begun) > count(shape) {
+            kept["files"][place] = begun["files"][place].clone();
+        }
+    }
+    if begun.get("numerics").is_none() && shape.get("numerics").is_some() {
+        let folder = absolute(output);
+        let folder = folder.display();
+        let names: Vec<String> = files.iter().flat_map(|f| &f.1).take(3).map(|p| p.display().to_string()).collect();
+        let names = if names.is_empty() { String::new() } else { format!(", such as {},", names.join(", ")) };
+        log::warn!(
+            "{folder} was begun by an older program, which did not keep what stood in its input files{names} nor the \
+             version of its numerics: they are taken to be the same, and kept from now on"
+        );
+    }
+    if kept == begun { Ok(()) } else { write(&kept) }
+}
+
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
+}
+
+/// Refuses a shape that differs from the one that a folder was `begun` with, by the key. Writes nothing.
+pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
+    let folder = absolute(output);
     let folder = folder.display();
     let another = "give another output";
 
-    let (mut old, mut new) = (flatten(&begun), flatten(shape));
+    let (mut old, mut new) = (flatten(begun), flatten(shape));
     // Where the contents are known, the names do not matter.
     if begun.get("files").is_some() {
         for (place, _) in files {
@@ -88,7 +114,7 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
     // Before versions were kept all were 1.
     let version = |shape: &Value, part: &str| shape["numerics"][part].as_u64().unwrap_or(1);
     for part in shape["numerics"].as_object().into_iter().flat_map(|parts| parts.keys()) {
-        let [was, is] = [&begun, shape].map(|s| version(s, part));
+        let [was, is] = [begun, shape].map(|s| version(s, part));
         if was != is {
             let problem = format!(
                 "the universes in {folder} were made with version {was} of the numerics of {part}; this program has \
@@ -101,26 +127,15 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
 
     for (place, paths) in files {
         let list = |shape: &Value| shape["files"][place].as_array().cloned().unwrap_or_default();
-        let (was, is) = (list(&begun), list(shape));
+        let (was, is) = (list(begun), list(shape));
         if let Some(i) = was.iter().zip(&is).position(|(was, is)| was != is) {
             let which = if is.len() > 1 { format!(" for simulation {i}") } else { String::new() };
             let problem = format!("is not the file that {folder} was begun with{which}: it has other contents");
             let error = Error::input(problem).file(&paths[i]).key(place[1..].replace('/', "."));
             return Err(error.remedy(format!("put back what stood in it, or {another}")));
         }
-        if was.len() > is.len() {
-            kept["files"][place] = was.into();
-        }
     }
-    if begun.get("numerics").is_none() && shape.get("numerics").is_some() {
-        let names: Vec<String> = files.iter().flat_map(|f| &f.1).take(3).map(|p| p.display().to_string()).collect();
-        let names = if names.is_empty() { String::new() } else { format!(", such as {},", names.join(", ")) };
-        log::warn!(
-            "{folder} was begun by an older program, which did not keep what stood in its input files{names} nor the \
-             version of its numerics: they are taken to be the same, and kept from now on"
-        );
-    }
-    if kept == begun { Ok(()) } else { write(&kept) }
+    Ok(())
 }
 
 /// A key whose value is a default, and another one than the folder was begun with.

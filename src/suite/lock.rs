@@ -1,6 +1,7 @@
 //! One job at a time works on a campaign's folder. The lock goes with the process, however that ends.
 
 use crate::error::{At, Error, Result};
+use crate::io::hdf::remove_unfinished;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,6 +20,15 @@ impl Lock {
     pub fn take(folder: &Path, doing: &str) -> Result<Lock> {
         let path = folder.join("lock");
         let file = OpenOptions::new().create(true).append(true).open(&path).at(&path)?;
+        Lock::hold(file, folder, doing)
+    }
+
+    /// The same without a file of its own in the folder, which is the user's.
+    pub fn of_folder(folder: &Path, doing: &str) -> Result<Lock> {
+        Lock::hold(File::open(folder).at(folder)?, folder, doing)
+    }
+
+    fn hold(file: File, folder: &Path, doing: &str) -> Result<Lock> {
         let start = Instant::now();
         let mut waits = false;
         loop {
@@ -37,11 +47,19 @@ impl Lock {
                     return Err(error.remedy("wait for it (polycosm status shows it), or give another output"));
                 }
                 Err(TryLockError::Error(e)) => {
-                    log::warn!("{}: no locks on this file system ({e}): start one job at a time", path.display());
+                    log::warn!("{}: no locks on this file system ({e}): start one job at a time", folder.display());
                     return Ok(Lock { _file: file });
                 }
             }
         }
+    }
+
+    /// The same of a folder that files are published into, which is made: what a killed job left unfinished in it goes.
+    pub fn to_publish(folder: &Path, doing: &str) -> Result<Lock> {
+        std::fs::create_dir_all(folder).at(folder)?;
+        let lock = Lock::take(folder, doing)?;
+        remove_unfinished(folder, "")?;
+        Ok(lock)
     }
 
     /// True if a job holds the lock of this folder.

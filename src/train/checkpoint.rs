@@ -48,12 +48,11 @@ impl State {
     }
 
     /// Remembers parameters that are the best so far; stops when no part has improved for `patience` epochs (0: never).
-    /// Without a validation split the newest are the best.
-    pub fn judge(&mut self, losses: &[f64], flats: &[Flat], patience: u64, validated: bool) {
+    pub fn judge(&mut self, losses: &[f64], flats: &[Flat], patience: u64) {
         self.best_parameters.resize_with(flats.len(), Tensor::new);
         for (p, flat) in flats.iter().enumerate() {
             self.steps[p] = flat.steps;
-            if !validated || losses[p] < self.best[p] || !self.best_parameters[p].defined() {
+            if losses[p] < self.best[p] || !self.best_parameters[p].defined() {
                 // Finite, for JSON knows no other numbers, and a checkpoint must be read again.
                 self.best[p] = if losses[p].is_finite() { losses[p] } else { f64::MAX };
                 self.waited[p] = 0;

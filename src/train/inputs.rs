@@ -68,7 +68,7 @@ pub(super) fn refuse_unfit(
 ) -> Result<()> {
     let mut found = Unfit::default();
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        found.add(first, &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk);
+        found.add(&[first], &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk);
     }
     let error = |problem: String| Error::input(problem).file(&dataset.path).key(field);
     if let Some(words) = found.words(0) {
@@ -104,7 +104,7 @@ pub(super) fn announce_unfit(
         for chunk in rows[start..start + len].chunks(CHUNK) {
             let values = data::read(dataset, field, chunk)?;
             let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
-            found.add(first, &tensor(&values, &full, device), chunk);
+            found.add(&[first], &tensor(&values, &full, device), chunk);
         }
         Ok(())
     };
@@ -119,9 +119,17 @@ pub(super) fn announce_unfit(
 pub struct Unfit([Vec<(usize, i64)>; 2]);
 
 impl Unfit {
-    /// Looks at samples, one per row; true for each that can be used.
-    pub fn add(&mut self, first: &dyn Model, x: &Tensor, rows: &[usize]) -> Vec<bool> {
-        let counts = first.unfit(x);
+    /// Looks at samples, one per row, as each network of a chain sees them; true for each that can be used.
+    pub fn add(&mut self, chain: &[&dyn Model], x: &Tensor, rows: &[usize]) -> Vec<bool> {
+        let mut counts = vec![[0, 0]; rows.len()];
+        let mut x = x.shallow_clone();
+        for (link, model) in chain.iter().enumerate() {
+            if link > 0 {
+                x = compress(chain[link - 1], &x);
+            }
+            let fit = counts.iter_mut().zip(model.unfit(&x)).filter(|(counts, _)| **counts == [0, 0]);
+            fit.for_each(|(counts, found)| *counts = found);
+        }
         for (&row, &[not_finite, refused]) in rows.iter().zip(&counts) {
             match (not_finite, refused) {
                 (0, 0) => {}
@@ -234,6 +242,11 @@ impl Trained {
     /// The network that sees the field.
     pub fn first(&self) -> &dyn Model {
         self.before.first().unwrap_or(&self.model).as_ref()
+    }
+
+    /// All networks, in order: the last is the stage's own.
+    pub fn chain(&self) -> Vec<&dyn Model> {
+        self.before.iter().chain([&self.model]).map(AsRef::as_ref).collect()
     }
 
     /// Raw samples (n, shape) as a tensor in their own precision.

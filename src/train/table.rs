@@ -53,7 +53,14 @@ pub(super) fn table(
     let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps };
     match before {
         None => Ok((table, train)),
-        Some(before) => Ok((summarised(context, config, table, before)?, train)),
+        Some(before) => {
+            let table = summarised(context, config, table, before)?;
+            let of: Vec<usize> =
+                (0..table.train.len() / n).flat_map(|_| train.iter()).chain(&validation).copied().collect();
+            let what = format!("summaries of {}", config.input);
+            comm.agree(inputs::refuse_unfit(dataset, &what, config, model, &table.x, &of))?;
+            Ok((table, train))
+        }
     }
 }
 
@@ -68,7 +75,7 @@ fn summarised(context: &Context, config: &StageConfig, table: Table, before: &Tr
     let (start, len) = share(items.len(), comm.size(), comm.rank());
     let mut mine: Vec<f32> = Vec::new();
     let mut width = 0;
-    let chain: Vec<&dyn Model> = before.before.iter().map(AsRef::as_ref).chain([before.model.as_ref()]).collect();
+    let chain = before.chain();
     for chunk in items[start..start + len].chunks(CHUNK) {
         // A chunk is of one copy, so that its augmentation has one seed.
         for part in chunk.chunk_by(|a, b| a.0 == b.0) {

@@ -142,13 +142,13 @@ impl<'a> Trainer<'a> {
                 }
                 let validation = self.evaluate(table, &table.validation, phase);
                 let mean = validation.iter().sum::<f64>() / validation.len() as f64;
-                self.state.judge(&validation, &self.flats, config.patience, !table.validation.is_empty());
+                self.state.judge(&validation, &self.flats, config.patience);
                 let before = self.state.history.last().map_or(0.0, |e| e.seconds);
                 self.state.history.push(Epoch {
                     epoch,
                     step: self.state.step,
                     train_loss: sum / rows.len().max(1) as f64,
-                    validation_loss: (!table.validation.is_empty()).then_some(mean),
+                    validation_loss: Some(mean),
                     learning_rate: rate,
                     seconds: before + start.elapsed().as_secs_f64(),
                 });

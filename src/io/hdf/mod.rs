@@ -15,7 +15,7 @@ pub use array::Array;
 pub use checked::{damaged, other_checksum};
 pub use elements::Elements;
 pub use memory::{free_memory, room};
-pub use publish::{TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_text};
+pub use publish::{TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_text, remove_unfinished};
 
 use crate::comm::Comm;
 use crate::error::{At, Error, FREE_SOME_SPACE, Kind, Result};

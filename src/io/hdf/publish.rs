@@ -90,6 +90,21 @@ fn named(path: &Path, tag: u32) -> PathBuf {
     PathBuf::from(format!("{}.{tag}{TEMPORARY}", path.display()))
 }
 
+/// Removes what a killed program left unfinished in a folder, of files whose names begin with `start`:
+/// `NAME.PROCESS.polycosm.tmp`. Nobody else may be writing them.
+pub fn remove_unfinished(folder: &Path, start: &str) -> Result<()> {
+    for entry in std::fs::read_dir(folder).at(folder)?.flatten() {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let tag = name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+        let own =
+            tag.is_some_and(|(name, tag)| !name.is_empty() && name.starts_with(start) && tag.parse::<u32>().is_ok());
+        if own && entry.file_type().is_ok_and(|t| t.is_file()) {
+            std::fs::remove_file(&path).at(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn settle(temporary: &Path, path: &Path) -> Result<()> {
     std::fs::File::open(temporary).and_then(|f| f.sync_all()).at(temporary)?;
     std::fs::rename(temporary, path).at(path)?;
