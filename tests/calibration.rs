@@ -163,6 +163,28 @@ fn without_a_prior_there_is_no_verdict_and_a_guessed_one_is_named() {
 }
 
 #[test]
+fn truths_that_the_prior_did_not_give_pass_nothing() {
+    let mut s = gaussian(10, 64, 100, 0.0);
+    assert!(judge(&s).pass && judge(&s).not_of_the_prior.is_none());
+    s.prior.parameters[1].max = 2.2;
+    let c = judge(&s);
+    assert_eq!((c.outcome, c.pass), (Outcome::Inconclusive, false));
+    assert!(c.verdict().contains("those of sigma8 fill 0% to 2"), "{c}");
+    assert!(c.remedy.is_some_and(|r| r.contains("give the prior that they were drawn from")));
+}
+
+#[test]
+fn pulls_of_wide_tails_are_told() {
+    let exact = gaussian(11, 64, 400, 0.0);
+    assert!(!judge(&exact).to_string().contains("the pulls of"));
+    let mut s = exact.clone();
+    // One draw in fifty lies far out: ranks see little of it, the standard deviation is twice as large.
+    s.theta.chunks_mut(100).for_each(|c| (0..2).for_each(|j| c[j] = if c[j] > 0.3 { 0.1 } else { 0.5 }));
+    let c = judge(&s);
+    assert!(c.to_string().contains("note: the pulls of Omega_m scatter by 0."), "{c}");
+}
+
+#[test]
 fn no_gain_is_made_of_an_extrapolation() {
     let c = judge(&scale_sd(&gaussian(9, 128, 100, 0.0), 0.5).unwrap());
     assert_eq!(c.gain.universes, 0);

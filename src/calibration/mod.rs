@@ -107,6 +107,9 @@ pub struct Calibration {
     pub remedy: Option<String>,
     /// What else a reader of the verdict should know.
     pub notes: Vec<String>,
+    /// Parameters whose truths were plainly not drawn from the prior, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_of_the_prior: Option<String>,
 }
 
 /// A point of a coverage curve with its 95% bootstrap interval.
@@ -155,6 +158,7 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
             stand on it; give [dataset.parameters] to say what it is".to_string());
     }
     let mut parameters = skill::parameters(samples, &rows);
+    notes.extend(skill::odd_pulls(&parameters, rows.len()));
     let (mut curves, mut gain) = (vec![], Gain::unknown());
     if drawn_from.no_prior().is_some() {
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);
@@ -197,6 +201,7 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         reasons: drawn_from.no_prior().map(String::from).into_iter().collect(),
         remedy: None,
         notes,
+        not_of_the_prior: judged.then(|| skill::not_of_the_prior(samples, &rows)).flatten(),
         curves,
     };
     if judged {

@@ -1,5 +1,6 @@
 //! How good a posterior is, beside being honest: pulls, contraction, and ln q(truth) against prior and rival.
 
+use super::uniform::{ks_distance, ks_p_value};
 use super::{bet, number};
 use crate::error::{Error, Result};
 use crate::io::samples::Samples;
@@ -114,6 +115,46 @@ pub fn compare(posterior: &Samples, baseline: &Samples) -> Result<Comparison> {
     let d: Vec<f64> = pairs.into_iter().map(|(_, d)| d).collect();
     let (nats, sd) = mean_sd(&d);
     Ok(Comparison { universes: d.len(), nats, error: sd / (d.len() as f64).sqrt() })
+}
+
+impl ParameterSummary {
+    /// The pulls' mean ± standard deviation, in a few characters whatever they are.
+    pub fn pull(&self) -> String {
+        match self.pull_mean.abs().max(self.pull_sd) < 1e4 {
+            true => format!("{:+.2} ± {:.2}", self.pull_mean, self.pull_sd),
+            false => format!("{:+.0e} ± {:.0e}", self.pull_mean, self.pull_sd),
+        }
+    }
+}
+
+/// Parameters whose pulls scatter far less or more than 1 over n universes. The curves are judged by ranks, which do not see how
+/// far out the draws of wide tails lie, the standard deviation does.
+pub(super) fn odd_pulls(parameters: &[ParameterSummary], n: usize) -> Vec<String> {
+    // Four times the error of a Gaussian's standard deviation.
+    let far = 4.0 / (2.0 * n as f64).sqrt();
+    let odd = |p: &&ParameterSummary| p.pull_sd.is_finite() && (p.pull_sd.ln().abs() > far);
+    let say = |p: &ParameterSummary| {
+        let kind = if p.pull_sd < 1.0 { "wider" } else { "narrower" };
+        format!(
+            "the pulls of {} scatter by {:.2}, not 1: judged by its standard deviation the posterior is {kind} than its errors",
+            p.name, p.pull_sd
+        )
+    };
+    parameters.iter().filter(odd).map(say).collect()
+}
+
+/// The parameters whose truths are plainly not uniform over their prior (Kolmogorov–Smirnov, p < 1e-6), in words.
+pub(super) fn not_of_the_prior(samples: &Samples, rows: &[usize]) -> Option<String> {
+    let far = |(j, q): (usize, &crate::prior::Parameter)| {
+        let truths = rows.iter().map(|row| samples.truth[row * samples.dim() + j]);
+        let mut u: Vec<f64> = truths.map(|t| ((t - q.min) / (q.max - q.min)).clamp(0.0, 1.0)).collect();
+        u.sort_by(f64::total_cmp);
+        let p = ks_p_value(u.len(), ks_distance(&u));
+        let (low, high) = (u[0], u[u.len() - 1]);
+        (p < 1e-6).then(|| format!("those of {} fill {:.0}% to {:.0}% of it", q.name, 100.0 * low, 100.0 * high))
+    };
+    let words: Vec<String> = samples.prior.parameters.iter().enumerate().filter_map(far).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 pub(super) fn parameters(samples: &Samples, rows: &[usize]) -> Vec<ParameterSummary> {

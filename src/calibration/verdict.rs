@@ -64,6 +64,10 @@ impl Calibration {
                 power::COARSEST
             ));
         }
+        if let Some(spread) = &self.not_of_the_prior {
+            self.reasons.push(format!("the true parameters are not spread as the prior says: {spread}"));
+            remedies.push("give the prior that they were drawn from: gain and verdict are against it".to_string());
+        }
         if gain.universes > 0 && !gain.learned() {
             self.reasons.push(format!("nothing learned that shows: {nats}"));
             remedies.push(
@@ -118,6 +122,10 @@ impl Calibration {
             }
         }
         counted.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+        // Which side is known says more than that there is one.
+        if counted.iter().any(|(_, d)| matches!(d, Direction::BiasedLow | Direction::BiasedHigh)) {
+            counted.retain(|(_, d)| *d != Direction::Biased);
+        }
         counted.into_iter().map(|(_, d)| d).collect()
     }
 
@@ -168,7 +176,7 @@ impl fmt::Display for Calibration {
         }
         writeln!(f, "  {:<30} {:>16} {:>12} {:>10}", "parameter", "pull", "contraction", "rms error")?;
         for p in &self.parameters {
-            let pull = format!("{:+.2} ± {:.2}", p.pull_mean, p.pull_sd);
+            let pull = p.pull();
             let contraction = if p.contraction.is_nan() { "-".into() } else { format!("{:.3}", p.contraction) };
             writeln!(f, "  {:<30} {pull:>16} {contraction:>12} {:>10.4}", p.name, p.rms_error)?;
         }

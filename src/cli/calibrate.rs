@@ -90,7 +90,9 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
         }
         if strict && !lacking.is_empty() {
             let error = Error::failed(lacking.join("; "));
-            return Err(error.remedy("see the remedy above; without --strict this is a verdict, no failure"));
+            return Err(
+                error.remedy("mend what the verdict above names; without --strict this is a verdict, no failure")
+            );
         }
         Ok(())
     })

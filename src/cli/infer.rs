@@ -2,7 +2,6 @@
 
 use super::campaign::{Campaign, path};
 use super::current::{Current, content};
-use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -41,12 +40,9 @@ pub struct Args {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| {
-        start::announce(plan);
-        match args.observation.is_empty() {
-            true => infer(plan, comm),
-            false => observe(plan, comm, &args.observation, true),
-        }
+    args.campaign.with(comm, |plan| match args.observation.is_empty() {
+        true => infer(plan, comm),
+        false => observe(plan, comm, &args.observation, true),
     })
 }
 
@@ -138,7 +134,10 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
-                    0 => ("no universe is in the test split", "raise design.test, or simulate more"),
+                    0 => (
+                        "no universe is in the test split",
+                        "raise the fraction `test` (or mark rows so in the file's `split`), or simulate more",
+                    ),
                     _ => ("no universe of the test split has an input that can be used", "mend its numbers"),
                 };
                 return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));

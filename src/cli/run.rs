@@ -1,7 +1,7 @@
 //! `polycosm run`: every stage in order, skipping what is done.
 
 use super::campaign::Campaign;
-use super::{calibrate, infer, report, simulate, start, train};
+use super::{calibrate, infer, report, simulate, train};
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::Result;
@@ -25,7 +25,6 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
-    start::announce(plan);
     if plan.config.simulator.is_some() {
         simulate::simulate(plan, comm, &Options::default())?;
     }

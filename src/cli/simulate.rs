@@ -1,7 +1,6 @@
 //! `polycosm simulate`: the suite.
 
 use super::campaign::Campaign;
-use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -42,10 +41,7 @@ fn range(text: &str) -> std::result::Result<Range<u64>, String> {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let options = Options { only: args.only.clone(), retry_failed: args.retry_failed };
-    args.campaign.with(comm, |plan| {
-        start::announce(plan);
-        simulate(plan, comm, &options)
-    })
+    args.campaign.with(comm, |plan| simulate(plan, comm, &options))
 }
 
 /// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first

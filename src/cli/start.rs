@@ -1,7 +1,6 @@
 //! What happens before and after a subcommand: usage messages, the logger, the exit code.
 
 use crate::comm::{self, Comm};
-use crate::config::campaign::Plan;
 use crate::error::{Error, FREE_SOME_SPACE, Kind, Result};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -90,11 +89,6 @@ fn unwritten(e: &std::io::Error) -> String {
 /// Prints to standard error. Where that is closed or full there is nobody to tell. (`eprintln!` would panic.)
 fn complain(text: impl std::fmt::Display) {
     writeln!(std::io::stderr(), "{text}").ok();
-}
-
-/// Says where everything goes, wherever the program was started. The root speaks.
-pub fn announce(plan: &Plan) {
-    log::info!("output folder: {}", absolute(&plan.config.output).display());
 }
 
 /// The path from the root, as a log shows it.

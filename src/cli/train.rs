@@ -1,7 +1,6 @@
 //! `polycosm train`: the networks.
 
 use super::campaign::Campaign;
-use super::start;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
@@ -27,7 +26,6 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| {
-        start::announce(plan);
         comm.on_root(|| args.retrain.iter().try_for_each(|stage| forget_chain(plan, stage)))?;
         let trained = train(plan, comm, args.stage.as_deref());
         trained.map_err(|e| match e.kind == Kind::Stopped && !args.retrain.is_empty() {

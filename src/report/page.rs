@@ -134,7 +134,7 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
                                 }
                                 td { (label(&p.latex)) }
                                 td.n { @if p.contraction.is_nan() { "–" } @else { (format!("{:.3}", p.contraction)) } }
-                                td.n { (signed(p.pull_mean, 2)) " ± " (format!("{:.2}", p.pull_sd)) }
+                                td.n { (p.pull()) }
                                 td.n { (format!("{:.4}", p.rms_error)) }
                             }
                         }

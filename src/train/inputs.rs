@@ -30,7 +30,7 @@ pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
     if train.is_empty() {
         return Err(Error::input("no universe is left to learn from")
             .file(&dataset.path)
-            .remedy("simulate more, or lower the validation and test fractions"));
+            .remedy("simulate more, or leave more rows to train: lower the fractions, or mend the file's `split`"));
     }
     if !validation.is_empty() {
         return Ok((train, validation));
@@ -72,12 +72,13 @@ pub(super) fn refuse_unfit(
     }
     let error = |problem: String| Error::input(problem).file(&dataset.path).key(field);
     if let Some(words) = found.words(0) {
-        let remedy = "mend or remove them (a `status` other than 0 leaves a row out); `polycosm verify` looks at all";
+        let remedy = "mend or remove them (a `status` other than 0 leaves a row out)";
         return Err(error(format!("{words} of those to learn from")).remedy(remedy));
     }
     if let (Some(words), Some(transform)) = (found.words(1), first.preprocess().picky()) {
         let floor = transform.floor().unwrap_or_default();
-        let problem = format!("transform = \"{}\" takes numbers above {floor} only, and not {words}", transform.name());
+        let problem =
+            format!("transform = \"{}\" takes numbers above {floor} only; there are {words}", transform.name());
         let remedy = format!(
             "choose train.{}.network.transform = \"asinh\", which takes both signs; a list has one transform for each \
              index of the first axis, [\"log\", \"asinh\"]",
@@ -160,7 +161,7 @@ impl Unfit {
     fn words(&self, kind: usize) -> Option<String> {
         let found = &self.0[kind];
         let total: i64 = found.iter().map(|f| f.1).sum();
-        let what = if kind == 0 { "that are NaN or infinite" } else { "at or below that" };
+        let what = if kind == 0 { "that are NaN or infinite" } else { "that are not" };
         let list: Vec<String> = found.iter().take(NAMED).map(|f| f.0.to_string()).collect();
         let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
         let rows = if found.len() == 1 { "row" } else { "rows" };

@@ -19,8 +19,10 @@ pub(super) fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<
             return Ok(Some(names));
         }
         note(format!(
-            "{}: attribute {attribute} of {theta} is no name for each of {p} columns, and is not used",
-            file.path().display()
+            "{}: attribute {attribute} of {theta} does not have one name of its own for each of {p} columns (it has {}), and is \
+             not used",
+            file.path().display(),
+            names.join(", ")
         ));
     }
     Ok(None)
