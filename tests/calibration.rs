@@ -304,6 +304,20 @@ fn json_keeps_everything_even_infinities() {
     assert!(back.envelope.lower.iter().zip(&c.envelope.lower).all(|(a, b)| (a - b).abs() < 1e-14));
 }
 
+/// Pairs of a list have one truth between them, as entries of one universe do.
+#[test]
+fn universes_that_share_their_parameters_count_once() {
+    let alone = gaussian(3, 60, 100, 0.0);
+    let mut pairs = alone.clone();
+    pairs.index = (0..120).collect();
+    for list in [&mut pairs.theta, &mut pairs.ln_prob, &mut pairs.truth, &mut pairs.ln_prob_truth] {
+        list.extend_from_within(..);
+    }
+    let (alone, pairs) = (judge(&alone), judge(&pairs));
+    assert_eq!([(alone.universes, alone.left_out), (pairs.universes, pairs.left_out)], [(60, 0), (60, 60)]);
+    assert_eq!(alone.outcome, pairs.outcome);
+}
+
 #[test]
 fn several_entries_of_a_universe_count_once_and_few_decide_nothing() {
     let mut s = gaussian(4, 60, 50, 0.0);
