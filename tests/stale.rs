@@ -162,11 +162,21 @@ fn contents_decide_not_times_and_names() {
         ("dataset.file=reversed.h5", "split"),
         (wide, "prior"),
         ("seed=2", "seed"),
-        ("train.posterior.epochs=4", "epochs was 3 and is 4"),
+        ("train.posterior.network.flow.bins=5", "bins was 4 and is 5"),
     ] {
         for command in ["infer", "train", "calibrate"] {
             place.refused(&[command, "--set", set], &["outdated", words]);
         }
+    }
+    assert!(place.bytes("o/posterior/posterior.h5") == before, "draws were replaced");
+    // How weights are looked for does not make those that were found useless; it is told, and training refuses.
+    let epochs = ["--set", "train.posterior.epochs=4"];
+    place.refused(&[&["train"], &epochs[..]].concat(), &["outdated", "epochs was 3 and is 4"]);
+    for (command, words) in
+        [("infer", "is used as it was trained: train.posterior.epochs was 3"), ("status", "epochs was 3")]
+    {
+        let text = place.done(&[&[command], &epochs[..]].concat());
+        assert!(text.contains(words), "{text}");
     }
     assert!(place.bytes("o/posterior/posterior.h5") == before, "draws were replaced");
     // What weights do not depend on makes nothing outdated.

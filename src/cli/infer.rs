@@ -74,6 +74,16 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
     plan.check_begun(comm, observes)?;
     let mut current = Current::with(plan);
     plan.posteriors().iter().try_for_each(|stage| current.look(plan, comm, &dataset, stage))?;
+    comm.on_root(|| {
+        for stage in plan.stage_names() {
+            if let Some(why) = current.stages.otherwise(&stage)? {
+                log::warn!(
+                    "stage {stage} is used as it was trained: {why}; `polycosm train --retrain {stage}` trains it anew"
+                );
+            }
+        }
+        Ok(())
+    })?;
     Ok((dataset, current))
 }
 

@@ -116,7 +116,7 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
     for stage in plan.stage_names() {
         all.push(match current.stage(&stage) {
             Ok(State::Absent) => outcome("stage", &stage, "not trained", Ok(None)),
-            Ok(State::Trained(_)) => outcome("stage", &stage, "trained", Ok(None)),
+            Ok(State::Trained(_)) => outcome("stage", &stage, "trained", current.stages.otherwise(&stage)),
             Ok(State::Outdated(why)) => outcome("stage", &stage, "", Ok(Some(why))),
             Err(e) => outcome("stage", &stage, "", Err(e)),
         });

@@ -46,6 +46,10 @@ pub struct Stages {
     pub normal: fn(&Value) -> Value,
 }
 
+/// Keys of a stage that say how its weights were looked for, not what they are: weights found otherwise can be used.
+const SEARCH: [&str; 8] =
+    ["epochs", "batch_size", "learning_rate", "weight_decay", "clip", "optimiser", "patience", "copies"];
+
 /// Where a stage stands.
 #[derive(Debug, Clone)]
 pub enum State {
@@ -113,9 +117,8 @@ impl Stages {
 
     /// Why what was (or began to be) learned is not what would be learned now.
     pub fn why_outdated(&self, record: &Record, name: &str, data: Option<&Identity>) -> Result<Option<String>> {
-        let config = self.wanted.iter().find(|w| w.name == name).and_then(|w| w.config.as_ref());
-        if let Some(difference) = config.and_then(|now| difference("", &(self.normal)(&record.stage), now)) {
-            return Ok(Some(format!("train.{name}.{difference}")));
+        if let Some(difference) = self.difference(record, name, false) {
+            return Ok(Some(difference));
         }
         if record.numerics != NUMERICS {
             return Ok(Some(format!("it was trained by polycosm {}, which computes otherwise", record.version)));
@@ -134,6 +137,26 @@ impl Stages {
             }
             Some(r) => self.why_outdated(&r, source, Some(data))?.map(|why| format!("stage {source}: {why}")),
         })
+    }
+}
+
+impl Stages {
+    /// How a finished stage was trained otherwise than the campaign would train it now. It can be used, with a word.
+    pub fn otherwise(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.record(name)?.and_then(|record| self.difference(&record, name, true)))
+    }
+
+    /// The first difference between a stage as it was trained and as the campaign has it: in how weights are looked for, or in
+    /// all else.
+    pub fn difference(&self, record: &Record, name: &str, search: bool) -> Option<String> {
+        let now = self.wanted.iter().find(|w| w.name == name)?.config.clone()?;
+        let chosen = |mut config: Value| {
+            if let Some(table) = config.as_object_mut() {
+                table.retain(|key, _| SEARCH.contains(&key.as_str()) == search);
+            }
+            config
+        };
+        difference("", &chosen((self.normal)(&record.stage)), &chosen(now)).map(|d| format!("train.{name}.{d}"))
     }
 }
 

@@ -145,6 +145,10 @@ fn done(context: &Context, name: &str) -> Result<bool> {
         State::Absent => Ok(false),
         _ => {
             let record = context.records.trained(name, Some(context.identity))?;
+            if let Some(why) = context.records.otherwise(name)? {
+                let error = Error::input(format!("stage {name} is outdated: {why}")).file(context.records.model(name));
+                return Err(error.remedy(anew(name)));
+            }
             check_weights(&weights(&context.records.folder.join(name)), &record.weights, name).map(|()| true)
         }
     }
@@ -158,7 +162,10 @@ fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
     own_files(&folder, true)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))?;
     if checkpoint::exists(&folder) {
         let begun = unseal::<Record>(&path, &anew(name)).map_err(|e| e.remedy(anew(name)))?;
-        let Some(why) = context.records.why_outdated(&begun, name, Some(context.identity))? else { return Ok(()) };
+        let otherwise = context.records.difference(&begun, name, true);
+        let why = otherwise
+            .map_or_else(|| context.records.why_outdated(&begun, name, Some(context.identity)), |w| Ok(Some(w)));
+        let Some(why) = why? else { return Ok(()) };
         let error = Error::input(format!("the training of stage {name} was begun otherwise: {why}"));
         return Err(error.file(&path).remedy(anew(name)));
     }
