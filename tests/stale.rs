@@ -138,6 +138,16 @@ fn a_stage_trained_anew_makes_what_stands_on_it_outdated() {
     place.done(&["run", other[0], other[1]]);
     let status = place.done(&["status", other[0], other[1]]);
     assert!(!status.contains("outdated"), "{status}");
+    // Other data: what all stand on is named, and nothing is forgotten that could not be trained.
+    data(&place.path("other.h5"), 0.2, false);
+    let set = ["--set", "dataset.file=other.h5", other[0], other[1]];
+    let weights = place.bytes(WEIGHTS);
+    place.refused(&[&["infer"], &set[..]].concat(), &["stage posterior is outdated", "--retrain compressor"]);
+    place.refused(
+        &[&["train", "--retrain", "posterior"], &set[..]].concat(),
+        &["stage compressor", "--retrain compressor"],
+    );
+    assert!(place.bytes(WEIGHTS) == weights, "weights were forgotten in vain");
     let (code, text) = place.run(&["train", "--retrain", "nobody"]);
     assert!(code == 2 && text.contains("compressor, posterior"), "{text}");
 }

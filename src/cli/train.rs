@@ -5,6 +5,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::campaign::Plan;
 use crate::error::{Error, Kind, Result};
+use crate::io::stages::State;
 use crate::models::Device;
 use crate::train::stage::{Context, find, forget, train_stage};
 
@@ -26,6 +27,9 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| {
+        if !args.retrain.is_empty() {
+            refuse_in_vain(plan, comm, &args.retrain)?;
+        }
         comm.on_root(|| args.retrain.iter().try_for_each(|stage| forget_chain(plan, stage)))?;
         let trained = train(plan, comm, args.stage.as_deref());
         trained.map_err(|e| match e.kind == Kind::Stopped && !args.retrain.is_empty() {
@@ -33,6 +37,26 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             false => e,
         })
     })
+}
+
+/// Refuses to forget stages that could not be trained anew, for what they stand on is outdated itself. Collective.
+fn refuse_in_vain(plan: &Plan, comm: &Comm, retrain: &[String]) -> Result<()> {
+    let dataset = comm.agree(plan.open_dataset())?;
+    plan.check_begun(comm, false)?;
+    let records = plan.stages();
+    let all: Vec<&str> = retrain.iter().flat_map(|stage| records.with_dependents(stage)).collect();
+    for stage in retrain {
+        let (Some(source), Some(field)) = (records.source(stage), records.field(stage)) else { continue };
+        if all.contains(&source) {
+            continue;
+        }
+        let identity = plan.identity(comm, &dataset, field)?;
+        comm.on_root(|| match records.state(source, Some(&identity))? {
+            State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
+            _ => Ok(()),
+        })?;
+    }
+    Ok(())
 }
 
 /// Forgets a stage and all that stand on it, the last first.

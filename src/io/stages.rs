@@ -110,9 +110,25 @@ impl Stages {
                 .file(file)
                 .remedy(format!("run `polycosm train CAMPAIGN.toml {name}`"))),
             State::Outdated(why) => {
-                Err(Error::input(format!("stage {name} is outdated: {why}")).file(file).remedy(anew(name)))
+                let error = Error::input(format!("stage {name} is outdated: {why}")).file(file);
+                Err(match self.below(name, data)? {
+                    Some(cause) => error.remedy(cause.remedy.unwrap_or_default()),
+                    None => error.remedy(anew(name)),
+                })
             }
         }
+    }
+
+    /// What is to be done first of the stages that this one stands on: the lowest that is not trained, or outdated.
+    pub fn below(&self, name: &str, data: Option<&Identity>) -> Result<Option<Error>> {
+        let mut below: Vec<&str> = std::iter::successors(self.source(name), |s| self.source(s)).collect();
+        below.reverse();
+        for stage in below {
+            if !matches!(self.state(stage, data)?, State::Trained(_)) {
+                return Ok(self.trained(stage, data).err());
+            }
+        }
+        Ok(None)
     }
 
     /// Why what was (or began to be) learned is not what would be learned now.
