@@ -206,8 +206,8 @@ mod tests {
         Identity { theta, split, prior, field, data: data.into() }
     }
 
-    fn wanted(name: &str, input: &str, epochs: u32) -> Wanted {
-        Wanted { name: name.into(), input: input.into(), config: Some(json!({"name": name, "epochs": epochs})) }
+    fn wanted(name: &str, input: &str, width: u32) -> Wanted {
+        Wanted { name: name.into(), input: input.into(), config: Some(json!({"name": name, "width": width})) }
     }
 
     fn write(stages: &Stages, name: &str, stands_on: Option<&str>, weights: &str) {
@@ -215,7 +215,7 @@ mod tests {
         let record = Record {
             version: "0".into(),
             numerics: NUMERICS,
-            stage: json!({"name": name, "epochs": 3}),
+            stage: json!({"name": name, "width": 3}),
             shape: vec![1],
             prior: Prior::new(vec![]).unwrap(),
             dataset: identity("d"),
@@ -242,9 +242,13 @@ mod tests {
         write(&stages, "a", None, "3");
         assert!(why(&stages, "d").contains("trained anew"));
         write(&stages, "a", None, "1");
-        stages.wanted[0].config = Some(json!({"name": "a", "epochs": 4}));
-        assert_eq!(why(&stages, "d"), "stage a: train.a.epochs was 3 and is 4");
+        stages.wanted[0].config = Some(json!({"name": "a", "width": 4}));
+        assert_eq!(why(&stages, "d"), "stage a: train.a.width was 3 and is 4");
         let e = stages.trained("b-a", Some(&identity("d"))).unwrap_err().to_string();
-        assert!(e.contains("--retrain b-a") && e.contains("b-a/model.json"), "{e}");
+        assert!(e.contains("--retrain a`") && e.contains("b-a/model.json"), "{e}");
+        // How weights are looked for is told, and no more.
+        stages.wanted[0].config = Some(json!({"name": "a", "width": 3, "epochs": 9}));
+        assert_eq!(why(&stages, "d"), "");
+        assert_eq!(stages.otherwise("a").unwrap().unwrap(), "train.a.epochs was absent and is 9");
     }
 }
