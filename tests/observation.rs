@@ -152,9 +152,16 @@ fn others(file: &hdf5::File, kind: usize, part: f64) -> hdf5::Result<()> {
     replace(file, &format!("PartType{kind}/Coordinates"), vec![1.0; 30], 3)
 }
 
+/// One test at a time: children of one inherit what another has open, and starting MPI changes the environment that they get.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
 /// What no universe has, or no network would know, is refused with file, place and a remedy.
 #[test]
 fn impossible_snapshots_are_refused_in_words() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let cases: [(&str, Change, &[&str]); 26] = [
         ("gas", |f| others(f, 0, 0.19), &["PartType0", "15.97%", "gas"]),
@@ -306,6 +313,7 @@ fn impossible_snapshots_are_refused_in_words() {
 /// What is unusual, but can be understood, is read, and said where a reader might think otherwise.
 #[test]
 fn unusual_snapshots_are_read() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let plain = gadget::read(&Comm::world(), &snapshot(dir.path(), |_| Ok(()))).unwrap();
     assert!(plain.own_ids && plain.header.warnings.is_empty(), "{:?}", plain.header.warnings);
@@ -451,6 +459,7 @@ fn odd_attributes(file: &hdf5::File) -> hdf5::Result<()> {
 /// SWIFT's units are without h, its velocities without √a, its `Time` no scale factor.
 #[test]
 fn swift_snapshots_are_converted() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = snapshot(dir.path(), |f| {
         let (header, h) = (group(f, "Header"), 0.7);
@@ -494,6 +503,7 @@ fn swift_snapshots_are_converted() {
 /// The convention of velocities: as the array tells, as the header tells, or as the campaign says.
 #[test]
 fn velocities_are_taken_as_they_are_said_to_be() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let speed = |path: &Path, said: Option<Velocities>| {
         let header = gadget::header(path).unwrap();
@@ -514,6 +524,7 @@ fn velocities_are_taken_as_they_are_said_to_be() {
 /// All files of a snapshot, on any number of ranks, whichever of them is named.
 #[test]
 fn snapshots_in_several_files_are_read_whole() {
+    let _alone = alone();
     mpi::on_ranks("snapshots_in_several_files_are_read_whole", &[1, 3], |comm| {
         let folder = mpi::shared_dir();
         if comm.is_root() {
@@ -551,6 +562,7 @@ fn snapshots_in_several_files_are_read_whole() {
 /// The cosmology that products need is that of the header, where the root does not tell; the truth is not needed.
 #[test]
 fn what_products_need_is_looked_for_and_named() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let all = pm(HALF, &["Omega_m", "sigma8"]);
     let plain = snapshot(dir.path(), |_| Ok(()));
@@ -604,6 +616,7 @@ fn what_products_need_is_looked_for_and_named() {
 /// A snapshot shows one moment and no light cone; units are guessed in words.
 #[test]
 fn what_one_snapshot_cannot_show_is_refused_from_its_header() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = snapshot(dir.path(), |_| Ok(()));
     let refused = |pm: &Pm<f64>, path: &Path, fields: &[&str]| {
@@ -638,6 +651,7 @@ fn what_one_snapshot_cannot_show_is_refused_from_its_header() {
 /// `check` finds an observation that cannot be observed before anything runs.
 #[test]
 fn check_looks_at_the_headers_of_observations() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     snapshot(dir.path(), |_| Ok(()));
     let campaign = |side: &str| {
@@ -663,6 +677,7 @@ fn check_looks_at_the_headers_of_observations() {
 /// Readers of other codes' snapshots find cosmology, counts and units where they look for them.
 #[test]
 fn written_snapshots_carry_what_readers_look_for() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("own.hdf5");
     let cosmology = Cosmology::new([0.3, 0.05, 0.7, 0.96, 0.8]).unwrap();
@@ -709,6 +724,7 @@ fn check_attributes(file: &hdf5::File) {
 /// A box that is a little off, as two values of a megaparsec make it, is scaled to the campaign's: nothing crosses its faces.
 #[test]
 fn a_box_a_little_off_is_scaled() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let pm = pm("redshifts = [1.0]\n[density]\npoints = 8\n", &["Omega_m", "sigma8"]);
     let plain = numbers(&observe(&pm, &snapshot(dir.path(), |_| Ok(())), &["density"]).unwrap(), "density");
@@ -724,6 +740,7 @@ fn a_box_a_little_off_is_scaled() {
 /// A header that one rank reads and cannot tell the others is refused by all of them.
 #[test]
 fn what_cannot_be_told_is_refused_on_all_ranks() {
+    let _alone = alone();
     mpi::on_ranks("what_cannot_be_told_is_refused_on_all_ranks", &[2], |comm| {
         let e = comm.on_root(|| Ok([1.0, f64::NAN])).unwrap_err();
         assert!(e.to_string().contains("cannot be told") && e.remedy.is_some(), "{e}");
@@ -752,6 +769,7 @@ fn what_cannot_be_told_is_refused_on_all_ranks() {
 /// On any number of ranks, whatever process grid the suite's groups have; what is spread over ranks comes together.
 #[test]
 fn snapshots_are_seen_on_any_ranks() {
+    let _alone = alone();
     mpi::on_ranks("snapshots_are_seen_on_any_ranks", &[1, 2, 3], |comm| {
         let text = "box_size = 256.0\nparticles = 64\nprocess_grid = [1, 2]\ninitial = { gradient = \"four-point\" }\n[density]\npoints = 32";
         let config: PmConfig = toml::from_str(text).unwrap();
