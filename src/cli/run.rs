@@ -1,5 +1,6 @@
 //! `polycosm run`: every stage in order, skipping what is done.
 
+use super::ahead::Ahead;
 use super::campaign::Campaign;
 use super::{calibrate, infer, report, simulate, train};
 use crate::comm::Comm;
@@ -25,6 +26,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
+    if let Some(ahead) = comm.agree(Ahead::of(plan))? {
+        ahead.check(plan, comm, plan.config.infer.is_some())?;
+    }
     if plan.config.simulator.is_some() {
         simulate::simulate(plan, comm, &Options::default())?;
     }

@@ -5,7 +5,7 @@ use super::origin::Entry;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
-use crate::error::{At, Error, Result};
+use crate::error::{self, At, Error, Result};
 use crate::io::dataset::Dataset;
 #[cfg(feature = "torch")]
 use crate::io::gadget;
@@ -21,7 +21,7 @@ use crate::prior::{DrawnFrom, Prior};
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
-use crate::suite::fingerprint;
+use crate::suite::{design, fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cell::RefCell;
@@ -93,6 +93,7 @@ pub struct Plan {
 impl Config {
     /// Reads the campaign, with one message when it is wrong. Collective.
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
+        error::work_on(path);
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
     }
@@ -187,7 +188,7 @@ impl Config {
         Ok(())
     }
 
-    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
+    /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -271,7 +272,9 @@ impl Config {
                     .value(grid)
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
-            self.check_prior(simulator, prior, design.simulations as u64)?;
+            // The rows of a list may stand anywhere, on the bounds too.
+            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }

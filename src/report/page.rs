@@ -82,7 +82,7 @@ fn left_out(inputs: &Inputs) -> Markup {
     html! {
         @if !inputs.left_out.is_empty() {
             div.verdict.none {
-                strong { "Left out, for it is outdated" }
+                strong { "Left out of this page" }
                 ul { @for what in &inputs.left_out { li { (what) } } }
             }
         }

@@ -58,6 +58,11 @@ impl Table {
     }
 }
 
+/// The rule by which a compressor sees maps: the last two axes of a sample are a picture.
+pub fn are_maps(shape: &[usize]) -> bool {
+    shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8)
+}
+
 /// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not
 /// doubled in memory. Whole numbers come in double precision.
 pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {

@@ -8,11 +8,11 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::Data;
-use crate::models::Model;
+use crate::models::{Model, ModelConfig};
 use crate::nets::Novelty;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Samples that are looked at a time.
 const CHUNK: usize = 64;
@@ -97,6 +97,17 @@ pub(super) fn announce_unfit(
     first: &dyn Model,
     device: Device,
 ) -> Result<()> {
+    unfit_of(comm, dataset, field, first, device).map(|found| found.tell(dataset, field))
+}
+
+/// Rows of the test split that a network which sees the field cannot take, and so have no posterior. Collective.
+pub fn unfit_tests(comm: &Comm, dataset: &Dataset, field: &str, network: &ModelConfig) -> Result<Unfit> {
+    let shape = comm.agree(dataset.spec(field))?.shape;
+    let model = comm.agree(network.build(&shape, &dataset.prior, Device::Cpu, Kind::Float))?;
+    unfit_of(comm, dataset, field, model.as_ref(), Device::Cpu)
+}
+
+fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, device: Device) -> Result<Unfit> {
     let rows = dataset.rows(Split::Test);
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mut found = Unfit::default();
@@ -111,8 +122,7 @@ pub(super) fn announce_unfit(
     };
     comm.agree(look())?;
     found.gather(comm);
-    found.tell(dataset, field);
-    Ok(())
+    Ok(found)
 }
 
 /// Rows with numbers that cannot be used, and how many: not finite, not taken by the transform.

@@ -146,6 +146,29 @@ impl StageConfig {
     }
 }
 
+impl StageConfig {
+    /// Refuses to augment what is no picture, where nothing would happen. `shape`: of a sample of its field; none of summaries.
+    pub fn check_augment(&self, shape: Option<&[usize]>) -> Result<()> {
+        if !self.augment || shape.is_some_and(data::are_maps) {
+            return Ok(());
+        }
+        let (problem, remedy) = match shape {
+            Some(shape) => (
+                format!(
+                    "{} has the shape {shape:?} per universe: no maps that can be shifted, turned and mirrored",
+                    self.input
+                ),
+                "leave it out; maps have at least 8 by 8 pixels, as their last two axes",
+            ),
+            None => (
+                format!("its input is summaries of stage {}, which cannot be shifted, turned and mirrored", self.input),
+                "leave it out; `copies` says how many augmented copies of each universe are compressed",
+            ),
+        };
+        Err(Error::input(problem).key(format!("train.{}.augment", self.name)).value(true).remedy(remedy))
+    }
+}
+
 /// Stages as their files below `folder` tell.
 pub fn records(stages: &[StageConfig], folder: &Path, seed: u64) -> Stages {
     let wanted = stages.iter().map(|s| s.wanted(seed)).collect();
