@@ -1,7 +1,7 @@
 //! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all training.
 
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::prior::DrawnFrom;
