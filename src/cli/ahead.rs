@@ -106,7 +106,9 @@ impl Ahead {
             let shape = match &self.dataset {
                 None => specs.iter().find(|spec| spec.name == field).map(|spec| spec.shape.clone()),
                 Some(data) => {
-                    let spec = data.spec(field).map_err(|e| e.key(format!("train.{}.input", stage.name)));
+                    let key = format!("train.{}.input", stage.name);
+                    let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+                    let spec = data.spec(field).map_err(named);
                     Some(comm.agree(spec)?.shape)
                 }
             };
