@@ -39,11 +39,12 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict))
+    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict, false))
 }
 
-/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
-pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) -> Result<()> {
+/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline; `brief`: without the
+/// tables of all tests.
+pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, brief: bool) -> Result<()> {
     let current = Current::take(plan, comm)?;
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
@@ -71,7 +72,10 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
             let mut calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
             calibration.notes.extend(holes.iter().map(Holes::to_string));
             say(format_args!("posterior `{stage}`"));
-            say(&calibration);
+            match brief {
+                true => say(calibration.conclusion()),
+                false => say(&calibration),
+            }
             if scale_sd.is_none() {
                 if held.is_none() {
                     held = Some(Lock::to_publish(&folder, "is judging into")?);

@@ -10,6 +10,8 @@ use crate::suite::Options;
 
 /// The whole campaign in order: simulate, train, infer, calibrate, report; skips what is done
 ///
+/// Of the calibration it prints the verdict alone; `polycosm calibrate` prints all tests.
+///
 /// Example: mpirun -n 2 polycosm run run.toml
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -39,7 +41,7 @@ fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     if plan.config.infer.is_some() {
         infer::infer(plan, comm)?;
         // A posterior that cannot be judged, or is not to be passed, still has a report.
-        let judged = calibrate::calibrate(plan, comm, None, strict);
+        let judged = calibrate::calibrate(plan, comm, None, strict, true);
         report::report(plan, comm)?;
         return judged;
     }
