@@ -134,7 +134,7 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
                                 }
                                 td { (label(&p.latex)) }
                                 td.n { @if p.contraction.is_nan() { "–" } @else { (format!("{:.3}", p.contraction)) } }
-                                td.n { (p.pull()) }
+                                td.n { (p.pull().replace('-', "−")) }
                                 td.n { (format!("{:.4}", p.rms_error)) }
                             }
                         }

@@ -16,6 +16,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Samples that are looked at a time.
 const CHUNK: usize = 64;
+/// Numbers that are looked at a time, at least one sample.
+const NUMBERS: usize = 1 << 22;
 /// Fewest universes of which some can be set aside for validation.
 const FEWEST: usize = 5;
 /// Training widths beyond which a sample that is learned from is named.
@@ -113,7 +115,9 @@ fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, devi
     let mut found = Unfit::default();
     let mut look = || -> Result<()> {
         let shape = dataset.spec(field)?.shape;
-        for chunk in rows[start..start + len].chunks(CHUNK) {
+        // Few of large samples: the file need not fit into memory.
+        let few = (NUMBERS / shape.iter().product::<usize>().max(1)).clamp(1, CHUNK);
+        for chunk in rows[start..start + len].chunks(few) {
             let values = data::read(dataset, field, chunk)?;
             let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
             found.add(&[first], &tensor(&values, &full, device), chunk);
