@@ -118,9 +118,9 @@ fn check_finds_what_training_and_inference_would() {
     let log = ["--set", "train.compressor.network.transform=log1p"];
     refused(&|d| d.x[200..].fill(-3.0), &log, &unusable);
     let augment = ["--set", "train.compressor.augment=true"];
-    refused(&|_| {}, &augment, &["run.toml", "train.compressor.augment = true", "x has the shape [2]", "8 by 8"]);
+    refused(&|_| {}, &augment, &["run.toml", "train.compressor.augment = true", "maps of a periodic box"]);
     let augment = ["--set", "train.posterior.augment=true"];
-    refused(&|_| {}, &augment, &["train.posterior.augment", "summaries of stage compressor", "`copies`"]);
+    refused(&|_| {}, &augment, &["train.posterior.augment", "summaries of compressor", "`copies`"]);
     refused(&|_| {}, &["--set", "train.compressor.input=y"], &["train.compressor.input", "no such dataset"]);
 
     // What is only left out is named and no more: a row for tests outside the prior, one that cannot be used.
@@ -250,7 +250,7 @@ fn the_design_and_not_calibrate_is_named_where_it_changed() {
         );
     }
     let augment = ["--set", "train.posterior.augment=true"];
-    place.says(&[&["check"], &augment[..]].concat(), 2, &["train.posterior.augment", "power has the shape"]);
+    place.says(&[&["check"], &augment[..]].concat(), 2, &["train.posterior.augment", "maps of a periodic box"]);
     assert!(!place.path("o").exists());
 
     let list = [&list[..], &["--set", "design.parameters.Omega_m.min=0.1"]].concat();

@@ -92,39 +92,27 @@ impl Ahead {
         }
     }
 
-    /// What the networks see.
+    /// What the networks see of data made elsewhere.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
-        use crate::train::inputs::unfit_tests;
-        let (config, stages) = (&plan.config, plan.stages());
-        let specs = match (&config.simulator, &self.dataset) {
-            (Some(simulator), None) => comm.agree(simulator.runner(&config.cosmology, &plan.prior))?.specs(),
-            _ => vec![],
-        };
-        for stage in &config.train {
+        let Some(data) = &self.dataset else { return Ok(()) };
+        let stages = plan.stages();
+        let seen: Vec<_> = plan.posteriors().iter().filter_map(|stage| stages.field(stage)).map(String::from).collect();
+        for stage in &plan.config.train {
             let field = stages.field(&stage.name).unwrap_or(&stage.input);
-            let shape = match &self.dataset {
-                None => specs.iter().find(|spec| spec.name == field).map(|spec| spec.shape.clone()),
-                Some(data) => {
-                    let key = format!("train.{}.input", stage.name);
-                    let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
-                    let spec = data.spec(field).map_err(named);
-                    Some(comm.agree(spec)?.shape)
-                }
-            };
-            let shape = shape.filter(|_| stage.input == field);
-            comm.agree(stage.check_augment(shape.as_deref()))?;
-            let Some(data) = self.dataset.as_ref().filter(|_| judged && stage.input == field) else { continue };
-            if !plan.posteriors().iter().any(|posterior| stages.field(posterior) == Some(field)) {
+            let key = format!("train.{}.input", stage.name);
+            let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+            comm.agree(data.spec(field).map_err(named))?;
+            if !judged || stage.input != field || !seen.iter().any(|seen| seen == field) {
                 continue;
             }
-            let unfit = unfit_tests(comm, data, field, &stage.network)?;
-            let (unfit, all) = (unfit.rows().len(), self.count(Split::Test));
-            if unfit == all {
+            let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;
+            let tests = self.count(Split::Test);
+            if unfit.rows().len() == tests {
                 let problem = format!(
-                    "all of {} hold numbers that cannot be used: NaN, infinite, or such as the \
-                     transform of stage {} does not take",
-                    count(all, "row") + " for tests",
+                    "all of {} for tests hold numbers that cannot be used: NaN, infinite, or such as the transform of stage {} \
+                     does not take",
+                    count(tests, "row"),
                     stage.name
                 );
                 let error = Error::input(problem).file(&data.path).key(field);

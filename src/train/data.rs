@@ -17,7 +17,7 @@ pub struct Table {
     pub train: Vec<usize>,
     /// Rows that decide when to stop.
     pub validation: Vec<usize>,
-    /// Samples are maps (…, H, W), which augmentation may shift, turn and mirror.
+    /// Samples are maps of a periodic box (…, H, W), which augmentation may shift, turn and mirror.
     pub maps: bool,
 }
 
@@ -56,11 +56,6 @@ impl Table {
         };
         (Tensor::stack(&rows.iter().enumerate().map(each).collect::<Vec<_>>(), 0), theta)
     }
-}
-
-/// The rule by which a compressor sees maps: the last two axes of a sample are a picture.
-pub fn are_maps(shape: &[usize]) -> bool {
-    shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8)
 }
 
 /// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not

@@ -104,8 +104,8 @@ pub(super) fn announce_unfit(
 
 /// Rows of the test split that a network which sees the field cannot take, and so have no posterior. Collective.
 pub fn unfit_tests(comm: &Comm, dataset: &Dataset, field: &str, network: &ModelConfig) -> Result<Unfit> {
-    let shape = comm.agree(dataset.spec(field))?.shape;
-    let model = comm.agree(network.build(&shape, &dataset.prior, Device::Cpu, Kind::Float))?;
+    let spec = comm.agree(dataset.spec(field))?;
+    let model = comm.agree(network.build(&spec, &dataset.prior, Device::Cpu, Kind::Float))?;
     unfit_of(comm, dataset, field, model.as_ref(), Device::Cpu)
 }
 

@@ -1,11 +1,11 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::data::{self, Table, are_maps, tensor};
+use super::data::{self, Table, tensor};
 use super::stage::{Context, Trained, compress};
 use super::{StageConfig, inputs};
 use crate::comm::share;
 use crate::error::Result;
-use crate::io::field::Data;
+use crate::io::field::{Data, FieldSpec};
 use crate::models::Model;
 use tch::{Device, Kind, Tensor};
 
@@ -18,7 +18,7 @@ pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     field: &str,
-    shape: &[usize],
+    spec: &FieldSpec,
     before: Option<&Trained>,
     model: &dyn Model,
 ) -> Result<(Table, Vec<usize>)> {
@@ -28,7 +28,7 @@ pub(super) fn table(
     let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
     comm.agree(dataset.check_prior())?;
     let values = comm.agree(data::read(dataset, field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
+    let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
     let x = tensor(&values, &full, context.device);
     drop(values);
     let first = before.map_or(model, Trained::first);
@@ -40,7 +40,8 @@ pub(super) fn table(
     let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
     // From here on rows are counted within the table: training rows first.
     let (n, all) = (train.len(), rows.len());
-    let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps: are_maps(shape) };
+    let maps = spec.picture().is_some_and(|picture| picture.periodic);
+    let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps };
     match before {
         None => Ok((table, train)),
         Some(before) => {
