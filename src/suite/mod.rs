@@ -328,7 +328,7 @@ impl Suite<'_> {
             index: i,
             realisation: row.realisation,
             seed: self.seed,
-            theta: row.theta,
+            theta: self.design.prior.theta(row.theta),
             folder: Some(self.output),
         };
         let (fields, failure) = match runner.simulate(group, &job) {
