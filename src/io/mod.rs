@@ -15,3 +15,4 @@ pub mod samples;
 pub mod shard;
 pub mod simulation;
 pub mod stages;
+pub mod text;
