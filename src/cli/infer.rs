@@ -5,7 +5,7 @@ use super::current::{Current, place};
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, Result, campaign};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
@@ -77,7 +77,8 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
         for stage in plan.stage_names() {
             if let Some(why) = current.stages.otherwise(&stage)? {
                 log::warn!(
-                    "stage {stage} is used as it was trained: {why}; `polycosm train --retrain {stage}` trains it anew"
+                    "stage {stage} is used as it was trained: {why}; `polycosm train {} --retrain {stage}` trains it anew",
+                    campaign()
                 );
             }
         }
@@ -97,7 +98,7 @@ fn due(path: &Path, of: &Of) -> Option<String> {
 /// Says so, where there are draws already.
 fn say_why(path: &Path, of: &Of) {
     if let (true, Some(why)) = (path.exists(), due(path, of)) {
-        log::info!("{}: draws again: {why}", path.display());
+        log::info!("{}: drawn anew: {why}", path.display());
     }
 }
 

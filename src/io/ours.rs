@@ -5,6 +5,7 @@ use super::identity;
 use super::provenance::PROGRAM;
 use super::text;
 use crate::error::{At, Error, Result};
+use crate::progress::first_time;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -121,8 +122,9 @@ pub fn keep_campaign(folder: &Path, campaign: &str) -> Result<()> {
     for path in [&taken, &folder.join("campaign.resolved.toml")] {
         // What cannot be read as a text is none of polycosm's.
         if text::read(path).is_ok_and(|there| there.is_none_or(|text| headed(rest(&text)) == text)) {
-            if *path != taken {
-                log::info!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
+            let told = format!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
+            if *path != taken && first_time(&told) {
+                log::info!("{told}");
             }
             return publish_text(path, &headed(campaign));
         }
