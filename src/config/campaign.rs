@@ -22,6 +22,7 @@ use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
 use crate::suite::fingerprint;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cell::RefCell;
@@ -29,36 +30,39 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Folder that everything is written to.
+    /// Folder that everything is written to; made if absent.
+    #[schemars(extend("x-type" = "path"))]
     pub output: PathBuf,
-    /// Seed of the campaign; with a realisation's number it fixes a universe.
+    /// Seed of the campaign. With a realisation's number it fixes a universe: to the last bit however large the job,
+    /// and for another `suite.ranks_per_sim` to rounding (its initial noise to the last bit).
     #[serde(default)]
     pub seed: u64,
-    /// The universe: parameters that are not varied, and the transfer function.
+    /// What is the same in all universes: parameters that are not varied, and the transfer function.
     #[serde(default)]
     pub cosmology: crate::cosmology::CosmologyConfig,
-    /// Which universes: the varied parameters and how they fill their prior. Absent for foreign data.
+    /// Which universes: the varied parameters, and how they fill their prior. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<crate::suite::design::DesignConfig>,
     /// How a universe is made. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulator: Option<crate::simulators::SimulatorConfig>,
-    /// How the simulations share the ranks and files.
+    /// How the simulations share ranks and files.
     #[serde(default)]
     pub suite: crate::suite::SuiteConfig,
-    /// Foreign data instead of a simulator.
+    /// Data made elsewhere, in place of `design` and `simulator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<crate::io::dataset::DatasetConfig>,
-    /// Networks, trained in this order.
+    /// Stages of training, in this order.
     #[cfg(feature = "torch")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub train: Vec<crate::train::StageConfig>,
     /// Without libtorch the stages are kept as they are, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
     pub train: Vec<toml::Table>,
     /// Which posterior to draw from, and how often.
     #[cfg(feature = "torch")]
@@ -67,8 +71,9 @@ pub struct Config {
     /// Without libtorch kept as it is, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub infer: Option<toml::Table>,
-    /// Level of the calibration bands.
+    /// How the posteriors are judged.
     #[serde(default)]
     pub calibrate: crate::calibration::CalibrateConfig,
     /// The page at the end.

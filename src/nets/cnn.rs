@@ -1,18 +1,19 @@
 //! Residual convolutional networks without normalisation layers: residual branches start at zero (SkipInit, De & Smith
 //! 2020), so amplitudes pass through, and a batch shared over ranks gives the same gradients as on one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 /// Size of a residual network over periodic maps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CnnConfig {
     /// Channels of the first stage; doubled at each following one.
     pub width: i64,
     /// Residual blocks of each stage; each stage after the first halves the map.
     pub blocks: Vec<i64>,
-    /// Maps are periodic (a whole simulation box): they are padded circularly.
+    /// Maps are whole periodic boxes: they are padded circularly.
     pub periodic: bool,
 }
 
