@@ -1,56 +1,23 @@
 //! Lagrangian perturbation theory and COLA against closed forms and against the particle-mesh code itself.
 
+mod common;
 mod measured;
 mod mpi;
 
+use common::{modes_of, planck, say};
 use measured::Table;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
-use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::cosmology::{CosmologyConfig, Growth};
 use polycosm::error::Result;
 use polycosm::fields::kernels::{Gradient, Smoothing};
 use polycosm::fields::linear::linear_modes;
 use polycosm::fields::noise::white_noise;
 use polycosm::gravity::*;
-use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Transform};
+use polycosm::mesh::{Decomposition, Fft, Halo, Transform};
 use polycosm::observables::{PowerConfig, PowerMeter};
 use polycosm::particles::{Assignment, Particles};
 use std::f64::consts::TAU;
-
-fn planck() -> Cosmology {
-    let config = CosmologyConfig {
-        omega_m: Some(0.3089),
-        omega_b: Some(0.0486),
-        h: Some(0.6774),
-        n_s: Some(0.9667),
-        sigma8: Some(0.8159),
-        ..Default::default()
-    };
-    config.resolve(&[]).unwrap()
-}
-
-/// What was measured, once: `cargo test --release --test perturbation -- --nocapture` shows it.
-fn say(comm: &Comm, what: std::fmt::Arguments) {
-    if comm.is_root() {
-        println!("{what}");
-    }
-}
-
-/// δ_k = FFT(δ)/N³ of a real field given at every point of the global mesh.
-fn modes_of(d: &Decomposition, field: impl Fn([usize; 3]) -> f64) -> Modes<f64> {
-    let mut fft = Fft::new(d, Halo::default(), Transform::Exact);
-    let (mut mesh, mut modes): (Mesh<f64>, _) = (fft.mesh(), fft.modes());
-    let b = mesh.block();
-    for i in 0..b.len[0] {
-        for j in 0..b.len[1] {
-            for (k, x) in mesh.row_mut(i, j).iter_mut().enumerate() {
-                *x = field([b.start[0] + i, b.start[1] + j, k]) / d.volume() as f64;
-            }
-        }
-    }
-    fft.forward(&mut mesh, &mut modes);
-    modes
-}
 
 /// Only some terms of the displacement, with unit growth.
 fn only(terms: &[usize]) -> LptGrowth {

@@ -1,15 +1,14 @@
 //! The JSON schema of campaign files says what the reader says, and the tables of `docs/campaign.md` are made from it.
 
+mod common;
+
+use common::repository;
 use polycosm::config::schema::{schema, unit_in_words};
 use polycosm::config::{campaign::Config, load};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::Table;
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 fn recipes() -> Vec<PathBuf> {
     let all = std::fs::read_dir(repository("recipes")).unwrap().map(|entry| entry.unwrap().path());
