@@ -7,7 +7,7 @@ use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::export::one_file;
-use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
 use polycosm::io::{gadget, index};
@@ -22,11 +22,14 @@ use std::path::{Path, PathBuf};
 #[derive(Default)]
 struct Fake {
     fail: Vec<u64>,
+    /// Cannot be made.
+    refuse: Vec<u64>,
     ran: RefCell<Vec<u64>>,
 }
 
 fn spec(name: &str, shape: &[usize], dtype: Dtype, ragged: bool) -> FieldSpec {
-    let mut axes: Vec<Axis> = (0..shape.len()).map(|i| Axis::new(&format!("axis{i}"), "Mpc/h")).collect();
+    let mut axes: Vec<Axis> =
+        (0..shape.len()).map(|i| Axis::new(AxisKind::Index, &format!("axis{i}"), "Mpc/h")).collect();
     axes[shape.len() - 1].values = (0..shape[shape.len() - 1]).map(|i| i as f64 / 2.0).collect();
     let (shape, unit) = (shape.to_vec(), "Mpc/h".into());
     FieldSpec { name: name.into(), shape, axes, unit, description: "made up".into(), ragged, dtype }
@@ -50,6 +53,9 @@ impl Runner for Fake {
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
         if self.fail.contains(&job.index) {
             return Err(Error::failed("on purpose"));
+        }
+        if self.refuse.contains(&job.index) {
+            return Err(Error::input("impossible"));
         }
         self.ran.borrow_mut().push(job.index);
         let specs = self.specs();
@@ -126,6 +132,27 @@ fn check_dataset(output: &Path, n: usize, failed: &[usize]) {
     assert_eq!(usable, n - failed.len());
     let left = status::names(&output.join("sims")).unwrap();
     assert!(left.is_empty(), "packed simulations are removed: {left:?}");
+}
+
+#[test]
+fn only_what_lies_far_out_may_be_impossible() {
+    mpi::on_ranks("only_what_lies_far_out_may_be_impossible", &[1, 2], |world| {
+        let (output, config) = (mpi::shared_dir(), SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+        let provenance = &Provenance::collect(world, 5, "seed = 5\n");
+        let mut design = design(4);
+        // In the lowest thousandth of the prior, which `check` does not look at.
+        design.theta[2] = 0.0005;
+        let shape = serde_json::json!({ "seed": 5 });
+        let suite =
+            Suite { output: &output, design: &design, config: &config, seed: 5, provenance, shape, files: vec![] };
+        let refusing = |index: u64| Fake { refuse: vec![index], ..Fake::default() };
+        let summary = simulate(world, &suite, &refusing(1), &Options::default()).unwrap();
+        assert_eq!((summary.done, summary.failed), (3, 1));
+        world.barrier();
+        let output = &output.join("other");
+        let suite = Suite { output, shape: serde_json::json!({ "seed": 5 }), files: vec![], ..suite };
+        assert_eq!(simulate(world, &suite, &refusing(2), &Options::default()).unwrap_err().exit_code(), 2);
+    });
 }
 
 #[test]

@@ -320,6 +320,7 @@ fn sections(table: &Table, path: &str, name: &str, found: &mut Vec<(String, Stri
             toml::Value::Table(names) if key == "parameters" => names.iter().for_each(|(one, range)| {
                 sections(range.as_table().unwrap(), &below(&path, one), &below(&name, "NAME"), found)
             }),
+            toml::Value::Table(_) if key == "axes" => {}
             toml::Value::Table(table) => sections(table, &path, &name, found),
             toml::Value::Array(stages) if key == "train" => stages.iter().for_each(|stage| {
                 let stage = stage.as_table().unwrap();

@@ -4,6 +4,7 @@
 mod mpi;
 
 use polycosm::comm::Comm;
+use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
 use polycosm::prior::{Parameter, Prior};
@@ -14,6 +15,16 @@ fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one =
         |(i, &(min, max)): (usize, &(f64, f64))| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
     Prior::new(bounds.iter().enumerate().map(one).collect()).unwrap()
+}
+
+fn vector(n: usize) -> FieldSpec {
+    FieldSpec::of("x", &[n], &[AxisKind::Column])
+}
+
+/// Maps of a box, in channels and in views where there are as many axes.
+fn maps(shape: &[usize]) -> FieldSpec {
+    let kinds = [AxisKind::View, AxisKind::Channel, AxisKind::Periodic, AxisKind::Periodic];
+    FieldSpec::of("x", shape, &kinds[4 - shape.len()..])
 }
 
 fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
@@ -89,7 +100,7 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     tch_seed(2);
     let bounds = [(0.1, 0.5), (0.6, 1.0)];
     let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
-    let model = config.build(&[3], &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
+    let model = config.build(&vector(3), &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
     shake(model.as_ref(), 0.04);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
     let n = 300i64;
@@ -141,7 +152,7 @@ fn linear_gaussian_posterior_is_learned() {
         (config.epochs, config.batch_size, config.augment) = (25, 128, false);
         let (x, theta) = draw(5000);
         let table = Table { x, theta, train: (0..4500).collect(), validation: (4500..5000).collect(), maps: false };
-        let mut model = config.network.build(&[2], &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
+        let mut model = config.network.build(&vector(2), &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
         model.standardise(&table.x);
         let folder = tempfile::tempdir().unwrap();
         Trainer::new(comm, &config, model.as_ref()).run(&table, folder.path()).unwrap();
@@ -167,7 +178,7 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
     let table = Table { x, theta, train: (0..64).collect(), validation: vec![], maps: true };
     let mut model =
-        config.network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+        config.network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     model.standardise(&table.x);
     shake(model.as_ref(), 0.01);
     let mut trainer = Trainer::new(comm, &config, model.as_ref());
@@ -206,7 +217,7 @@ fn ten_steps_start(kind: Kind) -> Vec<f64> {
     tch_seed(4);
     let _ = (uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind), uniform(&[64, 2], 0.0, 1.0, Kind::Double));
     let network = ModelConfig::Vmim(VmimConfig::default());
-    let model = network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+    let model = network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let comm = Comm::world().alone();
     let config = stage(network, Rule::Sgd);
@@ -224,7 +235,7 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             let table = Table { x, theta, train: (0..40).collect(), validation: (40..48).collect(), maps: true };
             let config = stage(ModelConfig::Vmim(VmimConfig::default()), Rule::Adamw);
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
-            let mut model = config.network.build(&[2, 16, 16], &bounds, Device::Cpu, Kind::Float).unwrap();
+            let mut model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             model.standardise(&table.x);
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
             spoil(0);
@@ -268,7 +279,7 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         let x = uniform(&[4, 3], 0.0, 1.0, Kind::Float);
         let theta = uniform(&[4, 1], 0.0, 1.0, Kind::Double);
         let table = Table { x, theta, train: vec![0, 1], validation: vec![2], maps: false };
-        let mut model = config.network.build(&[3], &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
+        let mut model = config.network.build(&vector(3), &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
         model.standardise(&table.x);
         let mut trainer = Trainer::new(comm, &config, model.as_ref());
         let loss = trainer.step(&table, &[0, 1], 0, 0, 1e-3).unwrap();

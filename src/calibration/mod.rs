@@ -21,6 +21,7 @@
 
 pub mod bet;
 pub mod curves;
+pub mod doubts;
 pub mod holes;
 pub mod kde;
 pub mod power;
@@ -164,6 +165,7 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
     }
     let mut parameters = skill::parameters(samples, &rows);
     notes.extend(skill::odd_pulls(&parameters, rows.len()));
+    notes.extend(doubts::all(samples));
     let (mut curves, mut gain) = (vec![], Gain::unknown());
     if drawn_from.no_prior().is_some() {
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);

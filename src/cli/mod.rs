@@ -1,5 +1,6 @@
 //! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
 
+pub mod ahead;
 pub mod bench;
 pub mod calibrate;
 pub mod campaign;

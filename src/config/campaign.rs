@@ -3,7 +3,7 @@
 use super::explain::suggestion;
 use super::{Loaded, load};
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 #[cfg(feature = "torch")]
 use crate::io::gadget;
 use crate::io::index;
@@ -12,6 +12,7 @@ use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
+use crate::suite::design;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -72,6 +73,7 @@ pub struct Config {
 impl Config {
     /// Reads the campaign, with one message when it is wrong. Collective.
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
+        error::work_on(path);
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
     }
@@ -156,17 +158,11 @@ impl Config {
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
-            if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
-                return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(format!("train.{}.input", stage.name))
-                    .value(source)
-                    .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
-            }
         }
-        Ok(())
+        crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
-    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
+    /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -250,12 +246,18 @@ impl Config {
                     .value(grid)
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
-            self.check_prior(simulator, prior, design.simulations as u64)?;
+            // The rows of a list may stand anywhere, on the bounds too.
+            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }
         if let Some(dataset) = &self.dataset {
-            dataset.check()?;
+            let file = dataset.check()?;
+            #[cfg(feature = "torch")]
+            crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            #[cfg(not(feature = "torch"))]
+            drop(file);
         }
         self.calibrate.check()?;
         self.report.check()?;

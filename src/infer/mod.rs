@@ -1,5 +1,6 @@
 //! Posteriors of observations: samples, ensembles and their files.
 
+use crate::calibration::doubts;
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
@@ -193,27 +194,14 @@ fn spread(samples: &Samples, i: usize) -> Option<String> {
 /// Warns of test universes that are unlike the training's, without width, or about which the members disagree.
 fn tell(samples: &Samples, most: &[u64], trained: &Trained) {
     let n = samples.len();
-    let count = |what: &dyn Fn(usize) -> bool| (0..n).filter(|&i| what(i)).collect::<Vec<usize>>();
-    let unlike = count(&|i| samples.extras.unfamiliar(i));
+    let unlike: Vec<usize> = (0..n).filter(|&i| samples.extras.unfamiliar(i)).collect();
     let badness = |i: usize| samples.extras.outside[i].max(samples.extras.distance[i]);
     if let Some(&worst) = unlike.iter().max_by(|&&a, &&b| badness(a).total_cmp(&badness(b))) {
         let why = unfamiliar(samples, worst, trained, most[worst]).unwrap_or_default();
         let row = samples.index[worst];
         log::warn!("{} of {n} test universes are not like what was trained on: in row {row} {why}", unlike.len());
     }
-    let flat = count(&|i| (0..samples.dim()).any(|j| samples.no_width(i, j)));
-    if let Some(&first) = flat.first() {
-        let row = samples.index[first];
-        log::warn!("the posteriors of {} of {n} test universes have no width, the first in row {row}", flat.len());
-    }
-    let torn = count(&|i| samples.spread_of(i).is_some_and(|s| s.iter().any(|s| *s > SPREAD)));
-    if 2 * torn.len() > n {
-        log::warn!(
-            "the posteriors of {} of {n} test universes depend on the training's luck: the members of the ensemble scatter \
-             by more than {SPREAD} of their errors",
-            torn.len()
-        );
-    }
+    doubts::no_width(samples).into_iter().chain(doubts::torn(samples)).for_each(|words| log::warn!("{words}"));
 }
 
 /// Draws and densities of some universes, one after another.

@@ -1,7 +1,8 @@
 //! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
 
+use super::axis::Picture;
 use super::identity::{Identity, unseal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,7 +109,7 @@ impl Stages {
             State::Trained(record) => Ok(*record),
             State::Absent => Err(Error::input(format!("stage {name} is not trained yet"))
                 .file(file)
-                .remedy(format!("run `polycosm train CAMPAIGN.toml {name}`"))),
+                .remedy(format!("run `polycosm train {} {name}`", campaign()))),
             State::Outdated(why) => {
                 let error = Error::input(format!("stage {name} is outdated: {why}")).file(file);
                 Err(match self.below(name, data)? {
@@ -143,6 +144,9 @@ impl Stages {
         if let Some(what) = record.dataset.differs(data) {
             return Ok(Some(what));
         }
+        if let Some(guess) = guessed(record, data) {
+            return Ok(Some(guess));
+        }
         let Some(source) = self.source(name) else {
             return Ok(record.stands_on.as_ref().map(|_| "it stood on another stage".into()));
         };
@@ -172,19 +176,47 @@ impl Stages {
             }
             config
         };
-        difference("", &chosen((self.normal)(&record.stage)), &chosen(now)).map(|d| format!("train.{name}.{d}"))
+        let differs = difference("", &chosen((self.normal)(&record.stage)), &chosen(now))?;
+        Some(match differs.starts_with("seed ") {
+            // The campaign's has been added to the stage's own.
+            true => format!("seed + train.{name}.{differs}"),
+            false => format!("train.{name}.{differs}"),
+        })
     }
+}
+
+/// Why a stage of a program that guessed what axes are took its field for something else than it is: only networks for maps did.
+fn guessed(record: &Record, now: &Identity) -> Option<String> {
+    let cnn = record.stage["network"].get("cnn")?;
+    if !record.dataset.axes.is_empty() || record.stands_on.is_some() {
+        return None;
+    }
+    // How maps were (or would be) padded counts too.
+    let circular = |p: Picture| Picture { periodic: p.periodic && cnn["periodic"] != false, ..p };
+    let was = Picture::guessed(&record.shape).map(circular);
+    let is = Picture::of(&now.axes, &record.shape).filter(Picture::is_large).map(circular);
+    let words = |picture: Option<Picture>| match picture {
+        None => "a vector".to_string(),
+        Some(Picture { views, channels, height, width, periodic }) => {
+            let sort = if periodic { "periodic" } else { "flat" };
+            format!("{sort} maps ({views} view(s) of {channels} channel(s), {height} × {width})")
+        }
+    };
+    let foreign = if is.is_none() { " (if it is that, say so in [dataset.axes])" } else { "" };
+    (was != is)
+        .then(|| format!("an older program took {} for {}, but it is {}{foreign}", now.field, words(was), words(is)))
 }
 
 /// The remedy for a stage that cannot be used.
 pub fn anew(name: &str) -> String {
+    let campaign = campaign();
     format!(
-        "`polycosm train CAMPAIGN.toml --retrain {name}` trains it anew, with all that stands on it; or undo the change"
+        "`polycosm train {campaign} --retrain {name}` trains it anew, with all that stands on it; or undo the change"
     )
 }
 
 /// The first key whose value is another, with both.
-fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
+pub fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
     let show = |v: &Value| if v.is_null() { "absent".to_string() } else { v.to_string() };
     match (was, is) {
         (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
@@ -203,7 +235,7 @@ mod tests {
 
     fn identity(data: &str) -> Identity {
         let [theta, split, prior, field] = ["t", "s", "p", "x"].map(String::from);
-        Identity { theta, split, prior, field, data: data.into() }
+        Identity { theta, split, prior, field, data: data.into(), axes: vec![] }
     }
 
     fn wanted(name: &str, input: &str, width: u32) -> Wanted {
@@ -250,5 +282,39 @@ mod tests {
         stages.wanted[0].config = Some(json!({"name": "a", "width": 3, "epochs": 9}));
         assert_eq!(why(&stages, "d"), "");
         assert_eq!(stages.otherwise("a").unwrap().unwrap(), "train.a.epochs was absent and is 9");
+    }
+    /// What a program that guessed took for maps of a box by its shape alone is used where that is what it is.
+    #[test]
+    fn stages_of_older_programs_are_outdated_where_their_guess_was_wrong() {
+        use crate::io::axis::AxisKind::{self, Bin, Channel, Flat, Periodic, Unsaid};
+        let why = |shape: &[usize], network: Value, axes: &[AxisKind]| {
+            let dir = tempfile::tempdir().unwrap();
+            let stages = Stages { folder: dir.path().into(), wanted: vec![wanted("a", "x", 3)], normal: Value::clone };
+            write(&stages, "a", None, "1");
+            let mut record = stages.record("a").unwrap().unwrap();
+            (record.shape, record.stage["network"]) = (shape.into(), network);
+            let now = Identity { axes: axes.into(), ..identity("d") };
+            guessed(&record, &now).unwrap_or_default()
+        };
+        let cnn = |periodic: bool| json!({"kind": "maps", "cnn": {"periodic": periodic}});
+        let maps = [Channel, Periodic, Periodic];
+        assert_eq!(why(&[4, 32, 32], cnn(true), &maps), "");
+        assert_eq!(why(&[4, 32, 32], cnn(false), &[Channel, Flat, Flat]), "");
+        assert_eq!(why(&[4, 7, 7], cnn(true), &maps), "");
+        assert_eq!(why(&[16], cnn(true), &[Bin]), "");
+        assert_eq!(why(&[10, 16], json!({"kind": "vectors"}), &[Channel, Bin]), "");
+        let told = why(&[10, 16], cnn(true), &[Channel, Bin]);
+        assert!(
+            told.contains("took x for periodic maps (1 view(s) of 1 channel(s), 10 × 16), but it is a vector"),
+            "{told}"
+        );
+        assert!(why(&[4, 32, 32], cnn(true), &[Unsaid; 3]).contains("say so in [dataset.axes]"));
+        assert!(why(&[4, 32, 32], cnn(true), &[Channel, Flat, Flat]).contains("but it is flat maps"));
+        // Whoever knows what axes were is outdated by any change of it.
+        let (was, now) =
+            (Identity { axes: vec![Channel, Bin], ..identity("d") }, Identity { axes: maps.into(), ..identity("d") });
+        assert_eq!(was.differs(&now).unwrap(), "the axes of x were channel, bin and are channel, periodic, periodic");
+        assert_eq!((was.differs(&was), identity("d").differs(&now)), (None, None));
+        assert_eq!(was.digest(), identity("d").digest());
     }
 }

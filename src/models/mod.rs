@@ -7,6 +7,7 @@ pub use npe::{Npe, NpeConfig};
 pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
+use crate::io::field::FieldSpec;
 use crate::limits;
 use crate::nets::{FlowConfig, MlpConfig, Novelty, Preprocess};
 use crate::prior::Prior;
@@ -99,12 +100,13 @@ pub enum ModelConfig {
 crate::kind::read_by_kind!(ModelConfig { Vmim, Npe });
 
 impl ModelConfig {
-    /// An untrained model for samples of this shape.
-    pub fn build(&self, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Result<Box<dyn Model>> {
-        if shape.iter().product::<usize>() == 0 || prior.is_empty() {
+    /// An untrained model for samples of such a field, whose axes say what they are.
+    pub fn build(&self, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Result<Box<dyn Model>> {
+        let numbers: usize = input.shape.iter().product();
+        if numbers == 0 || prior.is_empty() {
             return Err(Error::input("there is nothing to learn from: an input without elements, or no parameters"));
         }
-        let weights = self.weights(shape.iter().product(), prior.len());
+        let weights = self.weights(numbers, prior.len());
         if weights > limits::WEIGHTS as f64 {
             let error =
                 Error::input(format!("has about {weights:.1e} weights, of which {} are the most", limits::WEIGHTS));
@@ -113,8 +115,8 @@ impl ModelConfig {
                 .remedy("lower its hidden units, or embed or compress its input first"));
         }
         let model: Box<dyn Model> = match self {
-            ModelConfig::Vmim(c) => Box::new(Vmim::new(c, shape, prior, device, kind)),
-            ModelConfig::Npe(c) => Box::new(Npe::new(c, shape, prior, device, kind)),
+            ModelConfig::Vmim(c) => Box::new(Vmim::new(c, input, prior, device, kind)),
+            ModelConfig::Npe(c) => Box::new(Npe::new(c, input, prior, device, kind)),
         };
         model.preprocess().check()?;
         Ok(model)

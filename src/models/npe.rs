@@ -2,6 +2,7 @@
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
 use super::{Batch, Draws, Loss, Model, Part};
+use crate::io::field::FieldSpec;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use crate::rng::stream;
@@ -59,9 +60,9 @@ pub struct Npe {
 }
 
 impl Npe {
-    /// For samples of this shape.
-    pub fn new(config: &NpeConfig, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Self {
-        let n = shape.iter().product::<usize>() as i64;
+    /// For samples of such a field, as vectors.
+    pub fn new(config: &NpeConfig, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Self {
+        let n = input.shape.iter().product::<usize>() as i64;
         let (mut parts, mut members) = (Vec::new(), Vec::new());
         for m in 0..config.ensemble {
             let mut vs = nn::VarStore::new(device);

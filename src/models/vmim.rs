@@ -2,6 +2,7 @@
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
 use super::{Batch, Loss, Model, Part};
+use crate::io::field::{FieldSpec, Picture};
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use schemars::JsonSchema;
@@ -19,9 +20,11 @@ pub struct VmimConfig {
     /// A list has one for each index of the input's first axis (of maps: each channel), `["log", "asinh", "asinh"]` for
     /// P₀, P₂, P₄. See docs/campaign.md#what-a-network-sees.
     pub transform: Transforms,
-    /// Network for maps: (views, channels, H, W), (channels, H, W) or (H, W).
+    /// Network for maps: fields whose last two axes are both `periodic` or both `flat`, of at least 8 × 8 pixels. Axes
+    /// before these are channels, the `view`s among them are seen one by one and averaged. A cube is its slices, as
+    /// channels.
     pub cnn: CnnConfig,
-    /// Network for anything else.
+    /// Network for anything else, as a vector.
     pub mlp: MlpConfig,
     /// The density that judges the summaries.
     pub flow: FlowConfig,
@@ -55,23 +58,20 @@ pub struct Vmim {
 }
 
 impl Vmim {
-    /// For samples of this shape.
-    pub fn new(config: &VmimConfig, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Self {
-        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    /// For samples of such a field. Of maps that are too small to be halved a few times it makes a vector.
+    pub fn new(config: &VmimConfig, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Self {
         let summaries = if config.summaries == 0 { prior.len() as i64 } else { config.summaries };
         let mut vs = nn::VarStore::new(device);
         vs.set_kind(kind);
         let root = vs.root();
-        let map = |s: &[i64]| s.len() >= 2 && s[s.len() - 1] >= 8 && s[s.len() - 2] >= 8;
-        let (shape, compressor, groups) = match &shape[..] {
-            s if map(s) && s.len() <= 4 => {
-                let four: Vec<i64> = std::iter::repeat_n(1, 4 - s.len()).chain(s.iter().copied()).collect();
-                let channels = four[1];
-                let cnn = Cnn::new(&(&root / "cnn"), channels, summaries, &config.cnn);
-                (four, Compressor::Maps(Box::new(cnn)), channels)
+        let (shape, compressor, groups) = match input.picture().filter(Picture::is_large) {
+            Some(Picture { views, channels, height, width, periodic }) => {
+                let four = [views, channels, height, width].map(|n| n as i64);
+                let cnn = Cnn::new(&(&root / "cnn"), four[1], summaries, &config.cnn, periodic);
+                (four.to_vec(), Compressor::Maps(Box::new(cnn)), four[1])
             }
-            s => {
-                let n: i64 = s.iter().product();
+            None => {
+                let n = input.shape.iter().product::<usize>() as i64;
                 (vec![n], Compressor::Vector(Mlp::new(&(&root / "mlp"), n, summaries, &config.mlp)), n)
             }
         };
@@ -113,10 +113,7 @@ impl Model for Vmim {
     fn seen(&self, x: &Tensor) -> (Tensor, i64) {
         let n = x.size()[0];
         match (&self.compressor, &self.shape[..]) {
-            (Compressor::Maps(_), &[views, channels, h, w]) => {
-                let views = if x.dim() == 5 { x.size()[1] } else { views };
-                (x.reshape([n * views, channels, h, w]), views)
-            }
+            (Compressor::Maps(_), &[views, channels, h, w]) => (x.reshape([n * views, channels, h, w]), views),
             _ => (x.reshape([n, -1]), 1),
         }
     }

@@ -17,7 +17,7 @@ pub struct Table {
     pub train: Vec<usize>,
     /// Rows that decide when to stop.
     pub validation: Vec<usize>,
-    /// Samples are maps (…, H, W), which augmentation may shift, turn and mirror.
+    /// Samples are maps of a periodic box (…, H, W), which augmentation may shift, turn and mirror.
     pub maps: bool,
 }
 

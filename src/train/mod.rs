@@ -13,6 +13,7 @@ pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
+use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::models::ModelConfig;
@@ -53,10 +54,12 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Shifts, turns and mirrors maps of periodic boxes at random.
+    /// Shifts, turns and mirrors maps of periodic boxes at random. Refused where the last two axes of the field are not
+    /// `periodic`, and for a stage on another's summaries.
     #[serde(default)]
     pub augment: bool,
-    /// For a stage on another's summaries: augmented copies of each training universe that are compressed.
+    /// For a stage on another's summaries: augmented copies of each training universe that are compressed. More than one
+    /// is refused where `augment` would be.
     #[serde(default = "copies")]
     pub copies: usize,
     /// Seed of initial weights, shuffling and augmentation; joined with the campaign's seed.
@@ -146,6 +149,41 @@ impl StageConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses symmetries that a stage's field does not have. `spec`: the field of this name, where it is known.
+pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
+    for stage in stages {
+        let source = |s: &&StageConfig| stages.iter().find(|other| other.name == s.input);
+        let first = std::iter::successors(Some(stage), source).take(stages.len()).last().unwrap_or(stage);
+        let Some(spec) = spec(&first.input) else { continue };
+        let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
+        let refuse = |key: &str, value: String, problem: String, remedy: &str| {
+            let error = Error::input(problem).key(format!("train.{}.{key}", stage.name)).remedy(remedy);
+            Err(Error { value: Some(value), ..error })
+        };
+        let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let none = format!("the axes of {} ({kinds}) are not those of maps of a periodic box, which", first.input);
+        if stage.augment && stage.name != first.name {
+            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", stage.input);
+            return refuse(
+                "augment",
+                "true".into(),
+                problem,
+                "leave it out; `copies` has several views of each universe",
+            );
+        }
+        if stage.augment && !has {
+            let remedy = "leave it out; for maps of a whole periodic box made elsewhere say so: [dataset.axes] x = \
+                          [\"periodic\", \"periodic\"], with \"channel\" or \"view\" for each axis before";
+            return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
+        }
+        if stage.copies > 1 && stage.name != first.name && !has {
+            let remedy = "leave it out: the copies would all be alike";
+            return refuse("copies", stage.copies.to_string(), format!("{none} alone have others by symmetry"), remedy);
+        }
+    }
+    Ok(())
 }
 
 /// Stages as their files below `folder` tell.

@@ -6,7 +6,7 @@ use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
-use crate::io::field::Data;
+use crate::io::field::{AxisKind, Data, FieldSpec};
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
 use crate::io::stages::{NUMERICS, Record, Stages, State, anew};
@@ -50,19 +50,24 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before) = match context.stages.iter().any(|s| s.name == stage.input) {
-            false => (stage.input.clone(), record.shape.clone(), vec![]),
+        let (field, shape, before, input) = match context.stages.iter().any(|s| s.name == stage.input) {
+            false => (stage.input.clone(), record.shape.clone(), vec![], context.dataset.input(&stage.input)?),
             true => {
                 let Trained { field, shape, mut before, model, .. } = Trained::load(context, &stage.input)?;
                 before.push(model);
-                (field, shape, before)
+                (field, shape, before, summaries(&stage.input, &record.shape))
             }
         };
         let (device, prior) = (context.device, record.prior);
-        let model = stage.network.build(&record.shape, &prior, device, Kind::Float)?;
+        let model = stage.network.build(&input, &prior, device, Kind::Float)?;
         load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
         Ok(Trained { field, shape, before, model, prior, device })
     }
+}
+
+/// What a compressor gives, as the input of another stage.
+fn summaries(of: &str, shape: &[usize]) -> FieldSpec {
+    FieldSpec::of(of, shape, &vec![AxisKind::Column; shape.len()])
 }
 
 pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
@@ -86,7 +91,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
     let field = records.field(name).unwrap_or(&stage.input).to_string();
-    let spec = comm.agree(dataset.spec(&field))?;
+    let spec = comm.agree(dataset.input(&field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -107,11 +112,12 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
-    let shape = match &before {
-        None => spec.shape.clone(),
+    let input = match &before {
+        None => spec.clone(),
         Some(b) => {
             let x = b.input(&b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1));
-            compress(b.model.as_ref(), &x).size()[1..].iter().map(|&n| n as usize).collect()
+            let size = compress(b.model.as_ref(), &x).size();
+            summaries(&stage.input, &size[1..].iter().map(|&n| n as usize).collect::<Vec<_>>())
         }
     };
     let record = comm.on_root(|| {
@@ -120,7 +126,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: NUMERICS,
             stage: serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?,
-            shape: shape.clone(),
+            shape: input.shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
             stands_on: stands_on.map(|r| r.weights),
@@ -130,10 +136,10 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         Ok(record)
     })?;
     crate::nets::seed(config.seed as i64);
-    let mut model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
-    let (table, rows) = table(context, &config, &field, &spec.shape, before.as_ref(), model.as_ref())?;
+    let mut model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
+    let (table, rows) = table(context, &config, &field, &spec, before.as_ref(), model.as_ref())?;
     let novelty = model.standardise(&table.training().0);
-    comm.agree(inputs::look(context, &config, &shape, model.as_ref(), &novelty, &rows))?;
+    comm.agree(inputs::look(context, &config, &input.shape, model.as_ref(), &novelty, &rows))?;
     Trainer::new(comm, &config, model.as_ref()).run(&table, &folder)?;
     comm.on_root(|| finish(records, name, model.as_ref(), record))?;
     Ok(true)

@@ -4,8 +4,8 @@ use super::data::{self, Table, tensor};
 use super::stage::{Context, Trained, compress};
 use super::{StageConfig, inputs};
 use crate::comm::share;
-use crate::error::{Error, Result};
-use crate::io::field::Data;
+use crate::error::Result;
+use crate::io::field::{Data, FieldSpec};
 use crate::models::Model;
 use tch::{Device, Kind, Tensor};
 
@@ -18,7 +18,7 @@ pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     field: &str,
-    shape: &[usize],
+    spec: &FieldSpec,
     before: Option<&Trained>,
     model: &dyn Model,
 ) -> Result<(Table, Vec<usize>)> {
@@ -26,17 +26,9 @@ pub(super) fn table(
     let p = dataset.prior.len();
     let (train, validation) = comm.agree(inputs::splits(dataset))?;
     let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
-    let outside = rows.iter().find(|&&r| dataset.prior.ln_density(&dataset.theta()[r * p..(r + 1) * p]).is_infinite());
-    comm.agree(match outside {
-        Some(&row) => Err(Error::input(format!("row {row} lies outside the prior"))
-            .file(&dataset.path)
-            .key("theta")
-            .value(&dataset.theta()[row * p..(row + 1) * p])
-            .remedy("widen the bounds in [dataset.parameters], or remove such rows")),
-        None => Ok(()),
-    })?;
+    comm.agree(dataset.check_prior())?;
     let values = comm.agree(data::read(dataset, field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
+    let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
     let x = tensor(&values, &full, context.device);
     drop(values);
     let first = before.map_or(model, Trained::first);
@@ -48,8 +40,7 @@ pub(super) fn table(
     let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
     // From here on rows are counted within the table: training rows first.
     let (n, all) = (train.len(), rows.len());
-    // The same rule by which a compressor sees maps: the last two axes are a picture.
-    let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
+    let maps = spec.picture().is_some_and(|picture| picture.periodic);
     let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps };
     match before {
         None => Ok((table, train)),

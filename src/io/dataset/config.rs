@@ -2,10 +2,12 @@
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::io::field::AxisKind;
 use crate::io::hdf::given;
 use crate::io::parameters::Parameters;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
@@ -33,6 +35,10 @@ pub struct DatasetConfig {
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     #[schemars(extend("x-default" = "the data's range"))]
     pub parameters: Parameters,
+    /// What the axes of the file's arrays are, by the arrays' names; without the first axis, which counts universes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-type" = "{ NAME = [string, …] }"))]
+    pub axes: BTreeMap<String, Vec<AxisKind>>,
 }
 
 fn default_theta() -> String {
@@ -51,11 +57,13 @@ pub fn default_test() -> f64 {
 }
 
 impl DatasetConfig {
-    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe.
-    pub fn check(&self) -> Result<()> {
+    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe. The file, opened.
+    pub fn check(&self) -> Result<Dataset> {
         check_fractions("dataset", self.validation, self.test)?;
         let dataset = self.open()?;
-        dataset.try_out(&self.x).map_err(|e| named(given(e), "dataset.x"))
+        dataset.try_out(&self.x).map_err(|e| named(given(e), "dataset.x"))?;
+        dataset.input(&self.x)?;
+        Ok(dataset)
     }
 
     /// Opens the file. Its fields are all datasets with as many rows as `theta`.
@@ -64,6 +72,10 @@ impl DatasetConfig {
         let mut dataset = Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
             .map_err(|e| named(given(e), "dataset.file"))?;
         dataset.include(&self.x);
+        for (field, kinds) in &self.axes {
+            let said = dataset.say_axes(field, kinds);
+            said.map_err(|e| Error { key: Some(format!("dataset.axes.{field}")), value: None, ..given(e) })?;
+        }
         Ok(dataset)
     }
 }
