@@ -38,7 +38,7 @@ fn plane_wave_has_no_higher_orders() {
         let (n, l) = (16, 100.0);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let wave = |[i, j, k]: [usize; 3]| (TAU * (2 * i + j + 3 * k) as f64 / n as f64).cos();
-        let delta = modes_of(&d, wave);
+        let delta = modes_of::<f64>(&d, wave);
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         for gradient in [Gradient::FourPoint, Gradient::Spectral] {
             let mut of = |terms: &[usize]| {
@@ -62,7 +62,7 @@ fn determinant_in_closed_form() {
         let (n, l) = (16, TAU);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let x = |i: usize| TAU * i as f64 / n as f64;
-        let delta = modes_of(&d, |[i, j, k]| x(i).cos() + x(j).cos() + x(k).cos());
+        let delta = modes_of::<f64>(&d, |[i, j, k]| x(i).cos() + x(j).cos() + x(k).cos());
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         let p = lagrangian_particles(&mut fft, &delta, l, Gradient::Spectral, 3, &only(&[2]), false);
         for (id, psi) in p.id.iter().zip(&p.momentum) {
@@ -83,7 +83,7 @@ fn crossed_waves_in_closed_form() {
         let (n, l) = (16, TAU);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let x = |i: usize| TAU * i as f64 / n as f64;
-        let delta = modes_of(&d, |[i, j, _]| x(i).cos() + x(j).cos());
+        let delta = modes_of::<f64>(&d, |[i, j, _]| x(i).cos() + x(j).cos());
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         let mut of =
             |term: usize| lagrangian_particles(&mut fft, &delta, l, Gradient::Spectral, 3, &only(&[term]), false);
@@ -154,7 +154,7 @@ fn residuals(comm: &Comm, n: usize, moments: &[f64]) -> [(Vec<f64>, Vec<f64>); 3
         let [x, y, z] = [i, j, k].map(|i| TAU * i as f64 / n as f64);
         0.8 * ((x + y).cos() + 0.7 * (y - z + 0.3).cos() + 0.9 * (x + z + 1.1).sin() + 0.5 * (x - y + z).sin())
     };
-    let delta = modes_of(&d, wave);
+    let delta = modes_of::<f64>(&d, wave);
     let (cosmology, growth) = (planck(), Growth::new(&planck()));
     let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Cola };
     let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
@@ -221,7 +221,7 @@ fn zeldovich_pancake() {
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let k = TAU / l;
         // δ = A cos kx crosses at D = 1/A: at a = 0.4 (D = 0.5) it is half-way there.
-        let delta = modes_of(&d, |[i, _, _]| 1.1 * (TAU * i as f64 / n as f64).cos());
+        let delta = modes_of::<f64>(&d, |[i, _, _]| 1.1 * (TAU * i as f64 / n as f64).cos());
         let (cosmology, growth) = (planck(), Growth::new(&planck()));
         let mut shown = Table::new("pancake", ["integrator", "q", "exact", "displacement"], comm.is_root());
         for (number, integrator) in [Integrator::Fastpm, Integrator::Leapfrog, Integrator::Cola].into_iter().enumerate()
