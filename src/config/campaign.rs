@@ -247,7 +247,7 @@ impl Config {
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
             // The rows of a list may stand anywhere, on the bounds too.
-            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
             self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;

@@ -1,6 +1,6 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
-use super::sources::{Source, interpolated};
+use super::sources::{Tables, interpolated};
 use super::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NAMES, NeutrinoResponse};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
@@ -246,11 +246,11 @@ impl CosmologyConfig {
     }
 
     /// The tables, today's first; none of a fitted spectrum.
-    fn sources(&self) -> Result<Vec<Source<'_>>> {
+    fn sources(&self) -> Result<Vec<Tables<'_>>> {
         let remedy = "give transfer = \"table\" and either table = \"path\" or tables, or neither";
         match (self.transfer, &self.table, self.tables.is_empty()) {
-            (Transfer::Table, Some(path), true) => Ok(vec![Source::today(path)]),
-            (Transfer::Table, None, false) => Source::of(&self.tables),
+            (Transfer::Table, Some(path), true) => Ok(vec![Tables::today(path)]),
+            (Transfer::Table, None, false) => Tables::of(&self.tables),
             (Transfer::Table, None, true) => {
                 Err(Error::input("is missing, though transfer = \"table\"").key("cosmology.table").remedy(remedy))
             }
