@@ -9,10 +9,11 @@ use polycosm::io::field::{AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::simulators::{Job, KINDS, Runner, Section, Simulator, Universes, kind};
 use rand::Rng;
 use rand_distr::StandardNormal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[simulator]` with `kind = "gaussian"`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gaussian {
     /// Numbers of a universe.

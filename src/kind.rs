@@ -3,9 +3,12 @@
 
 use dyn_clone::DynClone;
 use erased_serde::Deserializer as Keys;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -17,6 +20,8 @@ pub struct Kind<S: ?Sized, F = ()> {
     pub name: &'static str,
     /// Reads its other keys.
     pub read: for<'de> fn(&mut dyn Keys<'de>) -> erased_serde::Result<Box<S>>,
+    /// The schema of these, for editors.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// What is known of the kind itself, before any section.
     pub facts: F,
 }
@@ -66,7 +71,7 @@ impl<S: ?Sized> Kinded<S> {
     }
 
     /// Some of its keys as JSON, with the name of the kind before them.
-    pub fn tagged(&self, keys: serde_json::Value) -> serde_json::Value {
+    pub fn tagged(&self, keys: Value) -> Value {
         let others = keys.as_object().cloned().unwrap_or_default();
         std::iter::once(("kind".to_string(), self.kind.into())).chain(others).collect()
     }
@@ -112,6 +117,29 @@ impl<S: ?Sized + erased_serde::Serialize> Serialize for Kinded<S> {
             others: V,
         }
         Tagged { kind: self.kind, others: Others(&*self.keys) }.serialize(serializer)
+    }
+}
+
+/// One choice for each kind: its keys, and `kind` itself.
+impl<S: ?Sized + Listed> JsonSchema for Kinded<S> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Kinded".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let choice = |kind: &'static Kind<S, S::Facts>| {
+            let mut choice = (kind.schema)(generator).to_value();
+            choice["properties"]["kind"] = json!({ "type": "string", "const": kind.name });
+            let required = choice["required"].as_array().cloned().unwrap_or_default();
+            choice["required"] = std::iter::once("kind".into()).chain(required).collect();
+            choice
+        };
+        let choices: Vec<Value> = S::kinds().all().into_iter().map(choice).collect();
+        json_schema!({ "oneOf": choices })
     }
 }
 

@@ -46,6 +46,7 @@ impl Simulator for Boxes {}
 static KINDS: Kinds<dyn Simulator> = Kinds::new(&[Kind {
     name: "boxes",
     read: |keys| Ok(Box::new(erased_serde::deserialize::<Boxes>(keys)?)),
+    schema: <Boxes as schemars::JsonSchema>::json_schema,
     facts: (),
 }]);
 
@@ -56,7 +57,7 @@ impl Listed for dyn Simulator {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Boxes {
     box_size: f64,
@@ -65,7 +66,7 @@ struct Boxes {
     halos: Option<Halos>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Halos {
     linking_length: f64,

@@ -13,6 +13,7 @@ pub use section::{Section, Universes};
 
 use crate::kind::{Kind, Kinded, Kinds, Listed};
 use bench::Bench;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 /// The kinds of simulators, by the names that `kind` has in `[simulator]`.
@@ -30,8 +31,16 @@ pub struct About {
 }
 
 /// A kind for [`KINDS`], whose keys are those of `T`.
-pub const fn kind<T: Section + DeserializeOwned + 'static>(name: &'static str) -> Kind<dyn Section, About> {
-    Kind { name, read: |keys| Ok(Box::new(erased_serde::deserialize::<T>(keys)?)), facts: About { bench: T::bench } }
+pub const fn kind<T>(name: &'static str) -> Kind<dyn Section, About>
+where
+    T: Section + DeserializeOwned + JsonSchema + 'static,
+{
+    Kind {
+        name,
+        read: |keys| Ok(Box::new(erased_serde::deserialize::<T>(keys)?)),
+        schema: T::json_schema,
+        facts: About { bench: T::bench },
+    }
 }
 
 impl Listed for dyn Section {
