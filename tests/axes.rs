@@ -251,7 +251,7 @@ fn symmetries_are_refused_where_there_are_none() {
         "leave it out",
     ];
     let check = ["check", "run.toml"];
-    refused(folder.path(), &check, &["train.compressor.augment", "unsaid"]);
+    refused(folder.path(), &check, &["train.compressor.augment", "unsaid", "say in [dataset.axes]"]);
     say(folder.path(), "x = [\"channel\", \"flat\", \"flat\"]");
     refused(folder.path(), &check, &words);
     let later = "[[train]]\nname = \"posterior\"\ninput = \"compressor\"\nnetwork = { kind = \"npe\" }\n";
