@@ -9,6 +9,7 @@
 
 pub mod design;
 pub mod fingerprint;
+mod inputs;
 mod lock;
 pub mod status;
 pub mod verify;
@@ -29,6 +30,8 @@ use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
+use inputs::Inputs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use status::{Inventory, State};
 use std::ops::Range;
@@ -36,10 +39,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// `[suite]`: how the simulations are spread over ranks and files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SuiteConfig {
-    /// Ranks that work together on one simulation.
+    /// Ranks that work together on one simulation. Ranks left over idle with a notice; more than the job has is
+    /// refused.
+    #[schemars(extend("x-unit" = "ranks"))]
     pub ranks_per_sim: usize,
     /// Simulations in one file of the dataset.
     pub shard_size: usize,
@@ -147,10 +152,12 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
         return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
     }
     let mut lock = None;
-    let inventory = comm.on_root(|| {
-        lock = Some(suite.prepare()?);
-        Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()
+    let (inventory, digests) = comm.on_root(|| {
+        let (held, digests) = suite.prepare()?;
+        lock = Some(held);
+        Ok((Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?, digests))
     })?;
+    let inputs = Inputs { files: &suite.files, digests };
     let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
     let pending: Vec<u64> = (0..n)
         .filter(chosen)
@@ -177,7 +184,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let mut tally = Tally::default();
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-        suite.run_group(group, runner, &rows, &mut tally, |k, message| {
+        suite.run_group(group, runner, &inputs, &rows, &mut tally, |k, message| {
             progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
         })
     });
@@ -186,7 +193,10 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);
     let left = pending.len() - done - failed;
     let left = if left == 0 { String::new() } else { format!("; {} of {} not run", left, pending.len()) };
-    progress.finish(&(spread(done + failed, pending.len().min(groups), groups, size) + &left));
+    progress.finish(&match pending.len() {
+        0 => nothing(skipped, failed_before),
+        some => spread(done + failed, some.min(groups), groups, size) + &left,
+    });
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Kind::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
@@ -216,6 +226,13 @@ fn spread(simulations: usize, busy: usize, groups: usize, size: usize) -> String
     format!("{} on {} {each}of {}{idle}", count(simulations, "simulation"), count(busy, "group"), count(size, "rank"))
 }
 
+/// Says that all were run before.
+fn nothing(simulations: usize, failed: usize) -> String {
+    let failed = if failed == 0 { String::new() } else { format!(", {failed} of them failed") };
+    let were = if simulations == 1 { "was" } else { "were" };
+    format!("nothing to do: {} {were} run before{failed}", count(simulations, "simulation"))
+}
+
 /// Names a dataset can have.
 fn check_specs(specs: &[FieldSpec]) -> Result<()> {
     for (i, spec) in specs.iter().enumerate() {
@@ -229,8 +246,9 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
-    fn prepare(&self) -> Result<Lock> {
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written. Returns the
+    /// lock, and the digests of the input files.
+    fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
             error.remedy("give a folder that you may write to")
@@ -254,7 +272,7 @@ impl Suite<'_> {
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
-        Ok(lock)
+        Ok((lock, shape["files"].take()))
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
@@ -277,6 +295,7 @@ impl Suite<'_> {
         &self,
         group: &Comm,
         runner: &dyn Runner,
+        inputs: &Inputs,
         rows: &[u64],
         tally: &mut Tally,
         mut report: impl FnMut(usize, &str),
@@ -292,7 +311,7 @@ impl Suite<'_> {
                 let error = Error::stopped("stopped cleanly between two simulations");
                 return Err(error.remedy("run the same command again: it resumes"));
             }
-            match self.run_one(group, runner, i, &mut tally.timers) {
+            match self.run_one(group, runner, inputs, i, &mut tally.timers) {
                 Ok(true) => tally.done += 1,
                 Ok(false) => tally.failed += 1,
                 Err(e) => {
@@ -306,8 +325,10 @@ impl Suite<'_> {
     }
 
     /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
-    /// error. Bad input is, for it would not get better; so are files that cannot be written, for that may.
-    fn run_one(&self, group: &Comm, runner: &dyn Runner, i: u64, timers: &mut Timers) -> Result<bool> {
+    /// error; so is one that cannot be made and lies beyond the [bulk](crate::prior::Prior::bulk) of the prior, where nobody
+    /// looked before. Other bad input is an error, for it would not get better; so are files that cannot be written, for that
+    /// may.
+    fn run_one(&self, group: &Comm, runner: &dyn Runner, inputs: &Inputs, i: u64, timers: &mut Timers) -> Result<bool> {
         let row = self.design.row(i as usize);
         let path = simulation::path(self.output, i);
         let marker = path.with_extension(format!("running{TEMPORARY}"));
@@ -319,12 +340,17 @@ impl Suite<'_> {
             theta: row.theta,
             folder: Some(self.output),
         };
-        let (fields, failure) = match runner.simulate(group, &job) {
+        let made = runner.simulate(group, &job);
+        // A file that changed is the cause of whatever came of it, unless the run was stopped.
+        if made.as_ref().err().is_none_or(|e| e.kind != Kind::Stopped) {
+            group.on_root(|| inputs.unchanged(i))?;
+        }
+        let (fields, failure) = match made {
             Ok(output) => {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
                 (output.fields, None)
             }
-            Err(e) if e.kind == Kind::Failed => {
+            Err(e) if e.kind == Kind::Failed || (e.kind == Kind::Input && self.outlying(row.theta)) => {
                 if group.is_root() {
                     log::error!("simulation {i} {:?} failed: {e}", row.theta);
                 }
@@ -340,6 +366,10 @@ impl Suite<'_> {
         runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
         Ok(record.failure.is_none())
+    }
+
+    fn outlying(&self, theta: &[f64]) -> bool {
+        self.design.prior.bulk().ln_density(theta) == f64::NEG_INFINITY
     }
 
     /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.

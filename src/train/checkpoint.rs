@@ -5,8 +5,10 @@ use super::optimiser::Flat;
 use super::trainer::Epoch;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::hdf::{publish_file, publish_text};
+use crate::io::hdf::{publish_keeping, publish_text};
 use crate::io::identity::digest;
+use crate::io::stages::anew;
+use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -103,12 +105,7 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
         }
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
-        let (path, next) = (path(folder), folder.join("checkpoint.next.safetensors"));
-        publish_file(&next, |temporary| save(&tensors, temporary))?;
-        if path.exists() {
-            std::fs::rename(&path, previous(folder)).at(&path)?;
-        }
-        std::fs::rename(&next, &path).at(&path)?;
+        publish_keeping(&path(folder), &previous(folder), |temporary| save(&tensors, temporary))?;
         let lines: Result<Vec<String>> =
             state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
         publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
@@ -168,15 +165,18 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat])
             state.best_parameters.push(best.to_device(flat.parameters.device()));
         }
     });
-    log::info!("going on from {} after epoch {}", path.display(), state.epoch);
+    log::info!("going on from {} after {}", path.display(), count(state.epoch as usize, "epoch"));
     Ok(())
 }
 
 fn read(path: &Path, flats: &[Flat]) -> Result<(State, Vec<[Tensor; 4]>)> {
     let bad = |problem: String| {
-        let remedy = "`polycosm train CAMPAIGN.toml --retrain STAGE` trains the stage anew";
-        Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(remedy)
+        let stage = path.parent().and_then(Path::file_name).map_or("STAGE".into(), |name| name.to_string_lossy());
+        Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(anew(&stage))
     };
+    if !path.is_file() {
+        return Err(bad("it is no ordinary file".into()));
+    }
     let mut all: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
     let sum = all.remove(CHECKSUM).and_then(|t| Vec::<u8>::try_from(t).ok());

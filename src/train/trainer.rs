@@ -8,7 +8,7 @@ use super::optimiser::Flat;
 use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::models::{Batch, Model};
-use crate::progress::Progress;
+use crate::progress::{Progress, count};
 use crate::rng::stream;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -131,7 +131,7 @@ impl<'a> Trainer<'a> {
                     rate = self.rate(self.state.step, batches);
                     let loss = self.step(table, batch, phase, epoch, rate)?;
                     if !loss.is_finite() {
-                        let problem = format!("the loss is {loss} in epoch {epoch}, step {}", self.state.step);
+                        let problem = format!("the loss is {loss} in epoch {}, step {}", epoch + 1, self.state.step);
                         let remedy =
                             format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
                         return comm
@@ -159,7 +159,8 @@ impl<'a> Trainer<'a> {
                 progress.set(self.state.epoch, &format!("loss {:.3}, validation {mean:.3}", sum / rows.len() as f64));
                 if stop::requested(comm) {
                     checkpoint::write(comm, folder, &self.state, &self.flats)?;
-                    stop::check(comm, &format!("after epoch {epoch} of stage {}", config.name))?;
+                    let done = count(self.state.epoch as usize, "epoch");
+                    stop::check(comm, &format!("after {done} of stage {}", config.name))?;
                 }
             }
         }
