@@ -13,41 +13,45 @@ use crate::prior::Prior;
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
 use crate::suite::design;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Folder that everything is written to.
+    /// Folder that everything is written to; made if absent.
+    #[schemars(extend("x-type" = "path"))]
     pub output: PathBuf,
-    /// Seed of the campaign; with a realisation's number it fixes a universe.
+    /// Seed of the campaign. With a realisation's number it fixes a universe: to the last bit however large the job,
+    /// and for another `suite.ranks_per_sim` to rounding (its initial noise to the last bit).
     #[serde(default)]
     pub seed: u64,
-    /// The universe: parameters that are not varied, and the transfer function.
+    /// What is the same in all universes: parameters that are not varied, and the transfer function.
     #[serde(default)]
     pub cosmology: crate::cosmology::CosmologyConfig,
-    /// Which universes: the varied parameters and how they fill their prior. Absent for foreign data.
+    /// Which universes: the varied parameters, and how they fill their prior. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<crate::suite::design::DesignConfig>,
     /// How a universe is made. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulator: Option<crate::simulators::SimulatorConfig>,
-    /// How the simulations share the ranks and files.
+    /// How the simulations share ranks and files.
     #[serde(default)]
     pub suite: crate::suite::SuiteConfig,
-    /// Foreign data instead of a simulator.
+    /// Data made elsewhere, in place of `design` and `simulator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<crate::io::dataset::DatasetConfig>,
-    /// Networks, trained in this order.
+    /// Stages of training, in this order.
     #[cfg(feature = "torch")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub train: Vec<crate::train::StageConfig>,
     /// Without libtorch the stages are kept as they are, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub train: Vec<toml::Table>,
     /// Which posterior to draw from, and how often.
     #[cfg(feature = "torch")]
@@ -56,8 +60,9 @@ pub struct Config {
     /// Without libtorch kept as it is, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub infer: Option<toml::Table>,
-    /// Level of the calibration bands.
+    /// How the posteriors are judged.
     #[serde(default)]
     pub calibrate: crate::calibration::CalibrateConfig,
     /// The page at the end.
@@ -242,7 +247,7 @@ impl Config {
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
             // The rows of a list may stand anywhere, on the bounds too.
-            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
             self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;

@@ -14,15 +14,16 @@ use crate::train::Trained;
 use crate::train::data::read;
 use crate::train::inputs::Unfit;
 use rand::RngCore;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tch::Tensor;
 
 /// `[infer]`: which posterior to draw from, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InferConfig {
-    /// Training stage whose posterior the campaign is about.
+    /// Name of the stage to draw from.
     pub posterior: String,
     /// Stage that it is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,12 +31,14 @@ pub struct InferConfig {
     /// Posterior draws per universe.
     #[serde(default = "draws")]
     pub draws: usize,
-    /// Snapshots of other codes (GADGET HDF5) whose posteriors stand in the report.
+    /// Snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time; of one in several files
+    /// any one. What is accepted: docs/files.md#observations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-type" = "[path, …]"))]
     pub observations: Vec<PathBuf>,
-    /// How their velocities are written: `gadget` (peculiar over √a) or `peculiar`. By default as each file tells, and
-    /// GADGET's way where it does not.
+    /// How the snapshots' velocities are written: peculiar over √a, or peculiar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "as each file tells, else `\"gadget\"`"))]
     pub velocities: Option<Velocities>,
 }
 

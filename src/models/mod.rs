@@ -11,6 +11,7 @@ use crate::io::field::FieldSpec;
 use crate::limits;
 use crate::nets::{FlowConfig, MlpConfig, Novelty, Preprocess};
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tch::nn;
 pub use tch::{Device, Kind, Tensor};
@@ -87,7 +88,7 @@ pub trait Model {
 }
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// A compressor trained by variational mutual information maximisation.

@@ -14,14 +14,15 @@ use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::path::PathBuf;
 
 /// How the points are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum Sampling {
     /// Sobol' sequence (Joe & Kuo 2008 direction numbers) with a random digital shift per dimension.
     #[default]
     Sobol,
@@ -36,7 +37,7 @@ pub enum Kind {
 }
 
 /// What a density in the box of the parameters can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Density {
     /// The same everywhere between the bounds.
@@ -44,29 +45,32 @@ pub enum Density {
 }
 
 /// `[design]`: the universes to simulate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DesignConfig {
-    /// `sobol`, `latin-hypercube`, `prior`, `grid` or `list`.
+    /// How the points are chosen.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: Sampling,
     /// Number of universes n.
     pub simulations: usize,
-    /// Fraction kept for validation.
+    /// Fraction kept out of the training steps, to choose the best weights. Where it leaves none, a tenth of the
+    /// universes to learn from takes its place.
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Fraction kept for tests.
+    /// Fraction never seen in training; the posteriors and their calibration are of these.
     #[serde(default = "default_test")]
     pub test: f64,
-    /// For `list`: a text file, one universe per line, columns as the parameters; or with a first line of names, among
-    /// them perhaps `realisation`.
+    /// For `kind = "list"` only: one universe per line, columns as the parameters; or a first line of names, among them
+    /// perhaps `realisation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "path"))]
     pub file: Option<PathBuf>,
-    /// The prior that the rows of a `list` were drawn from: `uniform` in the box of the parameters. Posteriors are judged
-    /// against it; without it a list has no gain and no verdict. The other kinds are drawn uniformly, save a `grid`.
+    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`. Without it a
+    /// list has posteriors, but no gain, no contraction and no verdict: they would be against a prior that nobody drew
+    /// from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Density>,
-    /// The varied parameters and their uniform priors, one table each; their order is that of theta's columns.
+    /// One table per varied parameter, with its uniform prior; their order is that of theta's columns.
     pub parameters: Parameters,
 }
 
@@ -164,17 +168,17 @@ impl DesignConfig {
             limits::THETA,
             "give fewer simulations, or vary fewer parameters",
         )?;
-        if self.kind == Kind::Grid && self.prior.is_some() {
+        if self.kind == Sampling::Grid && self.prior.is_some() {
             let error = bad("prior", "a grid is not drawn from any prior");
             return Err(error
                 .value("uniform")
                 .remedy("leave it out; or use kind = \"sobol\", which fills the box evenly"));
         }
         match (self.kind, &self.file) {
-            (Kind::List, None) => {
+            (Sampling::List, None) => {
                 Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line"))
             }
-            (Kind::List, _) | (_, None) => Ok(()),
+            (Sampling::List, _) | (_, None) => Ok(()),
             (_, Some(f)) => {
                 Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind"))
             }
@@ -183,17 +187,16 @@ impl DesignConfig {
 
     /// True if `simulations` may grow later without moving the points there are.
     pub fn extends(&self) -> bool {
-        matches!(self.kind, Kind::Sobol | Kind::Prior | Kind::List)
+        matches!(self.kind, Sampling::Sobol | Sampling::Prior | Sampling::List)
     }
 
     /// Whether the points are drawn from the prior, as far as anyone said.
     pub fn drawn_from(&self) -> DrawnFrom {
         match (self.kind, self.prior) {
-            (Kind::Grid, _) => DrawnFrom::Grid,
-            (Kind::List, None) => DrawnFrom::List,
-            (Kind::Sobol | Kind::LatinHypercube | Kind::Prior, _) | (Kind::List, Some(Density::Uniform)) => {
-                DrawnFrom::Prior
-            }
+            (Sampling::Grid, _) => DrawnFrom::Grid,
+            (Sampling::List, None) => DrawnFrom::List,
+            (Sampling::Sobol | Sampling::LatinHypercube | Sampling::Prior, _)
+            | (Sampling::List, Some(Density::Uniform)) => DrawnFrom::Prior,
         }
     }
 
@@ -204,13 +207,13 @@ impl DesignConfig {
         let (n, p) = (self.simulations, prior.len());
         let mut realisation: Vec<u64> = (0..n as u64).collect();
         let unit: Vec<f64> = match self.kind {
-            Kind::Sobol => sobol_points(n, p, seed)?,
-            Kind::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
-            Kind::LatinHypercube => latin_hypercube(n, p, seed),
-            Kind::Grid => grid(n, p)?,
-            Kind::List => vec![],
+            Sampling::Sobol => sobol_points(n, p, seed)?,
+            Sampling::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
+            Sampling::LatinHypercube => latin_hypercube(n, p, seed),
+            Sampling::Grid => grid(n, p)?,
+            Sampling::List => vec![],
         };
-        let theta = if self.kind == Kind::List {
+        let theta = if self.kind == Sampling::List {
             let (theta, given) = self.read_list(&prior)?;
             realisation = given.unwrap_or(realisation);
             theta

@@ -29,6 +29,7 @@ use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use status::{Inventory, State};
 use std::ops::Range;
@@ -36,10 +37,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// `[suite]`: how the simulations are spread over ranks and files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SuiteConfig {
-    /// Ranks that work together on one simulation.
+    /// Ranks that work together on one simulation. Ranks left over idle with a notice; more than the job has is
+    /// refused.
+    #[schemars(extend("x-unit" = "ranks"))]
     pub ranks_per_sim: usize,
     /// Simulations in one file of the dataset.
     pub shard_size: usize,

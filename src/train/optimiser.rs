@@ -4,11 +4,12 @@
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::models::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 /// Rule of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Loshchilov & Hutter 2019: decoupled weight decay; β = (0.9, 0.999), ε = 1e-8.
