@@ -15,7 +15,7 @@ use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
-use crate::limits;
+use crate::io::text;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
 use crate::suite::Lock;
@@ -129,12 +129,15 @@ impl MadeOf {
         let gone = |part: &String| !now.shown.contains_key(part) && !now.left_out.contains_key(part);
         let lost = self.shown.keys().find_map(|part| match now.left_out.get(part) {
             Some(why) => Some(format!("it shows {part}, which is outdated: {why}")),
+            // Sections of the campaign are left out where they say nothing.
+            None if part.starts_with('[') => gone(part).then(|| format!("{part} was changed since")),
             None => gone(part).then(|| format!("it shows {part}, which is gone")),
         });
         let changed = || {
             now.shown.iter().find_map(|(part, digest)| match (self.shown.get(part), self.left_out.contains_key(part)) {
                 (Some(was), _) if was == digest => None,
                 (Some(_), _) => Some(format!("{part} was changed since")),
+                (None, _) if part.starts_with('[') => Some(format!("{part} was changed since")),
                 (None, true) => Some(format!("{part} was left out of it, and is of use now")),
                 (None, false) => Some(format!("{part} was made since")),
             })
@@ -265,7 +268,7 @@ fn history(path: &Path) -> Result<Vec<Epoch>> {
         let error = Error::failed(format!("cannot be used: {problem}")).file(path);
         error.remedy("remove this file: the report then goes without these losses")
     };
-    let text = limits::read_text(path, limits::TABLE).map_err(|e| bad(e.problem))?;
+    let text = text::read(path).map_err(|e| bad(e.problem))?.unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
 }
 

@@ -7,6 +7,7 @@ use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Parameters that shape linear spectra; sigma8 alone rescales them.
@@ -240,9 +241,9 @@ impl CosmologyConfig {
         })
     }
 
-    /// The files it names, by their places in the section (JSON pointers): one, or one for each simulation.
-    pub fn files(&self, simulations: u64) -> Result<Vec<(String, Vec<PathBuf>)>> {
-        self.sources()?.iter().map(|source| source.files(simulations)).collect()
+    /// The files it names, by their places in the section (JSON pointers): one, or one for each of these simulations.
+    pub fn files(&self, simulations: Range<u64>) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        self.sources()?.iter().map(|source| source.files(simulations.clone())).collect()
     }
 
     /// The tables, today's first; none of a fitted spectrum.

@@ -4,6 +4,7 @@ use super::table::read;
 use super::{Growth, LinearPower, Spline};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A table of every simulation, or one of all.
@@ -64,10 +65,10 @@ impl<'a> Tables<'a> {
         self.read(0).map(drop)
     }
 
-    /// Its place in the section, and its paths: one, or one for each simulation.
-    pub fn files(&self, simulations: u64) -> Result<(String, Vec<PathBuf>)> {
-        let n = if self.path(0)?.1 { simulations } else { 1 };
-        let paths = (0..n).map(|i| Ok(self.path(i)?.0.into())).collect::<Result<_>>()?;
+    /// Its place in the section, and its paths: one, or one for each of these simulations.
+    pub fn files(&self, simulations: Range<u64>) -> Result<(String, Vec<PathBuf>)> {
+        let simulations = if self.path(0)?.1 { simulations } else { 0..1 };
+        let paths = simulations.map(|i| Ok(self.path(i)?.0.into())).collect::<Result<_>>()?;
         Ok((self.place.clone(), paths))
     }
 
