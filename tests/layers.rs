@@ -1,5 +1,6 @@
 //! Imports go downward only, and each foreign library has its one user: read from the source, so that it stays so.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -140,6 +141,138 @@ fn complaints(module: &[String], text: &str) -> Vec<String> {
         }
     }
     list
+}
+
+/// Folders whose files go in circles still, and why.
+const CIRCLES: &[(&str, &str)] = &[
+    ("io/gadget", "a header is read from files and judged by the matter that it tells of"),
+    ("train", "stages, their inputs and checkpoints know one another"),
+];
+
+/// The paths of a `use` or an expression behind its first `crate::` or `super::`: each a list of words.
+fn tree(after: &str) -> Vec<Vec<String>> {
+    let word = &after[..after.find(|c| !is_word(c)).unwrap_or(after.len())];
+    if !word.is_empty() {
+        let below = after[word.len()..].strip_prefix("::").map_or(vec![vec![]], tree);
+        return below.into_iter().map(|rest| [vec![word.to_string()], rest].concat()).collect();
+    }
+    let Some(group) = after.strip_prefix('{') else { return vec![vec![]] };
+    let (mut depth, mut start, mut all) = (0, 0, vec![]);
+    for (at, c) in group.char_indices() {
+        let ends = depth == 0 && (c == ',' || c == '}');
+        if ends {
+            all.extend(tree(group[start..at].trim()).into_iter().filter(|path| !path.is_empty()));
+            start = at + 1;
+        }
+        match c {
+            '{' => depth += 1,
+            '}' if ends => break,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    all
+}
+
+/// The sources by their paths below `src`, `mod.rs` by its folder's, without tests.
+struct House(BTreeMap<Vec<String>, String>);
+
+impl House {
+    /// The file that an item's path leads to, through what a folder's root publishes of its files.
+    fn file(&self, path: &[String]) -> Option<Vec<String>> {
+        let n = (1..=path.len()).rev().find(|&n| self.0.contains_key(&path[..n]))?;
+        let (file, rest) = path.split_at(n);
+        let published = |item: &String| {
+            let code = &self.0[file];
+            let uses = code.match_indices("pub use ").flat_map(|(at, found)| tree(&code[at + found.len()..]));
+            let own = |path: &Vec<String>| path.len() > 1 && self.0.contains_key(&[file, &path[..1]].concat());
+            uses.filter(own).find(|path| path.last() == Some(item))
+        };
+        match rest.first().and_then(published) {
+            Some(path) => self.file(&[file, &path].concat()),
+            None => Some(file.to_vec()),
+        }
+    }
+
+    /// The files that one names beside those above and below it: the root of a folder and its files belong together.
+    fn names(&self, file: &[String]) -> BTreeSet<Vec<String>> {
+        let code = &self.0[file];
+        let mut found = BTreeSet::new();
+        for up in 0..=file.len() {
+            let prefix = if up == 0 { "crate::".to_string() } else { "super::".repeat(up) };
+            let from = if up == 0 { &[][..] } else { &file[..file.len() - up] };
+            for (at, _) in code.match_indices(&prefix) {
+                let (before, after) = (&code[..at], &code[at + prefix.len()..]);
+                if before.ends_with(is_word) || before.ends_with("super::") || after.starts_with("super::") {
+                    continue;
+                }
+                found.extend(tree(after).into_iter().filter_map(|path| self.file(&[from, &path].concat())));
+            }
+        }
+        found.retain(|other| !other.starts_with(file) && !file.starts_with(other));
+        found
+    }
+
+    /// Files that can be reached from themselves, each with its way.
+    fn circles(&self) -> Vec<Vec<Vec<String>>> {
+        let names: BTreeMap<_, _> = self.0.keys().map(|file| (file.clone(), self.names(file))).collect();
+        let way = |file: &Vec<String>| {
+            let mut ways = vec![vec![file.clone()]];
+            let mut seen = BTreeSet::new();
+            while let Some(way) = ways.pop() {
+                for next in way.last().and_then(|last| names.get(last)).into_iter().flatten() {
+                    if next == file {
+                        return Some(way);
+                    }
+                    if seen.insert(next.clone()) {
+                        ways.push([&way[..], &[next.clone()]].concat());
+                    }
+                }
+            }
+            None
+        };
+        self.0.keys().filter_map(way).collect()
+    }
+}
+
+#[test]
+fn files_do_not_go_in_circles() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![];
+    sources(&src, &mut files);
+    let named = |file: &PathBuf| {
+        let below = file.strip_prefix(&src).unwrap().with_extension("");
+        let mut path: Vec<String> = below.iter().map(|p| p.to_string_lossy().into_owned()).collect();
+        path.pop_if(|last| last == "mod");
+        let text = fs::read_to_string(file).unwrap();
+        let own = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        (path, code(own))
+    };
+    let all = files.iter().map(named).filter(|(path, _)| path.last().is_some_and(|name| name != "tests"));
+    let circles: Vec<String> = House(all.collect())
+        .circles()
+        .iter()
+        .map(|way| way.iter().map(|file| file.join("/")).collect::<Vec<_>>().join(" → "))
+        .filter(|way| !CIRCLES.iter().any(|(folder, _)| way.split(" → ").all(|file| file.starts_with(folder))))
+        .collect();
+    assert!(circles.is_empty(), "in a circle:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn the_check_of_circles_itself_catches_what_it_should() {
+    let circles = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(path, text)| (path.split('/').map(String::from).collect(), code(text)));
+        House(files.collect()).circles().len()
+    };
+    let root = ("m", "mod a;\nmod b;\npub use a::{One, Two};\npub use b::Three;");
+    assert_eq!(circles(&[root, ("m/a", "use super::b::Three;"), ("m/b", "use crate::error::{At, Error};")]), 0);
+    assert_eq!(circles(&[root, ("m/a", "use super::b::Three;"), ("m/b", "use crate::m::{a::{One, Two}};")]), 2);
+    // Through the root, which publishes both.
+    assert_eq!(circles(&[root, ("m/a", "use super::Three;"), ("m/b", "fn f(_: super::One) {}")]), 2);
+    // A folder's root and its files are one house; what is said is not used.
+    assert_eq!(circles(&[("m", "mod a;\nuse a::X;\nstruct Y;"), ("m/a", "use super::Y;")]), 0);
+    assert_eq!(circles(&[("a", "use crate::b::X;"), ("b", "// use crate::a;\n\"crate::a\"")]), 0);
+    assert_eq!(circles(&[("a", "use crate::b::X;"), ("b", "use crate::c::X;"), ("c", "use crate::a::X;")]), 3);
 }
 
 #[test]

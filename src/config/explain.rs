@@ -1,7 +1,7 @@
 //! Turns the errors of TOML and serde into messages that a person can act on.
 
-use super::load::Source;
-use super::origin::{cut, line_at};
+use super::source::Source;
+use super::text::{cut, line_at};
 use crate::error::Error;
 use serde_path_to_error::{Path as KeyPath, Segment};
 use std::path::Path;

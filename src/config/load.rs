@@ -1,6 +1,7 @@
 //! Reading a TOML file into a struct, with `--set` applied, and remembering where every value came from.
 
-use super::{Origin, explain, origin, set};
+use super::source::Source;
+use super::{explain, origin, set, text};
 use crate::error::{Error, Result};
 use crate::limits;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,18 +16,6 @@ pub struct Loaded<T> {
     /// What it says.
     pub value: T,
     pub(super) source: Source,
-}
-
-/// The file's text, and its table with every `--set` applied.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub path: PathBuf,
-    pub text: String,
-    pub table: Table,
-    /// Keys given by `--set`, array elements by index.
-    pub set: Vec<String>,
-    /// Keys that are not given, and no longer the defaults that the output folder was begun with.
-    pub begun: Vec<String>,
 }
 
 /// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
@@ -50,7 +39,7 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
         let remedy =
             "keep it on one line and without tabs; LaTeX stands in 'single quotes', where \\ is a plain character";
         return Err(
-            source.locate(Error::input("holds a control character").key(key).value(origin::cut(&text)).remedy(remedy))
+            source.locate(Error::input("holds a control character").key(key).value(text::cut(&text)).remedy(remedy))
         );
     }
     read(source)
@@ -150,62 +139,5 @@ impl<T: Serialize> Loaded<T> {
         let value = Value::try_from(&self.value)
             .map_err(|e| Error::failed(format!("cannot be written as TOML: {e}")).file(&self.path))?;
         Ok(origin::entries(&value, &self.source))
-    }
-}
-
-impl Source {
-    /// The value at a dotted key, as TOML.
-    pub fn value(&self, key: &str) -> Option<&Value> {
-        let mut segments = set::split(key);
-        let first = segments.next()?;
-        segments.try_fold(self.table.get(first)?, |value, segment| set::child(value, segment))
-    }
-
-    /// The key with list elements by their names, as `--set` takes them, where no other has the same.
-    fn named(&self, key: &str) -> String {
-        let mut at = None;
-        let mut path: Vec<String> = vec![];
-        for segment in set::split(key) {
-            let name = |list: &[Value]| {
-                let name_of = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_string);
-                let name = name_of(list.get(segment.parse::<usize>().ok()?)?).filter(|n| limits::plain(n).is_ok())?;
-                (list.iter().filter(|v| name_of(v).as_ref() == Some(&name)).count() == 1).then_some(name)
-            };
-            path.push(at.and_then(Value::as_array).and_then(|list| name(list)).unwrap_or(segment.to_string()));
-            at = match at {
-                None if path.len() == 1 => self.table.get(segment),
-                at => at.and_then(|v| set::child(v, segment)),
-            };
-        }
-        path.join(".")
-    }
-
-    /// See [`Loaded::locate`]; an error that names another file (a table of P(k), a dataset) keeps that name.
-    pub fn locate(&self, mut error: Error) -> Error {
-        if let Some(key) = error.key.clone() {
-            // A key that quotes itself (`cosmology.tables."0.0"`) stays as it is.
-            if !key.contains(['"', '\'']) {
-                error.key = Some(self.named(&key));
-            }
-            if error.value.is_none() {
-                error.value = self.value(&key).map(origin::shown);
-            }
-            if error.file.is_none() {
-                error.file = Some(self.place(&key));
-            }
-        }
-        error.file(&self.path)
-    }
-
-    /// `run.toml:12`, or `run.toml (--set)`; for a key that is not given the line of its section, or just the file.
-    pub fn place(&self, key: &str) -> PathBuf {
-        let path = self.path.display();
-        match origin::of(self, key) {
-            Origin::Set => format!("{path} (--set)").into(),
-            Origin::File(line) => format!("{path}:{line}").into(),
-            Origin::Begun | Origin::Default => {
-                key.rsplit_once('.').map_or_else(|| self.path.clone(), |(section, _)| self.place(section))
-            }
-        }
     }
 }

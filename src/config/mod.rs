@@ -10,8 +10,10 @@ pub mod origin;
 pub mod plan;
 pub mod schema;
 mod set;
+mod source;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use load::{Loaded, load, parse};
-pub use origin::Origin;
+pub use source::Origin;

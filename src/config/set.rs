@@ -10,7 +10,7 @@ const DEEPEST: usize = 32;
 pub fn apply(table: &mut Table, given: &str) -> Result<String> {
     let malformed = || {
         let remedy = "write --set section.key=value, for example --set cosmology.h=0.7";
-        Error::input("not of the form key=value").key("--set").value(super::origin::cut(given)).remedy(remedy)
+        Error::input("not of the form key=value").key("--set").value(super::text::cut(given)).remedy(remedy)
     };
     let (key, value) = given.split_once('=').ok_or_else(malformed)?;
     let segments: Vec<&str> = split(key.trim()).collect();

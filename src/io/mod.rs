@@ -2,6 +2,7 @@
 
 mod axis;
 pub mod dataset;
+mod digest;
 pub mod export;
 pub mod field;
 pub mod gadget;

@@ -1,7 +1,7 @@
 //! What polycosm wrote, and what it did not: nothing of the user's is ever removed or overwritten.
 
+use super::digest::digest as sha256;
 use super::hdf::{File, publish_bytes, publish_text};
-use super::identity;
 use super::provenance::PROGRAM;
 use super::text;
 use crate::error::{At, Error, Result};
@@ -82,7 +82,7 @@ pub fn publish_own(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn digest(text: &str) -> String {
-    identity::digest(text.as_bytes())[..16].into()
+    sha256(text.as_bytes())[..16].into()
 }
 
 /// First line of a resolved campaign. One that was edited is the user's.

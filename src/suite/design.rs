@@ -3,8 +3,6 @@
 //! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design can
 //! grow; a Latin hypercube or a grid cannot.
 
-use super::status::State;
-use crate::calibration::holes::{Holes, holes};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
@@ -129,13 +127,6 @@ impl Design {
             }
         }
         Ok(())
-    }
-
-    /// Failed universes worth a word, among those that have run.
-    pub fn holes(&self, states: &[State]) -> Option<Holes> {
-        let ran: Vec<usize> = (0..self.len().min(states.len())).filter(|&i| states[i] != State::Missing).collect();
-        let theta: Vec<f64> = ran.iter().flat_map(|&i| self.row(i).theta).copied().collect();
-        holes(&self.prior, &theta, &ran.iter().map(|&i| states[i] == State::Failed).collect::<Vec<_>>())
     }
 
     /// Everything about universe i.

@@ -2,6 +2,7 @@
 
 use super::Lock;
 use super::design::Design;
+use crate::calibration::holes::{Holes, holes};
 use crate::error::{At, Error, Kind, Result};
 use crate::io::hdf::{self, File, TEMPORARY};
 use crate::io::simulation::Record;
@@ -16,6 +17,15 @@ pub enum State {
     Missing,
     Finished,
     Failed,
+}
+
+impl Design {
+    /// Failed universes worth a word, among those that have run.
+    pub fn holes(&self, states: &[State]) -> Option<Holes> {
+        let ran: Vec<usize> = (0..self.len().min(states.len())).filter(|&i| states[i] != State::Missing).collect();
+        let theta: Vec<f64> = ran.iter().flat_map(|&i| self.row(i).theta).copied().collect();
+        holes(&self.prior, &theta, &ran.iter().map(|&i| states[i] == State::Failed).collect::<Vec<_>>())
+    }
 }
 
 /// State of every simulation of the design, and which shards are whole.
