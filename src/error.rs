@@ -103,6 +103,17 @@ impl Error {
     }
 }
 
+/// The nearest known name, and where none is near, all of them.
+pub fn suggestion(name: &str, known: &[&str], none: &str) -> String {
+    let likeness = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
+    let nearest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|k| likeness(k) > 0.8) {
+        Some(k) => format!("did you mean `{k}`? (known here: {})", known.join(", ")),
+        None if known.is_empty() => none.to_string(),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(file) = &self.file {

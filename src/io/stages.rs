@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Version of what training computes; raised when the same campaign and the same data give other weights.
-pub const NUMERICS: u32 = 1;
+pub const NUMERICS: u32 = 2;
 
 /// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,89 +1,23 @@
 //! Models: one file each behind one trait. The trainer knows nothing else about networks.
 
+mod batch;
+mod contract;
 mod npe;
+mod task;
 mod vmim;
 
+pub use batch::{Batch, Column, Pass, SampleId};
+pub use contract::{Draws, Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
 pub use npe::{Npe, NpeConfig};
+pub use task::Task;
 pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::nets::{FlowConfig, MlpConfig, Novelty, Preprocess};
+use crate::nets::{FlowConfig, MlpConfig};
 use crate::prior::Prior;
 use serde::Serialize;
-use tch::nn;
 pub use tch::{Device, Kind, Tensor};
-
-/// Some samples, on the model's device.
-pub struct Batch {
-    /// (n, …): what is seen, in the precision that it comes in.
-    pub x: Tensor,
-    /// (n, p), double: what is to be learned, in its own units.
-    pub theta: Tensor,
-}
-
-/// A named network with an optimiser of its own.
-pub struct Part {
-    pub name: String,
-    pub vs: nn::VarStore,
-}
-
-/// A loss, averaged over the batch, and the parts that follow its gradient.
-pub struct Loss {
-    pub name: String,
-    pub value: Tensor,
-    pub parts: Vec<usize>,
-}
-
-/// Draws from posteriors of n inputs.
-pub struct Draws {
-    /// (n, draws, p), double.
-    pub theta: Tensor,
-    /// ln q of each, (n, draws).
-    pub ln_prob: Tensor,
-    /// Which member of an ensemble each is from, (n, draws) in memory order.
-    pub member: Vec<usize>,
-    /// Members of the ensemble.
-    pub members: usize,
-}
-
-/// A published system: named parts, trained in one or more phases.
-pub trait Model {
-    /// The networks, in a fixed order.
-    fn parts(&self) -> &[Part];
-    /// Takes what standardises the inputs from the training inputs (n, …); how far each of them lies from the others.
-    fn standardise(&mut self, x: &Tensor) -> Novelty;
-    /// What that was.
-    fn preprocess(&self) -> &Preprocess;
-    /// Inputs (n, …) as it takes them, (n · views, …), and the number of views.
-    fn seen(&self, x: &Tensor) -> (Tensor, i64);
-    /// How far inputs (n, …) lie outside the training inputs.
-    fn novelty(&self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        self.preprocess().novelty(&x, views)
-    }
-    /// Of each input (n, …): how many of its numbers are not finite, and how many the transform does not take.
-    fn unfit(&self, x: &Tensor) -> Vec<[i64; 2]> {
-        let (x, views) = self.seen(x);
-        self.preprocess().unfit(&x, views)
-    }
-    /// Phases, trained in order.
-    fn phases(&self) -> usize {
-        1
-    }
-    /// The losses of a batch in a phase. Each is minimised over its own parts.
-    fn step(&self, batch: &Batch, phase: usize) -> Vec<Loss>;
-    /// What the trained model makes of inputs (n, …): named fields, each (n, …).
-    fn apply(&self, x: &Tensor) -> Vec<(String, Tensor)>;
-    /// ln q(θ | x) of each row, (n), for models that are densities.
-    fn log_prob(&self, _x: &Tensor, _theta: &Tensor) -> Option<Tensor> {
-        None
-    }
-    /// `draws` parameters for each row of x; `seeds`, one per row, fix them.
-    fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<Draws> {
-        None
-    }
-}
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,7 +49,9 @@ impl ModelConfig {
             ModelConfig::Vmim(c) => Box::new(Vmim::new(c, shape, prior, device, kind)),
             ModelConfig::Npe(c) => Box::new(Npe::new(c, shape, prior, device, kind)),
         };
-        model.preprocess().check()?;
+        if let Some(eyes) = model.eyes() {
+            eyes.preprocess().check()?;
+        }
         Ok(model)
     }
 

@@ -1,7 +1,8 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Draws, Loss, Model, Part};
+use super::{Batch, Draws, Eyes, Model, Part, Score, Stream, Turn};
+use crate::error::Result;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use crate::rng::stream;
@@ -48,6 +49,11 @@ impl Member {
         let x = self.preprocess.forward(&x.reshape([x.size()[0], -1]));
         self.embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x))
     }
+
+    /// −ln q(θ | x) of each sample.
+    fn loss(&self, batch: &Batch) -> Result<Tensor> {
+        Ok(-self.flow.log_prob(batch.array("theta")?, &self.context(batch.array("x")?)))
+    }
 }
 
 /// The ensemble.
@@ -72,11 +78,15 @@ impl Npe {
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
             let flow = Flow::new(&(&root / "flow"), prior, context, &config.flow);
-            parts.push(Part { name: format!("member{m}"), vs });
+            parts.push(Part::new(format!("member{m}"), vs));
             members.push(Member { preprocess, embedding, flow });
         }
         Npe { parts, members, p: prior.len() as i64 }
     }
+}
+
+fn name(member: usize) -> String {
+    format!("−E[ln q] of member {member}")
 }
 
 impl Model for Npe {
@@ -84,32 +94,22 @@ impl Model for Npe {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        let (first, others) = self.members.split_first_mut().expect("an ensemble has members");
-        let novelty = first.preprocess.fit(&x, views);
-        others.iter_mut().for_each(|m| m.preprocess.copy(&first.preprocess));
-        novelty
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
+        self.standardise(&all.whole("x")?);
+        Ok(())
     }
 
-    fn preprocess(&self) -> &Preprocess {
-        &self.members[0].preprocess
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        self.members.iter().enumerate().try_for_each(|(i, m)| turn.minimise(&name(i), &m.loss(batch)?, &[i]))
     }
 
-    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
-        (x.reshape([x.size()[0], -1]), 1)
-    }
-
-    fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
-        let each = |(i, m): (usize, &Member)| {
-            let ln_q = m.flow.log_prob(&batch.theta, &m.context(&batch.x));
-            Loss { name: format!("−E[ln q] of member {i}"), value: -ln_q.mean(None::<Kind>), parts: vec![i] }
-        };
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        let each = |(i, m): (usize, &Member)| Ok(Score { name: name(i), value: m.loss(batch)?, parts: vec![i] });
         self.members.iter().enumerate().map(each).collect()
     }
 
-    fn apply(&self, _x: &Tensor) -> Vec<(String, Tensor)> {
-        vec![]
+    fn eyes(&self) -> Option<&dyn Eyes> {
+        Some(self)
     }
 
     fn log_prob(&self, x: &Tensor, theta: &Tensor) -> Option<Tensor> {
@@ -153,5 +153,23 @@ impl Model for Npe {
             })
             .collect();
         Some(Draws { theta, ln_prob: Tensor::stack(&ln, 0), member, members: self.members.len() })
+    }
+}
+
+impl Eyes for Npe {
+    fn standardise(&self, x: &Tensor) -> Novelty {
+        let (x, views) = self.seen(x);
+        let (first, others) = self.members.split_first().expect("an ensemble has members");
+        let novelty = first.preprocess.fit(&x, views);
+        others.iter().for_each(|m| m.preprocess.copy(&first.preprocess));
+        novelty
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.members[0].preprocess
+    }
+
+    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
+        (x.reshape([x.size()[0], -1]), 1)
     }
 }

@@ -1,7 +1,8 @@
 //! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
-use super::{Batch, Loss, Model, Part};
+use super::{Batch, Eyes, Model, Part, Score, Stream, Turn};
+use crate::error::Result;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ impl Vmim {
         let maps = matches!(compressor, Compressor::Maps(_));
         let preprocess = Preprocess::new(&(&root / "input"), &config.transform, groups, maps);
         let flow = Flow::new(&(&root / "flow"), prior, summaries, &config.flow);
-        Vmim { parts: vec![Part { name: "vmim".into(), vs }], preprocess, compressor, flow, shape }
+        Vmim { parts: vec![Part::new("vmim", vs)], preprocess, compressor, flow, shape }
     }
 
     /// (n, …) → (n, summaries). The views of a universe are seen one by one and averaged.
@@ -92,12 +93,42 @@ impl Vmim {
     }
 }
 
+impl Vmim {
+    /// −ln q(θ | f(x)) of each sample.
+    fn loss(&self, batch: &Batch) -> Result<Tensor> {
+        Ok(-self.flow.log_prob(batch.array("theta")?, &self.summaries(batch.array("x")?)))
+    }
+}
+
 impl Model for Vmim {
     fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) -> Novelty {
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
+        self.standardise(&all.whole("x")?);
+        Ok(())
+    }
+
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        turn.minimise("−E[ln q]", &self.loss(batch)?, &[0])
+    }
+
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        Ok(vec![Score { name: "−E[ln q]".into(), value: self.loss(batch)?, parts: vec![0] }])
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("summaries".into(), self.summaries(batch.array("x")?))])
+    }
+
+    fn eyes(&self) -> Option<&dyn Eyes> {
+        Some(self)
+    }
+}
+
+impl Eyes for Vmim {
+    fn standardise(&self, x: &Tensor) -> Novelty {
         let (x, views) = self.seen(x);
         self.preprocess.fit(&x, views)
     }
@@ -115,14 +146,5 @@ impl Model for Vmim {
             }
             _ => (x.reshape([n, -1]), 1),
         }
-    }
-
-    fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
-        let ln_q = self.flow.log_prob(&batch.theta, &self.summaries(&batch.x));
-        vec![Loss { name: "−E[ln q]".into(), value: -ln_q.mean(None::<Kind>), parts: vec![0] }]
-    }
-
-    fn apply(&self, x: &Tensor) -> Vec<(String, Tensor)> {
-        vec![("summaries".into(), self.summaries(x))]
     }
 }

@@ -1,14 +1,20 @@
 //! Data-parallel training: loader, optimiser, gradient all-reduce, checkpoints.
 
+pub mod change;
 pub mod checkpoint;
 pub mod data;
 pub mod inputs;
 pub mod optimiser;
+pub mod source;
 pub mod stage;
+mod stream;
 mod table;
 pub mod trainer;
+mod turn;
 
-pub use optimiser::Rule;
+pub use crate::models::Rule;
+pub use change::{Change, Symmetries};
+pub use source::{Memory, Source};
 pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
