@@ -3,8 +3,9 @@
 mod mpi;
 
 use polycosm::comm::Comm;
-use polycosm::config::campaign::{Config, Plan};
+use polycosm::config::campaign::Config;
 use polycosm::config::load;
+use polycosm::config::plan::Plan;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

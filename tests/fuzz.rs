@@ -8,7 +8,8 @@ mod mpi;
 
 use hdf5::types::{VarLenArray, VarLenUnicode};
 use polycosm::comm::Comm;
-use polycosm::config::campaign::{Config, Plan};
+use polycosm::config::campaign::Config;
+use polycosm::config::plan::Plan;
 use polycosm::cosmology::CosmologyConfig;
 use polycosm::io::dataset::Split;
 use polycosm::prior::Prior;

@@ -7,7 +7,7 @@ use crate::calibration::holes::{Holes, holes};
 use crate::calibration::power::{WidthError, fewest};
 use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests};
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{seal, unseal};

@@ -1,7 +1,8 @@
 //! The flags of every subcommand that takes a campaign.
 
 use crate::comm::Comm;
-use crate::config::campaign::{Config, Plan};
+use crate::config::campaign::Config;
+use crate::config::plan::Plan;
 use crate::config::{Loaded, load};
 use crate::error::{Error, Kind, Result};
 use crate::limits;

@@ -2,7 +2,7 @@
 
 use crate::calibration::CalibrateConfig;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::gadget;

@@ -4,7 +4,7 @@ use super::campaign::{Campaign, path};
 use super::current::{Current, content};
 use super::timings::timed;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;

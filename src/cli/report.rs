@@ -5,7 +5,7 @@ use super::current::{Current, drawn};
 use super::start::absolute;
 use super::{calibrate, timings};
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};

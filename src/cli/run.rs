@@ -3,7 +3,7 @@
 use super::campaign::Campaign;
 use super::{calibrate, infer, report, simulate, train};
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::suite::Options;
 

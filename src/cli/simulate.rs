@@ -3,7 +3,7 @@
 use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::hdf::free_memory;
 use crate::progress::count;

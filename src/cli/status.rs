@@ -6,7 +6,7 @@ use super::current::{Current, drawn};
 use super::start::say;
 use super::{calibrate, report};
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::samples::Samples;
 use crate::io::stages::State;

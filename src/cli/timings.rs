@@ -1,7 +1,7 @@
 //! `<output>/timings.json`: wall-clock seconds of each stage, added up over the runs that a campaign took.
 
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
 use crate::limits;

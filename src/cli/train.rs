@@ -3,7 +3,7 @@
 use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::io::stages::State;
 use crate::models::Device;

@@ -4,7 +4,7 @@ use super::campaign::Campaign;
 use super::report::linear;
 use super::start::say;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::progress::count;
 use crate::suite::verify::verify;

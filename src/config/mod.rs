@@ -7,6 +7,7 @@ pub mod campaign;
 mod explain;
 pub mod load;
 pub mod origin;
+pub mod plan;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use self::cost::{Cost, Machine};
 use super::campaign::Campaign;
 use super::start::say;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::gravity::{Factors, StepTable};

@@ -2,7 +2,7 @@
 
 use crate::cli::bench::train::steps;
 use crate::comm::Comm;
-use crate::config::campaign::Plan;
+use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::io::field::FieldSpec;
 use crate::models::ModelConfig;
