@@ -16,7 +16,7 @@ use contracts::{adversarial, classifier, linear, moments, two_phases};
 use polycosm::comm::Comm;
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::Split;
-use polycosm::io::field::{Axis, Dtype, FieldSpec};
+use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{
     Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Phase, SampleId, Task, Tensor, Turn,
 };
@@ -53,15 +53,7 @@ fn prior() -> Prior {
 }
 
 fn spec(name: &str, shape: &[usize]) -> FieldSpec {
-    FieldSpec {
-        name: name.into(),
-        shape: shape.to_vec(),
-        axes: shape.iter().map(|_| Axis::new("i", "")).collect(),
-        unit: String::new(),
-        description: String::new(),
-        ragged: false,
-        dtype: Dtype::F64,
-    }
+    FieldSpec::of(name, shape, &vec![AxisKind::Index; shape.len()])
 }
 
 /// Universes to learn from, and in all.

@@ -7,7 +7,7 @@ use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::export::one_file;
-use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
 use polycosm::io::{gadget, index};
@@ -26,7 +26,8 @@ struct Fake {
 }
 
 fn spec(name: &str, shape: &[usize], dtype: Dtype, ragged: bool) -> FieldSpec {
-    let mut axes: Vec<Axis> = (0..shape.len()).map(|i| Axis::new(&format!("axis{i}"), "Mpc/h")).collect();
+    let mut axes: Vec<Axis> =
+        (0..shape.len()).map(|i| Axis::new(AxisKind::Index, &format!("axis{i}"), "Mpc/h")).collect();
     axes[shape.len() - 1].values = (0..shape[shape.len() - 1]).map(|i| i as f64 / 2.0).collect();
     let (shape, unit) = (shape.to_vec(), "Mpc/h".into());
     FieldSpec { name: name.into(), shape, axes, unit, description: "made up".into(), ragged, dtype }

@@ -7,7 +7,7 @@ mod mpi;
 use polycosm::cosmology::CosmologyConfig;
 use polycosm::infer::{observation, test_split};
 use polycosm::io::dataset::DatasetConfig;
-use polycosm::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
 use polycosm::io::samples::{FAR, OUTSIDE};
 use polycosm::models::{Device, Eyes, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
@@ -24,6 +24,9 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Columns of x.
 const F: usize = 6;
+
+/// One map of a box.
+const MAPS: [AxisKind; 3] = [AxisKind::Channel, AxisKind::Periodic, AxisKind::Periodic];
 
 fn prior(p: usize) -> Prior {
     let one = |i| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min: -0.1, max: 1.1 };
@@ -47,7 +50,9 @@ fn tensor(x: &[f64], columns: usize) -> Tensor {
 
 fn npe(transform: impl Into<Transforms>, columns: usize) -> Box<dyn Model> {
     let config = NpeConfig { ensemble: 2, transform: transform.into(), ..NpeConfig::default() };
-    ModelConfig::Npe(config).build(&[columns], &prior(2), Device::Cpu, Kind::Float).unwrap()
+    ModelConfig::Npe(config)
+        .build(&FieldSpec::of("x", &[columns], &[AxisKind::Bin]), &prior(2), Device::Cpu, Kind::Float)
+        .unwrap()
 }
 
 fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &dyn Eyes {
@@ -143,7 +148,8 @@ fn outliers_leave_the_others_alone_and_stay_finite() {
         let x = Tensor::randn([12, 1, 16, 16], (Kind::Float, Device::Cpu));
         x.narrow(0, 5, 1).copy_(&(x.narrow(0, 5, 1) * factor));
         let config = ModelConfig::Vmim(VmimConfig { transform: Transform::None.into(), ..VmimConfig::default() });
-        let model = config.build(&[1, 16, 16], &prior(2), Device::Cpu, Kind::Float).unwrap();
+        let model =
+            config.build(&FieldSpec::of("x", &[1, 16, 16], &MAPS), &prior(2), Device::Cpu, Kind::Float).unwrap();
         let novelty = eyes(&model).standardise(&x);
         (host(&eyes(&model).preprocess().forward(&x.narrow(0, 0, 5))), novelty)
     };
@@ -195,7 +201,10 @@ fn transforms_say_what_they_take_and_suit_both_signs() {
     assert_eq!(serde_json::to_string(&each).unwrap(), r#"["log","asinh"]"#);
     let three: Transforms = serde_json::from_str(r#"["log", "none", "none", "none"]"#).unwrap();
     let config = ModelConfig::Npe(NpeConfig { transform: three, ..NpeConfig::default() });
-    let e = config.build(&[F], &prior(2), Device::Cpu, Kind::Float).err().expect("four transforms of six numbers");
+    let e = config
+        .build(&FieldSpec::of("x", &[F], &[AxisKind::Bin]), &prior(2), Device::Cpu, Kind::Float)
+        .err()
+        .expect("four transforms of six numbers");
     assert!(e.exit_code() == 2 && e.remedy.is_some(), "{e}");
     assert!(serde_json::from_str::<Transforms>("[]").is_err() && serde_json::from_str::<Transforms>("3").is_err());
 }
@@ -330,7 +339,7 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
 
         let field = |x: Vec<f64>| {
             let (name, unit, description) = ("x".into(), String::new(), String::new());
-            let axes = vec![Axis::new("axis1", "")];
+            let axes = vec![Axis::new(AxisKind::Bin, "axis1", "")];
             let spec = FieldSpec { name, shape: vec![F], axes, unit, description, ragged: false, dtype: Dtype::F64 };
             [Field { spec, rows: F, data: Data::F64(x) }]
         };

@@ -4,6 +4,7 @@
 mod mpi;
 
 use polycosm::comm::Comm;
+use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
 use polycosm::prior::{Parameter, Prior};
@@ -13,6 +14,16 @@ fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one =
         |(i, &(min, max)): (usize, &(f64, f64))| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
     Prior::new(bounds.iter().enumerate().map(one).collect()).unwrap()
+}
+
+fn vector(n: usize) -> FieldSpec {
+    FieldSpec::of("x", &[n], &[AxisKind::Column])
+}
+
+/// Maps of a box, in channels and in views where there are as many axes.
+fn maps(shape: &[usize]) -> FieldSpec {
+    let kinds = [AxisKind::View, AxisKind::Channel, AxisKind::Periodic, AxisKind::Periodic];
+    FieldSpec::of("x", shape, &kinds[4 - shape.len()..])
 }
 
 fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
@@ -88,7 +99,7 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     tch_seed(2);
     let bounds = [(0.1, 0.5), (0.6, 1.0)];
     let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
-    let model = config.build(&[3], &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
+    let model = config.build(&vector(3), &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
     shake(model.as_ref(), 0.04);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
     let n = 300i64;
@@ -140,7 +151,7 @@ fn linear_gaussian_posterior_is_learned() {
         (config.epochs, config.batch_size, config.augment) = (25, 128, false);
         let (x, theta) = draw(5000);
         let mut table = Memory::of([("x", x), ("theta", theta)], 4500);
-        let model = config.network.build(&[2], &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
+        let model = config.network.build(&vector(2), &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
         let folder = tempfile::tempdir().unwrap();
         Trainer::new(comm, &config, model.as_ref()).run(&mut table, folder.path()).unwrap();
         // Away from the edges, where the exact posterior is not cut off.
@@ -168,7 +179,8 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
     let mut table = Memory::of([("x", x), ("theta", theta)], 64);
-    let model = config.network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+    let model =
+        config.network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let mut trainer = Trainer::new(comm, &config, model.as_ref());
     trainer.changes = symmetries();
@@ -209,7 +221,7 @@ fn ten_steps_start(kind: Kind) -> Vec<f64> {
     tch_seed(4);
     let _ = (uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind), uniform(&[64, 2], 0.0, 1.0, Kind::Double));
     let network = ModelConfig::Vmim(VmimConfig::default());
-    let model = network.build(&[2, 2, 16, 16], &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
+    let model = network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let comm = Comm::world().alone();
     let config = stage(network, Rule::Sgd);
@@ -227,7 +239,7 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             let mut table = Memory::of([("x", x), ("theta", theta)], 40);
             let config = stage(ModelConfig::Vmim(VmimConfig::default()), Rule::Adamw);
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
-            let model = config.network.build(&[2, 16, 16], &bounds, Device::Cpu, Kind::Float).unwrap();
+            let model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
             trainer.changes = symmetries();
             trainer.run(&mut table, folder).unwrap();
@@ -266,7 +278,7 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         let x = uniform(&[4, 3], 0.0, 1.0, Kind::Float);
         let theta = uniform(&[4, 1], 0.0, 1.0, Kind::Double);
         let mut table = Memory::of([("x", x), ("theta", theta)], 2);
-        let model = config.network.build(&[3], &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
+        let model = config.network.build(&vector(3), &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
         let mut trainer = Trainer::new(comm, &config, model.as_ref());
         trainer.prepare(&mut table).unwrap();
         let losses = trainer.step(&mut table, &[0, 1].map(SampleId::of), &[], 1e-3).unwrap();

@@ -62,10 +62,7 @@ impl Current {
 
     /// Digests of the data, by name.
     pub fn data(&self) -> BTreeMap<String, String> {
-        self.data
-            .iter()
-            .map(|(field, identity)| (format!("dataset {field}"), digest(format!("{identity:?}").as_bytes())))
-            .collect()
+        self.data.iter().map(|(field, identity)| (format!("dataset {field}"), identity.digest())).collect()
     }
 
     /// Where a stage stands.

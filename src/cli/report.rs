@@ -9,6 +9,7 @@ use crate::config::plan::Plan;
 use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::field::Picture;
 use crate::io::identity::{digest, digest_of_file, seal, unseal};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
@@ -66,6 +67,10 @@ fn made_of(plan: &Plan) -> PathBuf {
 fn parts(plan: &Plan, current: &Current) -> Result<BTreeMap<String, String>> {
     let mut parts = current.data();
     parts.insert("[report]".into(), digest(json!(plan.config.report).to_string().as_bytes()));
+    // What axes are decides what is drawn as maps.
+    if let Some(foreign) = plan.config.dataset.as_ref().filter(|foreign| !foreign.axes.is_empty()) {
+        parts.insert("[dataset.axes]".into(), digest(json!(foreign.axes).to_string().as_bytes()));
+    }
     if plan.dataset().exists() {
         // One that cannot be used is no part of a page; whoever reads it says why.
         let universes = plan.open_dataset().map_or_else(|e| e.problem, |dataset| universes(&dataset));
@@ -171,16 +176,16 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
         each.collect::<Vec<_>>().join(", ")
     };
     for spec in dataset.specs().iter().filter(|s| !s.ragged) {
-        match &spec.shape[..] {
-            // Anything that ends in a picture: its first one.
-            [.., height, width] if *height >= 8 && *width >= 8 && inputs.maps.is_empty() => {
+        match (spec.picture(), &spec.shape[..]) {
+            // The first picture of the first field that has any.
+            (Some(Picture { height, width, .. }), _) if inputs.maps.is_empty() => {
                 for &row in &rows {
                     let data = dataset.read_f32(&spec.name, &[row])?[..height * width].to_vec();
-                    inputs.maps.push(MapPanel { label: label(row), width: *width, height: *height, data });
+                    inputs.maps.push(MapPanel { label: label(row), width, height, data });
                 }
                 inputs.maps_quantity = spec.description.split(',').next().unwrap_or("").to_string();
             }
-            [n] if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
+            (None, [n]) if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
                 let k = spec.axes[0].values.clone();
                 for &row in &rows {
                     let linear = linear(plan, &spec.name, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;

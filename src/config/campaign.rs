@@ -151,14 +151,8 @@ impl Config {
                     .value(source)
                     .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
             }
-            if fields.iter().any(|f| f.name == source && f.shape.len() > 4) {
-                return Err(Error::input("has five axes; networks take at most views, channels, rows and columns")
-                    .key(format!("train.{}.input", stage.name))
-                    .value(source)
-                    .remedy("learn from kappa, or set simulator.lightcone.light_cones = 1"));
-            }
         }
-        Ok(())
+        crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
     /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
@@ -250,7 +244,11 @@ impl Config {
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }
         if let Some(dataset) = &self.dataset {
-            dataset.check()?;
+            let file = dataset.check()?;
+            #[cfg(feature = "torch")]
+            crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            #[cfg(not(feature = "torch"))]
+            drop(file);
         }
         self.calibrate.check()?;
         self.report.check()?;

@@ -1,48 +1,9 @@
 //! Named, self-describing arrays: what a simulator hands to the suite, and a dataset's columns.
 
+pub use super::axis::{Axis, AxisKind, Picture};
+
 use crate::comm::Comm;
 use serde::{Deserialize, Serialize};
-
-/// One axis of a field: its name (`view`, `slab`, `y`, `x`, `k` …), unit, and coordinates where it has any.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Axis {
-    pub name: String,
-    pub unit: String,
-    /// Coordinates of the axis's points; empty where only the index matters.
-    #[serde(default)]
-    pub values: Vec<f64>,
-    /// Names of the axis's points, where they are columns of a table; else empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-    /// Where the axis's points are bins, their edges: one more than there are bins, or as many for each as it takes. Else empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub edges: Vec<f64>,
-    /// Where they are bins of Fourier modes, how many each holds; else empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub modes: Vec<u64>,
-}
-
-impl Axis {
-    /// An axis without coordinates.
-    pub fn new(name: &str, unit: &str) -> Self {
-        Axis { name: name.into(), unit: unit.into(), values: vec![], labels: vec![], edges: vec![], modes: vec![] }
-    }
-
-    /// An axis with coordinates.
-    pub fn at(name: &str, unit: &str, values: Vec<f64>) -> Self {
-        Axis { values, ..Axis::new(name, unit) }
-    }
-
-    /// An axis of bins with these coordinates and edges.
-    pub fn bins(name: &str, unit: &str, values: Vec<f64>, edges: Vec<f64>) -> Self {
-        Axis { values, edges, ..Axis::new(name, unit) }
-    }
-
-    /// An axis of named columns.
-    pub fn columns<S: Into<String>>(name: &str, labels: impl IntoIterator<Item = S>) -> Self {
-        Axis { labels: labels.into_iter().map(Into::into).collect(), ..Axis::new(name, "") }
-    }
-}
 
 /// Description of a field: everything but the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +25,23 @@ pub struct FieldSpec {
 }
 
 impl FieldSpec {
+    /// A field of single precision with this shape and axes of these kinds, of which nothing else is known.
+    pub fn of(name: &str, shape: &[usize], kinds: &[AxisKind]) -> Self {
+        let axes = kinds.iter().enumerate().map(|(i, &kind)| Axis::new(kind, &format!("axis{}", i + 1), "")).collect();
+        let (name, shape) = (name.into(), shape.to_vec());
+        FieldSpec { name, shape, axes, unit: "".into(), description: "".into(), ragged: false, dtype: Dtype::F32 }
+    }
+
+    /// What its axes are.
+    pub fn kinds(&self) -> Vec<AxisKind> {
+        self.axes.iter().map(|axis| axis.kind).collect()
+    }
+
+    /// How its numbers are pictures, where they are.
+    pub fn picture(&self) -> Option<Picture> {
+        Picture::of(&self.kinds(), &self.shape)
+    }
+
     /// Bytes of one universe's array; 0 for a list, whose length nobody knows before.
     pub fn bytes(&self) -> u64 {
         let each = match self.dtype {

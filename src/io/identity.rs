@@ -1,6 +1,7 @@
 //! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files, and JSON that carries its own.
 //! Neither the time of a file nor its name decides anything.
 
+use super::axis::AxisKind;
 use super::dataset::Dataset;
 use super::hdf::File;
 use super::ours::publish_own;
@@ -41,6 +42,9 @@ pub struct Identity {
     pub field: String,
     /// Its contents.
     pub data: String,
+    /// What its axes are. Older programs, whose records say nothing, took for maps of a periodic box what had their shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axes: Vec<AxisKind>,
 }
 
 /// Numbers of a foreign field that are hashed at a time.
@@ -56,6 +60,7 @@ impl Identity {
         let numbers = |x: &[f64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let uses: Vec<u8> = dataset.split().iter().zip(dataset.status()).flat_map(|(s, t)| [*s as u8, *t]).collect();
         Ok(Identity {
+            axes: comm.agree(dataset.spec(field))?.kinds(),
             theta: digest(&numbers(dataset.theta())),
             split: digest(&uses),
             prior: digest(json(&dataset.prior)?.as_bytes()),
@@ -66,14 +71,30 @@ impl Identity {
 
     /// What is another in `now`, in words.
     pub fn differs(&self, now: &Identity) -> Option<String> {
+        let said = |axes: &[AxisKind]| axes.iter().map(AxisKind::to_string).collect::<Vec<_>>().join(", ");
         let parts = [
             (self.field == now.field, format!("its input was {}, not {}", self.field, now.field)),
             (self.prior == now.prior, "the prior (names or bounds of the parameters) is another".into()),
             (self.theta == now.theta, "the universes' parameters (theta) are others".into()),
             (self.split == now.split, "the split (or which universes failed) is another".into()),
             (self.data == now.data, format!("the data in {} are others", now.field)),
+            (
+                self.axes.is_empty() || self.axes == now.axes,
+                format!("the axes of {} were {} and are {}", now.field, said(&self.axes), said(&now.axes)),
+            ),
         ];
         parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+    }
+}
+
+impl Identity {
+    /// Digest of all but what the axes are.
+    pub fn digest(&self) -> String {
+        let Identity { theta, split, prior, field, data, axes: _ } = self;
+        // As `Debug` shows a struct: pages of older programs have that.
+        let parts = [("theta", theta), ("split", split), ("prior", prior), ("field", field), ("data", data)];
+        let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        digest(format!("Identity {{ {} }}", parts.join(", ")).as_bytes())
     }
 }
 
@@ -88,7 +109,12 @@ fn stored(dataset: &Dataset, field: &str) -> Result<Option<String>> {
         return Ok(None);
     }
     let sums: Vec<u8> = file.read::<u32>(&name)?.into_iter().flat_map(u32::to_le_bytes).collect();
-    Ok(Some(digest(&[json(&dataset.spec(field)?)?.as_bytes(), &sums].concat())))
+    let mut spec = dataset.spec(field)?;
+    // What axes are stands beside it: datasets of older programs do not say.
+    for axis in &mut spec.axes {
+        (axis.kind, axis.spins) = (AxisKind::Unsaid, vec![]);
+    }
+    Ok(Some(digest(&[json(&spec)?.as_bytes(), &sums].concat())))
 }
 
 fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<String> {

@@ -1,6 +1,6 @@
 //! One finished simulation: `sims/000123.h5` holds its fields, parameters and status until its shard is packed.
 
-use super::field::{Data, Dtype, Field, FieldSpec};
+use super::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use super::hdf::{File, other_checksum, publish};
 use super::provenance::Provenance;
 use crate::comm::Comm;
@@ -92,15 +92,18 @@ pub fn checksum(comm: &Comm, bytes: &[u8]) -> u32 {
 /// Attributes of a field's array: units, axes, description, and all of them as JSON (`spec`). `stacked`: the first
 /// axis counts simulations.
 pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Result<()> {
-    let first = stacked.then_some(("simulation", ""));
-    let axes: Vec<(&str, &str)> =
-        first.into_iter().chain(spec.axes.iter().map(|a| (a.name.as_str(), a.unit.as_str()))).collect();
+    let first = stacked.then(|| Axis::new(AxisKind::Index, "simulation", ""));
+    let axes: Vec<&Axis> = first.iter().chain(&spec.axes).collect();
     file.set_text(at, "units", &spec.unit)?;
     file.set_text(at, "description", &spec.description)?;
-    file.set_texts(at, "axes", &axes.iter().map(|a| a.0).collect::<Vec<_>>())?;
-    file.set_texts(at, "axes_units", &axes.iter().map(|a| a.1).collect::<Vec<_>>())?;
+    file.set_texts(at, "axes", &axes.iter().map(|a| a.name.as_str()).collect::<Vec<_>>())?;
+    file.set_texts(at, "axes_units", &axes.iter().map(|a| a.unit.as_str()).collect::<Vec<_>>())?;
+    file.set_texts(at, "axes_kinds", &axes.iter().map(|a| a.kind.to_string()).collect::<Vec<_>>())?;
     for axis in spec.axes.iter().filter(|a| !a.labels.is_empty()) {
         file.set_texts(at, &axis.name, &axis.labels)?;
+    }
+    for axis in spec.axes.iter().filter(|a| !a.spins.is_empty()) {
+        file.set_numbers(at, &format!("{}_spin", axis.name), &axis.spins)?;
     }
     file.set_json(at, "spec", spec)
 }

@@ -1,5 +1,6 @@
 //! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
 
+use super::axis::Picture;
 use super::identity::{Identity, unseal};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
@@ -7,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Version of what training computes; raised when the same campaign and the same data give other weights.
-pub const NUMERICS: u32 = 2;
+/// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
+/// give other weights. 2: symmetries are drawn by universe, where there are any.
+pub fn numerics(stage: &Value) -> u32 {
+    if stage["augment"] == true || stage["copies"].as_u64() > Some(1) { 2 } else { 1 }
+}
 
 /// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,12 +140,15 @@ impl Stages {
         if let Some(difference) = self.difference(record, name, false) {
             return Ok(Some(difference));
         }
-        if record.numerics != NUMERICS {
+        if record.numerics != numerics(&record.stage) {
             return Ok(Some(format!("it was trained by polycosm {}, which computes otherwise", record.version)));
         }
         let Some(data) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
         if let Some(what) = record.dataset.differs(data) {
             return Ok(Some(what));
+        }
+        if let Some(guess) = guessed(record, data) {
+            return Ok(Some(guess));
         }
         let Some(source) = self.source(name) else {
             return Ok(record.stands_on.as_ref().map(|_| "it stood on another stage".into()));
@@ -176,6 +183,28 @@ impl Stages {
     }
 }
 
+/// Why a stage of a program that guessed what axes are took its field for something else than it is: only networks for maps did.
+fn guessed(record: &Record, now: &Identity) -> Option<String> {
+    let cnn = record.stage["network"].get("cnn")?;
+    if !record.dataset.axes.is_empty() || record.stands_on.is_some() {
+        return None;
+    }
+    // How maps were (or would be) padded counts too.
+    let circular = |p: Picture| Picture { periodic: p.periodic && cnn["periodic"] != false, ..p };
+    let was = Picture::guessed(&record.shape).map(circular);
+    let is = Picture::of(&now.axes, &record.shape).filter(Picture::is_large).map(circular);
+    let words = |picture: Option<Picture>| match picture {
+        None => "a vector".to_string(),
+        Some(Picture { views, channels, height, width, periodic }) => {
+            let sort = if periodic { "periodic" } else { "flat" };
+            format!("{sort} maps ({views} view(s) of {channels} channel(s), {height} × {width})")
+        }
+    };
+    let foreign = if is.is_none() { " (if it is that, say so in [dataset.axes])" } else { "" };
+    (was != is)
+        .then(|| format!("an older program took {} for {}, but it is {}{foreign}", now.field, words(was), words(is)))
+}
+
 /// The remedy for a stage that cannot be used.
 pub fn anew(name: &str) -> String {
     format!(
@@ -203,7 +232,7 @@ mod tests {
 
     fn identity(data: &str) -> Identity {
         let [theta, split, prior, field] = ["t", "s", "p", "x"].map(String::from);
-        Identity { theta, split, prior, field, data: data.into() }
+        Identity { theta, split, prior, field, data: data.into(), axes: vec![] }
     }
 
     fn wanted(name: &str, input: &str, width: u32) -> Wanted {
@@ -214,7 +243,7 @@ mod tests {
         std::fs::create_dir_all(stages.folder.join(name)).unwrap();
         let record = Record {
             version: "0".into(),
-            numerics: NUMERICS,
+            numerics: 1,
             stage: json!({"name": name, "width": 3}),
             shape: vec![1],
             prior: Prior::new(vec![]).unwrap(),
@@ -250,5 +279,39 @@ mod tests {
         stages.wanted[0].config = Some(json!({"name": "a", "width": 3, "epochs": 9}));
         assert_eq!(why(&stages, "d"), "");
         assert_eq!(stages.otherwise("a").unwrap().unwrap(), "train.a.epochs was absent and is 9");
+    }
+    /// What a program that guessed took for maps of a box by its shape alone is used where that is what it is.
+    #[test]
+    fn stages_of_older_programs_are_outdated_where_their_guess_was_wrong() {
+        use crate::io::axis::AxisKind::{self, Bin, Channel, Flat, Periodic, Unsaid};
+        let why = |shape: &[usize], network: Value, axes: &[AxisKind]| {
+            let dir = tempfile::tempdir().unwrap();
+            let stages = Stages { folder: dir.path().into(), wanted: vec![wanted("a", "x", 3)], normal: Value::clone };
+            write(&stages, "a", None, "1");
+            let mut record = stages.record("a").unwrap().unwrap();
+            (record.shape, record.stage["network"]) = (shape.into(), network);
+            let now = Identity { axes: axes.into(), ..identity("d") };
+            guessed(&record, &now).unwrap_or_default()
+        };
+        let cnn = |periodic: bool| json!({"kind": "maps", "cnn": {"periodic": periodic}});
+        let maps = [Channel, Periodic, Periodic];
+        assert_eq!(why(&[4, 32, 32], cnn(true), &maps), "");
+        assert_eq!(why(&[4, 32, 32], cnn(false), &[Channel, Flat, Flat]), "");
+        assert_eq!(why(&[4, 7, 7], cnn(true), &maps), "");
+        assert_eq!(why(&[16], cnn(true), &[Bin]), "");
+        assert_eq!(why(&[10, 16], json!({"kind": "vectors"}), &[Channel, Bin]), "");
+        let told = why(&[10, 16], cnn(true), &[Channel, Bin]);
+        assert!(
+            told.contains("took x for periodic maps (1 view(s) of 1 channel(s), 10 × 16), but it is a vector"),
+            "{told}"
+        );
+        assert!(why(&[4, 32, 32], cnn(true), &[Unsaid; 3]).contains("say so in [dataset.axes]"));
+        assert!(why(&[4, 32, 32], cnn(true), &[Channel, Flat, Flat]).contains("but it is flat maps"));
+        // Whoever knows what axes were is outdated by any change of it.
+        let (was, now) =
+            (Identity { axes: vec![Channel, Bin], ..identity("d") }, Identity { axes: maps.into(), ..identity("d") });
+        assert_eq!(was.differs(&now).unwrap(), "the axes of x were channel, bin and are channel, periodic, periodic");
+        assert_eq!((was.differs(&was), identity("d").differs(&now)), (None, None));
+        assert_eq!(was.digest(), identity("d").digest());
     }
 }

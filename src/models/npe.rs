@@ -1,14 +1,14 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Draws, Eyes, Model, Part, Score, Stream, Turn};
+use super::{Batch, Draws, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
 use crate::error::Result;
+use crate::limits;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
-use crate::prior::Prior;
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "npe"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,28 @@ impl Default for NpeConfig {
     }
 }
 
+impl Section for NpeConfig {
+    fn sizes(&self) -> Vec<Size> {
+        // Nobody averages more than 64 members.
+        let members = self.ensemble.min(i64::MAX as usize) as i64;
+        let own = vec![("ensemble", members, [1, 64]), ("embedding", self.embedding, [0, limits::UNITS as i64])];
+        [self.mlp.sizes(), self.flow.sizes(), own].concat()
+    }
+
+    fn weights(&self, inputs: usize, p: usize) -> f64 {
+        let inputs = inputs as f64;
+        let (embedded, context) = match self.embedding {
+            0 => (0.0, inputs),
+            e => (self.mlp.weights(inputs, e as f64), e as f64),
+        };
+        self.ensemble as f64 * (embedded + self.flow.weights(context, p))
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Npe::new(self, task)?))
+    }
+}
+
 struct Member {
     preprocess: Preprocess,
     embedding: Option<Mlp>,
@@ -64,24 +86,23 @@ pub struct Npe {
 }
 
 impl Npe {
-    /// For samples of this shape.
-    pub fn new(config: &NpeConfig, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Self {
-        let n = shape.iter().product::<usize>() as i64;
+    /// For samples of such a field, as vectors.
+    pub fn new(config: &NpeConfig, task: &Task) -> Result<Self> {
+        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
         let (mut parts, mut members) = (Vec::new(), Vec::new());
         for m in 0..config.ensemble {
-            let mut vs = nn::VarStore::new(device);
-            vs.set_kind(kind);
+            let vs = task.variables();
             let root = vs.root();
             let preprocess = Preprocess::new(&(&root / "input"), &config.transform, n, false);
             let (embedding, context) = match config.embedding {
                 0 => (None, n),
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
-            let flow = Flow::new(&(&root / "flow"), prior, context, &config.flow);
+            let flow = Flow::new(&(&root / "flow"), task.prior, context, &config.flow);
             parts.push(Part::new(format!("member{m}"), vs));
             members.push(Member { preprocess, embedding, flow });
         }
-        Npe { parts, members, p: prior.len() as i64 }
+        Ok(Npe { parts, members, p: task.prior.len() as i64 })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
-use super::{Batch, Eyes, Model, Part, Score, Stream, Turn};
+use super::{Batch, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
 use crate::error::Result;
+use crate::io::field::Picture;
+use crate::limits;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
-use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "vmim"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct VmimConfig {
     pub summaries: i64,
     /// Transform of the inputs, or one for each index of their first axis (of maps: each channel).
     pub transform: Transforms,
-    /// Network for maps (views, channels, H, W), (channels, H, W) or (H, W).
+    /// Network for maps: fields whose last two axes are rows and columns of a box or of the sky.
     pub cnn: CnnConfig,
     /// Network for anything else.
     pub mlp: MlpConfig,
@@ -36,6 +37,44 @@ impl Default for VmimConfig {
     }
 }
 
+impl VmimConfig {
+    /// Numbers that the compressor gives where p parameters vary.
+    fn given(&self, p: usize) -> i64 {
+        if self.summaries == 0 { p as i64 } else { self.summaries }
+    }
+}
+
+impl Section for VmimConfig {
+    fn sizes(&self) -> Vec<Size> {
+        let [units, layers] = [limits::UNITS, limits::LAYERS].map(|n| n as i64);
+        // Each stage doubles the channels of the one before.
+        let most = (units / self.cnn.width.max(1)).max(1).ilog2() as i64 + 1;
+        let own = [
+            ("cnn.width", self.cnn.width, [1, units]),
+            ("cnn.blocks", self.cnn.blocks.len() as i64, [1, most]),
+            ("summaries", self.summaries, [0, units]),
+        ];
+        let blocks = self.cnn.blocks.iter().map(|&n| ("cnn.blocks", n, [1, layers]));
+        [self.mlp.sizes(), self.flow.sizes(), own.to_vec(), blocks.collect()].concat()
+    }
+
+    fn weights(&self, inputs: usize, p: usize) -> f64 {
+        let summaries = self.given(p) as f64;
+        let channels = |stage: usize| self.cnn.width as f64 * 2f64.powi(stage as i32);
+        let stage = |(s, blocks): (usize, &i64)| *blocks as f64 * 18.0 * channels(s).powi(2);
+        let cnn: f64 = self.cnn.blocks.iter().enumerate().map(stage).sum();
+        cnn.max(self.mlp.weights(inputs as f64, summaries)) + self.flow.weights(summaries, p)
+    }
+
+    fn summaries(&self, p: usize) -> Option<usize> {
+        Some(self.given(p) as usize)
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Vmim::new(self, task)?))
+    }
+}
+
 enum Compressor {
     Maps(Box<Cnn>),
     Vector(Mlp),
@@ -52,30 +91,25 @@ pub struct Vmim {
 }
 
 impl Vmim {
-    /// For samples of this shape.
-    pub fn new(config: &VmimConfig, shape: &[usize], prior: &Prior, device: Device, kind: Kind) -> Self {
-        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let summaries = if config.summaries == 0 { prior.len() as i64 } else { config.summaries };
-        let mut vs = nn::VarStore::new(device);
-        vs.set_kind(kind);
+    /// For samples of such a field. Of maps that are too small to be halved a few times it makes a vector.
+    pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
+        let (input, summaries, vs) = (task.array("x")?, config.given(task.prior.len()), task.variables());
         let root = vs.root();
-        let map = |s: &[i64]| s.len() >= 2 && s[s.len() - 1] >= 8 && s[s.len() - 2] >= 8;
-        let (shape, compressor, groups) = match &shape[..] {
-            s if map(s) && s.len() <= 4 => {
-                let four: Vec<i64> = std::iter::repeat_n(1, 4 - s.len()).chain(s.iter().copied()).collect();
-                let channels = four[1];
-                let cnn = Cnn::new(&(&root / "cnn"), channels, summaries, &config.cnn);
-                (four, Compressor::Maps(Box::new(cnn)), channels)
+        let (shape, compressor, groups) = match input.picture().filter(Picture::is_large) {
+            Some(Picture { views, channels, height, width, periodic }) => {
+                let four = [views, channels, height, width].map(|n| n as i64);
+                let cnn = Cnn::new(&(&root / "cnn"), four[1], summaries, &config.cnn, periodic);
+                (four.to_vec(), Compressor::Maps(Box::new(cnn)), four[1])
             }
-            s => {
-                let n: i64 = s.iter().product();
+            None => {
+                let n = input.shape.iter().product::<usize>() as i64;
                 (vec![n], Compressor::Vector(Mlp::new(&(&root / "mlp"), n, summaries, &config.mlp)), n)
             }
         };
         let maps = matches!(compressor, Compressor::Maps(_));
         let preprocess = Preprocess::new(&(&root / "input"), &config.transform, groups, maps);
-        let flow = Flow::new(&(&root / "flow"), prior, summaries, &config.flow);
-        Vmim { parts: vec![Part::new("vmim", vs)], preprocess, compressor, flow, shape }
+        let flow = Flow::new(&(&root / "flow"), task.prior, summaries, &config.flow);
+        Ok(Vmim { parts: vec![Part::new("vmim", vs)], preprocess, compressor, flow, shape })
     }
 
     /// (n, …) → (n, summaries). The views of a universe are seen one by one and averaged.
@@ -140,10 +174,7 @@ impl Eyes for Vmim {
     fn seen(&self, x: &Tensor) -> (Tensor, i64) {
         let n = x.size()[0];
         match (&self.compressor, &self.shape[..]) {
-            (Compressor::Maps(_), &[views, channels, h, w]) => {
-                let views = if x.dim() == 5 { x.size()[1] } else { views };
-                (x.reshape([n * views, channels, h, w]), views)
-            }
+            (Compressor::Maps(_), &[views, channels, h, w]) => (x.reshape([n * views, channels, h, w]), views),
             _ => (x.reshape([n, -1]), 1),
         }
     }

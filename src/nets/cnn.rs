@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-/// Size of a residual network over periodic maps.
+/// Size of a residual network over maps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CnnConfig {
@@ -12,7 +12,8 @@ pub struct CnnConfig {
     pub width: i64,
     /// Residual blocks of each stage; each stage after the first halves the map.
     pub blocks: Vec<i64>,
-    /// Maps are periodic (a whole simulation box): they are padded circularly.
+    /// Maps whose axes are periodic are padded circularly. All others, and with `false` these too, with zeros: the mean of what a
+    /// network sees.
     pub periodic: bool,
 }
 
@@ -76,21 +77,17 @@ pub struct Cnn {
 }
 
 impl Cnn {
-    /// A network from so many channels to so many outputs.
-    pub fn new(path: &nn::Path, channels: i64, outputs: i64, config: &CnnConfig) -> Self {
-        let stem = Conv::new(path / "stem", channels, config.width, 5, 2, config.periodic);
+    /// A network from so many channels to so many outputs; `periodic`: the maps' axes are.
+    pub fn new(path: &nn::Path, channels: i64, outputs: i64, config: &CnnConfig, periodic: bool) -> Self {
+        let circular = config.periodic && periodic;
+        let stem = Conv::new(path / "stem", channels, config.width, 5, 2, circular);
         let (mut blocks, mut from) = (Vec::new(), config.width);
         for (s, &count) in config.blocks.iter().enumerate() {
             let to = config.width << s;
             for b in 0..count {
                 let stride = if s > 0 && b == 0 { 2 } else { 1 };
-                blocks.push(Block::new(
-                    path / format!("stage{s}") / format!("block{b}"),
-                    from,
-                    to,
-                    stride,
-                    config.periodic,
-                ));
+                let path = path / format!("stage{s}") / format!("block{b}");
+                blocks.push(Block::new(path, from, to, stride, circular));
                 from = to;
             }
         }

@@ -19,6 +19,7 @@ pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
+use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::models::ModelConfig;
@@ -57,7 +58,7 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Shifts, turns and mirrors maps of periodic boxes at random.
+    /// Shifts, turns and mirrors maps of periodic boxes at random; refused for fields that are none.
     #[serde(default)]
     pub augment: bool,
     /// For a stage on another's summaries: how many augmented copies of each training universe are compressed.
@@ -135,7 +136,8 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
-        if let Some((key, value, [least, most])) = self.network.out_of_range() {
+        let sizes = self.network.sizes().into_iter();
+        if let Some((key, value, [least, most])) = sizes.clone().find(|(_, n, [least, most])| n < least || n > most) {
             let what =
                 if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" };
             let remedy = format!("give {least} to {most}{what}");
@@ -150,6 +152,41 @@ impl StageConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses symmetries that a stage's field does not have. `spec`: the field of this name, where it is known.
+pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
+    for stage in stages {
+        let source = |s: &&StageConfig| stages.iter().find(|other| other.name == s.input);
+        let first = std::iter::successors(Some(stage), source).take(stages.len()).last().unwrap_or(stage);
+        let Some(spec) = spec(&first.input) else { continue };
+        let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
+        let refuse = |key: &str, value: String, problem: String, remedy: &str| {
+            let error = Error::input(problem).key(format!("train.{}.{key}", stage.name)).remedy(remedy);
+            Err(Error { value: Some(value), ..error })
+        };
+        let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let none = format!("the axes of {} ({kinds}) are not those of maps of a periodic box, which", first.input);
+        if stage.augment && stage.name != first.name {
+            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", stage.input);
+            return refuse(
+                "augment",
+                "true".into(),
+                problem,
+                "leave it out; `copies` has several views of each universe",
+            );
+        }
+        if stage.augment && !has {
+            let remedy = "leave it out; for maps of a whole periodic box made elsewhere say so: [dataset.axes] x = \
+                          [\"periodic\", \"periodic\"], with \"channel\" or \"view\" for each axis before";
+            return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
+        }
+        if stage.copies > 1 && stage.name != first.name && !has {
+            let remedy = "leave it out: the copies would all be alike";
+            return refuse("copies", stage.copies.to_string(), format!("{none} alone have others by symmetry"), remedy);
+        }
+    }
+    Ok(())
 }
 
 /// Stages as their files below `folder` tell.
@@ -182,7 +219,7 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
                 .remedy("rename one"));
         }
         if let Some(source) = stages.iter().position(|s| s.name == stage.input)
-            && (source >= i || !stages[source].network.compresses())
+            && (source >= i || stages[source].network.summaries(1).is_none())
         {
             let problem = if source >= i { "that stage comes later" } else { "that stage gives no summaries" };
             return Err(Error::input(problem)

@@ -7,10 +7,10 @@ use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
-use crate::io::field::Data;
+use crate::io::field::{AxisKind, Data, FieldSpec};
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
-use crate::io::stages::{NUMERICS, Record, Stages, State, anew};
+use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::models::{Batch, Model};
 use crate::prior::Prior;
 use crate::suite::Lock;
@@ -51,19 +51,24 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before) = match context.stages.iter().any(|s| s.name == stage.input) {
-            false => (stage.input.clone(), record.shape.clone(), vec![]),
+        let (field, shape, before, input) = match context.stages.iter().any(|s| s.name == stage.input) {
+            false => (stage.input.clone(), record.shape.clone(), vec![], context.dataset.input(&stage.input)?),
             true => {
                 let Trained { field, shape, mut before, model, .. } = Trained::load(context, &stage.input)?;
                 before.push(model);
-                (field, shape, before)
+                (field, shape, before, summaries(&stage.input, &record.shape))
             }
         };
         let (device, prior) = (context.device, record.prior);
-        let model = stage.network.build(&record.shape, &prior, device, Kind::Float)?;
+        let model = stage.network.build(&input, &prior, device, Kind::Float)?;
         load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
         Ok(Trained { field, shape, before, model, prior, device })
     }
+}
+
+/// What a compressor gives, as the input of another stage.
+fn summaries(of: &str, shape: &[usize]) -> FieldSpec {
+    FieldSpec::of(of, shape, &vec![AxisKind::Column; shape.len()])
 }
 
 /// Summaries (n, …) of inputs (n, …).
@@ -89,7 +94,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
     let field = records.field(name).unwrap_or(&stage.input).to_string();
-    let spec = comm.agree(dataset.spec(&field))?;
+    let spec = comm.agree(dataset.input(&field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -110,21 +115,23 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
-    let shape = match &before {
-        None => spec.shape.clone(),
+    let input = match &before {
+        None => spec.clone(),
         Some(b) => {
             let x = b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1);
             let made = b.input(&x).and_then(|x| compress(b.model.as_ref(), &x));
-            comm.agree(made)?.size()[1..].iter().map(|&n| n as usize).collect()
+            let size = comm.agree(made)?.size();
+            summaries(&stage.input, &size[1..].iter().map(|&n| n as usize).collect::<Vec<_>>())
         }
     };
     let record = comm.on_root(|| {
         let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
-            numerics: NUMERICS,
-            stage: serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?,
-            shape: shape.clone(),
+            numerics: numerics(&stage),
+            stage,
+            shape: input.shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
             stands_on: stands_on.map(|r| r.weights),
@@ -134,14 +141,21 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         Ok(record)
     })?;
     crate::nets::seed(config.seed as i64);
-    let model = comm.agree(config.network.build(&shape, &dataset.prior, context.device, Kind::Float))?;
+    let model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
     let model = model.as_ref();
-    let mut samples = table(context, &config, &field, &spec.shape, before.as_ref(), model)?;
+    let mut samples = table(context, &config, &field, &spec, before.as_ref(), model)?;
     let mut trainer = Trainer::new(comm, &config, model);
-    trainer.changes = symmetries(&config, &shape);
+    trainer.changes = symmetries(&config, &input);
     trainer.begin(&mut samples, &folder)?;
     let (n, x) = (samples.ids(Split::Train).len(), samples.column("x")?);
-    comm.agree(inputs::look(context, &config, &shape, model, &x.narrow(0, 0, n as i64), samples.ids(Split::Train)))?;
+    comm.agree(inputs::look(
+        context,
+        &config,
+        &input.shape,
+        model,
+        &x.narrow(0, 0, n as i64),
+        samples.ids(Split::Train),
+    ))?;
     trainer.run(&mut samples, &folder)?;
     comm.on_root(|| finish(records, name, model, record))?;
     Ok(true)

@@ -8,7 +8,7 @@ use super::{StageConfig, inputs};
 use crate::comm::share;
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
-use crate::io::field::Data;
+use crate::io::field::{Data, FieldSpec};
 use crate::models::{Batch, Column, Model, Pass, SampleId};
 use tch::{Device, Kind, Tensor};
 
@@ -21,7 +21,7 @@ pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     field: &str,
-    shape: &[usize],
+    spec: &FieldSpec,
     before: Option<&Trained>,
     model: &dyn Model,
 ) -> Result<Memory> {
@@ -39,7 +39,7 @@ pub(super) fn table(
         None => Ok(()),
     })?;
     let values = comm.agree(data::read(dataset, field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
+    let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
     let x = tensor(&values, &full, context.device);
     drop(values);
     let first = before.map_or(model, Trained::first);
@@ -52,7 +52,7 @@ pub(super) fn table(
     let ids = rows.iter().map(|&row| SampleId::of(row as u64)).collect();
     let table = Memory::new(columns(x, theta), ids, train.len());
     let Some(before) = before else { return Ok(table) };
-    let table = summarised(context, config, table, pictures(shape), before)?;
+    let table = summarised(context, config, table, pictures(spec), before)?;
     let of: Vec<usize> = table.ids(Split::Train).iter().map(|id| id.universe as usize).chain(validation).collect();
     let what = format!("summaries of {}", config.input);
     let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
@@ -60,14 +60,14 @@ pub(super) fn table(
 }
 
 /// The symmetries of a stage's own input, if it has some.
-pub(super) fn symmetries(config: &StageConfig, shape: &[usize]) -> Vec<Box<dyn Change>> {
+pub(super) fn symmetries(config: &StageConfig, spec: &FieldSpec) -> Vec<Box<dyn Change>> {
     let maps = Symmetries { columns: vec!["x".into()] };
-    if config.augment && pictures(shape) { vec![Box::new(maps)] } else { vec![] }
+    if config.augment && pictures(spec) { vec![Box::new(maps)] } else { vec![] }
 }
 
-/// The same rule by which a compressor sees maps: the last two axes are a picture.
-fn pictures(shape: &[usize]) -> bool {
-    shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8)
+/// True for maps of a periodic box.
+fn pictures(spec: &FieldSpec) -> bool {
+    spec.picture().is_some_and(|picture| picture.periodic)
 }
 
 fn columns(x: Tensor, theta: Tensor) -> Vec<(String, Column)> {

@@ -40,7 +40,7 @@ impl Model for Linear {
             Ok(x.tr().matmul(&Tensor::cat(&[&x, &batch.array("theta")?.to_kind(Kind::Double)], 1)))
         })?;
         let (xx, xy) = (sums.narrow(1, 0, n), sums.narrow(1, n, sums.size()[1] - n));
-        put(&self.weights, &xx.linalg_solve(&xy, true));
+        put(&self.weights, &Tensor::linalg_solve(&xx, &xy, true));
         Ok(())
     }
 

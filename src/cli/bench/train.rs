@@ -3,9 +3,9 @@
 use super::outcome::{Outcome, Stage};
 use crate::comm::{Comm, timers::OverRanks, traffic};
 use crate::error::{Error, Result};
+use crate::io::field::{AxisKind, FieldSpec};
 use crate::limits;
-use crate::models::SampleId;
-use crate::models::{Device, Kind, Tensor};
+use crate::models::{Device, Kind, SampleId, Tensor};
 use crate::prior::{Parameter, Prior};
 use crate::train::{Memory, StageConfig, Symmetries, Trainer};
 use std::time::Instant;
@@ -24,24 +24,24 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
-/// Seconds of `steps` steps on `batch` rows of noise of this shape, all phases together, from the fastest on; and bytes that
+/// Seconds of `steps` steps on `batch` rows of noise of such a field, all phases together, from the fastest on; and bytes that
 /// this rank sends for a row. Collective.
 pub fn steps(
     config: &StageConfig,
-    shape: &[usize],
+    input: &FieldSpec,
     prior: &Prior,
     batch: usize,
     steps: usize,
     comm: &Comm,
 ) -> Result<(Vec<f64>, u64)> {
-    let model = config.network.build(shape, prior, Device::Cpu, Kind::Float)?;
+    let model = config.network.build(input, prior, Device::Cpu, Kind::Float)?;
     let n = 2 * batch;
-    let size: Vec<i64> = std::iter::once(&n).chain(shape).map(|&n| n as i64).collect();
+    let size: Vec<i64> = std::iter::once(&n).chain(&input.shape).map(|&n| n as i64).collect();
     let x = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
     let uniform: Vec<f64> =
         (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
     let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]);
-    let maps = shape.len() >= 2 && shape.iter().rev().take(2).all(|&n| n >= 8);
+    let maps = input.picture().is_some_and(|picture| picture.periodic);
     let mut source = Memory::of([("x", x), ("theta", theta)], n);
     let phases = model.phases().len();
     let mut trainer = Trainer::new(comm, config, model.as_ref());
@@ -81,13 +81,14 @@ pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
     limits::at_most("--steps", args.steps, limits::STEPS)?;
     let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
     let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
-    let shape = [3, 4, 64, 64];
+    let kinds = [AxisKind::View, AxisKind::Slab, AxisKind::Periodic, AxisKind::Periodic];
+    let maps = FieldSpec::of("x", &[3, 4, 64, 64], &kinds);
     let text = format!(
         "name = \"bench\"\ninput = \"x\"\naugment = true\nbatch_size = {}\n[network]\nkind = \"vmim\"\n",
         args.batch
     );
     let config: StageConfig = crate::config::parse("bench", text, &[])?.value;
-    let (times, sent) = steps(&config, &shape, &prior, args.batch, args.steps, comm)?;
+    let (times, sent) = steps(&config, &maps, &prior, args.batch, args.steps, comm)?;
     let step = times[times.len() / 2];
     let each = step / args.batch as f64;
     let one = Stage::of(OverRanks { name: "one universe".into(), max: each, mean: each, sent: comm.sum_of(sent) }, 1);

@@ -4,8 +4,7 @@ use crate::cli::bench::train::steps;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
-use crate::io::field::FieldSpec;
-use crate::models::ModelConfig;
+use crate::io::field::{AxisKind, FieldSpec};
 
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
 const NUMBERS: usize = 1 << 21;
@@ -23,14 +22,15 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
         let mut all = vec![];
         for stage in &config.train {
             let before = config.train.iter().find(|s| s.name == stage.input);
-            let shape = match before.map(|s| &s.network) {
-                Some(ModelConfig::Vmim(c)) if c.summaries > 0 => vec![c.summaries as usize],
-                Some(_) => vec![plan.prior.len()],
-                None => specs.iter().find(|s| s.name == stage.input).map_or(vec![], |s| s.shape.clone()),
+            let summaries = before.and_then(|s| s.network.summaries(plan.prior.len()));
+            let field = || specs.iter().find(|s| s.name == stage.input).cloned();
+            let input = match summaries {
+                Some(n) => FieldSpec::of(&stage.input, &[n], &[AxisKind::Column]),
+                None => field().unwrap_or_else(|| FieldSpec::of(&stage.input, &[], &[])),
             };
-            let batch = stage.batch_size.min(NUMBERS / shape.iter().product::<usize>().max(1)).max(1);
+            let batch = stage.batch_size.min(NUMBERS / input.shape.iter().product::<usize>().max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.
-            let (times, _) = steps(stage, &shape, &plan.prior, batch, 5, &alone)?;
+            let (times, _) = steps(stage, &input, &plan.prior, batch, 5, &alone)?;
             let step = times[0];
             let copies = if before.is_some() { stage.copies } else { 1 };
             all.push(stage.epochs as f64 * (learned * copies as f64 + looked_at) * step / batch as f64);

@@ -2,9 +2,11 @@
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::io::field::AxisKind;
 use crate::io::hdf::given;
 use crate::io::parameters::Parameters;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
@@ -28,6 +30,9 @@ pub struct DatasetConfig {
     /// The prior the parameters were drawn from, one table per column; without it, uniform over the data's range.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
+    /// What the axes of its arrays are, by their names, without the first, which counts universes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, Vec<AxisKind>>,
 }
 
 fn default_theta() -> String {
@@ -46,11 +51,13 @@ pub fn default_test() -> f64 {
 }
 
 impl DatasetConfig {
-    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe.
-    pub fn check(&self) -> Result<()> {
+    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe. The file, opened.
+    pub fn check(&self) -> Result<Dataset> {
         check_fractions("dataset", self.validation, self.test)?;
         let dataset = self.open()?;
-        dataset.try_out(&self.x).map_err(|e| named(given(e), "dataset.x"))
+        dataset.try_out(&self.x).map_err(|e| named(given(e), "dataset.x"))?;
+        dataset.input(&self.x)?;
+        Ok(dataset)
     }
 
     /// Opens the file. Its fields are all datasets with as many rows as `theta`.
@@ -59,6 +66,10 @@ impl DatasetConfig {
         let mut dataset = Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
             .map_err(|e| named(given(e), "dataset.file"))?;
         dataset.include(&self.x);
+        for (field, kinds) in &self.axes {
+            let said = dataset.say_axes(field, kinds);
+            said.map_err(|e| Error { key: Some(format!("dataset.axes.{field}")), value: None, ..given(e) })?;
+        }
         Ok(dataset)
     }
 }

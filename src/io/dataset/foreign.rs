@@ -2,7 +2,7 @@
 
 use super::note;
 use crate::error::{Error, Result};
-use crate::io::field::{Axis, FieldSpec};
+use crate::io::field::{Axis, AxisKind, FieldSpec};
 use crate::io::hdf::File;
 use crate::io::index::RESERVED;
 use crate::prior::{Parameter, Prior};
@@ -102,7 +102,7 @@ pub(super) fn describe(file: &File, name: &str, n: usize) -> Result<FieldSpec> {
     let text = |attribute: &str| file.text(name, attribute).map(Option::unwrap_or_default);
     Ok(FieldSpec {
         name: name.trim_matches('/').into(),
-        axes: (1..shape.len()).map(|i| Axis::new(&format!("axis{i}"), "")).collect(),
+        axes: (1..shape.len()).map(|i| Axis::new(AxisKind::Unsaid, &format!("axis{i}"), "")).collect(),
         shape: shape[1..].to_vec(),
         unit: text("units")?,
         description: text("description")?,

@@ -2,13 +2,14 @@
 
 mod config;
 mod foreign;
+mod older;
 mod parts;
 mod split;
 
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
 pub use split::Split;
 
-use super::field::{Data, FieldSpec};
+use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
 use crate::error::{Error, Result};
@@ -133,7 +134,13 @@ impl Dataset {
             Some(values) => values.into_iter().filter_map(Split::from_u8).collect(),
         };
         let specs = match if own { file.json::<Vec<FieldSpec>>("", "fields")? } else { None } {
-            Some(specs) => specs,
+            Some(mut specs) => {
+                if older::complete(&mut specs) {
+                    let told = "was written before axes said what they are: the names of its fields tell";
+                    once(log::Level::Info, format!("{}: {told}", path.display()));
+                }
+                specs
+            }
             None => foreign::specs(&file, theta_name, n),
         };
         let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
@@ -206,6 +213,43 @@ impl Dataset {
             return Ok(spec.clone());
         }
         foreign::describe(&self.file, field, self.len())
+    }
+
+    /// Description of one field for a network, which is to know what its axes are: says where nobody does.
+    pub fn input(&self, field: &str) -> Result<FieldSpec> {
+        let spec = self.spec(field)?;
+        if spec.axes.len() > 1 && spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
+            let (file, name, shape) = (self.path.display(), &spec.name, &spec.shape);
+            note(format!(
+                "{file}: {name} has shape {shape:?} per row, and nobody says what its axes are: networks see a vector; maps \
+                 say so in [dataset.axes], as {name:?} = [\"channel\", \"flat\", \"flat\"]"
+            ));
+        }
+        Ok(spec)
+    }
+
+    /// Says what the axes of a field are, where its file does not.
+    fn say_axes(&mut self, field: &str, kinds: &[AxisKind]) -> Result<()> {
+        let path = self.path.clone();
+        let refuse = |problem: String, remedy: &str| Err(Error::input(problem).file(&path).key(field).remedy(remedy));
+        let names = self.specs.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+        let Some(at) = self.specs.iter().position(|s| s.name == field.trim_matches('/')) else {
+            self.spec(field)?;
+            return refuse("is no field of this file".into(), &format!("choose one of {names}"));
+        };
+        let spec = &mut self.specs[at];
+        if let Some(problem) = AxisKind::mismatch(kinds, &spec.shape) {
+            let remedy = "name what the axes of one row are, in order: \"view\", then \"channel\", \"slab\", \"bin\", \
+                          \"column\", \"class\" or \"index\", and last \"periodic\", \"flat\" or healpix; transpose the array \
+                          where they stand otherwise";
+            return refuse(problem, remedy);
+        }
+        if spec.axes.iter().zip(kinds).any(|(axis, &kind)| !axis.kind.is_unsaid() && axis.kind != kind) {
+            let said = spec.axes.iter().map(|axis| axis.kind.to_string()).collect::<Vec<_>>().join(", ");
+            return refuse(format!("the file itself says that they are {said}"), "leave them out");
+        }
+        spec.axes.iter_mut().zip(kinds).for_each(|(axis, &kind)| axis.kind = kind);
+        Ok(())
     }
 
     /// A field of some universes as f32, (rows, …) in C order and in the order of `rows`.
@@ -309,11 +353,15 @@ impl Dataset {
     }
 }
 
-/// Says what was taken to be meant, once however often a file is opened.
+/// Warns of what was taken to be meant, once however often a file is opened.
 fn note(text: String) {
+    once(log::Level::Warn, text);
+}
+
+fn once(level: log::Level, text: String) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().is_ok_and(|mut said| said.insert(text.clone())) {
-        log::warn!("{text}");
+        log::log!(level, "{text}");
     }
 }
 

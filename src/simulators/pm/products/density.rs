@@ -2,7 +2,7 @@
 
 use super::{Moment, Product, Values, spec};
 use crate::error::Result;
-use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::mesh::{Decomposition, Mesh, Real};
 use crate::observables::{DensityMeter, MapConfig, PdfConfig, projected_maps};
 use crate::particles::{Assignment, Domain, Points};
@@ -15,8 +15,9 @@ impl<T: Real> Product<T> for Maps {
         let MapConfig { slabs, pixels } = self.0;
         let slab = config.box_size / slabs as f64;
         let centres = (0..slabs).map(|s| (s as f64 + 0.5) * slab).collect();
-        let slices = Axis::at("slab", "Mpc/h", centres);
-        let axes = vec![Axis::new("view", ""), slices, Axis::new("row", "pixel"), Axis::new("column", "pixel")];
+        let pixel = |name: &str| Axis::new(AxisKind::Periodic, name, "pixel");
+        let slices = Axis::at(AxisKind::Slab, "slab", "Mpc/h", centres);
+        let axes = vec![Axis::new(AxisKind::View, "view", ""), slices, pixel("row"), pixel("column")];
         let what = format!("surface density over its mean, along each axis, in slabs of {slab} Mpc/h");
         vec![spec("maps", &[3, slabs, pixels, pixels], axes, "", &what, Dtype::F32)]
     }
@@ -32,7 +33,7 @@ pub(super) struct Density(pub DensityConfig);
 impl<T: Real> Product<T> for Density {
     fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
         let n = self.0.points;
-        let axes = ["x", "y", "z"].map(|axis| Axis::new(axis, "point")).to_vec();
+        let axes = ["x", "y", "z"].map(|axis| Axis::new(AxisKind::Periodic, axis, "point")).to_vec();
         vec![spec("density", &[n; 3], axes, "", "density over its mean, point i at x = i L/N", Dtype::F32)]
     }
 
@@ -52,16 +53,22 @@ pub(super) struct Pdf(pub PdfConfig);
 
 impl<T: Real> Product<T> for Pdf {
     fn specs(&self, _: &PmConfig) -> Vec<FieldSpec> {
-        let density = self
-            .0
-            .density_bins()
-            .map_or(Axis::new("density", ""), |bins| Axis::bins("density", "", bins.middles(), bins.edges().to_vec()));
+        let density = self.0.density_bins().map_or(Axis::new(AxisKind::Bin, "density", ""), |bins| {
+            Axis::bins("density", "", bins.middles(), bins.edges().to_vec())
+        });
         let pdf = format!("probability density of 1 + δ smoothed over {} Mpc/h", self.0.radius);
         let moments = ["mean", "variance", "skewness", "excess kurtosis"];
         let smoothed = format!("moments of 1 + δ smoothed over {} Mpc/h", self.0.radius);
         vec![
             spec("pdf", &[self.0.bins], vec![density], "", &pdf, Dtype::F64),
-            spec("pdf_moments", &[4], vec![Axis::columns("moment", moments)], "", &smoothed, Dtype::F64),
+            spec(
+                "pdf_moments",
+                &[4],
+                vec![Axis::named(AxisKind::Column, "moment", moments)],
+                "",
+                &smoothed,
+                Dtype::F64,
+            ),
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
-use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::mesh::Real;
 use crate::observables::{Galaxies, HaloCatalogue, MassFunction, MassFunctionConfig};
 use crate::simulators::pm::config::PmConfig;
@@ -11,7 +11,8 @@ use crate::simulators::pm::config::PmConfig;
 fn table(name: &str, columns: &[(&str, &str)], description: &str) -> FieldSpec {
     let label =
         |(name, unit): &(&str, &str)| if unit.is_empty() { name.to_string() } else { format!("{name} [{unit}]") };
-    let axes = vec![Axis::new(name, ""), Axis::columns("column", columns.iter().map(label))];
+    let columns_of = Axis::named(AxisKind::Column, "column", columns.iter().map(label));
+    let axes = vec![Axis::new(AxisKind::Index, name, ""), columns_of];
     spec(name, &[0, columns.len()], axes, "", description, Dtype::F64)
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{Factor, Factors};
-use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use crate::io::hdf::File;
 use crate::observables::lensing::{
     Cone, LensingMaps, LightCone, LightConeConfig, Method, Planes, Replicas, Sources, add_shape_noise, apply_mask,
@@ -75,14 +75,18 @@ impl<'a> LensingProduct<'a> {
     fn of_cones(&self, mut spec: FieldSpec) -> FieldSpec {
         if self.lightcone.light_cones > 1 {
             spec.shape.insert(0, self.lightcone.light_cones as usize);
-            spec.axes.insert(0, Axis::new("light_cone", ""));
+            spec.axes.insert(0, Axis::new(AxisKind::View, "light_cone", ""));
         }
         spec
     }
 
     fn bins(&self) -> Axis {
         let z = self.lightcone.source_redshifts.iter().map(|z| format!("z = {z}"));
-        Axis::columns("source", z.chain((0..self.lightcone.n_of_z.len()).map(|i| format!("n_of_z {i}"))))
+        Axis::named(
+            AxisKind::Channel,
+            "source",
+            z.chain((0..self.lightcone.n_of_z.len()).map(|i| format!("n_of_z {i}"))),
+        )
     }
 
     /// Pairs of source bins a ≤ b.
@@ -94,7 +98,7 @@ impl<'a> LensingProduct<'a> {
     /// Descriptions of its fields.
     pub fn specs(&self) -> Vec<FieldSpec> {
         let (bins, n, field) = (self.lightcone.bins(), self.lightcone.pixels, self.lightcone.field_of_view_deg);
-        let pixel = |name: &str| Axis::new(name, "pixel");
+        let pixel = |name: &str| Axis::new(AxisKind::Flat, name, "pixel");
         let how = match self.lightcone.method {
             Method::Born => "Born approximation",
             Method::Raytrace => "ray tracing",
@@ -103,27 +107,24 @@ impl<'a> LensingProduct<'a> {
         let axes = vec![self.bins(), pixel("row"), pixel("column")];
         let mut specs = vec![spec("kappa", &[bins, n, n], axes, "", &what, Dtype::F32)];
         if self.lightcone.method == Method::Raytrace {
-            let axes = vec![
-                self.bins(),
-                Axis::columns("component", ["gamma1", "gamma2", "omega"]),
-                pixel("row"),
-                pixel("column"),
-            ];
+            let component = Axis::named(AxisKind::Channel, "component", ["gamma1", "gamma2", "omega"]);
+            let component = Axis { spins: vec![2, 2, 0], ..component };
+            let axes = vec![self.bins(), component, pixel("row"), pixel("column")];
             specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
         }
         if let Some(c) = self.c_ell {
             // Bins that cannot be made were refused by `check`.
-            let ell = c.ell_bins(n, field).map_or(Axis::new("ell", ""), |bins| {
+            let ell = c.ell_bins(n, field).map_or(Axis::new(AxisKind::Bin, "ell", ""), |bins| {
                 let (mean, modes) = AngularConfig::modes_of(&bins, n, field);
                 Axis { modes, ..Axis::bins("ell", "", mean, bins.edges().to_vec()) }
             });
             let pairs = self.pairs();
-            let axes = vec![Axis::columns("pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))), ell];
+            let axes = vec![Axis::named(AxisKind::Channel, "pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))), ell];
             let what = "angular power spectra of the convergence, noise and mask included";
             specs.push(spec("c_ell", &[pairs.len(), c.bins], axes, "sr", what, Dtype::F64));
         }
         if let Some(c) = self.peaks {
-            let height = c.height_bins().map_or(Axis::new("height", ""), |bins| {
+            let height = c.height_bins().map_or(Axis::new(AxisKind::Bin, "height", ""), |bins| {
                 Axis::bins("height", "", bins.middles(), bins.edges().to_vec())
             });
             let axes = vec![self.bins(), height];
@@ -238,7 +239,8 @@ impl<'a> LensingProduct<'a> {
 
 /// Their number depends on the cosmology.
 fn planes_spec(pixels: usize) -> FieldSpec {
-    let axes = vec![Axis::new("plane", ""), Axis::new("row", "pixel"), Axis::new("column", "pixel")];
+    let pixel = |name: &str| Axis::new(AxisKind::Flat, name, "pixel");
+    let axes = vec![Axis::new(AxisKind::Index, "plane", ""), pixel("row"), pixel("column")];
     let what = "∫ δ dχ over each slice of a light cone, from near to far, one cone after the other";
     spec(PLANES, &[0, pixels, pixels], axes, "Mpc/h", what, Dtype::F64)
 }

@@ -2,7 +2,7 @@
 
 use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
-use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::io::gadget::{self, SnapshotHeader};
 use crate::mesh::Real;
 use crate::observables::by_lagrangian_id;
@@ -13,7 +13,7 @@ pub(super) struct Columns;
 impl<T: Real> Product<T> for Columns {
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
         let column = |name: &str, unit: &str, what: &str| {
-            let axes = vec![Axis::new("particle", ""), Axis::new("component", "")];
+            let axes = vec![Axis::new(AxisKind::Index, "particle", ""), Axis::new(AxisKind::Column, "component", "")];
             let what = format!("{what}, sorted by Lagrangian identity");
             spec(name, &[config.particles.pow(3), 3], axes, unit, &what, Dtype::F32)
         };

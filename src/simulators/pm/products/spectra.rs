@@ -3,7 +3,7 @@
 use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
 use crate::fields::spectrum::Spectrum;
-use crate::io::field::{Axis, Data, Dtype, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::mesh::Real;
 use crate::observables::{
     BispectrumConfig, BispectrumMeter, MultipoleConfig, MultipoleMeter, PowerConfig, PowerMeter, RedshiftSpace,
@@ -50,7 +50,7 @@ pub(super) struct Multipoles(pub MultipoleConfig);
 impl<T: Real> Product<T> for Multipoles {
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
         let k = wavenumbers(config, self.0.k_max_over_nyquist);
-        let (shape, ell) = ([3, k.values.len()], Axis::at("ell", "", vec![0.0, 2.0, 4.0]));
+        let (shape, ell) = ([3, k.values.len()], Axis::at(AxisKind::Channel, "ell", "", vec![0.0, 2.0, 4.0]));
         let what = "multipoles of the matter power spectrum in redshift space";
         vec![spec("multipoles", &shape, vec![ell, k], "(Mpc/h)^3", what, Dtype::F64)]
     }
@@ -82,8 +82,8 @@ impl<T: Real> Product<T> for Bispectrum {
                 (list.iter().map(name).collect(), edges)
             });
         let count = names.len();
-        let triangles = Axis { edges, unit: "h/Mpc".into(), ..Axis::columns("triangle", names) };
-        let axes = vec![Axis::columns("value", ["B", "Q"]), triangles.clone()];
+        let triangles = Axis { edges, unit: "h/Mpc".into(), ..Axis::named(AxisKind::Bin, "triangle", names) };
+        let axes = vec![Axis::named(AxisKind::Column, "value", ["B", "Q"]), triangles.clone()];
         let what = "bispectrum B in (Mpc/h)^6 and reduced bispectrum Q of triangles of shells of wavenumbers (h/Mpc)";
         let counted = "triangles of modes behind each value of the bispectrum, alike for all universes";
         vec![
@@ -106,7 +106,8 @@ pub(super) struct GalaxyPower(pub PowerConfig);
 impl<T: Real> Product<T> for GalaxyPower {
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
         let k = wavenumbers(config, self.0.k_max_over_nyquist);
-        let (shape, of) = ([2, k.values.len()], Axis::columns("spectrum", ["galaxies", "galaxies x matter"]));
+        let of = Axis::named(AxisKind::Channel, "spectrum", ["galaxies", "galaxies x matter"]);
+        let shape = [2, k.values.len()];
         let what = "power spectrum of the galaxies, and their cross spectrum with matter";
         vec![spec("galaxy_power", &shape, vec![of, k], "(Mpc/h)^3", what, Dtype::F64)]
     }
