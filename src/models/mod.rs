@@ -36,7 +36,7 @@ crate::kind::read_by_kind!(ModelConfig { Vmim, Npe });
 impl std::ops::Deref for ModelConfig {
     type Target = dyn Section;
 
-    fn deref(&self) -> &dyn Section {
+    fn deref(&self) -> &(dyn Section + 'static) {
         match self {
             ModelConfig::Vmim(c) => c,
             ModelConfig::Npe(c) => c,
