@@ -14,7 +14,7 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sim build demo test fuzz bench validate figures lint docs sim install clean
+.PHONY: help setup setup-sim build demo test fuzz bench validate figures reference lint docs sim install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ validate: setup ## the long checks against published numbers, with their figures
 
 figures: setup ## docs/images/validation-*.png, from what the tests left in target/validation
 	cargo test --release --test figures -- --ignored --nocapture
+
+reference: setup ## the tables of docs/campaign.md, from the comments of the sections in src
+	POLYCOSM_WRITE=1 cargo test --release --test schema tables
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

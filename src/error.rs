@@ -2,12 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// `Result` with polycosm's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What to do where a disk is full.
 pub const FREE_SOME_SPACE: &str = "free some space on that disk, then run the same command again: it resumes";
+
+/// The campaign file, as the command line named it.
+static CAMPAIGN: Mutex<Option<String>> = Mutex::new(None);
+
+/// Says which campaign file this process works on, so that remedies can name it.
+pub fn work_on(campaign: &Path) {
+    if let Ok(mut name) = CAMPAIGN.lock() {
+        let path = campaign.display().to_string();
+        *name = Some(if path.contains([' ', '\'']) { format!("{path:?}") } else { path });
+    }
+}
+
+/// The campaign file in a command that a remedy gives.
+pub fn campaign() -> String {
+    CAMPAIGN.lock().ok().and_then(|name| name.clone()).unwrap_or("CAMPAIGN.toml".into())
+}
 
 /// What kind of failure this is: decides the exit code, and whether a suite goes on without the simulation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

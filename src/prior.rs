@@ -39,12 +39,6 @@ impl Parameter {
             u => self.min + (self.max - self.min) * u,
         }
     }
-
-    /// Where a universe is looked for that cannot be made: the 0.1% and 99.9% quantiles of an unbounded density. Those of a
-    /// uniform one are its bounds to a thousandth of its width, so the bounds are taken: lists and grids may lie on them.
-    pub fn edges(&self) -> [f64; 2] {
-        [0.0, 1.0].map(|u| self.quantile(u))
-    }
 }
 
 /// Up to so many parameters every corner of the prior is looked at: 2⁶.
@@ -102,14 +96,21 @@ impl Prior {
         if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
     }
 
-    /// The outskirts of the prior, at its parameters' [edges](Parameter::edges), where a universe fails first. While they are
+    /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large design.
+    /// What cannot be made beyond leaves holes that are told when they are there.
+    pub fn bulk(&self) -> Prior {
+        let inner = |p: &Parameter| Parameter { min: p.quantile(0.001), max: p.quantile(0.999), ..p.clone() };
+        Prior { parameters: self.parameters.iter().map(inner).collect() }
+    }
+
+    /// The outskirts of the box, where a universe fails first. While they are
     /// few, every corner, that of all minima first. Of more than six parameters (2ᵖ corners would take for ever) the corner
     /// of all minima, that of all maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice.
     /// The middle comes last.
     pub fn corners(&self) -> Vec<Vec<f64>> {
         let p = self.len();
         let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
-            self.parameters.iter().enumerate().map(|(j, q)| q.edges()[upper(j) as usize]).collect()
+            self.parameters.iter().enumerate().map(|(j, q)| if upper(j) { q.max } else { q.min }).collect()
         };
         let middle = self.from_unit(&vec![0.5; p]);
         let mut all: Vec<Vec<f64>> = if p <= ALL_CORNERS {
@@ -117,7 +118,7 @@ impl Prior {
         } else {
             let mut all = vec![corner(&|_| false), corner(&|_| true)];
             for (j, q) in self.parameters.iter().enumerate() {
-                all.extend(q.edges().map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
+                all.extend([q.min, q.max].map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
             }
             let mut rng = rng::stream(0, 0, "corners", p as u64);
             let random: Vec<Vec<bool>> = (0..SOME_CORNERS).map(|_| (0..p).map(|_| rng.random()).collect()).collect();
@@ -212,6 +213,8 @@ mod tests {
             assert_eq!(corners, prior.corners(), "the same ones every time");
             assert!((0..n).all(|j| [0.0, 1.0].iter().all(|edge| corners.iter().any(|c| c[j] == *edge))));
         }
+        let bulk = prior.bulk();
+        assert!((bulk.parameters[0].min - 0.1004).abs() < 1e-12 && (bulk.parameters[1].max - 0.9996).abs() < 1e-12);
         let mut tried = 0;
         let refused = prior.try_corners(|_| {
             tried += 1;

@@ -2,12 +2,20 @@
 //! reports.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// So many of something, in words: `1 simulation`, `3 simulations`.
 pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// True the first time that this is to be said: what a run finds more than once is told once.
+pub fn first_time(text: &str) -> bool {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    SAID.lock().is_ok_and(|mut said| said.insert(text.into()))
 }
 
 /// Progress of one task of known length.

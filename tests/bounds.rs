@@ -1,21 +1,19 @@
 //! Whatever a campaign asks for and wherever its files lie: an answer in words, at once; no panic, no end of memory.
 
+mod common;
 mod mpi;
 
+use common::{repository, says};
 use polycosm::comm::Comm;
 use polycosm::config::campaign::Config;
 use polycosm::config::load;
 use polycosm::config::plan::Plan;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_polycosm");
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// Exit code of the program in a folder and all it said.
 fn polycosm(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -23,15 +21,6 @@ fn polycosm(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     run.args(arguments).current_dir(folder);
     let ended = mpi::finish(run, Duration::from_secs(60));
     (ended.code, ended.text)
-}
-
-#[track_caller]
-fn says(ended: &(Option<i32>, String), code: i32, parts: &[&str]) {
-    assert_eq!(ended.0, Some(code), "{}", ended.1);
-    for part in parts {
-        assert!(ended.1.contains(part), "does not say {part:?}:\n{}", ended.1);
-    }
-    assert!(!ended.1.contains("panicked") && !ended.1.contains("internal error"), "{}", ended.1);
 }
 
 /// A folder with the recipe `smoke` as `run.toml`.

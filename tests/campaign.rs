@@ -1,18 +1,16 @@
 //! The program as a user runs it: every stage on two ranks, killed and run again, and without libtorch's stages.
 #![cfg(feature = "torch")]
 
+mod common;
 mod mpi;
 
+use common::repository;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(240);
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// `mpirun -n RANKS polycosm COMMAND recipes/smoke.toml --set output=DIR`.
 fn polycosm(ranks: usize, command: &str, output: &Path, more: &[&str]) -> Command {
@@ -23,13 +21,6 @@ fn polycosm(ranks: usize, command: &str, output: &Path, more: &[&str]) -> Comman
     // Long enough to be killed in the middle.
     run.args(["--set", "train.compressor.epochs=100"]);
     run
-}
-
-fn succeed(command: Command) -> String {
-    let shown = format!("{command:?}");
-    let output = mpi::finish(command, LIMIT);
-    assert!(output.success, "{shown}: exit code {:?}\n{}", output.code, output.text);
-    output.text
 }
 
 /// Every dataset of an HDF5 file, as bytes, by path.
@@ -84,7 +75,7 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     let (calm, rough) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let calm_out = calm.path().join("run");
     let start = Instant::now();
-    let text = succeed(polycosm(2, "run", &calm_out, &[]));
+    let text = mpi::succeed(polycosm(2, "run", &calm_out, &[]));
     let seconds = start.elapsed().as_secs_f64();
     assert!(
         ["PASS: ", "FAIL: ", "INCONCLUSIVE: "].iter().any(|word| text.contains(word)),
@@ -103,7 +94,7 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     // Run again: nothing is left to do, nothing changes.
     let modified = |file: &str| std::fs::metadata(calm_out.join(file)).unwrap().modified().unwrap();
     let before = ["dataset.h5", "posterior/posterior.h5"].map(modified);
-    succeed(polycosm(2, "run", &calm_out, &[]));
+    mpi::succeed(polycosm(2, "run", &calm_out, &[]));
     assert_eq!(before, ["dataset.h5", "posterior/posterior.h5"].map(modified), "a finished stage was run again");
 
     // Another run is killed while it simulates, and again while it trains.
@@ -114,7 +105,7 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     let stage = out.join("train/compressor");
     kill_when(polycosm(2, "run", &out, &[]), || stage.join("checkpoint.safetensors").exists());
     assert!(!stage.join("model.json").exists(), "killed too late: the stage was finished");
-    succeed(polycosm(2, "run", &out, &[]));
+    mpi::succeed(polycosm(2, "run", &out, &[]));
     assert_eq!(datasets(&calm_out.join("dataset.h5")), datasets(&out.join("dataset.h5")), "the datasets differ");
     for stage in ["compressor", "posterior"] {
         let weights = |out: &Path| std::fs::read(out.join("train").join(stage).join("weights.safetensors")).unwrap();
@@ -126,6 +117,6 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
     assert_eq!(datasets(&calm_out.join("posterior/posterior.h5")), datasets(&out.join("posterior/posterior.h5")));
 
     // A posterior spoilt on purpose is judged worse by the same command.
-    let text = succeed(polycosm(1, "calibrate", &out, &["--scale-sd", "0.1"]));
+    let text = mpi::succeed(polycosm(1, "calibrate", &out, &["--scale-sd", "0.1"]));
     assert!(text.contains("FAIL: overconfident"), "{text}");
 }

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 #[derive(Default)]
 struct Fake {
     fail: Vec<u64>,
+    /// Cannot be made.
+    refuse: Vec<u64>,
     ran: RefCell<Vec<u64>>,
 }
 
@@ -51,6 +53,9 @@ impl Runner for Fake {
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
         if self.fail.contains(&job.index) {
             return Err(Error::failed("on purpose"));
+        }
+        if self.refuse.contains(&job.index) {
+            return Err(Error::input("impossible"));
         }
         self.ran.borrow_mut().push(job.index);
         let specs = self.specs();
@@ -127,6 +132,27 @@ fn check_dataset(output: &Path, n: usize, failed: &[usize]) {
     assert_eq!(usable, n - failed.len());
     let left = status::names(&output.join("sims")).unwrap();
     assert!(left.is_empty(), "packed simulations are removed: {left:?}");
+}
+
+#[test]
+fn only_what_lies_far_out_may_be_impossible() {
+    mpi::on_ranks("only_what_lies_far_out_may_be_impossible", &[1, 2], |world| {
+        let (output, config) = (mpi::shared_dir(), SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+        let provenance = &Provenance::collect(world, 5, "seed = 5\n");
+        let mut design = design(4);
+        // In the lowest thousandth of the prior, which `check` does not look at.
+        design.theta[2] = 0.0005;
+        let shape = serde_json::json!({ "seed": 5 });
+        let suite =
+            Suite { output: &output, design: &design, config: &config, seed: 5, provenance, shape, files: vec![] };
+        let refusing = |index: u64| Fake { refuse: vec![index], ..Fake::default() };
+        let summary = simulate(world, &suite, &refusing(1), &Options::default()).unwrap();
+        assert_eq!((summary.done, summary.failed), (3, 1));
+        world.barrier();
+        let output = &output.join("other");
+        let suite = Suite { output, shape: serde_json::json!({ "seed": 5 }), files: vec![], ..suite };
+        assert_eq!(simulate(world, &suite, &refusing(2), &Options::default()).unwrap_err().exit_code(), 2);
+    });
 }
 
 #[test]

@@ -1,103 +1,69 @@
-//! `docs/campaign.md` explains every key that a campaign may have, each in the part on its own section.
+//! What the documentation shows is there, and what `Cargo.toml` asks for is used. (The tables of `docs/campaign.md` are checked
+//! in `tests/schema.rs`.)
 
-use polycosm::config::{campaign::Config, load};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use toml::{Table, Value};
+mod common;
 
-fn repository(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// Tables of a resolved campaign: how `--set` calls each (stages by name), and its heading in the documentation.
-fn sections(table: &Table, path: &str, heading: &str, found: &mut Vec<(String, String)>) {
-    let below = |path: &str, key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-    for (key, value) in table {
-        match value {
-            // The keys of `parameters` are names, not words of the campaign file.
-            Value::Table(names) if key == "parameters" => {
-                for (name, range) in names {
-                    let (path, heading) = (format!("{path}.{key}.{name}"), format!("{}.NAME", below(heading, key)));
-                    found.push((path.clone(), heading.clone()));
-                    sections(range.as_table().unwrap(), &path, &heading, found);
-                }
-            }
-            Value::Table(table) => {
-                let (path, heading) = (below(path, key), below(heading, key));
-                found.push((path.clone(), heading.clone()));
-                sections(table, &path, &heading, found);
-            }
-            Value::Array(stages) => {
-                for stage in stages.iter().filter_map(Value::as_table) {
-                    let path = format!("{key}.{}", stage["name"].as_str().unwrap());
-                    found.push((path.clone(), key.clone()));
-                    sections(stage, &path, key, found);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The keys that a section knows: the remedy for an unknown one lists them.
-fn known(recipe: &PathBuf, section: &str) -> Vec<String> {
-    let unknown = if section.is_empty() { "qqqqqqqqqq=1".into() } else { format!("{section}.qqqqqqqqqq=1") };
-    let error = load::<Config>(recipe, &[unknown]).unwrap_err();
-    let remedy = error.remedy.clone().unwrap_or_default();
-    let Some((_, list)) = remedy.split_once("known here: ") else { panic!("{section}: {error}") };
-    list.trim_end_matches(')').split(", ").map(String::from).collect()
-}
-
-/// The part of the text below the heading of a section: `## [simulator.time]`.
-fn part<'a>(text: &'a str, section: &str) -> Option<&'a str> {
-    let named = |line: &str| match section {
-        "" => line == "Top level",
-        _ => line.trim_matches(['`', '[', ']']) == section,
-    };
-    text.split("\n## ").find(|part| named(part.lines().next().unwrap_or("")))
-}
-
-#[test]
-fn every_key_of_the_campaign_file_is_documented() {
-    let text = std::fs::read_to_string(repository("docs/campaign.md")).unwrap();
-    let mut missing = BTreeSet::new();
-    let mut checked = 0;
-    for recipe in std::fs::read_dir(repository("recipes")).unwrap().map(|entry| entry.unwrap().path()) {
-        if recipe.extension().is_none_or(|e| e != "toml") {
-            continue;
-        }
-        let resolved: Table = load::<Config>(&recipe, &[]).unwrap().resolved().unwrap().parse().unwrap();
-        let mut all = vec![(String::new(), String::new())];
-        sections(&resolved, "", "", &mut all);
-        for (section, heading) in all {
-            let Some(part) = part(&text, &heading) else {
-                missing.insert(format!("[{heading}]"));
-                continue;
-            };
-            for key in known(&recipe, &section) {
-                checked += 1;
-                if !part.contains(&format!("`{key}`")) {
-                    missing.insert(format!("[{heading}] {key}"));
-                }
-            }
-        }
-    }
-    assert!(missing.is_empty(), "docs/campaign.md does not explain {missing:#?}");
-    assert!(checked > 100, "only {checked} keys were looked for");
-}
+use common::repository;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Figures in the documentation: `src="images/NAME.png"`.
 #[test]
 fn every_figure_is_there() {
     let mut named = 0;
     for page in ["README.md", "docs/validation.md"] {
-        let text = std::fs::read_to_string(repository(page)).unwrap();
+        let text = fs::read_to_string(repository(page)).unwrap();
         for name in text.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
             let path = repository(page).with_file_name("").join(name);
-            let size = std::fs::metadata(&path).unwrap_or_else(|e| panic!("{page}: {name}: {e}")).len();
+            let size = fs::metadata(&path).unwrap_or_else(|e| panic!("{page}: {name}: {e}")).len();
             assert!(size < 100_000, "{page}: {name} has {size} bytes");
             named += 1;
         }
     }
     assert!(named > 1, "only {named} figures were looked for");
+}
+
+/// Crates that the project stands on before its code does.
+const SOON: [&str; 2] = ["fftw", "safetensors"];
+
+fn sources(path: &Path, files: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| sources(&entry.unwrap().path(), files));
+    } else if path.extension().is_some_and(|e| e == "rs") {
+        files.push(path.into());
+    }
+}
+
+/// The code of these folders and files, without comments.
+fn code(places: &[&str]) -> String {
+    let mut files = vec![];
+    places.iter().for_each(|place| sources(&repository(place), &mut files));
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap() + "\n").collect();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// True if `code` names the crate: `name::`, `use name;`, `name as`.
+fn names(code: &str, name: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        let path = after.starts_with("::")
+            || before.ends_with("use ") && (after.starts_with(';') || after.starts_with(" as "));
+        path && !before.ends_with(is_word) && !before.ends_with("::")
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest: toml::Table = fs::read_to_string(repository("Cargo.toml")).unwrap().parse().unwrap();
+    let unused = |table: &str, places: &[&str]| -> Vec<String> {
+        let code = code(places);
+        let Some(all) = manifest.get(table).and_then(|t| t.as_table()) else { return vec![] };
+        let used = |name: &str| SOON.contains(&name) || names(&code, &name.replace('-', "_"));
+        all.keys().filter(|name| !used(name)).cloned().collect()
+    };
+    assert_eq!(unused("dependencies", &["src"]), [""; 0], "remove them from Cargo.toml");
+    assert_eq!(unused("dev-dependencies", &["src", "tests"]), [""; 0], "remove them from Cargo.toml");
+    assert!(names("use hdf5_sys as sys;", "hdf5_sys") && names("x: mpi::Rank", "mpi"));
+    assert!(!names("let my_mpi::x", "mpi") && !names("crate::png::write", "png") && !names("mpi", "mpi"));
 }

@@ -1,60 +1,27 @@
 //! The gravity engine against FastPM, linear theory, closed forms and itself on other numbers of ranks.
 
+mod common;
 mod measured;
 mod mpi;
 
+use common::{modes_of, planck, say};
 use measured::Table;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
-use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::cosmology::{CosmologyConfig, Growth};
 use polycosm::fields::kernels::{Gradient, Smoothing};
 use polycosm::fields::linear::linear_modes;
 use polycosm::fields::noise::white_noise;
 use polycosm::gravity::*;
-use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
+use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Real, Transform};
 use polycosm::observables::{PowerConfig, PowerMeter, by_lagrangian_id};
 use polycosm::particles::{Assignment, Particles, wrap};
 use std::f64::consts::TAU;
 
 const RANKS: &[usize] = &[1, 2, 3, 4, 8];
 
-/// What was measured, once: `cargo test --release --test gravity -- --nocapture` shows it.
-fn say(comm: &Comm, what: std::fmt::Arguments) {
-    if comm.is_root() {
-        println!("{what}");
-    }
-}
-
 fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn planck() -> Cosmology {
-    let config = CosmologyConfig {
-        omega_m: Some(0.3089),
-        omega_b: Some(0.0486),
-        h: Some(0.6774),
-        n_s: Some(0.9667),
-        sigma8: Some(0.8159),
-        ..Default::default()
-    };
-    config.resolve(&[]).unwrap()
-}
-
-/// δ_k = FFT(δ)/N³ of a real field given at every point of the global mesh.
-fn modes_of<T: Real>(d: &Decomposition, field: impl Fn([usize; 3]) -> f64) -> Modes<T> {
-    let mut fft = Fft::new(d, Halo::default(), Transform::Exact);
-    let (mut mesh, mut modes): (Mesh<T>, _) = (fft.mesh(), fft.modes());
-    let b = mesh.block();
-    for i in 0..b.len[0] {
-        for j in 0..b.len[1] {
-            for (k, x) in mesh.row_mut(i, j).iter_mut().enumerate() {
-                *x = T::of(field([b.start[0] + i, b.start[1] + j, k]) / d.volume() as f64);
-            }
-        }
-    }
-    fft.forward(&mut mesh, &mut modes);
-    modes
 }
 
 /// FastPM's own run from its own linear density: 40 steps to z = 0. Returns the final particles of this rank.

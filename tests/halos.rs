@@ -1,9 +1,10 @@
 //! Halos and galaxies against planted groups, brute force, closed forms and themselves on other numbers of ranks.
 
+mod common;
 mod mpi;
 
+use common::{planck, say};
 use polycosm::comm::{Comm, share};
-use polycosm::cosmology::{Cosmology, CosmologyConfig};
 use polycosm::io::gadget;
 use polycosm::mesh::{Decomposition, Real};
 use polycosm::observables::*;
@@ -14,24 +15,6 @@ use std::path::Path;
 use std::time::Instant;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fastpm_64_snapshot.hdf5");
-
-fn planck() -> Cosmology {
-    let config = CosmologyConfig {
-        omega_m: Some(0.3089),
-        omega_b: Some(0.0486),
-        h: Some(0.6774),
-        n_s: Some(0.9667),
-        sigma8: Some(0.8159),
-        ..Default::default()
-    };
-    config.resolve(&[]).unwrap()
-}
-
-fn say(comm: &Comm, what: std::fmt::Arguments) {
-    if comm.is_root() {
-        println!("{what}");
-    }
-}
 
 /// Those of these particles (position, id) that `mine` claims; their momenta are functions of their identities.
 fn chosen<T: Real>(all: &[([f64; 3], u64)], mine: impl Fn(usize, &[T; 3]) -> bool) -> Particles<T> {

@@ -28,13 +28,6 @@ fn simulate(ranks: usize, output: &Path, more: &[&str]) -> Command {
     run
 }
 
-fn succeed(command: Command) -> String {
-    let shown = format!("{command:?}");
-    let output = mpi::finish(command, LIMIT);
-    assert!(output.success, "{shown}: exit code {:?}\n{}", output.code, output.text);
-    output.text
-}
-
 /// Every field of a dataset, as bytes, by path.
 fn fields(output: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(group: &hdf5::Group, all: &mut BTreeMap<String, Vec<u8>>) {
@@ -100,12 +93,12 @@ fn kill_after_two_checkpoints(command: Command, output: &Path) -> PathBuf {
 fn universe_goes_on_from_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let [calm, killed, damaged, stopped] = ["calm", "killed", "damaged", "stopped"].map(|d| dir.path().join(d));
-    succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
+    mpi::succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
     assert!(!calm.join("checkpoints").exists(), "checkpoints were written that nobody asked for");
     let expected = fields(&calm);
 
     kill_after_two_checkpoints(simulate(2, &killed, &[]), &killed);
-    let text = succeed(simulate(2, &killed, &[]));
+    let text = mpi::succeed(simulate(2, &killed, &[]));
     assert!(text.contains("goes on from its checkpoint"), "{text}");
     assert!(fields(&killed) == expected, "a killed universe ended otherwise");
     assert_eq!(std::fs::read_dir(killed.join("checkpoints")).unwrap().count(), 0, "checkpoints were left behind");
@@ -114,7 +107,7 @@ fn universe_goes_on_from_its_checkpoint() {
     let newest = kill_after_two_checkpoints(simulate(2, &damaged, &[]), &damaged);
     let file = std::fs::OpenOptions::new().write(true).open(&newest).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-    let text = succeed(simulate(2, &damaged, &[]));
+    let text = mpi::succeed(simulate(2, &damaged, &[]));
     assert!(text.contains("checkpoint not used") && text.contains("goes on from its checkpoint"), "{text}");
     assert!(fields(&damaged) == expected, "a universe with a damaged checkpoint ended otherwise");
 
@@ -125,7 +118,7 @@ fn universe_goes_on_from_its_checkpoint() {
     mpi::children(child.id()).iter().for_each(|rank| mpi::send("TERM", &rank.to_string()));
     let status = end_of(&mut child, Duration::from_secs(20));
     assert_eq!(status.code(), Some(85), "a clean stop has its exit code");
-    let text = succeed(simulate(2, &stopped, &[]));
+    let text = mpi::succeed(simulate(2, &stopped, &[]));
     assert!(text.contains("goes on from its checkpoint"), "{text}");
     assert!(fields(&stopped) == expected, "a stopped universe ended otherwise");
 }
@@ -135,9 +128,9 @@ fn universe_goes_on_from_its_checkpoint() {
 fn universe_moves_to_another_process_grid() {
     let dir = tempfile::tempdir().unwrap();
     let [calm, moved] = ["calm", "moved"].map(|d| dir.path().join(d));
-    succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
+    mpi::succeed(simulate(2, &calm, &["simulator.checkpoint_minutes=0"]));
     kill_after_two_checkpoints(simulate(2, &moved, &[]), &moved);
-    let text = succeed(simulate(2, &moved, &["simulator.process_grid=[1, 2]"]));
+    let text = mpi::succeed(simulate(2, &moved, &["simulator.process_grid=[1, 2]"]));
     assert!(text.contains("goes on from its checkpoint"), "{text}");
     let power = |output: &Path| {
         let all = fields(output);
@@ -155,7 +148,7 @@ fn measured_plans_repeat_with_their_wisdom() {
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|d| dir.path().join(d));
     let measured = ["simulator.checkpoint_minutes=0", "simulator.fft_plans=measured"];
-    succeed(simulate(2, &first, &measured));
+    mpi::succeed(simulate(2, &first, &measured));
     let wisdom = |output: &Path| {
         let text = std::fs::read_to_string(output.join("fftw-wisdom-f32.txt")).unwrap();
         // FFTW writes its table in any order, and a bracket behind the last line.
@@ -167,7 +160,7 @@ fn measured_plans_repeat_with_their_wisdom() {
         let file = format!("fftw-wisdom-{real}.txt");
         std::fs::copy(first.join(&file), second.join(&file)).unwrap();
     }
-    succeed(simulate(2, &second, &measured));
+    mpi::succeed(simulate(2, &second, &measured));
     assert!(fields(&first) == fields(&second), "the same plans gave other bits");
     let (before, after) = (wisdom(&first), wisdom(&second));
     assert!(before == after, "measured anew: {:#?}", after.difference(&before).collect::<Vec<_>>());
@@ -264,7 +257,7 @@ fn what_cannot_be_written_is_no_failure_of_the_universe() {
         assert!(told, "{folder} is not named:\n{}", refused.text);
         none_is_spoilt(&output);
         std::fs::remove_file(&obstacle).unwrap();
-        succeed(command());
+        mpi::succeed(command());
         assert!(output.join("dataset.h5").exists() && output.join("snapshots/000000_z0.000.hdf5").exists());
         none_is_spoilt(&output);
     }
@@ -277,7 +270,7 @@ fn file_that_may_not_grow_is_survived() {
     let dir = tempfile::tempdir().unwrap();
     let [calm, output] = ["calm", "limited"].map(|d| dir.path().join(d));
     let command = |output: &Path, more: &str| simulate(4, output, &["design.simulations=2", more]);
-    succeed(command(&calm, "simulator.checkpoint_minutes=0"));
+    mpi::succeed(command(&calm, "simulator.checkpoint_minutes=0"));
     let log = dir.path().join("log");
     let mut child = start(command(&output, "simulator.checkpoint_minutes=1e-9"), &log);
     wait_for(&mut child, &output.join("checkpoints/000000.a.h5"));
@@ -292,7 +285,7 @@ fn file_that_may_not_grow_is_survived() {
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.contains("checkpoints/000000") && text.contains("it resumes"), "{text}");
     none_is_spoilt(&output);
-    let text = succeed(command(&output, "simulator.checkpoint_minutes=0"));
+    let text = mpi::succeed(command(&output, "simulator.checkpoint_minutes=0"));
     assert!(text.contains("simulation 0 goes on from its checkpoint"), "{text}");
     assert!(fields(&output) == fields(&calm), "a universe that could not be written for a while ended otherwise");
 }

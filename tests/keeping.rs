@@ -298,22 +298,28 @@ fn an_archive_can_be_looked_at() {
         assert!(Command::new("chmod").args(["-R", mode]).arg(case.dir.path()).status().unwrap().success());
     };
     mode("a+rX,a-w");
-    // Root may write anywhere, so that somebody else has to look.
+    // Root may write anywhere, unless it gives that up.
     let root = std::fs::File::create(case.path("o/x")).is_ok();
     let somebody = |words: &str| {
-        let mut command = case.command(words);
-        if root {
-            command.uid(65534).gid(65534).env("HOME", "/tmp");
+        let own = case.command(words);
+        if !root {
+            return own;
+        }
+        let mut command = Command::new("setpriv");
+        command.arg("--bounding-set=-dac_override,-dac_read_search").arg(own.get_program()).args(own.get_args());
+        command.current_dir(case.dir.path()).env("OMP_NUM_THREADS", "1");
+        for name in polycosm::comm::launch::SIZES {
+            command.env_remove(name);
         }
         command
     };
     if !somebody("--version").output().is_ok_and(|o| o.status.success()) {
-        eprintln!("skipped: the program or its libraries are closed to others than root");
+        eprintln!("NOT TESTED: an archive is written to by root alone here, and no `setpriv` takes that right from it");
+        mode("u+w");
         return;
     }
     let look = |words: &str, code: i32, says: &[&str]| drop(ended(somebody(words), code, says));
     let to = tempfile::tempdir().unwrap();
-    assert!(Command::new("chmod").arg("a+rwx").arg(to.path()).status().unwrap().success());
     look("check run.toml", 0, &["cannot be written", "can be looked at"]);
     look("status run.toml", 0, &["complete"]);
     look("verify run.toml", 0, &["every checksum holds"]);

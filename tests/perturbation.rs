@@ -1,56 +1,23 @@
 //! Lagrangian perturbation theory and COLA against closed forms and against the particle-mesh code itself.
 
+mod common;
 mod measured;
 mod mpi;
 
+use common::{modes_of, planck, say};
 use measured::Table;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
-use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::cosmology::{CosmologyConfig, Growth};
 use polycosm::error::Result;
 use polycosm::fields::kernels::{Gradient, Smoothing};
 use polycosm::fields::linear::linear_modes;
 use polycosm::fields::noise::white_noise;
 use polycosm::gravity::*;
-use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Transform};
+use polycosm::mesh::{Decomposition, Fft, Halo, Transform};
 use polycosm::observables::{PowerConfig, PowerMeter};
 use polycosm::particles::{Assignment, Particles};
 use std::f64::consts::TAU;
-
-fn planck() -> Cosmology {
-    let config = CosmologyConfig {
-        omega_m: Some(0.3089),
-        omega_b: Some(0.0486),
-        h: Some(0.6774),
-        n_s: Some(0.9667),
-        sigma8: Some(0.8159),
-        ..Default::default()
-    };
-    config.resolve(&[]).unwrap()
-}
-
-/// What was measured, once: `cargo test --release --test perturbation -- --nocapture` shows it.
-fn say(comm: &Comm, what: std::fmt::Arguments) {
-    if comm.is_root() {
-        println!("{what}");
-    }
-}
-
-/// δ_k = FFT(δ)/N³ of a real field given at every point of the global mesh.
-fn modes_of(d: &Decomposition, field: impl Fn([usize; 3]) -> f64) -> Modes<f64> {
-    let mut fft = Fft::new(d, Halo::default(), Transform::Exact);
-    let (mut mesh, mut modes): (Mesh<f64>, _) = (fft.mesh(), fft.modes());
-    let b = mesh.block();
-    for i in 0..b.len[0] {
-        for j in 0..b.len[1] {
-            for (k, x) in mesh.row_mut(i, j).iter_mut().enumerate() {
-                *x = field([b.start[0] + i, b.start[1] + j, k]) / d.volume() as f64;
-            }
-        }
-    }
-    fft.forward(&mut mesh, &mut modes);
-    modes
-}
 
 /// Only some terms of the displacement, with unit growth.
 fn only(terms: &[usize]) -> LptGrowth {
@@ -71,7 +38,7 @@ fn plane_wave_has_no_higher_orders() {
         let (n, l) = (16, 100.0);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let wave = |[i, j, k]: [usize; 3]| (TAU * (2 * i + j + 3 * k) as f64 / n as f64).cos();
-        let delta = modes_of(&d, wave);
+        let delta = modes_of::<f64>(&d, wave);
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         for gradient in [Gradient::FourPoint, Gradient::Spectral] {
             let mut of = |terms: &[usize]| {
@@ -95,7 +62,7 @@ fn determinant_in_closed_form() {
         let (n, l) = (16, TAU);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let x = |i: usize| TAU * i as f64 / n as f64;
-        let delta = modes_of(&d, |[i, j, k]| x(i).cos() + x(j).cos() + x(k).cos());
+        let delta = modes_of::<f64>(&d, |[i, j, k]| x(i).cos() + x(j).cos() + x(k).cos());
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         let p = lagrangian_particles(&mut fft, &delta, l, Gradient::Spectral, 3, &only(&[2]), false);
         for (id, psi) in p.id.iter().zip(&p.momentum) {
@@ -116,7 +83,7 @@ fn crossed_waves_in_closed_form() {
         let (n, l) = (16, TAU);
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let x = |i: usize| TAU * i as f64 / n as f64;
-        let delta = modes_of(&d, |[i, j, _]| x(i).cos() + x(j).cos());
+        let delta = modes_of::<f64>(&d, |[i, j, _]| x(i).cos() + x(j).cos());
         let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
         let mut of =
             |term: usize| lagrangian_particles(&mut fft, &delta, l, Gradient::Spectral, 3, &only(&[term]), false);
@@ -187,7 +154,7 @@ fn residuals(comm: &Comm, n: usize, moments: &[f64]) -> [(Vec<f64>, Vec<f64>); 3
         let [x, y, z] = [i, j, k].map(|i| TAU * i as f64 / n as f64);
         0.8 * ((x + y).cos() + 0.7 * (y - z + 0.3).cos() + 0.9 * (x + z + 1.1).sin() + 0.5 * (x - y + z).sin())
     };
-    let delta = modes_of(&d, wave);
+    let delta = modes_of::<f64>(&d, wave);
     let (cosmology, growth) = (planck(), Growth::new(&planck()));
     let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: Integrator::Cola };
     let mut fft = Fft::new(&d, Halo::default(), Transform::Fast);
@@ -254,7 +221,7 @@ fn zeldovich_pancake() {
         let d = Decomposition::new(comm, [n; 3], None).unwrap();
         let k = TAU / l;
         // δ = A cos kx crosses at D = 1/A: at a = 0.4 (D = 0.5) it is half-way there.
-        let delta = modes_of(&d, |[i, _, _]| 1.1 * (TAU * i as f64 / n as f64).cos());
+        let delta = modes_of::<f64>(&d, |[i, _, _]| 1.1 * (TAU * i as f64 / n as f64).cos());
         let (cosmology, growth) = (planck(), Growth::new(&planck()));
         let mut shown = Table::new("pancake", ["integrator", "q", "exact", "displacement"], comm.is_root());
         for (number, integrator) in [Integrator::Fastpm, Integrator::Leapfrog, Integrator::Cola].into_iter().enumerate()

@@ -123,7 +123,7 @@ fn a_stage_trained_anew_makes_what_stands_on_it_outdated() {
     let text = place.done(&["report", other[0], other[1]]);
     assert!(text.contains("left out: the draws of posterior"), "{text}");
     let page = std::fs::read_to_string(place.path("o/report/index.html")).unwrap();
-    assert!(page.contains("Left out, for it is outdated") && !page.contains("corner_test_0"), "stale draws are shown");
+    assert!(page.contains("Left out of this page") && !page.contains("corner_test_0"), "stale draws are shown");
     let status = place.done(&["status", other[0], other[1]]);
     for line in ["posterior: outdated: it stands on stage compressor", "draws        posterior: outdated", "verdict"] {
         assert!(status.contains(line), "no {line}: {status}");
@@ -195,12 +195,12 @@ fn contents_decide_not_times_and_names() {
 
     // Other draws are drawn again, and the old verdict is not shown as theirs.
     let text = place.done(&["infer", "--set", "infer.draws=50"]);
-    assert!(text.contains("draws again: there are 40 draws"), "{text}");
+    assert!(text.contains("drawn anew: there are 40 draws"), "{text}");
     let text = place.done(&["report", "--set", "infer.draws=50"]);
     assert!(text.contains("left out: the verdict on posterior"), "{text}");
     place.done(&["calibrate"]);
     assert!(!place.done(&["report"]).contains("left out"));
-    assert!(place.done(&["report", "--set", "calibrate.level=0.9"]).contains("another [calibrate]"));
+    assert!(place.done(&["report", "--set", "calibrate.level=0.9"]).contains("calibrate.level was 0.99 and is 0.9"));
 }
 
 /// Flips a bit of the last byte but `from_end` of a file.

@@ -1,12 +1,14 @@
 //! In-line statistics against closed forms, brute force and themselves on other numbers of ranks.
 
+mod common;
 mod measured;
 mod mpi;
 #[path = "statistics/primordial.rs"]
 mod primordial;
 
+use common::{planck, say};
 use polycosm::comm::Comm;
-use polycosm::cosmology::{Cosmology, CosmologyConfig, Growth};
+use polycosm::cosmology::Growth;
 use polycosm::fields::bins::{Bins, Spacing};
 use polycosm::fields::bispectrum::{Bispectrum, Triangles};
 use polycosm::fields::cross::measure_cross;
@@ -29,25 +31,6 @@ use std::f64::consts::TAU;
 const RANKS: &[usize] = &[1, 2, 3, 4];
 /// Side of the box in Mpc/h.
 const L: f64 = 500.0;
-
-/// What was measured, once: `cargo test --release --test statistics -- --nocapture` shows it.
-fn say(comm: &Comm, what: std::fmt::Arguments) {
-    if comm.is_root() {
-        println!("{what}");
-    }
-}
-
-fn planck() -> Cosmology {
-    let config = CosmologyConfig {
-        omega_m: Some(0.3089),
-        omega_b: Some(0.0486),
-        h: Some(0.6774),
-        n_s: Some(0.9667),
-        sigma8: Some(0.8159),
-        ..Default::default()
-    };
-    config.resolve(&[]).unwrap()
-}
 
 /// A smooth spectrum in (Mpc/h)³.
 fn power(k: f64) -> f64 {

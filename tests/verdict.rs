@@ -1,8 +1,10 @@
 //! What the commands say of a posterior that nothing is known of: too few universes, nothing learned, no prior, holes in it.
 #![cfg(feature = "torch")]
 
+mod common;
 mod mpi;
 
+use common::says;
 use polycosm::io::hdf::File;
 use polycosm::rng;
 use rand::Rng;
@@ -51,14 +53,6 @@ fn polycosm(folder: &Path, command: &str, more: &[&str]) -> (Option<i32>, String
     run.current_dir(folder).arg(env!("CARGO_BIN_EXE_polycosm")).args([command, "run.toml"]).args(more);
     let ended = mpi::finish(run, Duration::from_secs(200));
     (ended.code, ended.text)
-}
-
-#[track_caller]
-fn says(ended: &(Option<i32>, String), code: i32, parts: &[&str]) {
-    assert_eq!(ended.0, Some(code), "{}", ended.1);
-    for part in parts {
-        assert!(ended.1.contains(part), "does not say {part:?}:\n{}", ended.1);
-    }
 }
 
 fn json(folder: &Path) -> Value {

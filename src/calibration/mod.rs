@@ -21,6 +21,7 @@
 
 pub mod bet;
 pub mod curves;
+pub mod doubts;
 pub mod holes;
 pub mod kde;
 pub mod power;
@@ -36,6 +37,7 @@ use crate::rng;
 pub use curves::{Curve, Diagnostic, Direction};
 use power::WidthError;
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use skill::{Comparison, Gain, ParameterSummary, compare};
 use std::collections::BTreeMap;
@@ -43,10 +45,11 @@ use uniform::Envelope;
 pub use verdict::Outcome;
 
 /// `[calibrate]`: how posteriors are judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CalibrateConfig {
-    /// Probability that an exact posterior passes all tests together.
+    /// Probability that an exact posterior passes all tests together: it fails with at most −ln `level`, however the
+    /// tests depend on one another (1.005% at 0.99).
     pub level: f64,
     /// Seed of the random tie-breaking, TARP's reference points and the bootstrap.
     pub seed: u64,
@@ -162,6 +165,7 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
     }
     let mut parameters = skill::parameters(samples, &rows);
     notes.extend(skill::odd_pulls(&parameters, rows.len()));
+    notes.extend(doubts::all(samples));
     let (mut curves, mut gain) = (vec![], Gain::unknown());
     if drawn_from.no_prior().is_some() {
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);

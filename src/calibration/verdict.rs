@@ -151,10 +151,11 @@ impl Calibration {
         }
     }
 
-    /// What would have been found, in a sentence.
+    /// What would have been found, in a sentence; nothing where the verdict says that it is too little.
     pub fn found(&self) -> Option<String> {
         let percent = 100.0 * power::POWER;
         self.smallest_width_error
+            .filter(|width| width.is_enough() || self.outcome == Outcome::Fails)
             .map(|w| format!("with {percent}% probability these universes show a posterior that is {w}"))
     }
 }
@@ -180,23 +181,25 @@ impl fmt::Display for Calibration {
             let contraction = if p.contraction.is_nan() { "-".into() } else { format!("{:.3}", p.contraction) };
             writeln!(f, "  {:<30} {pull:>16} {contraction:>12} {:>10.4}", p.name, p.rms_error)?;
         }
-        if self.gain.universes > 0 {
-            writeln!(
-                f,
-                "  ln q(truth) {:.3}, gain over the prior {:.3} ± {:.3} nats",
-                self.gain.ln_prob, self.gain.nats, self.gain.error
-            )?;
+        f.write_str(&self.conclusion())
+    }
+}
+
+impl Calibration {
+    /// What there is to know beside the curves, the verdict last.
+    pub fn conclusion(&self) -> String {
+        let (gain, mut lines) = (&self.gain, vec![]);
+        if gain.universes > 0 {
+            let [ln_prob, nats, error] = [gain.ln_prob, gain.nats, gain.error];
+            lines.push(format!("  ln q(truth) {ln_prob:.3}, gain over the prior {nats:.3} ± {error:.3} nats"));
         }
-        if self.gain.excluded_truths > 0 {
-            writeln!(f, "  {} truths have no posterior density at all", self.gain.excluded_truths)?;
+        if gain.excluded_truths > 0 {
+            lines.push(format!("  {} truths have no posterior density at all", gain.excluded_truths));
         }
-        if let Some(found) = self.found() {
-            writeln!(f, "  {found}")?;
-        }
-        for note in &self.notes {
-            writeln!(f, "  note: {note}")?;
-        }
-        f.write_str(&self.verdict())?;
-        self.remedy.iter().try_for_each(|remedy| write!(f, "\n  remedy: {remedy}"))
+        lines.extend(self.found().map(|found| format!("  {found}")));
+        lines.extend(self.notes.iter().map(|note| format!("  note: {note}")));
+        lines.push(self.verdict());
+        lines.extend(self.remedy.iter().map(|remedy| format!("  remedy: {remedy}")));
+        lines.join("\n")
     }
 }

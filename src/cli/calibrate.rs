@@ -1,5 +1,6 @@
 //! `polycosm calibrate`: posteriors against the truth on the whole test split.
 
+use super::ahead::Ahead;
 use super::campaign::Campaign;
 use super::current::{Current, Judged};
 use super::start::say;
@@ -12,8 +13,10 @@ use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
+use crate::io::stages::difference;
 use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::Path;
 
 /// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
@@ -36,11 +39,12 @@ pub struct Args {
 
 /// Collective; the root works.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict))
+    args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict, false))
 }
 
-/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline.
-pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) -> Result<()> {
+/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline; `brief`: without the
+/// tables of all tests.
+pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, brief: bool) -> Result<()> {
     let current = Current::take(plan, comm)?;
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
@@ -68,7 +72,10 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool) 
             let mut calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
             calibration.notes.extend(holes.iter().map(Holes::to_string));
             say(format_args!("posterior `{stage}`"));
-            say(&calibration);
+            match brief {
+                true => say(calibration.conclusion()),
+                false => say(&calibration),
+            }
             if scale_sd.is_none() {
                 if held.is_none() {
                     held = Some(Lock::to_publish(&folder, "is judging into")?);
@@ -106,32 +113,20 @@ pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
 
 /// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and what
 /// they would show. The second text is there where a verdict will not be possible.
-pub fn foresee(plan: &Plan) -> Result<Option<(String, Option<String>)>> {
+pub fn foresee(plan: &Plan, ahead: &Ahead) -> Option<(String, Option<String>)> {
     if plan.posteriors().is_empty() {
-        return Ok(None);
+        return None;
     }
-    let (split, drawn_from, p, key) = match (&plan.config.dataset, &plan.config.design) {
-        (Some(foreign), _) => {
-            let data = foreign.open()?;
-            let split: Vec<Split> =
-                data.split().iter().zip(data.status()).filter(|(_, s)| **s == 0).map(|(s, _)| *s).collect();
-            (split, data.drawn_from, data.prior.len(), "dataset.test")
-        }
-        (None, Some(design)) => {
-            let design = design.resolve(plan.config.seed)?;
-            (design.split, design.drawn_from, design.prior.len(), "design.test")
-        }
-        (None, None) => return Ok(None),
-    };
-    if let Some(why) = drawn_from.no_prior() {
-        return Ok(Some(("no posterior: there will be no verdict".into(), Some(why.into()))));
+    if let Some(why) = ahead.drawn_from.no_prior() {
+        return Some(("no posterior: there will be no verdict".into(), Some(why.into())));
     }
-    let n = split.iter().filter(|s| **s == Split::Test).count();
-    let level = level_each(plan.config.calibrate.level, tests(p));
+    let n = ahead.count(Split::Test);
+    let level = level_each(plan.config.calibrate.level, tests(ahead.parameters));
     let width = WidthError::of(n, level);
     let text = format!("{n} test universes, which will show a posterior that is {width}");
     let few = !width.is_enough();
-    Ok(Some((text, few.then(|| format!("too few: {} would do; raise {key}, or simulate more", fewest(level))))))
+    let enough = || format!("too few: {} would do; raise {}.test, or simulate more", fewest(level), ahead.section);
+    Some((text, few.then(enough)))
 }
 
 /// `calibration/<stage>.json`.
@@ -155,20 +150,28 @@ pub fn read(plan: &Plan, stage: &str) -> Result<Option<Verdict>> {
     if path.exists() { unseal(&path, "run `polycosm calibrate` again").map(Some) } else { Ok(None) }
 }
 
-/// Why a verdict is not to be used any more; its draws are looked at elsewhere.
-pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict) -> Result<Option<String>> {
+/// Why a verdict is not to be used any more; `draws`: why those that there are of its stage are not.
+pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict, draws: Option<&str>) -> Result<Option<String>> {
     let path = plan.posterior(stage);
     if !path.exists() {
         return Ok(Some("the draws that it is of are gone".into()));
     }
-    let now = Judged::now(plan, &path)?;
-    let why = match &verdict.of {
-        of if of.draws != now.draws => Some("it is of other draws than those that are there".into()),
-        of if of.numerics != now.numerics => {
-            Some("another version of the program judged them, which computes otherwise".into())
-        }
-        of if of != &now => Some("it was judged by another [calibrate]".into()),
-        _ => None,
-    };
-    Ok(why)
+    if let Some(why) = draws {
+        return Ok(Some(format!("the draws that it is of are outdated: {why}")));
+    }
+    let (of, now) = (&verdict.of, Judged::now(plan, &path)?);
+    if of.draws != now.draws {
+        return Ok(Some("it is of other draws than those that are there".into()));
+    }
+    if of.numerics != now.numerics {
+        return Ok(Some("another version of the program judged them, which computes otherwise".into()));
+    }
+    if of.drawn_from != now.drawn_from {
+        let name = |from: &Option<String>| from.clone().unwrap_or("what the dataset says".into());
+        let (was, is) = (name(&of.drawn_from), name(&now.drawn_from));
+        return Ok(Some(format!(
+            "design.kind and design.prior said of the universes that they are drawn from: {was}; and say now: {is}"
+        )));
+    }
+    Ok(difference("", &json!(of.config), &json!(now.config)).map(|d| format!("calibrate.{d}")))
 }

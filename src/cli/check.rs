@@ -1,17 +1,23 @@
 //! `polycosm check`: validate; print the resolved values and where each came from, and what it all comes to.
 
+use super::ahead::Ahead;
 use super::calibrate::foresee;
 use super::campaign::Campaign;
 use super::start::{absolute, say};
 use crate::comm::Comm;
 use crate::config::campaign::Config;
-use crate::config::origin;
+use crate::config::origin::{self, Entry, Origin};
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::progress::count;
 use crate::simulators::SimulatorConfig;
 
+/// Sections that only a simulator reads.
+const SIMULATED: [&str; 3] = ["cosmology", "design", "suite"];
+
 /// Validate a campaign file; print the resolved values, where each came from, and a summary that ends in "ok"
+///
+/// Data made elsewhere are looked at too: rows outside the prior, splits without rows, tests that cannot be used.
 ///
 /// Example: polycosm check run.toml --set cosmology.h=0.7
 #[derive(Debug, clap::Args)]
@@ -25,8 +31,12 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
     let plan = Plan::new(&loaded, comm)?;
     plan.writable_or_archived(comm)?;
-    let entries = comm.agree(plan.origins())?;
-    let lines = comm.on_root(|| summary(&plan).map_err(|e| plan.locate(e)))?;
+    let entries = comm.agree(used(&plan))?;
+    let ahead = comm.agree(Ahead::of(&plan).map_err(|e| plan.locate(e)))?;
+    if let Some(ahead) = &ahead {
+        ahead.check(&plan, comm, true).map_err(|e| args.campaign.placed(&plan, e))?;
+    }
+    let lines = comm.on_root(|| summary(&plan, ahead.as_ref()).map_err(|e| plan.locate(e)))?;
     if comm.is_root() {
         say(origin::table(&entries).trim_end());
         say("");
@@ -36,8 +46,23 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     Ok(())
 }
 
+/// The resolved values; where the data were made elsewhere, without the sections that only a simulator reads, of which those
+/// that are given are told.
+fn used(plan: &Plan) -> Result<Vec<Entry>> {
+    let (mut entries, foreign) = (plan.origins()?, plan.config.simulator.is_none());
+    let idle = |entry: &Entry| foreign && SIMULATED.contains(&entry.key.split('.').next().unwrap_or_default());
+    for section in SIMULATED {
+        let of = |entry: &&Entry| idle(entry) && entry.key.split('.').next() == Some(section);
+        if entries.iter().filter(of).any(|entry| entry.origin != Origin::Default) {
+            log::warn!("[{section}] is given and not used: the data were made elsewhere");
+        }
+    }
+    entries.retain(|entry| !idle(entry));
+    Ok(entries)
+}
+
 /// What the campaign will do, in a few lines.
-fn summary(plan: &Plan) -> Result<Vec<String>> {
+fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
     let config = &plan.config;
     let mut lines = vec![];
     let mut line = |what: &str, is: String| lines.push(format!("{what:<12} {is}"));
@@ -55,7 +80,8 @@ fn summary(plan: &Plan) -> Result<Vec<String>> {
         line("keeps", if kept.is_empty() { "nothing".into() } else { kept.join(", ") });
     }
     if let Some(dataset) = &config.dataset {
-        line("reads", dataset.file.display().to_string());
+        let rows = ahead.map_or(String::new(), |ahead| format!(": {}", ahead.rows()));
+        line("reads", format!("{}{rows}", dataset.file.display()));
     }
     let stages = plan.stage_names();
     if !stages.is_empty() {
@@ -65,7 +91,7 @@ fn summary(plan: &Plan) -> Result<Vec<String>> {
         let beside = baseline.first().map_or(String::new(), |b| format!(", beside {b}"));
         line("infers", format!("{posterior}{beside}"));
     }
-    if let Some((text, but)) = foresee(plan)? {
+    if let Some((text, but)) = ahead.and_then(|ahead| foresee(plan, ahead)) {
         but.iter().for_each(|but| log::warn!("{text}: {but}"));
         line("judges", text);
     }

@@ -5,7 +5,7 @@ use super::current::{Current, content};
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, Result, campaign};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
@@ -78,7 +78,8 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
         for stage in plan.stage_names() {
             if let Some(why) = current.stages.otherwise(&stage)? {
                 log::warn!(
-                    "stage {stage} is used as it was trained: {why}; `polycosm train --retrain {stage}` trains it anew"
+                    "stage {stage} is used as it was trained: {why}; `polycosm train {} --retrain {stage}` trains it anew",
+                    campaign()
                 );
             }
         }
@@ -100,9 +101,9 @@ fn say_why(path: &Path, of: &Of) {
     }
     match Samples::read(path).map(|samples| samples.extras.of.map(|was| was.differs(of))) {
         Ok(Some(None)) => {}
-        Ok(Some(Some(why))) => log::info!("{}: draws again: {why}", path.display()),
-        Ok(None) => log::info!("{}: draws again: they do not say what they are of", path.display()),
-        Err(e) => log::warn!("{}: draws again: {}", path.display(), e.problem),
+        Ok(Some(Some(why))) => log::info!("{}: drawn anew: {why}", path.display()),
+        Ok(None) => log::info!("{}: drawn anew, for the old draws do not say what they are of", path.display()),
+        Err(e) => log::warn!("{}: drawn anew, for the old draws cannot be used: {}", path.display(), e.problem),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
 
+pub mod ahead;
 pub mod bench;
 pub mod calibrate;
 pub mod campaign;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
+pub mod schema;
 pub mod simulate;
 pub mod start;
 pub mod status;
@@ -70,6 +72,7 @@ pub enum Command {
     #[cfg(feature = "torch")]
     Run(run::Args),
     Job(job::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
 }
@@ -96,6 +99,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Calibrate(args) => calibrate::run(args, comm),
         Command::Report(args) => report::run(args, comm),
         Command::Job(args) => job::run(args, comm),
+        Command::Schema(args) => schema::run(args, comm),
         Command::Bench(args) => bench::run(args, comm),
         Command::Doctor(args) => doctor::run(args, comm),
     }

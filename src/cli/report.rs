@@ -19,6 +19,7 @@ use crate::limits;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
 use crate::suite::Lock;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn report(plan: &Plan, comm: &Comm) -> Result<()> {
         inputs.left_out.iter().for_each(|what| log::warn!("report: left out: {what}"));
         let _lock = Lock::to_publish(&plan.report(), "is writing the page of")?;
         let page = report::write(&inputs, &plan.report())?;
-        seal(&made_of(plan), &parts(plan, &current)?)?;
+        seal(&made_of(plan), &MadeOf::now(plan, &current)?)?;
         Ok(page)
     })?;
     log::info!("report: {}", absolute(&page).display());
@@ -63,36 +64,88 @@ fn made_of(plan: &Plan) -> PathBuf {
     plan.report().join("made-of.json")
 }
 
-/// Digests of what a page shows, and whether it does, by name.
-fn parts(plan: &Plan, current: &Current) -> Result<BTreeMap<String, String>> {
-    let mut parts = current.data();
-    parts.insert("[report]".into(), digest(json!(plan.config.report).to_string().as_bytes()));
-    // What axes are decides what is drawn as maps.
-    if let Some(foreign) = plan.config.dataset.as_ref().filter(|foreign| !foreign.axes.is_empty()) {
-        parts.insert("[dataset.axes]".into(), digest(json!(foreign.axes).to_string().as_bytes()));
-    }
-    if plan.dataset().exists() {
-        // One that cannot be used is no part of a page; whoever reads it says why.
-        let universes = plan.open_dataset().map_or_else(|e| e.problem, |dataset| universes(&dataset));
-        parts.insert("the dataset".into(), universes);
-    }
-    let shown = |digest: String, outdated: bool| if outdated { format!("{digest} outdated") } else { digest };
-    let name = |path: &Path| path.strip_prefix(&plan.config.output).unwrap_or(path).display().to_string();
-    for stage in plan.stage_names() {
-        let path = plan.stage(&stage).join("history.jsonl");
-        if path.exists() {
-            let outdated = matches!(current.stage(&stage)?, State::Outdated(_));
-            parts.insert(name(&path), shown(digest_of_file(&path)?, outdated));
+/// `report/made-of.json`: what a page shows, and what it does not though it is there, by name.
+#[derive(Default, Serialize, Deserialize)]
+pub struct MadeOf {
+    /// Digest of each.
+    shown: BTreeMap<String, String>,
+    /// Why it is of no use.
+    pub left_out: BTreeMap<String, String>,
+}
+
+impl MadeOf {
+    /// Of a page made now.
+    fn now(plan: &Plan, current: &Current) -> Result<MadeOf> {
+        let mut made = MadeOf { shown: current.data(), left_out: BTreeMap::new() };
+        made.shown.insert("[report]".into(), digest(json!(plan.config.report).to_string().as_bytes()));
+        // What axes are decides what is drawn as maps.
+        if let Some(foreign) = plan.config.dataset.as_ref().filter(|foreign| !foreign.axes.is_empty()) {
+            made.shown.insert("[dataset.axes]".into(), digest(json!(foreign.axes).to_string().as_bytes()));
         }
+        if plan.dataset().exists() {
+            // One that cannot be used is no part of a page; whoever reads it says why.
+            let universes = plan.open_dataset().map_or_else(|e| e.problem, |dataset| universes(&dataset));
+            made.shown.insert("the dataset".into(), universes);
+        }
+        for stage in plan.stage_names() {
+            let path = plan.stage(&stage).join("history.jsonl");
+            if path.exists() {
+                let why = match current.stage(&stage)? {
+                    State::Outdated(why) => Some(why),
+                    _ => None,
+                };
+                made.add(plan, &path, why, digest_of_file)?;
+            }
+        }
+        for path in drawn(plan) {
+            made.add(plan, &path, current.outdated(&Samples::read(&path)?)?, Samples::identity)?;
+        }
+        for stage in plan.posteriors() {
+            if let Some(verdict) = calibrate::read(plan, &stage)? {
+                let draws = made.left_out.get(&name(plan, &plan.posterior(&stage)));
+                let why = calibrate::outdated(plan, &stage, &verdict, draws.map(String::as_str))?;
+                made.add(plan, &plan.calibration(&stage), why, digest_of_file)?;
+            }
+        }
+        Ok(made)
     }
-    for path in drawn(plan) {
-        let outdated = current.outdated(&Samples::read(&path)?)?.is_some();
-        parts.insert(name(&path), shown(Samples::identity(&path)?, outdated));
+
+    fn add(
+        &mut self,
+        plan: &Plan,
+        path: &Path,
+        why_not: Option<String>,
+        digest: fn(&Path) -> Result<String>,
+    ) -> Result<()> {
+        match why_not {
+            Some(why) => self.left_out.insert(name(plan, path), why),
+            None => self.shown.insert(name(plan, path), digest(path)?),
+        };
+        Ok(())
     }
-    for path in plan.posteriors().iter().map(|stage| plan.calibration(stage)).filter(|path| path.exists()) {
-        parts.insert(name(&path), digest_of_file(&path)?);
+
+    /// What is another in a page made `now`, in words.
+    fn differs(&self, now: &MadeOf) -> Option<String> {
+        let gone = |part: &String| !now.shown.contains_key(part) && !now.left_out.contains_key(part);
+        let lost = self.shown.keys().find_map(|part| match now.left_out.get(part) {
+            Some(why) => Some(format!("it shows {part}, which is outdated: {why}")),
+            None => gone(part).then(|| format!("it shows {part}, which is gone")),
+        });
+        let changed = || {
+            now.shown.iter().find_map(|(part, digest)| match (self.shown.get(part), self.left_out.contains_key(part)) {
+                (Some(was), _) if was == digest => None,
+                (Some(_), _) => Some(format!("{part} was changed since")),
+                (None, true) => Some(format!("{part} was left out of it, and is of use now")),
+                (None, false) => Some(format!("{part} was made since")),
+            })
+        };
+        lost.or_else(changed)
     }
-    Ok(parts)
+}
+
+/// A file as seen from the output folder.
+fn name(plan: &Plan, path: &Path) -> String {
+    path.strip_prefix(&plan.config.output).unwrap_or(path).display().to_string()
 }
 
 /// Digest of the universes' parameters, and of what each is used for.
@@ -102,14 +155,13 @@ fn universes(dataset: &Dataset) -> String {
     digest(&theta.chain(uses).collect::<Vec<u8>>())
 }
 
-/// Why the page that is there is outdated.
-pub fn outdated(plan: &Plan, current: &Current) -> Result<Option<String>> {
-    let (was, is) = match unseal::<BTreeMap<String, String>>(&made_of(plan), "run `polycosm report` again") {
-        Ok(was) => (was, parts(plan, current)?),
-        Err(_) => return Ok(Some("it does not say what it is made of".into())),
+/// What the page that is there leaves out, and why it is outdated.
+pub fn made(plan: &Plan, current: &Current) -> Result<(Vec<String>, Option<String>)> {
+    let Ok(was) = unseal::<MadeOf>(&made_of(plan), "run `polycosm report` again") else {
+        return Ok((vec![], Some("it does not say what it is made of".into())));
     };
-    let other = is.keys().chain(was.keys()).find(|part| was.get(*part) != is.get(*part));
-    Ok(other.map(|part| format!("{part} was made or changed since")))
+    let why = was.differs(&MadeOf::now(plan, current)?);
+    Ok((was.left_out.into_keys().collect(), why))
 }
 
 fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
@@ -138,19 +190,19 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     }
     for stage in plan.posteriors() {
         let path = plan.posterior(&stage);
+        let mut why_not = None;
         if path.exists() {
             let samples = Samples::read(&path)?;
-            match current.outdated(&samples)? {
-                Some(why) => inputs.left_out.push(format!("the draws of {stage}, and any verdict on them: {why}")),
+            why_not = current.outdated(&samples)?;
+            match &why_not {
+                Some(why) => inputs.left_out.push(format!("the draws of {stage}: {why}")),
                 None => inputs.posteriors.push((stage.clone(), samples)),
             }
         }
         if let Some(verdict) = calibrate::read(plan, &stage)? {
-            let drawn = inputs.posteriors.iter().any(|(of, _)| *of == stage);
-            match calibrate::outdated(plan, &stage, &verdict)? {
+            match calibrate::outdated(plan, &stage, &verdict, why_not.as_deref())? {
                 Some(why) => inputs.left_out.push(format!("the verdict on {stage}: {why}")),
-                None if drawn => inputs.calibrations.push((stage, verdict.calibration)),
-                None => {}
+                None => inputs.calibrations.push((stage, verdict.calibration)),
             }
         }
     }

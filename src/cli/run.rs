@@ -1,5 +1,6 @@
 //! `polycosm run`: every stage in order, skipping what is done.
 
+use super::ahead::Ahead;
 use super::campaign::Campaign;
 use super::{calibrate, infer, report, simulate, train};
 use crate::comm::Comm;
@@ -8,6 +9,8 @@ use crate::error::Result;
 use crate::suite::Options;
 
 /// The whole campaign in order: simulate, train, infer, calibrate, report; skips what is done
+///
+/// Of the calibration it prints the verdict alone; `polycosm calibrate` prints all tests.
 ///
 /// Example: mpirun -n 2 polycosm run run.toml
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
+    if let Some(ahead) = comm.agree(Ahead::of(plan))? {
+        ahead.check(plan, comm, plan.config.infer.is_some())?;
+    }
     if plan.config.simulator.is_some() {
         simulate::simulate(plan, comm, &Options::default())?;
     }
@@ -35,7 +41,7 @@ fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     if plan.config.infer.is_some() {
         infer::infer(plan, comm)?;
         // A posterior that cannot be judged, or is not to be passed, still has a report.
-        let judged = calibrate::calibrate(plan, comm, None, strict);
+        let judged = calibrate::calibrate(plan, comm, None, strict, true);
         report::report(plan, comm)?;
         return judged;
     }

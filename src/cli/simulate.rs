@@ -125,7 +125,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         }
         if comm.is_root() && !summary.timings.is_empty() {
             let each: Vec<String> = summary.timings.iter().map(|(n, s)| format!("{n} {s:.3} s")).collect();
-            log::info!("mean of one simulation: {}", each.join(", "));
+            log::debug!("mean of one simulation: {}", each.join(", "));
         }
         let detail = format!("{}, {:.2} per second", count(ran + skipped, "simulation"), summary.rate);
         Ok((ran > 0).then_some(detail))

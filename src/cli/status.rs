@@ -10,7 +10,9 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::samples::Samples;
 use crate::io::stages::State;
+use crate::limits;
 use crate::progress::count;
+use crate::suite::Lock;
 use crate::suite::status::status;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -77,7 +79,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
         for r in &results {
-            let word = r.outdated.as_ref().map_or(r.word.to_string(), |why| format!("outdated: {why}"));
+            let word = r.outdated.as_ref().map_or(r.word.clone(), |why| format!("outdated: {why}"));
             say(format_args!("{:<12} {}: {word}", r.what, r.name));
         }
         Ok(())
@@ -91,7 +93,13 @@ struct Outcome {
     what: &'static str,
     name: String,
     #[serde(skip)]
-    word: &'static str,
+    word: String,
+    /// Epochs done of a training that is not finished.
+    #[serde(skip)]
+    epochs: Option<usize>,
+    /// What a page does not show though it is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
     /// Why it is of no use now.
     outdated: Option<String>,
 }
@@ -103,19 +111,30 @@ fn page(plan: &Plan) -> PathBuf {
 fn stages_json(plan: &Plan, results: &[Outcome]) -> Vec<Value> {
     let trained = |r: &Outcome| plan.stages().model(&r.name).exists();
     let stages = results.iter().filter(|r| r.what == "stage");
-    stages.map(|r| json!({"name": r.name, "trained": trained(r), "outdated": r.outdated})).collect()
+    stages.map(|r| json!({"name": r.name, "trained": trained(r), "epochs": r.epochs, "outdated": r.outdated})).collect()
 }
 
 /// Every stage, and all that was made of them. What cannot be read is outdated too, and says so.
 fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
-    let outcome = |what, name: &str, word, outdated: Result<Option<String>>| {
+    let outcome = |what, name: &str, word: &str, outdated: Result<Option<String>>| {
         let told = |e: Error| Some(e.to_string());
-        Outcome { what, name: name.into(), word, outdated: outdated.unwrap_or_else(told) }
+        let (epochs, left_out) = (None, vec![]);
+        Outcome {
+            what,
+            name: name.into(),
+            word: word.into(),
+            epochs,
+            left_out,
+            outdated: outdated.unwrap_or_else(told),
+        }
     };
     let mut all = vec![];
     for stage in plan.stage_names() {
         all.push(match current.stage(&stage) {
-            Ok(State::Absent) => outcome("stage", &stage, "not trained", Ok(None)),
+            Ok(State::Absent) => {
+                let (word, epochs) = begun(plan, current, &stage);
+                Outcome { epochs, ..outcome("stage", &stage, &word, Ok(None)) }
+            }
             Ok(State::Trained(_)) => outcome("stage", &stage, "trained", current.stages.otherwise(&stage)),
             Ok(State::Outdated(why)) => outcome("stage", &stage, "", Ok(Some(why))),
             Err(e) => outcome("stage", &stage, "", Err(e)),
@@ -126,17 +145,39 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
         all.push(outcome("draws", &name, "drawn", Samples::read(&path).and_then(|s| current.outdated(&s))));
     }
     for stage in plan.posteriors() {
+        let draws = all.iter().find(|r| r.what == "draws" && r.name == stage).and_then(|r| r.outdated.clone());
         let why = match calibrate::read(plan, &stage) {
             Ok(None) => continue,
-            Ok(Some(verdict)) => calibrate::outdated(plan, &stage, &verdict),
+            Ok(Some(verdict)) => calibrate::outdated(plan, &stage, &verdict, draws.as_deref()),
             Err(e) => Err(e),
         };
-        let stale = all.iter().any(|r| r.what == "draws" && r.name == stage && r.outdated.is_some());
-        let why = why.map(|why| why.or_else(|| stale.then(|| "the draws that it is of are outdated".into())));
         all.push(outcome("verdict", &stage, "judged", why));
     }
     if page(plan).exists() {
-        all.push(outcome("report", "index.html", "made", report::outdated(plan, current)));
+        let (left_out, why) = match report::made(plan, current) {
+            Ok((left_out, why)) => (left_out, Ok(why)),
+            Err(e) => (vec![], Err(e)),
+        };
+        let word = match left_out.is_empty() {
+            true => "made".to_string(),
+            false => format!("made, without what was outdated: {}", left_out.join(", ")),
+        };
+        all.push(Outcome { left_out, ..outcome("report", "index.html", &word, why) });
     }
     all
+}
+
+/// How far the training of a stage is that is not finished, in words and epochs.
+fn begun(plan: &Plan, current: &Current, stage: &str) -> (String, Option<usize>) {
+    let folder = plan.stage(stage);
+    let history = limits::read_text(&folder.join("history.jsonl"), limits::TABLE).unwrap_or_default();
+    let epochs = history.lines().count();
+    let of = current.stages.wanted.iter().find(|w| w.name == stage).and_then(|w| w.config.as_ref()?["epochs"].as_u64());
+    let of = of.map_or(String::new(), |all| format!(" of {all}"));
+    match (epochs, Lock::held_elsewhere(&folder)) {
+        (0, false) => ("not trained".into(), None),
+        (0, true) => ("in training".into(), None),
+        (n, true) => (format!("in training, {n}{of} epochs done"), Some(n)),
+        (n, false) => (format!("stopped, {n}{of} epochs done"), Some(n)),
+    }
 }

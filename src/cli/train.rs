@@ -1,5 +1,6 @@
 //! `polycosm train`: the networks.
 
+use super::ahead::Ahead;
 use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
@@ -29,6 +30,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| {
         if !args.retrain.is_empty() {
             refuse_in_vain(plan, comm, &args.retrain)?;
+        }
+        if let Some(ahead) = comm.agree(Ahead::of(plan))? {
+            ahead.check(plan, comm, false)?;
         }
         comm.on_root(|| args.retrain.iter().try_for_each(|stage| forget_chain(plan, stage)))?;
         let trained = train(plan, comm, args.stage.as_deref());

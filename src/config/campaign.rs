@@ -3,7 +3,7 @@
 use super::explain::suggestion;
 use super::{Loaded, load};
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 #[cfg(feature = "torch")]
 use crate::io::gadget;
 use crate::io::index;
@@ -12,41 +12,46 @@ use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
 use crate::simulators::SimulatorConfig;
+use crate::suite::design;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// The campaign file as written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Folder that everything is written to.
+    /// Folder that everything is written to; made if absent.
+    #[schemars(extend("x-type" = "path"))]
     pub output: PathBuf,
-    /// Seed of the campaign; with a realisation's number it fixes a universe.
+    /// Seed of the campaign. With a realisation's number it fixes a universe: to the last bit however large the job,
+    /// and for another `suite.ranks_per_sim` to rounding (its initial noise to the last bit).
     #[serde(default)]
     pub seed: u64,
-    /// The universe: parameters that are not varied, and the transfer function.
+    /// What is the same in all universes: parameters that are not varied, and the transfer function.
     #[serde(default)]
     pub cosmology: crate::cosmology::CosmologyConfig,
-    /// Which universes: the varied parameters and how they fill their prior. Absent for foreign data.
+    /// Which universes: the varied parameters, and how they fill their prior. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<crate::suite::design::DesignConfig>,
     /// How a universe is made. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulator: Option<crate::simulators::SimulatorConfig>,
-    /// How the simulations share the ranks and files.
+    /// How the simulations share ranks and files.
     #[serde(default)]
     pub suite: crate::suite::SuiteConfig,
-    /// Foreign data instead of a simulator.
+    /// Data made elsewhere, in place of `design` and `simulator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<crate::io::dataset::DatasetConfig>,
-    /// Networks, trained in this order.
+    /// Stages of training, in this order.
     #[cfg(feature = "torch")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub train: Vec<crate::train::StageConfig>,
     /// Without libtorch the stages are kept as they are, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub train: Vec<toml::Table>,
     /// Which posterior to draw from, and how often.
     #[cfg(feature = "torch")]
@@ -55,8 +60,9 @@ pub struct Config {
     /// Without libtorch kept as it is, for another machine.
     #[cfg(not(feature = "torch"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub infer: Option<toml::Table>,
-    /// Level of the calibration bands.
+    /// How the posteriors are judged.
     #[serde(default)]
     pub calibrate: crate::calibration::CalibrateConfig,
     /// The page at the end.
@@ -67,6 +73,7 @@ pub struct Config {
 impl Config {
     /// Reads the campaign, with one message when it is wrong. Collective.
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
+        error::work_on(path);
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
     }
@@ -155,7 +162,7 @@ impl Config {
         crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
-    /// The [corners](Prior::corners) of the prior, and its middle, are universes that can be made.
+    /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
         if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
@@ -239,7 +246,9 @@ impl Config {
                     .value(grid)
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
-            self.check_prior(simulator, prior, design.simulations as u64)?;
+            // The rows of a list may stand anywhere, on the bounds too.
+            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
         }

@@ -8,6 +8,7 @@ mod explain;
 pub mod load;
 pub mod origin;
 pub mod plan;
+pub mod schema;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::sources::{Source, interpolated};
 use super::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NAMES, NeutrinoResponse};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ const SHAPING: [&str; 9] = ["Omega_m", "Omega_b", "h", "n_s", "M_nu", "N_eff", "
 const SHAPING_TODAY: usize = 6;
 
 /// Where the linear spectrum comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transfer {
     /// Eisenstein & Hu 1998 with acoustic oscillations.
@@ -27,53 +28,69 @@ pub enum Transfer {
 }
 
 /// `[cosmology]`: a parameter stands either here (fixed) or in `[design.parameters]` (varied).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CosmologyConfig {
     /// Matter density today over the critical density, above 0 and at most 1.
     #[serde(rename = "Omega_m", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "here or in the design"))]
     pub omega_m: Option<f64>,
-    /// Baryon density today over the critical density, above 0 and below Omega_m.
+    /// Baryon density today over the critical density, above 0 and below `Omega_m`.
     #[serde(rename = "Omega_b", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "here or in the design"))]
     pub omega_b: Option<f64>,
-    /// Hubble constant in 100 km/s/Mpc, between 0.2 and 2.
+    /// Hubble constant, 0.2 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "100 km/s/Mpc", "x-default" = "here or in the design"))]
     pub h: Option<f64>,
-    /// Spectral index of the primordial fluctuations, between 0 and 2.
+    /// Spectral index of the primordial fluctuations, 0 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "here or in the design"))]
     pub n_s: Option<f64>,
-    /// Linear rms of the density in spheres of 8 Mpc/h today; every spectrum is normalised to it.
+    /// Linear rms of the density in spheres of 8 Mpc/h today. Every spectrum, tables included, is normalised to it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "here or in the design"))]
     pub sigma8: Option<f64>,
-    /// Curvature: 1 less all densities over the critical one today (default 0; positive in an open universe).
+    /// Curvature: 1 less all densities over the critical one today, −0.5 to 0.9; positive in an open universe. Dark
+    /// energy is what is left, 1 − Ω_m − Ω_k − Ω_r.
     #[serde(rename = "Omega_k", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Extension::default().omega_k))]
     pub omega_k: Option<f64>,
-    /// Dark energy's pressure over its density, w(a) = w0 + wa (1 − a) (defaults −1 and 0).
+    /// Dark energy's pressure over its density, w(a) = w0 + wa (1 − a): today's value, from −3 to below 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Extension::default().w0))]
     pub w0: Option<f64>,
+    /// The change of `w0` in w(a), −5 to 5, with `w0` + `wa` below 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Extension::default().wa))]
     pub wa: Option<f64>,
-    /// Sum of the masses of three neutrinos of equal mass in eV (default 0); part of Omega_m. Needs `radiation`.
+    /// Sum of the masses of three neutrinos of equal mass, 0 to 10; they are part of `Omega_m`. Needs `radiation`.
     #[serde(rename = "M_nu", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "eV", "default" = Extension::default().m_nu))]
     pub m_nu: Option<f64>,
-    /// Effective number of neutrino species (default 3.046). Needs `radiation`.
+    /// Effective number of neutrino species, above 0 and at most 20. Needs `radiation`.
     #[serde(rename = "N_eff", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Extension::default().n_eff))]
     pub n_eff: Option<f64>,
-    /// Whether photons and neutrinos are part of the expansion (default false).
+    /// Makes photons and neutrinos part of the expansion.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = Extension::default().radiation))]
     pub radiation: bool,
-    /// Temperature of the microwave background today in K (default 2.7255).
+    /// Temperature of the microwave background today, 2 to 4.
     #[serde(rename = "T_cmb", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "K", "default" = Extension::default().t_cmb))]
     pub t_cmb: Option<f64>,
-    /// Where the linear spectrum comes from: "eisenstein-hu", "eisenstein-hu-no-wiggle" or "table".
+    /// Where the linear spectrum comes from: Eisenstein & Hu (1998), with or without wiggles, or a `table`.
     pub transfer: Transfer,
-    /// With transfer = "table": a text file whose first two columns are k [h/Mpc] and P [(Mpc/h)³] at z = 0. The
-    /// simulation's number stands for `{index}`, zero-padded to six digits for `{index:06}`.
+    /// With `transfer = "table"`: a text file of CAMB or CLASS whose first two columns are k and P(k) of all matter at
+    /// z = 0. The simulation's number stands for `{index}`, with six digits for `{index:06}`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "h/Mpc, (Mpc/h)³", "x-type" = "path"))]
     pub table: Option<String>,
-    /// With transfer = "table", in place of `table`: such a table of every redshift that is a key, `"0.0"` among them. The
-    /// spectrum at the initial redshift is then taken from them; by default it is scaled back from today.
+    /// In place of `table`: one such file for each redshift, `tables = { "0.0" = "pk_z0.txt", "49.0" = "pk_z49.txt" }`.
+    /// The initial spectrum is then read, not scaled back.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-unit" = "h/Mpc, (Mpc/h)³", "x-type" = "{ redshift = path, … }"))]
     pub tables: BTreeMap<String, String>,
 }
 

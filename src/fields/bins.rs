@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::limits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How edges are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Spacing {
     #[default]

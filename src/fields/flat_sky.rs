@@ -5,22 +5,25 @@
 use super::bins::{Bins, Spacing};
 use crate::error::{Error, Result};
 use crate::mesh::{Complex, Plane};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
 
 /// `[simulator.c_ell]`: angular power spectra of maps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AngularConfig {
-    /// Lower edge of the first bin in ℓ; when left out, below the fundamental 2π/side, which it holds.
+    /// Lower edge of the first bin.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below 2π over the field's side"))]
     pub min: Option<f64>,
-    /// Upper edge of the last bin in ℓ; when left out, just below the Nyquist frequency π/pixel.
+    /// Upper edge of the last bin.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below π over a pixel's side"))]
     pub max: Option<f64>,
-    /// Number of bins.
+    /// Number of bins; one without modes is refused.
     pub bins: usize,
-    /// `linear` or `log`.
+    /// Of the edges.
     pub spacing: Spacing,
     /// Divides out the window of averaging over square pixels.
     pub pixel_window: bool,

@@ -1,11 +1,12 @@
 //! Fourier kernels on a mesh of spacing h = L/N: Laplacian's inverse, gradients, assignment windows.
 
 use crate::mesh::{Complex, Modes, Real};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 /// How a gradient is taken: the factor g(k) in ∂ → i g(k).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gradient {
     /// Exact: g = k (zero at the Nyquist wavenumber, which has no sign).
@@ -110,7 +111,7 @@ pub struct Filter<T> {
 }
 
 /// Smoothing of the force.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Smoothing {
     /// exp(−k² R² / 2) with `radius` R in Mpc/h.

@@ -4,11 +4,12 @@ use super::bins::Bins;
 use super::kernels::assignment_window;
 use crate::comm::Comm;
 use crate::mesh::{Modes, Real};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 /// A smoothing filter of unit integral.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// exp(−k²R²/2).

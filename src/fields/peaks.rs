@@ -3,10 +3,11 @@
 use super::bins::{Bins, Spacing};
 use super::flat_sky::{FlatSky, Map};
 use crate::error::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a peak's height is measured in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PeakHeight {
     /// The map's own unit.
@@ -17,23 +18,26 @@ pub enum PeakHeight {
 }
 
 /// `[simulator.peaks]`: counts of peaks of smoothed maps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeakConfig {
-    /// θ_G of the Gaussian smoothing exp(−ℓ² θ_G²/2) in degrees; 0 for none.
+    /// θ of the Gaussian smoothing exp(−ℓ²θ²/2); 0: none.
+    #[schemars(extend("x-unit" = "degrees", "x-default" = "1/60"))]
     pub smoothing: f64,
-    /// `snr` or `value`.
+    /// `"snr"`: over the rms of the smoothed map. `"value"`: κ itself.
     pub height: PeakHeight,
-    /// Lowest height counted, in that unit.
+    /// Lower edge of the first bin.
+    #[schemars(extend("x-unit" = "as `height`"))]
     pub min: f64,
     /// Upper edge of the last bin.
+    #[schemars(extend("x-unit" = "as `height`"))]
     pub max: f64,
     /// Number of bins.
     pub bins: usize,
-    /// `linear` or `log`.
+    /// Of the edges.
     pub spacing: Spacing,
-    /// True for maps that go on at the other side. Else the smoothing, which does, spoils the edges: pixels closer to one
-    /// than a pixel or three θ_G are no peaks.
+    /// For maps that go on at the other side: counts up to the edges. Else the outermost pixel, and all within 3θ of an
+    /// edge, which the smoothing spoils, are no peaks.
     pub periodic: bool,
 }
 

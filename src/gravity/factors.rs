@@ -3,10 +3,11 @@
 
 use crate::cosmology::{Cosmology, Growth};
 use gauss_quad::GaussLegendre;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which factors multiply the force and the momentum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Integrator {
     /// Feng et al. 2016 (FastPM): exact for Zel'dovich motion whatever the step.

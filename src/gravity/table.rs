@@ -3,10 +3,11 @@
 use super::factors::{Factor, Factors, Integrator};
 use crate::error::{Error, Result};
 use crate::limits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the steps divide the interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spacing {
     /// Equal steps in a.
@@ -17,21 +18,24 @@ pub enum Spacing {
 }
 
 /// `[simulator.time]`: when to start, when to end, and the steps between.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepConfig {
     /// Scale factor of the initial conditions.
     pub a_start: f64,
-    /// Scale factor of the end.
+    /// Scale factor of the end, at most 1.
     pub a_end: f64,
     /// Number of steps.
     pub steps: usize,
-    /// `linear` or `log` in the scale factor.
+    /// Steps equal in a (`"linear"`) or in ln a (`"log"`).
     pub spacing: Spacing,
-    /// The scale factors between the steps, ascending, both ends included: instead of the four keys above.
+    /// The scale factors between the steps, rising, both ends included: instead of `a_start`, `a_end`, `steps` and
+    /// `spacing`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_factors: Option<Vec<f64>>,
-    /// `fastpm`, `leapfrog` or `cola`.
+    /// Kick and drift factors: Feng et al. (2016), Quinn et al. (1997), or Tassev et al. (2013; 24 bytes more per
+    /// particle in f32). COLA beside massive neutrinos gives a warning: P(k) today is up to 0.9% low for 0.4 eV in 10
+    /// steps from a = 0.1, 3% from a = 0.05.
     pub integrator: Integrator,
 }
 

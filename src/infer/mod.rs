@@ -1,5 +1,6 @@
 //! Posteriors of observations: samples, ensembles and their files.
 
+use crate::calibration::doubts;
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
@@ -13,15 +14,16 @@ use crate::train::Trained;
 use crate::train::data::read;
 use crate::train::inputs::Unfit;
 use rand::RngCore;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tch::Tensor;
 
 /// `[infer]`: which posterior to draw from, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InferConfig {
-    /// Training stage whose posterior the campaign is about.
+    /// Name of the stage to draw from.
     pub posterior: String,
     /// Stage that it is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,12 +31,14 @@ pub struct InferConfig {
     /// Posterior draws per universe.
     #[serde(default = "draws")]
     pub draws: usize,
-    /// Snapshots of other codes (GADGET HDF5) whose posteriors stand in the report.
+    /// Snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time; of one in several files
+    /// any one. What is accepted: docs/files.md#observations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-type" = "[path, …]"))]
     pub observations: Vec<PathBuf>,
-    /// How their velocities are written: `gadget` (peculiar over √a) or `peculiar`. By default as each file tells, and
-    /// GADGET's way where it does not.
+    /// How the snapshots' velocities are written: peculiar over √a, or peculiar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "as each file tells, else `\"gadget\"`"))]
     pub velocities: Option<Velocities>,
 }
 
@@ -190,27 +194,14 @@ fn spread(samples: &Samples, i: usize) -> Option<String> {
 /// Warns of test universes that are unlike the training's, without width, or about which the members disagree.
 fn tell(samples: &Samples, most: &[u64], trained: &Trained) {
     let n = samples.len();
-    let count = |what: &dyn Fn(usize) -> bool| (0..n).filter(|&i| what(i)).collect::<Vec<usize>>();
-    let unlike = count(&|i| samples.extras.unfamiliar(i));
+    let unlike: Vec<usize> = (0..n).filter(|&i| samples.extras.unfamiliar(i)).collect();
     let badness = |i: usize| samples.extras.outside[i].max(samples.extras.distance[i]);
     if let Some(&worst) = unlike.iter().max_by(|&&a, &&b| badness(a).total_cmp(&badness(b))) {
         let why = unfamiliar(samples, worst, trained, most[worst]).unwrap_or_default();
         let row = samples.index[worst];
         log::warn!("{} of {n} test universes are not like what was trained on: in row {row} {why}", unlike.len());
     }
-    let flat = count(&|i| (0..samples.dim()).any(|j| samples.no_width(i, j)));
-    if let Some(&first) = flat.first() {
-        let row = samples.index[first];
-        log::warn!("the posteriors of {} of {n} test universes have no width, the first in row {row}", flat.len());
-    }
-    let torn = count(&|i| samples.spread_of(i).is_some_and(|s| s.iter().any(|s| *s > SPREAD)));
-    if 2 * torn.len() > n {
-        log::warn!(
-            "the posteriors of {} of {n} test universes depend on the training's luck: the members of the ensemble scatter \
-             by more than {SPREAD} of their errors",
-            torn.len()
-        );
-    }
+    doubts::no_width(samples).into_iter().chain(doubts::torn(samples)).for_each(|words| log::warn!("{words}"));
 }
 
 /// Draws and densities of some universes, one after another.

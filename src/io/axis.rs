@@ -1,10 +1,11 @@
 //! Axes say what they are: networks, symmetries and figures ask them, and guess nothing from a shape.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What the points of an axis are to one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AxisKind {
     /// Nobody said: the field is a vector.
@@ -33,7 +34,7 @@ pub enum AxisKind {
 }
 
 /// How the pixels of a HEALPix map follow one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealpixOrder {
     Ring,

@@ -37,8 +37,19 @@ pub fn check_place(path: &Path, source: &Path) -> Result<()> {
 
 /// Serial: the named fields (all with none named), and one universe of each, which tells whether they can be read.
 pub fn chosen(dataset: &Dataset, fields: &[String]) -> Result<Vec<FieldSpec>> {
-    let named: Vec<FieldSpec> = fields.iter().map(|name| dataset.spec(name)).collect::<Result<_>>()?;
-    let specs = if fields.is_empty() { dataset.specs() } else { named };
+    let all = dataset.specs();
+    let named = |name: &String| {
+        all.iter().find(|spec| spec.name == name.trim_matches('/')).cloned().ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|spec| spec.name.as_str()).collect();
+            let error = Error::input("is no field of this dataset").file(&dataset.path).key("--field").value(name);
+            error.remedy(match names.is_empty() {
+                true => "it has none: leave --field out".into(),
+                false => format!("choose from {}", names.join(", ")),
+            })
+        })
+    };
+    let named: Vec<FieldSpec> = fields.iter().map(named).collect::<Result<_>>()?;
+    let specs = if fields.is_empty() { all } else { named };
     if let Some(row) = dataset.status().iter().position(|&s| s == 0) {
         specs.iter().try_for_each(|spec| dataset.read_data(spec, row).map(drop))?;
     }

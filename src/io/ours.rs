@@ -4,6 +4,7 @@ use super::hdf::{File, publish_bytes, publish_text};
 use super::identity;
 use super::provenance::PROGRAM;
 use crate::error::{At, Error, Result};
+use crate::progress::first_time;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -121,8 +122,9 @@ pub fn keep_campaign(folder: &Path, campaign: &str) -> Result<()> {
             there => Some(String::from_utf8_lossy(&there.at(path)?).into_owned()),
         };
         if there.as_ref().is_none_or(|text| headed(rest(text)) == *text) {
-            if *path != taken {
-                log::info!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
+            let told = format!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
+            if *path != taken && first_time(&told) {
+                log::info!("{told}");
             }
             return publish_text(path, &headed(campaign));
         }

@@ -2,20 +2,26 @@
 
 use crate::error::Result;
 use crate::prior::{Parameter, Prior};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// One parameter's table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
-    /// Lower bound, in the parameter's own unit.
+    /// Lower bound of the uniform prior.
+    #[schemars(extend("x-unit" = "the parameter's"))]
     pub min: f64,
     /// Upper bound.
+    #[schemars(extend("x-unit" = "the parameter's"))]
     pub max: f64,
-    /// Label for plots, without dollar signs; the name by default.
+    /// Label for plots, without dollar signs. Use single quotes: `'\Omega_m'`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "the name"))]
     pub latex: Option<String>,
 }
 
@@ -38,6 +44,16 @@ impl Parameters {
     /// True with no parameters.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl JsonSchema for Parameters {
+    fn schema_name() -> Cow<'static, str> {
+        "Parameters".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, Range>::json_schema(generator)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::axis::Picture;
 use super::identity::{Identity, unseal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -112,7 +112,7 @@ impl Stages {
             State::Trained(record) => Ok(*record),
             State::Absent => Err(Error::input(format!("stage {name} is not trained yet"))
                 .file(file)
-                .remedy(format!("run `polycosm train CAMPAIGN.toml {name}`"))),
+                .remedy(format!("run `polycosm train {} {name}`", campaign()))),
             State::Outdated(why) => {
                 let error = Error::input(format!("stage {name} is outdated: {why}")).file(file);
                 Err(match self.below(name, data)? {
@@ -179,7 +179,12 @@ impl Stages {
             }
             config
         };
-        difference("", &chosen((self.normal)(&record.stage)), &chosen(now)).map(|d| format!("train.{name}.{d}"))
+        let differs = difference("", &chosen((self.normal)(&record.stage)), &chosen(now))?;
+        Some(match differs.starts_with("seed ") {
+            // The campaign's has been added to the stage's own.
+            true => format!("seed + train.{name}.{differs}"),
+            false => format!("train.{name}.{differs}"),
+        })
     }
 }
 
@@ -207,13 +212,14 @@ fn guessed(record: &Record, now: &Identity) -> Option<String> {
 
 /// The remedy for a stage that cannot be used.
 pub fn anew(name: &str) -> String {
+    let campaign = campaign();
     format!(
-        "`polycosm train CAMPAIGN.toml --retrain {name}` trains it anew, with all that stands on it; or undo the change"
+        "`polycosm train {campaign} --retrain {name}` trains it anew, with all that stands on it; or undo the change"
     )
 }
 
 /// The first key whose value is another, with both.
-fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
+pub fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
     let show = |v: &Value| if v.is_null() { "absent".to_string() } else { v.to_string() };
     match (was, is) {
         (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {

@@ -4,14 +4,15 @@
 use super::Batch;
 use crate::error::Result;
 use crate::nets::{Novelty, Preprocess};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 /// Rule of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Loshchilov & Hutter 2019: decoupled weight decay; ε = 1e-8.
+    /// Loshchilov & Hutter 2019: decoupled weight decay; β = (0.9, 0.999) unless a part has others, ε = 1e-8.
     #[default]
     Adamw,
     /// Plain stochastic gradient descent.

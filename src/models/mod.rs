@@ -18,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
 use crate::limits;
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::Serialize;
 pub use tch::{Device, Kind, Tensor};
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// A compressor trained by variational mutual information maximisation.

@@ -7,18 +7,19 @@ use crate::limits;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "npe"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NpeConfig {
     /// Flows whose densities are averaged.
     pub ensemble: usize,
-    /// Transform of the inputs, or one for each index of their first axis.
+    /// Of the inputs, as for `vmim`.
     pub transform: Transforms,
-    /// Outputs of the embedding network; 0: the inputs go to the flow as they are.
+    /// Outputs of a network before the flow; 0: the inputs go to the flow as they are.
     pub embedding: i64,
     /// The embedding network.
     pub mlp: MlpConfig,

@@ -6,20 +6,26 @@ use crate::error::Result;
 use crate::io::field::Picture;
 use crate::limits;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "vmim"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VmimConfig {
-    /// Numbers that the compressor gives per universe; 0: as many as parameters.
+    /// Numbers per universe; 0: as many as parameters.
     pub summaries: i64,
-    /// Transform of the inputs, or one for each index of their first axis (of maps: each channel).
+    /// Of the inputs. `"log1p"`: ln(1 + x), for densities, x above −1; `"log"`: ln x, for spectra, x above 0;
+    /// `"asinh"`: asinh(x/s), a logarithm for both signs (noisy spectra, multipoles), s the median of |x| in training.
+    /// A list has one for each index of the input's first axis (of maps: each channel), `["log", "asinh", "asinh"]` for
+    /// P₀, P₂, P₄. See docs/campaign.md#what-a-network-sees.
     pub transform: Transforms,
-    /// Network for maps: fields whose last two axes are rows and columns of a box or of the sky.
+    /// Network for maps: fields whose last two axes are both `periodic` or both `flat`, of at least 8 × 8 pixels. Axes
+    /// before these are channels, the `view`s among them are seen one by one and averaged. A cube is its slices, as
+    /// channels.
     pub cnn: CnnConfig,
-    /// Network for anything else.
+    /// Network for anything else, as a vector.
     pub mlp: MlpConfig,
     /// The density that judges the summaries.
     pub flow: FlowConfig,

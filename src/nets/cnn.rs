@@ -1,19 +1,20 @@
 //! Residual convolutional networks without normalisation layers: residual branches start at zero (SkipInit, De & Smith
 //! 2020), so amplitudes pass through, and a batch shared over ranks gives the same gradients as on one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 /// Size of a residual network over maps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CnnConfig {
     /// Channels of the first stage; doubled at each following one.
     pub width: i64,
     /// Residual blocks of each stage; each stage after the first halves the map.
     pub blocks: Vec<i64>,
-    /// Maps whose axes are periodic are padded circularly. All others, and with `false` these too, with zeros: the mean of what a
-    /// network sees.
+    /// Maps whose axes are `periodic` are padded circularly. All others, and with `false` these too, are padded with
+    /// zeros: the mean of what a network sees.
     pub periodic: bool,
 }
 

@@ -1,12 +1,14 @@
 //! Monotonic transforms of inputs, each with the numbers that it takes.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tch::Tensor;
 
 /// Transform of each number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transform {
     #[default]
@@ -64,6 +66,17 @@ impl Transforms {
 impl From<Transform> for Transforms {
     fn from(one: Transform) -> Self {
         Transforms(vec![one])
+    }
+}
+
+impl JsonSchema for Transforms {
+    fn schema_name() -> Cow<'static, str> {
+        "Transforms".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<Transform>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
     }
 }
 

@@ -7,10 +7,11 @@ use crate::fields::shells::Shells;
 use crate::limits;
 use crate::mesh::{Decomposition, Real};
 use crate::particles::Points;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which triangles are measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Configuration {
     /// Three sides of the same shell, for every shell.
@@ -22,27 +23,32 @@ pub enum Configuration {
 }
 
 /// `[simulator.bispectrum]`: the bispectrum of triangles of shells of wavenumbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BispectrumConfig {
-    /// Width of a shell in units of the fundamental wavenumber 2π/L: shell b = 0, 1, … holds (b + ½) w to (b + 3/2) w.
+    /// Width w of a shell of wavenumbers.
+    #[schemars(extend("x-unit" = "2π/L"))]
     pub bin_width: f64,
-    /// Largest wavenumber in h/Mpc: at most ⅔ of the mesh's Nyquist wavenumber. Left out: that.
+    /// Largest wavenumber; at most ⅔ of the force mesh's Nyquist wavenumber.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "h/Mpc", "x-default" = "⅔ of the Nyquist wavenumber"))]
     pub k_max: Option<f64>,
-    /// `equilateral`, `squeezed`, `all`.
+    /// `"equilateral"`: one triangle for each shell. `"squeezed"`: one long wave and two short ones of the same shell.
+    /// `"all"`: every triple of shells that closes.
     pub configurations: Vec<Configuration>,
-    /// The squeezed triangles' long wave in h/Mpc; the first shell when left out.
+    /// The squeezed triangles' long wave.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "h/Mpc", "x-default" = "the first shell"))]
     pub k_long: Option<f64>,
-    /// Least ratio of a squeezed triangle's short waves' wavenumber to the long one's.
+    /// Least ratio of their short waves' wavenumber to the long one's.
     pub squeezing: f64,
-    /// More triangles, as three wavenumbers in h/Mpc each, taken to the closest shells.
+    /// More triangles, taken to the closest shells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-unit" = "h/Mpc", "x-type" = "[[k₁, k₂, k₃], …]"))]
     pub triangles: Vec<[f64; 3]>,
-    /// Two meshes half a cell apart, whose odd aliases cancel. Costs a second deposit and FFT.
+    /// As for `power`.
     pub interlaced: bool,
-    /// Subtracts Poisson noise from the bispectrum and from the spectra that reduce it.
+    /// Subtracts Poisson noise from B, and from the spectra in Q.
     pub subtract_shot_noise: bool,
 }
 

@@ -8,6 +8,7 @@ use crate::particles::wrap;
 use crate::rng::{ChaCha8Rng, stream};
 use rand::Rng;
 use rand_distr::{Distribution, Poisson, StandardNormal, UnitSphere};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erf;
 
@@ -17,24 +18,30 @@ const MOST_PER_HALO: f64 = 1e6;
 /// `[simulator.galaxies]`: galaxies painted into the halos. The first five may be varied. Masses of halos are those of
 /// their friends-of-friends groups, which are taken for M_200m wherever a radius or concentration is needed. The defaults
 /// are those of Reid et al. (2014, MNRAS 444, 476) for BOSS CMASS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HodConfig {
-    /// log10 of the mass (Msun/h) at which half the halos have a central galaxy.
+    /// Mass at which half the halos have a central galaxy, 6 to 20.
+    #[schemars(extend("x-unit" = "log₁₀ Msun/h"))]
     pub log_m_min: f64,
-    /// Width of that transition in log10 mass.
+    /// Width σ of the transition from no central galaxy to one, above 0.
+    #[schemars(extend("x-unit" = "dex"))]
     pub sigma_log_m: f64,
-    /// log10 of the mass (Msun/h) below which there are no satellites.
+    /// Mass M₀ below which there are no satellites, 0 to 20.
+    #[schemars(extend("x-unit" = "log₁₀ Msun/h"))]
     pub log_m0: f64,
-    /// log10 of the mass (Msun/h) above M0 that brings one satellite on average.
+    /// Mass M₁ above M₀ that brings one satellite, 6 to 20.
+    #[schemars(extend("x-unit" = "log₁₀ Msun/h"))]
     pub log_m1: f64,
-    /// Slope of the mean number of satellites.
+    /// Slope α of the number of satellites, 0 to 5.
     pub alpha: f64,
-    /// Concentration R_200m / r_s of all halos; from their mass and time when left out.
+    /// Concentration R_200m/r_s of all halos. Left out: Duffy et al. (2008).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "from M and a"))]
     pub concentration: Option<f64>,
-    /// Axis (0, 1 or 2) along which velocities shift positions into redshift space; none when left out.
+    /// Moves galaxies into redshift space along this axis, for the catalogue and `galaxy_power`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "0, 1 or 2"))]
     pub redshift_axis: Option<usize>,
 }
 

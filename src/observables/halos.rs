@@ -8,16 +8,18 @@ use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::mesh::Real;
 use crate::particles::{Particles, wrap};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// `[simulator.halos]`: friends-of-friends halos.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HaloConfig {
-    /// Linking length in mean separations of particles.
+    /// Particles closer than this are friends; at least 0.02 and below 1.
+    #[schemars(extend("x-unit" = "mean separations"))]
     pub linking_length: f64,
-    /// Smallest number of particles of a halo.
+    /// Members of the smallest halo.
     pub min_members: usize,
 }
 

@@ -4,15 +4,16 @@ use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mesh::Real;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[simulator.maps]`: projected density maps along the three axes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MapConfig {
-    /// Pixels per side.
+    /// Pixels per side of the box.
     pub pixels: usize,
-    /// Slabs into which each line of sight is cut.
+    /// Slabs that each line of sight is cut into.
     pub slabs: usize,
 }
 

@@ -4,18 +4,21 @@ use super::halos::HaloCatalogue;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::limits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_10;
 
 /// `[simulator.mass_function]`: halos counted in equal bins of log10 mass.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MassFunctionConfig {
-    /// Lower edge of the first bin, log10 of Msun/h.
+    /// Lower edge of the first bin.
+    #[schemars(extend("x-unit" = "log₁₀ Msun/h"))]
     pub log_m_min: f64,
-    /// Upper edge of the last bin, log10 of Msun/h.
+    /// Upper edge of the last bin.
+    #[schemars(extend("x-unit" = "log₁₀ Msun/h"))]
     pub log_m_max: f64,
-    /// Number of bins.
+    /// Bins of equal width in log M.
     pub bins: usize,
 }
 

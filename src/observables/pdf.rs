@@ -8,27 +8,32 @@ use crate::fields::flat_sky::FlatSky;
 use crate::fields::one_point::{Filter, OnePoint, one_point, smooth};
 use crate::mesh::{Mesh, Real};
 use crate::particles::Points;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The mean density is given to one part in so many.
 const MEAN_STEPS: f64 = 1e4;
 
 /// `[simulator.pdf]`: the distribution of the smoothed density 1 + δ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PdfConfig {
-    /// `top-hat` (the mean over a sphere) or `gaussian`.
+    /// Of the density: exp(−k²R²/2), or the mean over a sphere.
     pub filter: Filter,
-    /// Radius R of the filter in Mpc/h, at least one mesh spacing. The top-hat's sharp edge is made of short waves: a mesh that
-    /// ends at k_Ny leaves out about 1/(k_Ny R) of the variance of Poisson points, so it wants a radius of several spacings.
+    /// R of the filter, from one spacing of the force mesh to half the box. A top-hat's sharp edge is made of short
+    /// waves: a mesh that ends at k_Ny leaves out about 1/(k_Ny R) of the variance of Poisson points, so that it wants
+    /// several spacings.
+    #[schemars(extend("x-unit" = "Mpc/h"))]
     pub radius: f64,
-    /// Lower edge of the first bin in 1 + δ.
+    /// Lower edge of the first bin.
+    #[schemars(extend("x-unit" = "1 + δ"))]
     pub min: f64,
-    /// Upper edge of the last bin in 1 + δ.
+    /// Upper edge of the last bin.
+    #[schemars(extend("x-unit" = "1 + δ"))]
     pub max: f64,
     /// Number of bins.
     pub bins: usize,
-    /// `log` or `linear`.
+    /// Of the edges.
     pub spacing: Spacing,
 }
 

@@ -6,17 +6,20 @@ use crate::fields::cross::{CrossSpectrum, measure_cross};
 use crate::fields::spectrum::{Spectrum, measure};
 use crate::mesh::{Decomposition, Real};
 use crate::particles::Points;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[simulator.power]`: the measured power spectrum.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PowerConfig {
-    /// Two meshes half a cell apart, whose odd aliases cancel (Sefusatti et al. 2016). Costs a second deposit and FFT.
+    /// Two meshes half a cell apart, whose odd aliases cancel (Sefusatti et al. 2016). Costs a second deposit and
+    /// transform.
     pub interlaced: bool,
-    /// Subtracts V/N. A PM run from a lattice has no Poisson noise at early times; it is kept by default.
+    /// Subtracts V/N; from cross spectra nothing. Particles that start from a lattice have no Poisson noise at early
+    /// times.
     pub subtract_shot_noise: bool,
-    /// Largest wavenumber kept, in units of the particles' Nyquist wavenumber.
+    /// Largest wavenumber kept, over the particles' Nyquist wavenumber π `particles`/`box_size`.
     pub k_max_over_nyquist: f64,
 }
 

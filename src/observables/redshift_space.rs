@@ -7,10 +7,11 @@ use crate::fields::multipoles::{Multipoles, measure_multipoles};
 use crate::mesh::{Decomposition, Real};
 use crate::particles::{Domain, Points, wrap};
 use crate::units::H100;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The direction that distances are measured along, the same for all particles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LineOfSight {
     X,
@@ -34,16 +35,16 @@ impl LineOfSight {
 }
 
 /// `[simulator.multipoles]`: multipoles ℓ = 0, 2, 4 of the power spectrum in redshift space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MultipoleConfig {
-    /// Line of sight: `x`, `y`, `z`, or `all` for the mean of the three (three times the work).
+    /// Line of sight; `"all"` for the mean of the three, at three times the work.
     pub axis: LineOfSight,
-    /// Two meshes half a cell apart, whose odd aliases cancel. Costs a second deposit and FFT.
+    /// As for `power`.
     pub interlaced: bool,
     /// Subtracts V/N from the monopole.
     pub subtract_shot_noise: bool,
-    /// Largest wavenumber kept, in units of the particles' Nyquist wavenumber.
+    /// As for `power`.
     pub k_max_over_nyquist: f64,
 }
 

@@ -1,10 +1,11 @@
 //! Mass assignment schemes and their weights (Hockney & Eastwood 1981, §5-3 and §8-7).
 
 use crate::mesh::{Halo, Real};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a particle's mass is shared among mesh points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Assignment {
     /// Cloud in cell: 2³ points.

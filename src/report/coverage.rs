@@ -76,7 +76,7 @@ fn entry(curve: &Curve, calibration: &Calibration) -> String {
     let name = parameter.map_or("", |p| &p.latex);
     let p = |p: f64| if p < 1e-3 { "p < 0.001".to_string() } else { format!("p = {p:.3}") };
     match curve.diagnostic {
-        Diagnostic::Rank => format!("{name}  (KS {})", p(curve.ks_p_value)),
+        Diagnostic::Rank => format!("{name}  ({}; KS: {})", p(curve.p_value), p(curve.ks_p_value)),
         Diagnostic::Hpd => format!("{name}, highest density  ({})", p(curve.p_value)),
         Diagnostic::Central => format!("{name}, central  ({})", p(curve.p_value)),
         Diagnostic::JointHpd => format!("joint highest density  ({})", p(curve.p_value)),

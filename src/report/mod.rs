@@ -23,16 +23,17 @@ use crate::error::{At, Error, Result};
 use crate::io::ours::{publish_own, replaceable};
 use crate::io::samples::Samples;
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// `[report]`: what the page shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportConfig {
     /// Title of the page.
     pub title: String,
-    /// Test universes with a corner plot.
+    /// Test universes with a corner plot; at most 64.
     pub corners: usize,
 }
 

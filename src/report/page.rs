@@ -82,7 +82,7 @@ fn left_out(inputs: &Inputs) -> Markup {
     html! {
         @if !inputs.left_out.is_empty() {
             div.verdict.none {
-                strong { "Left out, for it is outdated" }
+                strong { "Left out of this page" }
                 ul { @for what in &inputs.left_out { li { (what) } } }
             }
         }
@@ -134,7 +134,7 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
                                 }
                                 td { (label(&p.latex)) }
                                 td.n { @if p.contraction.is_nan() { "–" } @else { (format!("{:.3}", p.contraction)) } }
-                                td.n { (p.pull()) }
+                                td.n { (p.pull().replace('-', "−")) }
                                 td.n { (format!("{:.4}", p.rms_error)) }
                             }
                         }

@@ -13,6 +13,7 @@ use crate::io::field::{Field, FieldSpec};
 use crate::io::gadget::Velocities;
 use crate::observables::HodConfig;
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ impl<S: Simulator> Runner for S {
 }
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SimulatorConfig {
     /// Particle-mesh N-body.

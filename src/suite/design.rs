@@ -14,12 +14,13 @@ use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::path::PathBuf;
 
 /// How the points are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Sobol' sequence (Joe & Kuo 2008 direction numbers) with a random digital shift per dimension.
@@ -36,7 +37,7 @@ pub enum Kind {
 }
 
 /// What a density in the box of the parameters can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Density {
     /// The same everywhere between the bounds.
@@ -44,29 +45,32 @@ pub enum Density {
 }
 
 /// `[design]`: the universes to simulate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DesignConfig {
-    /// `sobol`, `latin-hypercube`, `prior`, `grid` or `list`.
+    /// How the points are chosen.
     #[serde(default)]
     pub kind: Kind,
     /// Number of universes n.
     pub simulations: usize,
-    /// Fraction kept for validation.
+    /// Fraction kept out of the training steps, to choose the best weights. Where it leaves none, a tenth of the
+    /// universes to learn from takes its place.
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Fraction kept for tests.
+    /// Fraction never seen in training; the posteriors and their calibration are of these.
     #[serde(default = "default_test")]
     pub test: f64,
-    /// For `list`: a text file, one universe per line, columns as the parameters; or with a first line of names, among
-    /// them perhaps `realisation`.
+    /// For `kind = "list"` only: one universe per line, columns as the parameters; or a first line of names, among them
+    /// perhaps `realisation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "path"))]
     pub file: Option<PathBuf>,
-    /// The prior that the rows of a `list` were drawn from: `uniform` in the box of the parameters. Posteriors are judged
-    /// against it; without it a list has no gain and no verdict. The other kinds are drawn uniformly, save a `grid`.
+    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`. Without it a
+    /// list has posteriors, but no gain, no contraction and no verdict: they would be against a prior that nobody drew
+    /// from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Density>,
-    /// The varied parameters and their uniform priors, one table each; their order is that of theta's columns.
+    /// One table per varied parameter, with its uniform prior; their order is that of theta's columns.
     pub parameters: Parameters,
 }
 

@@ -29,6 +29,7 @@ use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use status::{Inventory, State};
 use std::ops::Range;
@@ -36,10 +37,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// `[suite]`: how the simulations are spread over ranks and files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SuiteConfig {
-    /// Ranks that work together on one simulation.
+    /// Ranks that work together on one simulation. Ranks left over idle with a notice; more than the job has is
+    /// refused.
+    #[schemars(extend("x-unit" = "ranks"))]
     pub ranks_per_sim: usize,
     /// Simulations in one file of the dataset.
     pub shard_size: usize,
@@ -186,7 +189,10 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let [done, failed] = [0, 1].map(|i| comm.sum_of(counts[i]) as usize);
     let left = pending.len() - done - failed;
     let left = if left == 0 { String::new() } else { format!("; {} of {} not run", left, pending.len()) };
-    progress.finish(&(spread(done + failed, pending.len().min(groups), groups, size) + &left));
+    progress.finish(&match pending.len() {
+        0 => nothing(skipped, failed_before),
+        some => spread(done + failed, some.min(groups), groups, size) + &left,
+    });
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Kind::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
@@ -214,6 +220,13 @@ fn spread(simulations: usize, busy: usize, groups: usize, size: usize) -> String
     let idle = if busy < groups { format!(", {} idle", count(groups - busy, "group")) } else { String::new() };
     let each = if busy == 1 { "" } else { "each " };
     format!("{} on {} {each}of {}{idle}", count(simulations, "simulation"), count(busy, "group"), count(size, "rank"))
+}
+
+/// Says that all were run before.
+fn nothing(simulations: usize, failed: usize) -> String {
+    let failed = if failed == 0 { String::new() } else { format!(", {failed} of them failed") };
+    let were = if simulations == 1 { "was" } else { "were" };
+    format!("nothing to do: {} {were} run before{failed}", count(simulations, "simulation"))
 }
 
 /// Names a dataset can have.
@@ -306,7 +319,9 @@ impl Suite<'_> {
     }
 
     /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
-    /// error. Bad input is, for it would not get better; so are files that cannot be written, for that may.
+    /// error; so is one that cannot be made and lies beyond the [bulk](crate::prior::Prior::bulk) of the prior, where nobody
+    /// looked before. Other bad input is an error, for it would not get better; so are files that cannot be written, for that
+    /// may.
     fn run_one(&self, group: &Comm, runner: &dyn Runner, i: u64, timers: &mut Timers) -> Result<bool> {
         let row = self.design.row(i as usize);
         let path = simulation::path(self.output, i);
@@ -324,7 +339,7 @@ impl Suite<'_> {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
                 (output.fields, None)
             }
-            Err(e) if e.kind == Kind::Failed => {
+            Err(e) if e.kind == Kind::Failed || (e.kind == Kind::Input && self.outlying(row.theta)) => {
                 if group.is_root() {
                     log::error!("simulation {i} {:?} failed: {e}", row.theta);
                 }
@@ -340,6 +355,10 @@ impl Suite<'_> {
         runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
         Ok(record.failure.is_none())
+    }
+
+    fn outlying(&self, theta: &[f64]) -> bool {
+        self.design.prior.bulk().ln_density(theta) == f64::NEG_INFINITY
     }
 
     /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.

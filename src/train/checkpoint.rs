@@ -7,8 +7,10 @@ use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::hdf::{publish_file, publish_text};
 use crate::io::identity::digest;
+use crate::io::stages::anew;
 use crate::models::Model;
 use crate::nets::put;
+use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -205,7 +207,7 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
         }
     });
     kept.iter().zip(scales).for_each(|((_, to), from)| put(to, &from));
-    log::info!("going on from {} after epoch {}", path.display(), state.history.len());
+    log::info!("going on from {} after {}", path.display(), count(state.history.len(), "epoch"));
     Ok(true)
 }
 
@@ -214,8 +216,8 @@ type Read = (State, Vec<[Tensor; 4]>, Vec<Tensor>);
 
 fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> {
     let bad = |problem: String| {
-        let remedy = "`polycosm train CAMPAIGN.toml --retrain STAGE` trains the stage anew";
-        Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(remedy)
+        let stage = path.parent().and_then(Path::file_name).map_or("STAGE".into(), |name| name.to_string_lossy());
+        Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(anew(&stage))
     };
     let mut all: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();

@@ -8,7 +8,7 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::Data;
-use crate::models::{Model, SampleId};
+use crate::models::{Model, ModelConfig, SampleId};
 use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Samples that are looked at a time.
 const CHUNK: usize = 64;
+/// Numbers that are looked at a time, at least one sample.
+const NUMBERS: usize = 1 << 22;
 /// Fewest universes of which some can be set aside for validation.
 const FEWEST: usize = 5;
 /// Training widths beyond which a sample that is learned from is named.
@@ -98,12 +100,25 @@ pub(super) fn announce_unfit(
     first: &dyn Model,
     device: Device,
 ) -> Result<()> {
+    unfit_of(comm, dataset, field, first, device).map(|found| found.tell(dataset, field))
+}
+
+/// Rows of the test split that a network which sees the field cannot take, and so have no posterior. Collective.
+pub fn unfit_tests(comm: &Comm, dataset: &Dataset, field: &str, network: &ModelConfig) -> Result<Unfit> {
+    let spec = comm.agree(dataset.spec(field))?;
+    let model = comm.agree(network.build(&spec, &dataset.prior, Device::Cpu, Kind::Float))?;
+    unfit_of(comm, dataset, field, model.as_ref(), Device::Cpu)
+}
+
+fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, device: Device) -> Result<Unfit> {
     let rows = dataset.rows(Split::Test);
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mut found = Unfit::default();
     let mut look = || -> Result<()> {
         let shape = dataset.spec(field)?.shape;
-        for chunk in rows[start..start + len].chunks(CHUNK) {
+        // Few of large samples: the file need not fit into memory.
+        let few = (NUMBERS / shape.iter().product::<usize>().max(1)).clamp(1, CHUNK);
+        for chunk in rows[start..start + len].chunks(few) {
             let values = data::read(dataset, field, chunk)?;
             let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
             found.add(&[first], &tensor(&values, &full, device), chunk)?;
@@ -112,8 +127,7 @@ pub(super) fn announce_unfit(
     };
     comm.agree(look())?;
     found.gather(comm);
-    found.tell(dataset, field);
-    Ok(())
+    Ok(found)
 }
 
 /// Of each input (n, …): how many of its numbers are not finite, and how many the model does not take.

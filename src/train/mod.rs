@@ -23,17 +23,19 @@ use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::models::ModelConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
 /// `[[train]]`: one stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
-    /// Name of the stage: its folder, and what later stages call it as their input.
+    /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
-    /// A field of the dataset, or an earlier stage whose summaries are the input.
+    /// A field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that is no list,
+    /// or an earlier stage whose summaries are the input.
     pub input: String,
     /// The model and its size.
     pub network: ModelConfig,
@@ -43,7 +45,7 @@ pub struct StageConfig {
     /// Samples of a step, over all ranks together.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// Peak of the learning rate; a linear warm-up of one epoch, then a cosine to zero.
+    /// Peak of the learning rate: a linear warm-up of one epoch, then a cosine to zero.
     #[serde(default = "learning_rate")]
     pub learning_rate: f64,
     /// Decoupled weight decay.
@@ -52,19 +54,21 @@ pub struct StageConfig {
     /// Largest norm of a gradient; 0: any.
     #[serde(default = "clip")]
     pub clip: f64,
-    /// `adamw` or `sgd`.
+    /// AdamW (β = 0.9, 0.999), or plain gradient descent.
     #[serde(default)]
     pub optimiser: Rule,
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Shifts, turns and mirrors maps of periodic boxes at random; refused for fields that are none.
+    /// Shifts, turns and mirrors maps of periodic boxes at random. Refused where the last two axes of the field are not
+    /// `periodic`, and for a stage on another's summaries.
     #[serde(default)]
     pub augment: bool,
-    /// For a stage on another's summaries: how many augmented copies of each training universe are compressed.
+    /// For a stage on another's summaries: augmented copies of each training universe that are compressed. More than one
+    /// is refused where `augment` would be.
     #[serde(default = "copies")]
     pub copies: usize,
-    /// Seed of initial weights, shuffling and augmentation.
+    /// Seed of initial weights, shuffling and augmentation; joined with the campaign's seed.
     #[serde(default)]
     pub seed: u64,
     /// Epochs between checkpoints.

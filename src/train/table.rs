@@ -6,7 +6,7 @@ use super::source::{Memory, Source};
 use super::stage::{Context, Trained, compress};
 use super::{StageConfig, inputs};
 use crate::comm::share;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::dataset::Split;
 use crate::io::field::{Data, FieldSpec};
 use crate::models::{Batch, Column, Model, Pass, SampleId};
@@ -29,15 +29,7 @@ pub(super) fn table(
     let p = dataset.prior.len();
     let (train, validation) = comm.agree(inputs::splits(dataset))?;
     let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
-    let outside = rows.iter().find(|&&r| dataset.prior.ln_density(&dataset.theta()[r * p..(r + 1) * p]).is_infinite());
-    comm.agree(match outside {
-        Some(&row) => Err(Error::input(format!("row {row} lies outside the prior"))
-            .file(&dataset.path)
-            .key("theta")
-            .value(&dataset.theta()[row * p..(row + 1) * p])
-            .remedy("widen the bounds in [dataset.parameters], or remove such rows")),
-        None => Ok(()),
-    })?;
+    comm.agree(dataset.check_prior())?;
     let values = comm.agree(data::read(dataset, field, &rows))?;
     let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
     let x = tensor(&values, &full, context.device);

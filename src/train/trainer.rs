@@ -12,7 +12,7 @@ use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::models::{Batch, Model, Pass, Phase, SampleId};
-use crate::progress::Progress;
+use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Kind, Tensor};
@@ -172,7 +172,8 @@ impl<'a> Trainer<'a> {
                     progress.set(self.state.history.len() as u64, &format!("loss {:.3}{validation}", e.train_loss));
                 }
                 if asked {
-                    stop::check(self.comm, &format!("after epoch {} of stage {}", epoch - 1, self.config.name))?;
+                    let done = count(self.state.history.len(), "epoch");
+                    stop::check(self.comm, &format!("after {done} of stage {}", self.config.name))?;
                 }
             }
             self.state.restore_best(&mut self.flats);
@@ -196,7 +197,7 @@ impl<'a> Trainer<'a> {
             for (name, loss) in self.step(source, batch, batches.get(i + 1).copied().unwrap_or_default(), rate)? {
                 if !loss.is_finite() {
                     let step = self.state.step - 1;
-                    let problem = format!("the loss {name} is {loss} in epoch {epoch}, step {step}");
+                    let problem = format!("the loss is {loss} ({name}) in epoch {}, step {step}", epoch + 1);
                     let remedy = format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
                     let error = Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy);
                     return self.comm.agree(Err(error));

@@ -111,6 +111,15 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
     Output { success: status.success(), code: status.code(), text }
 }
 
+/// Runs a command that must succeed: all it said.
+#[track_caller]
+pub fn succeed(command: Command) -> String {
+    let shown = format!("{command:?}");
+    let output = finish(command, limit());
+    assert!(output.success, "{shown}: exit code {:?}\n{}", output.code, output.text);
+    output.text
+}
+
 /// Ends a child started with [`finish`]'s process group: first politely, so that `mpirun` ends its ranks, which are in
 /// groups of their own; then for good.
 pub fn kill(child: &mut Child) {

@@ -5,33 +5,39 @@ use crate::error::{Error, Result};
 use crate::io::field::AxisKind;
 use crate::io::hdf::given;
 use crate::io::parameters::Parameters;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// HDF5 file.
+    /// The HDF5 file.
+    #[schemars(extend("x-type" = "path"))]
     pub file: PathBuf,
-    /// Name of the parameters' dataset, (n, p).
+    /// Name of its dataset of parameters, (n, p).
     #[serde(default = "default_theta")]
     pub theta: String,
-    /// Name of the data's dataset, (n, …).
+    /// Name of its dataset of data, (n, …).
     #[serde(default = "default_x")]
     pub x: String,
-    /// Fraction of the rows kept for validation, where the file has no `split`.
+    /// Fraction kept for validation, where the file has no `split`. Where none is kept, a tenth of the universes to
+    /// learn from takes its place.
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Fraction of the rows kept for tests, where the file has no `split`.
+    /// Fraction kept for tests, where the file has no `split`.
     #[serde(default = "default_test")]
     pub test: f64,
-    /// The prior the parameters were drawn from, one table per column; without it, uniform over the data's range.
+    /// The uniform prior that `theta` was drawn from, one table `[dataset.parameters.NAME]` per column, with `min`,
+    /// `max` and `latex` as in the design. Left out, the range of the data is taken, with a notice.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    #[schemars(extend("x-default" = "the data's range"))]
     pub parameters: Parameters,
-    /// What the axes of its arrays are, by their names, without the first, which counts universes.
+    /// What the axes of the file's arrays are, by the arrays' names; without the first axis, which counts universes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-type" = "{ NAME = [string, …] }"))]
     pub axes: BTreeMap<String, Vec<AxisKind>>,
 }
 

@@ -5,6 +5,7 @@ mod foreign;
 mod older;
 mod parts;
 mod split;
+mod usable;
 
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
 pub use split::Split;
@@ -14,12 +15,12 @@ use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
+use crate::progress::first_time;
 use parts::{Kept, Parts};
 use split::{SPLIT, STATUS};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// Bytes of a field that are read at a time, at least one universe.
 const BLOCK: usize = 64 << 20;
@@ -359,8 +360,7 @@ fn note(text: String) {
 }
 
 fn once(level: log::Level, text: String) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if SAID.lock().is_ok_and(|mut said| said.insert(text.clone())) {
+    if first_time(&text) {
         log::log!(level, "{text}");
     }
 }

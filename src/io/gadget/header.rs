@@ -4,11 +4,12 @@ use super::source::Source;
 use super::{DARK, TYPES, files, matter};
 use crate::error::{Error, Result};
 use crate::io::hdf::{File, given};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How velocities are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Velocities {
     /// Peculiar velocities over √a.

@@ -2,11 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::limits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How light finds its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Along straight lines: convergence alone.
@@ -17,50 +18,59 @@ pub enum Method {
 }
 
 /// `[simulator.lightcone]`: convergence maps from a light cone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LightConeConfig {
-    /// Side of the square field of view in degrees.
+    /// Side of the square field of view, at most 30.
+    #[schemars(extend("x-unit" = "degrees"))]
     pub field_of_view_deg: f64,
-    /// Pixels per side.
+    /// Pixels per side, 2 to 16384.
     pub pixels: usize,
-    /// Thickness of a lens plane in Mpc/h, at most the box; a quarter of the box when left out.
+    /// Thickness of a slice, at most the box.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "Mpc/h", "x-default" = "`box_size`/4"))]
     pub plane_thickness: Option<f64>,
-    /// Light cones through each universe, each with random turns, mirrors and shifts of its own.
+    /// Light cones through each universe, each with random turns, mirrors and shifts of its own: as many almost
+    /// independent maps for one simulation. With several, every field but `lens_planes` gets a first axis `light_cone`;
+    /// needs `randomise`. The first is the same however many there are.
     #[serde(default = "one")]
     pub light_cones: u32,
-    /// One map for sources at each of these redshifts.
+    /// One source bin for each, all its galaxies at that redshift, above 0 and at most 20.
     #[serde(default)]
     pub source_redshifts: Vec<f64>,
-    /// One more map for each of these distributions of sources.
+    /// One more source bin for each distribution. There must be at least one bin of either sort.
     #[serde(default)]
     pub n_of_z: Vec<SourceDistribution>,
-    /// `born` or `raytrace`.
+    /// `"born"`: along straight lines, κ alone. `"raytrace"`: light is deflected on every plane; κ, shear and rotation.
     #[serde(default)]
     pub method: Method,
-    /// Turns, mirrors and shifts every repetition of the box along the line of sight at random.
+    /// Turns, mirrors and shifts each repetition of the box along the line of sight at random, so that no structure is
+    /// met twice.
     #[serde(default = "yes")]
     pub randomise: bool,
-    /// Lets the field be wider than the box, whose copies then stand side by side.
+    /// Lets the field be wider than the box at the farthest source: copies then stand side by side. Else this is
+    /// refused.
     #[serde(default)]
     pub replicate_across: bool,
-    /// Noise of galaxy shapes on every map of κ; none when left out.
+    /// `{ sigma_e = 0.37, n_gal = 30.0 }`: adds Gaussian noise of variance σ_e²/(2 n A) to the pixels (area A) of κ.
+    /// `sigma_e` is the rms of |e|, both components together; `n_gal` the galaxies per square arcminute in each source
+    /// bin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_noise: Option<ShapeNoise>,
-    /// File with a mask of pixels × pixels numbers; pixels where it is 0 are masked. None when left out.
+    /// HDF5 file with an array `mask` (pixels, pixels) of numbers from 0 (masked) to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "path"))]
     pub mask: Option<PathBuf>,
     /// Value of masked pixels.
     #[serde(default)]
     pub mask_fill: f64,
-    /// Keeps the maps of the lens planes too.
+    /// Keeps the projected slices too: list `lens_planes`, one light cone after the other.
     #[serde(default)]
     pub keep_planes: bool,
 }
 
 /// How the sources of one map are spread over redshift.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceDistribution {
     /// n(z) ∝ z^alpha exp(−(z/z0)^beta) from z_min to z_max (Smail, Ellis & Fitchett 1994).
@@ -84,7 +94,7 @@ pub enum SourceDistribution {
 }
 
 /// Noise of galaxy shapes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShapeNoise {
     /// Rms of the intrinsic ellipticity |e|, both components together; about 0.26 to 0.4.

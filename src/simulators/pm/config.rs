@@ -16,6 +16,7 @@ use crate::observables::{
 };
 use crate::particles::Assignment;
 use crate::prior::Prior;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 const NUMERICS: u32 = 1;
 
 /// Floating-point precision of meshes and particles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
@@ -36,33 +37,45 @@ pub enum Precision {
 }
 
 /// `[simulator]` with `kind = "pm"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PmConfig {
-    /// Side of the periodic box in Mpc/h.
+    /// Side of the periodic box, comoving, 0.1 to 100000.
+    #[schemars(extend("x-unit" = "Mpc/h"))]
     pub box_size: f64,
     /// Particles per side: `particles`³ in all.
     pub particles: usize,
-    /// Force mesh points per side over particles per side (FastPM's B).
+    /// Points of the force mesh per side, over particles per side (FastPM's B), at most 8. There is a warning below 1,
+    /// and where lattice and mesh beat at a wavenumber below the particles' Nyquist one (1.25, say, where P(k) at that
+    /// wavenumber comes out nine times too large in 1000 Mpc/h).
     #[serde(default = "two")]
     pub mesh_factor: f64,
-    /// `f32` or `f64`.
+    /// Of meshes and particles.
     #[serde(default)]
     pub precision: Precision,
-    /// Redshifts at which the universe is looked at, between the start and the end; the end alone when left out.
+    /// Redshifts at which the universe is looked at, from the start to the end of the steps. With several, every field's
+    /// name but the light cone's ends in its redshift: `maps_z0.500`. Where no step ends at one, the step around it is
+    /// cut in two: asking for more moments makes for more and shorter steps, which changes the universe slightly, at
+    /// the later moments too. Steps after the last are not taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-default" = "the end"))]
     pub redshifts: Vec<f64>,
-    /// Process grid P0 × P1 of each group; chosen automatically when left out.
+    /// Process grid P0 × P1 of each group; their product is `suite.ranks_per_sim`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "ranks", "x-default" = "automatic"))]
     pub process_grid: Option<[usize; 2]>,
-    /// `estimated`: the same bits on every run. `measured`: faster transforms.
+    /// With `"measured"`, FFTW tries algorithms and keeps the fastest, in `<output>/fftw-wisdom-*.txt`. A campaign that
+    /// repeats its bits needs those files; estimated plans are the same on every run.
     #[serde(default)]
     pub fft_plans: FftPlans,
-    /// The most particles that one rank may hold, over the mean: memory is bounded by it.
+    /// The most particles one rank may hold, over the mean. `polycosm plan` shows the memory this means; a universe
+    /// that clusters beyond it fails with advice instead of exhausting the node.
     #[serde(default = "three")]
     pub max_imbalance: f64,
-    /// Minutes between checkpoints of a running universe; 0: only where it is asked to stop.
+    /// Between checkpoints of a running universe; 0: only when the job is asked to stop. The next job goes on from the
+    /// last one.
     #[serde(default = "half_an_hour")]
+    #[schemars(extend("x-unit" = "minutes"))]
     pub checkpoint_minutes: f64,
     /// Initial conditions.
     #[serde(default)]
@@ -73,57 +86,57 @@ pub struct PmConfig {
     /// The force's kernel.
     #[serde(default)]
     pub force: ForceConfig,
-    /// Projected density maps; none when left out.
+    /// Projected density maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maps: Option<MapConfig>,
-    /// Density on a grid; none when left out.
+    /// Density on a grid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub density: Option<DensityConfig>,
-    /// One-point function of the smoothed density; none when left out.
+    /// One-point function of the smoothed density.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pdf: Option<PdfConfig>,
-    /// Measured power spectrum; none when left out.
+    /// Power spectrum P(k); with `galaxies` also theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerConfig>,
-    /// Multipoles of the power spectrum in redshift space; none when left out.
+    /// Multipoles P₀, P₂, P₄ of the power spectrum in redshift space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multipoles: Option<MultipoleConfig>,
-    /// Bispectrum; none when left out.
+    /// Bispectrum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bispectrum: Option<BispectrumConfig>,
-    /// Halo catalogue; none when left out.
+    /// Halo catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halos: Option<HaloConfig>,
-    /// Halo mass function; none when left out.
+    /// Halo mass function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mass_function: Option<MassFunctionConfig>,
-    /// Galaxies in halos, and with `power` their spectra; none when left out.
+    /// Galaxy catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub galaxies: Option<HodConfig>,
-    /// Light cone with lensing maps; none when left out.
+    /// Weak-lensing maps of a light cone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lightcone: Option<LightConeConfig>,
-    /// Angular power spectra of the light cone's convergence; none when left out.
+    /// Angular spectra of the light cone's convergence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub c_ell: Option<AngularConfig>,
-    /// Peak counts of the light cone's convergence; none when left out.
+    /// Peak counts of the light cone's convergence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peaks: Option<PeakConfig>,
-    /// Keeps the positions and velocities of all particles.
+    /// Keeps positions (Mpc/h) and peculiar velocities (km/s) of all particles in the dataset: 24 bytes per particle.
     #[serde(default)]
     pub keep_particles: bool,
-    /// Writes a GADGET-4 snapshot of each moment to the folder `snapshots` of the output.
+    /// Writes a GADGET-4 file of each moment to `<output>/snapshots`.
     #[serde(default)]
     pub snapshots: bool,
 }
 
 /// `[simulator.density]`: the density on a grid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DensityConfig {
-    /// Points per side.
+    /// Points per side N, 2 to 16384.
     pub points: usize,
-    /// `cic` or `tsc`.
+    /// Mass assignment, whose window stays in.
     pub assignment: Assignment,
 }
 

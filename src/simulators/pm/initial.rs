@@ -8,11 +8,12 @@ use crate::io::noise;
 use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
 use crate::simulators::Job;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What an array read from a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldKind {
     /// Real-space noise of zero mean and unit variance, which the linear spectrum colours.
@@ -22,7 +23,7 @@ pub enum FieldKind {
 }
 
 /// A field in an HDF5 file, (N, N, N) in C order with N the particles per side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FieldFile {
     /// `white-noise` or `linear-density`.
@@ -34,25 +35,32 @@ pub struct FieldFile {
 }
 
 /// `[simulator.initial]`: initial conditions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InitialConfig {
-    /// Order of the Lagrangian perturbation theory: 1, 2 or 3.
+    /// Order of the Lagrangian perturbation theory that the particles start from.
+    #[schemars(extend("x-type" = "1, 2 or 3"))]
     pub lpt_order: usize,
-    /// Its derivatives: `spectral`, or `four-point` (FastPM's), which leaves P(k) 13% low at half the particles' Nyquist
-    /// wavenumber and 45% at three quarters of it.
+    /// Derivatives of the perturbation theory. `"spectral"`: exact. `"four-point"`: as FastPM, for universes that stand
+    /// beside FastPM's; it leaves the initial P(k) 13% low at half the particles' Nyquist wavenumber and 45% at three
+    /// quarters (docs/validation.md).
     pub gradient: Gradient,
-    /// Fixes the amplitude of every mode to its mean.
+    /// Fixes the amplitude of every initial mode to its mean; phases stay random (Angulo & Pontzen 2016).
     pub fixed_amplitudes: bool,
-    /// Realisations 2r and 2r + 1 share noise r, the second with all phases turned by π.
+    /// Realisations 2r and 2r + 1 share noise r, the second with all phases turned by π. A pair that is to share its
+    /// cosmology too needs a design that says so: `kind = "list"`, with each point twice and a column `realisation` of
+    /// 0, 1, 2, 3, …; in the other designs the two have parameters of their own.
     pub paired: bool,
-    /// Local primordial non-Gaussianity.
+    /// Local primordial non-Gaussianity, −10000 to 10000: Φ + f_NL (Φ² − ⟨Φ²⟩), Φ positive where matter gathers.
     pub f_nl: f64,
-    /// Points per side of the mesh on which the modes below its Nyquist wavenumber are drawn, whatever the number of
-    /// particles: runs that share it share their large scales. The particles' own lattice when left out.
+    /// Side of the mesh on which the modes below its Nyquist wavenumber are drawn: runs of N and 2N particles per side
+    /// that both say `noise_mesh = 2N` share all modes that both resolve.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "`particles`"))]
     pub noise_mesh: Option<usize>,
-    /// Another code's field instead of our own noise: `{ kind, file, dataset }`. Every universe starts from it.
+    /// Another code's field instead: `{ kind = "white-noise", file = "noise.h5", dataset = "noise" }`, an array (N, N,
+    /// N) in C order with N = `particles`; of mean 0 and variance 1, which is checked to a tenth. `kind =
+    /// "linear-density"`: the linear density contrast today. Every universe starts from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<FieldFile>,
 }

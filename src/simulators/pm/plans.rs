@@ -3,11 +3,12 @@
 use crate::comm::Comm;
 use crate::io::hdf::publish_text;
 use crate::mesh::plans;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// How the algorithms of the Fourier transforms are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FftPlans {
     /// By FFTW's estimate: always the same.

@@ -1,0 +1,124 @@
+//! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all training.
+
+use crate::comm::Comm;
+use crate::config::plan::Plan;
+use crate::error::{Error, Result};
+use crate::io::dataset::{Dataset, Split};
+use crate::prior::DrawnFrom;
+use crate::progress::count;
+
+/// The universes that there will be, or the rows that there are.
+pub struct Ahead {
+    /// Of those to use.
+    split: Vec<Split>,
+    pub drawn_from: DrawnFrom,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Where their number is set: `design` or `dataset`.
+    pub section: &'static str,
+    /// Data made elsewhere.
+    dataset: Option<Dataset>,
+}
+
+impl Ahead {
+    /// Reads parameters and split of foreign data, or makes the design. `None` without either.
+    pub fn of(plan: &Plan) -> Result<Option<Ahead>> {
+        Ok(match (&plan.config.dataset, &plan.config.design) {
+            (Some(foreign), _) => {
+                let data = foreign.open()?;
+                let used = data.split().iter().zip(data.status()).filter(|(_, s)| **s == 0);
+                let (split, parameters) = (used.map(|(s, _)| *s).collect(), data.prior.len());
+                Some(Ahead { split, drawn_from: data.drawn_from, parameters, section: "dataset", dataset: Some(data) })
+            }
+            (None, Some(design)) => {
+                let design = design.resolve(plan.config.seed)?;
+                let (split, drawn_from, parameters) = (design.split, design.drawn_from, design.prior.len());
+                Some(Ahead { split, drawn_from, parameters, section: "design", dataset: None })
+            }
+            (None, None) => None,
+        })
+    }
+
+    /// Universes of a split.
+    pub fn count(&self, split: Split) -> usize {
+        self.split.iter().filter(|&&s| s == split).count()
+    }
+
+    /// The rows of foreign data, by what they are for.
+    pub fn rows(&self) -> String {
+        let [train, validation, test] = [Split::Train, Split::Validation, Split::Test].map(|s| self.count(s));
+        format!("{} to learn from, {validation} for validation, {test} for tests", count(train, "row"))
+    }
+
+    /// Refuses data that nothing can be learned from or, if posteriors are to be `judged`, of which none could be drawn;
+    /// warns of what will be left out. Collective.
+    pub fn check(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
+        if plan.stage_names().is_empty() {
+            return Ok(());
+        }
+        comm.on_root(|| {
+            self.check_splits(plan, judged)?;
+            self.dataset.as_ref().map_or(Ok(()), Dataset::check_prior)
+        })?;
+        #[cfg(feature = "torch")]
+        self.check_inputs(plan, comm, judged)?;
+        Ok(())
+    }
+
+    fn check_splits(&self, plan: &Plan, judged: bool) -> Result<()> {
+        let (all, section) = (self.split.len(), self.section);
+        let (what, marked) = match &self.dataset {
+            Some(_) => (count(all, "row"), ", or mark rows so in the file's `split`"),
+            None => (count(all, "universe"), ", or simulate more"),
+        };
+        let refuse = |problem: &str, remedy: String| {
+            let error = Error::input(format!("of {what} {problem}")).key(format!("{section}.test"));
+            let error = self.dataset.iter().fold(error, |error, data| error.file(&data.path));
+            Err(error.remedy(remedy))
+        };
+        if self.count(Split::Train) == 0 {
+            return refuse("none is left to learn from", format!("lower it and {section}.validation{marked}"));
+        }
+        if plan.posteriors().is_empty() || self.count(Split::Test) > 0 {
+            return Ok(());
+        }
+        let problem = "none is for tests: there is no universe of known truth to draw a posterior of";
+        match judged {
+            true => refuse(problem, format!("raise it{marked}; or leave [infer] out")),
+            false => {
+                log::warn!("{section}.test: of {what} {problem}; `polycosm infer` will draw of observations only");
+                Ok(())
+            }
+        }
+    }
+
+    /// What the networks see of data made elsewhere.
+    #[cfg(feature = "torch")]
+    fn check_inputs(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
+        let Some(data) = &self.dataset else { return Ok(()) };
+        let stages = plan.stages();
+        let seen: Vec<_> = plan.posteriors().iter().filter_map(|stage| stages.field(stage)).map(String::from).collect();
+        for stage in &plan.config.train {
+            let field = stages.field(&stage.name).unwrap_or(&stage.input);
+            let key = format!("train.{}.input", stage.name);
+            let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+            comm.agree(data.spec(field).map_err(named))?;
+            if !judged || stage.input != field || !seen.iter().any(|seen| seen == field) {
+                continue;
+            }
+            let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;
+            let tests = self.count(Split::Test);
+            if unfit.rows().len() == tests {
+                let problem = format!(
+                    "all of {} for tests hold numbers that cannot be used: NaN, infinite, or such as the transform of stage {} \
+                     does not take",
+                    count(tests, "row"),
+                    stage.name
+                );
+                let error = Error::input(problem).file(&data.path).key(field);
+                return comm.agree(Err(error.remedy("mend them, or mark other rows for tests in the file's `split`")));
+            }
+        }
+        Ok(())
+    }
+}
