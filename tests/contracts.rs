@@ -200,6 +200,13 @@ fn the_steps_are_the_same_on_any_ranks() {
                 }
             }
         }
+        // Partners out of the whole batch, of three samples: on three ranks each has one.
+        let contrast: Step = |w, batch, turn| {
+            let others = batch.others("x", 2)?.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+            let seen = batch.array("x")? * (others + batch.normal("noise", &[]));
+            turn.minimise("contrast", &(w[0].get(0).get(0) * seen).tanh(), &[0])
+        };
+        close(descended(comm, contrast, &[]).unwrap(), descended(&comm.alone(), contrast, &[]).unwrap());
     });
 }
 

@@ -140,8 +140,8 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
-        let sizes = self.network.sizes().into_iter();
-        if let Some((key, value, [least, most])) = sizes.clone().find(|(_, n, [least, most])| n < least || n > most) {
+        let mut sizes = self.network.sizes().into_iter();
+        if let Some((key, value, [least, most])) = sizes.find(|(_, n, [least, most])| n < least || n > most) {
             let what =
                 if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" };
             let remedy = format!("give {least} to {most}{what}");
