@@ -15,7 +15,7 @@ use contracts::adversarial::{CRITIC, GENERATOR};
 use contracts::{adversarial, classifier, linear, moments, two_phases};
 use polycosm::comm::Comm;
 use polycosm::error::{Error, Result};
-use polycosm::io::dataset::Split;
+use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{
     Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Score, Task, Tensor, Turn,
@@ -482,4 +482,33 @@ fn columns_that_do_not_fit_are_refused_in_words() {
 fn the_contributors_page_has_a_model_that_runs() {
     let page = include_str!("../CONTRIBUTING.md");
     assert!(page.contains(include_str!("contracts/moments.rs")), "CONTRIBUTING.md shows another model than moments.rs");
+}
+
+/// Fields, labels and lists of a file, by the names that a model gives them.
+#[test]
+fn columns_come_from_a_dataset() {
+    mpi::on_ranks("columns_come_from_a_dataset", &[1], |_| {
+        let path = mpi::shared_dir().join("d.h5");
+        let file = hdf5::File::create(&path).unwrap();
+        let write = |name: &str, shape: &[usize], values: &[f64]| {
+            file.new_dataset::<f64>().shape(shape).create(name).unwrap().write_raw(values).unwrap();
+        };
+        write("theta", &[8, 1], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        write("maps", &[8, 2], &(0..16).map(f64::from).collect::<Vec<_>>());
+        let class: Vec<i64> = (0..8).map(|i| i % 3).collect();
+        file.new_dataset::<i64>().shape([8]).create("class").unwrap().write_raw(&class).unwrap();
+        let split: Vec<u8> = vec![2, 0, 0, 0, 0, 0, 1, 1];
+        file.new_dataset::<u8>().shape([8]).create("split").unwrap().write_raw(&split).unwrap();
+        file.close().unwrap();
+        let dataset = Dataset::open(&path, "theta").unwrap();
+        let mut source = Memory::read(&dataset, &[("x", "maps"), ("label", "class")], Device::Cpu).unwrap();
+        assert_eq!((source.ids(Split::Train), source.ids(Split::Validation)), (&ids(1..6)[..], &ids(6..8)[..]));
+        let some = [SampleId::of(7), SampleId::of(4)];
+        let batch = Batch::new(source.read(&some, &[]).unwrap(), some.to_vec(), Pass::Held, 1, Kind::Double);
+        assert_eq!(host(batch.array("x").unwrap()), [14.0, 15.0, 8.0, 9.0]);
+        assert_eq!(host(batch.array("theta").unwrap()), [7.0, 4.0]);
+        assert_eq!(host(&batch.labels("label", 3).unwrap()), [1.0, 1.0]);
+        let e = Memory::read(&dataset, &[("label", "clas")], Device::Cpu).err().expect("it is not there");
+        assert!(e.exit_code() == 2 && e.to_string().contains("did you mean `class`?"), "{e}");
+    });
 }

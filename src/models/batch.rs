@@ -218,7 +218,7 @@ pub(super) fn absent(name: &str, known: &[&str]) -> Error {
 }
 
 /// The refusal of a list where an array is needed.
-pub(super) fn is_list(name: &str) -> Error {
+pub fn is_list(name: &str) -> Error {
     let error = Error::input("is a list whose length differs between universes, and an array is needed").key(name);
     error.remedy("choose a field of a fixed shape")
 }

@@ -7,7 +7,7 @@ mod section;
 mod task;
 mod vmim;
 
-pub use batch::{Batch, Column, Pass, SampleId};
+pub use batch::{Batch, Column, Pass, SampleId, is_list};
 pub use contract::{Draws, Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
 pub use npe::{Npe, NpeConfig};
 pub use section::{Section, Size};

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::io::dataset::Dataset;
 use crate::io::field::{Data, Dtype};
+use crate::models::Column;
 use tch::{Device, Tensor};
 
 /// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not
@@ -12,6 +13,22 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
         Dtype::F32 => Data::F32(dataset.read_f32(field, rows)?),
         Dtype::F64 | Dtype::I64 => Data::F64(dataset.read_f64(field, rows)?),
     })
+}
+
+/// A field of some rows as a column of samples.
+pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
+    let spec = dataset.spec(field)?;
+    let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
+    if !spec.ragged {
+        return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape(rows.len(), &spec.shape), device)));
+    }
+    let lists = rows.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<Vec<_>>>()?;
+    let width = spec.shape[1..].iter().product::<usize>().max(1);
+    let mut offsets = vec![0];
+    lists.iter().for_each(|list| offsets.push(offsets[offsets.len() - 1] + (list.len() / width) as i64));
+    let all = lists.concat();
+    let values = tensor(&Data::F64(all), &shape(offsets[rows.len()] as usize, &spec.shape[1..]), device);
+    Ok(Column::List { values, offsets: Tensor::from_slice(&offsets).to_device(device) })
 }
 
 /// Host numbers as a tensor of this shape, in their own precision.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
-use crate::models::{Column, SampleId};
+use crate::models::{Column, SampleId, is_list};
 use crate::nets::whole;
 use crate::rng::stream;
 use rand::seq::SliceRandom;
@@ -46,11 +46,17 @@ impl Memory {
         Memory::new(columns, (0..n).map(SampleId::of).collect(), train)
     }
 
+    /// All samples, those to learn from first.
+    pub fn all(&self) -> &[SampleId] {
+        &self.ids
+    }
+
     /// A whole array, in the order of the ids.
     pub fn column(&self, name: &str) -> Result<&Tensor> {
         match self.columns.iter().find(|c| c.0 == name) {
             Some((_, Column::Array(t))) => Ok(t),
-            _ => Err(Error::failed("there is no such array").key(name)),
+            Some(_) => Err(is_list(name)),
+            None => Err(Error::failed("there is no such array").key(name)),
         }
     }
 }

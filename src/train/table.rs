@@ -7,7 +7,7 @@ use super::stage::{Context, Trained, compress};
 use super::{StageConfig, inputs};
 use crate::comm::share;
 use crate::error::Result;
-use crate::io::dataset::Split;
+use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, FieldSpec};
 use crate::models::{Batch, Column, Model, Pass, SampleId};
 use tch::{Device, Kind, Tensor};
@@ -15,8 +15,7 @@ use tch::{Device, Kind, Tensor};
 /// Universes whose inputs are on their way through a network at a time.
 const CHUNK: usize = 32;
 
-/// The stage's samples in memory: the dataset's field or the summaries of it, with the parameters. An id's universe is its row in
-/// the dataset. Collective.
+/// The stage's samples in memory: the dataset's field or the summaries of it, with the parameters. Collective.
 pub(super) fn table(
     context: &Context,
     config: &StageConfig,
@@ -26,26 +25,18 @@ pub(super) fn table(
     model: &dyn Model,
 ) -> Result<Memory> {
     let (comm, dataset) = (context.comm, context.dataset);
-    let p = dataset.prior.len();
-    let (train, validation) = comm.agree(inputs::splits(dataset))?;
-    let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
     comm.agree(dataset.check_prior())?;
-    let values = comm.agree(data::read(dataset, field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
-    let x = tensor(&values, &full, context.device);
-    drop(values);
+    let table = comm.agree(Memory::read(dataset, &[("x", field)], context.device))?;
+    let rows: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
     let first = before.map_or(model, Trained::first);
-    comm.agree(inputs::refuse_unfit(dataset, field, config, first, &x, &rows))?;
+    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, field, config, first, x, &rows));
+    comm.agree(fit)?;
     if before.is_none() {
         inputs::announce_unfit(comm, dataset, field, first, context.device)?;
     }
-    let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
-    let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
-    let ids = rows.iter().map(|&row| SampleId::of(row as u64)).collect();
-    let table = Memory::new(columns(x, theta), ids, train.len());
     let Some(before) = before else { return Ok(table) };
     let table = summarised(context, config, table, pictures(spec), before)?;
-    let of: Vec<usize> = table.ids(Split::Train).iter().map(|id| id.universe as usize).chain(validation).collect();
+    let of: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
     let what = format!("summaries of {}", config.input);
     let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
     comm.agree(fit).map(|()| table)
@@ -62,8 +53,19 @@ fn pictures(spec: &FieldSpec) -> bool {
     spec.picture().is_some_and(|picture| picture.periodic)
 }
 
-fn columns(x: Tensor, theta: Tensor) -> Vec<(String, Column)> {
-    vec![("x".into(), Column::Array(x)), ("theta".into(), Column::Array(theta))]
+impl Memory {
+    /// Columns of a dataset, each by its name and the field that it is, and "theta": the universes to learn from, then those that
+    /// say when to stop. An id's universe is its row.
+    pub fn read(dataset: &Dataset, columns: &[(&str, &str)], device: Device) -> Result<Memory> {
+        let (train, validation) = inputs::splits(dataset)?;
+        let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
+        let read = |&(name, field): &(&str, &str)| Ok((name.into(), data::column(dataset, field, &rows, device)?));
+        let mut columns = columns.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let p = dataset.prior.len();
+        let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
+        columns.push(("theta".into(), Column::Array(tensor(&Data::F64(theta), &[rows.len(), p], device))));
+        Ok(Memory::new(columns, rows.iter().map(|&row| SampleId::of(row as u64)).collect(), train.len()))
+    }
 }
 
 /// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
@@ -113,5 +115,6 @@ fn summarised(
     let rows: Vec<i64> =
         (0..copies as usize).flat_map(|_| 0..n.0).chain(n.0..n.0 + n.1).map(|row| row as i64).collect();
     let theta = table.column("theta")?.index_select(0, &Tensor::from_slice(&rows).to_device(context.device));
-    Ok(Memory::new(columns(x, theta), ids, copies as usize * n.0))
+    let columns = vec![("x".into(), Column::Array(x)), ("theta".into(), Column::Array(theta))];
+    Ok(Memory::new(columns, ids, copies as usize * n.0))
 }
