@@ -50,6 +50,8 @@ pub const DRAWS: usize = 1_000_000;
 pub const CAMPAIGN: u64 = 16 << 20;
 /// Bytes of a table of numbers.
 pub const TABLE: u64 = 256 << 20;
+/// Bytes of a text or JSON in an output folder. The longest is `fingerprint.json`, with a digest for each input file.
+pub const OWN: u64 = 1 << 30;
 /// Bytes of a list of universes.
 pub const LIST: u64 = 2 << 30;
 

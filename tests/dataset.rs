@@ -191,6 +191,75 @@ fn a_campaign_on_any_number_of_ranks() {
     });
 }
 
+/// Writes other contents to a file in the middle of a suite.
+struct Meddler<'a> {
+    fake: Fake,
+    file: &'a Path,
+    at: u64,
+}
+
+impl Runner for Meddler<'_> {
+    fn specs(&self) -> Vec<FieldSpec> {
+        self.fake.specs()
+    }
+
+    fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
+        if comm.is_root() && job.index == self.at {
+            std::fs::write(self.file, "others").unwrap();
+        }
+        self.fake.simulate(comm, job)
+    }
+
+    fn observe_file(&self, comm: &Comm, path: &Path, look: &Look) -> Result<Observed> {
+        self.fake.observe_file(comm, path, look)
+    }
+
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()> {
+        self.fake.check_file(path, look)
+    }
+}
+
+/// A universe is only kept if its input files are still what they were when the run began.
+#[test]
+fn inputs_that_change_while_a_suite_runs_are_noticed() {
+    mpi::on_ranks("inputs_that_change_while_a_suite_runs_are_noticed", &[1, 2], |world| {
+        let file = mpi::shared_dir().join("table.txt");
+        let put = |text: &str| {
+            if world.is_root() {
+                std::fs::write(&file, text).unwrap();
+            }
+            world.barrier();
+        };
+        for fail in [vec![], vec![5]] {
+            let output = mpi::shared_dir().join(format!("{}", fail.len()));
+            let go = |runner: &dyn Runner| {
+                let (provenance, config) =
+                    (Provenance::collect(world, 5, ""), SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+                let shape = serde_json::json!({ "seed": 5, "simulator": { "table": "table.txt" } });
+                let files = vec![("/simulator/table".to_string(), vec![file.clone()])];
+                let (output, design) = (&output, &design(10));
+                let suite = Suite { output, design, config: &config, seed: 5, provenance: &provenance, shape, files };
+                simulate(world, &suite, runner, &Options::default())
+            };
+            put("as begun");
+            let e = go(&Meddler { fake: Fake { fail, ..Fake::default() }, file: &file, at: 5 }).unwrap_err();
+            assert_eq!((e.exit_code(), e.key.as_deref()), (2, Some("simulator.table")), "{e}");
+            assert!(e.problem.contains("changed") && e.file.as_ref().unwrap().ends_with("table.txt"), "{e}");
+            assert!(!output.join("sims/000005.h5").exists() && !index::path(&output).exists());
+            assert!(
+                go(&Fake::default()).unwrap_err().problem.contains("other contents"),
+                "it goes on with another file"
+            );
+            put("as begun");
+            assert!(go(&Fake::default()).unwrap().complete);
+            world.barrier();
+            if world.is_root() {
+                check_dataset(&output, 10, &[]);
+            }
+        }
+    });
+}
+
 /// Copies a folder of folders of files.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -233,17 +233,17 @@ fn catalogue_of_fastpm() {
     mpi::on_ranks("catalogue_of_fastpm", &[1, 3, 4], |comm| {
         let cosmology = planck();
         let (particles, l) = snapshot::<f32>(comm);
-        let epoch = Epoch { cosmology: &cosmology, a: 1.0, box_size: l };
+        let now = PeriodicBox { cosmology: &cosmology, a: 1.0, box_size: l };
         let config = HaloConfig::default();
         let start = Instant::now();
-        let halos = find_halos(comm, &config, &particles, 64, &epoch);
+        let halos = find_halos(comm, &config, &particles, 64, &now);
         let seconds = start.elapsed().as_secs_f64();
         let rows = gathered(comm, &halos.rows());
         let (first, len) = share(rows.len(), comm.size(), comm.rank());
         assert_eq!(halos.len(), len, "rows are spread evenly");
         assert_eq!(halos.rows(), rows[first..first + len]);
         let alone = comm.alone();
-        let whole = find_halos(&alone, &config, &snapshot::<f32>(&alone).0, 64, &epoch);
+        let whole = find_halos(&alone, &config, &snapshot::<f32>(&alone).0, 64, &now);
         assert_eq!(rows, whole.rows(), "the same bits on {} ranks as on one", comm.size());
         say(comm, format_args!("{} halos in {seconds:.3} s, largest {:.3e} Msun/h", rows.len(), whole.mass[0]));
 
@@ -290,8 +290,8 @@ fn mass_function() {
     mpi::on_ranks("mass_function", &[1, 2], |comm| {
         let cosmology = planck();
         let (particles, l) = snapshot::<f32>(comm);
-        let epoch = Epoch { cosmology: &cosmology, a: 1.0, box_size: l };
-        let halos = find_halos(comm, &HaloConfig::default(), &particles, 64, &epoch);
+        let now = PeriodicBox { cosmology: &cosmology, a: 1.0, box_size: l };
+        let halos = find_halos(comm, &HaloConfig::default(), &particles, 64, &now);
         let config = MassFunctionConfig { log_m_min: 13.85, log_m_max: 15.35, bins: 5 };
         let measured = MassFunction::measure(comm, &config, &halos, l);
         let masses = gathered(comm, &halos.rows());
@@ -344,17 +344,17 @@ fn equal_halos(comm: &Comm, n: usize, mass: f64, l: f64) -> HaloCatalogue {
 fn galaxies_have_the_moments_of_their_occupation() {
     mpi::on_ranks("galaxies_have_the_moments_of_their_occupation", &[1, 3], |comm| {
         let cosmology = planck();
-        let epoch = Epoch { cosmology: &cosmology, a: 0.5, box_size: 100.0 };
+        let now = PeriodicBox { cosmology: &cosmology, a: 0.5, box_size: 100.0 };
         let (hod, n) = (HodConfig::default(), 20_000);
         for (log_m, centrals) in [(13.03, 0.5), (13.41, 0.921_350_396), (14.5, 0.999_999_977_5)] {
             let mass = 10f64.powf(log_m);
             let halos = equal_halos(comm, n, mass, 100.0);
-            let galaxies = populate(comm, &hod, &halos, &epoch, 5, 2).unwrap();
+            let galaxies = populate(comm, &hod, &halos, &now, 5, 2).unwrap();
             let rows = gathered(comm, &galaxies.rows());
             let alone = comm.alone();
-            let whole = populate(&alone, &hod, &equal_halos(&alone, n, mass, 100.0), &epoch, 5, 2).unwrap();
+            let whole = populate(&alone, &hod, &equal_halos(&alone, n, mass, 100.0), &now, 5, 2).unwrap();
             assert_eq!(rows, whole.rows(), "the same galaxies on any number of ranks");
-            let other = populate(&alone, &hod, &equal_halos(&alone, n, mass, 100.0), &epoch, 5, 3).unwrap();
+            let other = populate(&alone, &hod, &equal_halos(&alone, n, mass, 100.0), &now, 5, 3).unwrap();
             assert_ne!(whole, other, "another realisation has other galaxies");
 
             let expected = centrals * ((mass - 10f64.powf(13.27)).max(0.0) / 10f64.powf(14.08)).powf(0.76);
@@ -383,12 +383,12 @@ fn satellites_follow_profile_and_dispersion() {
     mpi::on_ranks("satellites_follow_profile_and_dispersion", &[1], |comm| {
         let cosmology = planck();
         let (l, mass, c) = (100.0, 10f64.powf(14.5), 7.0);
-        let epoch = Epoch { cosmology: &cosmology, a: 0.5, box_size: l };
+        let now = PeriodicBox { cosmology: &cosmology, a: 0.5, box_size: l };
         let edge = (3.0 * mass / (4.0 * PI * 200.0 * 0.3089 * 2.775_366_27e11)).cbrt();
-        assert!((epoch.r_200m(mass) / edge - 1.0).abs() < 1e-12);
+        assert!((now.r_200m(mass) / edge - 1.0).abs() < 1e-12);
         let halos = equal_halos(comm, 20_000, mass, l);
         let hod = HodConfig { concentration: Some(c), ..HodConfig::default() };
-        let galaxies = populate(comm, &hod, &halos, &epoch, 5, 2).unwrap();
+        let galaxies = populate(comm, &hod, &halos, &now, 5, 2).unwrap();
         let (mut n, mut r1, mut r2, mut x1, mut v2, mut furthest) = (0.0, 0.0, 0.0, 0.0, 0.0, 0f64);
         for i in (0..galaxies.len()).filter(|&i| galaxies.central[i] == 0) {
             let halo = galaxies.halo[i] as usize / 3;
@@ -423,7 +423,7 @@ fn redshift_space_is_exact() {
     mpi::on_ranks("redshift_space_is_exact", &[2], |comm| {
         let cosmology = planck();
         let (a, l) = (0.5, 100.0);
-        let epoch = Epoch { cosmology: &cosmology, a, box_size: l };
+        let now = PeriodicBox { cosmology: &cosmology, a, box_size: l };
         let per_speed = 1.0 / (a * 100.0 * (0.3089 / (a * a * a) + 0.6911f64).sqrt());
         let x = [[1.0, 2.0, 3.0], [1.0, 99.9, 3.0], [1.0, 0.1, 99.0]];
         let space = RedshiftSpace::of_velocities(&cosmology, a);
@@ -436,8 +436,8 @@ fn redshift_space_is_exact() {
         let halos = equal_halos(comm, 1000, 1e14, l);
         let real = HodConfig::default();
         let shifted = HodConfig { redshift_axis: Some(2), ..HodConfig::default() };
-        let mut before = populate(comm, &real, &halos, &epoch, 1, 0).unwrap();
-        let after = populate(comm, &shifted, &halos, &epoch, 1, 0).unwrap();
+        let mut before = populate(comm, &real, &halos, &now, 1, 0).unwrap();
+        let after = populate(comm, &shifted, &halos, &now, 1, 0).unwrap();
         assert_ne!(before, after);
         before.position = space.displaced(&before.position, &before.velocity, 2, l);
         assert_eq!(before, after);
@@ -476,13 +476,13 @@ fn impossible_settings_are_refused() {
 fn too_many_satellites_are_every_ranks_error() {
     mpi::on_ranks("too_many_satellites_are_every_ranks_error", &[2], |comm| {
         let cosmology = planck();
-        let epoch = Epoch { cosmology: &cosmology, a: 1.0, box_size: 100.0 };
+        let now = PeriodicBox { cosmology: &cosmology, a: 1.0, box_size: 100.0 };
         let mut halos = equal_halos(comm, 10, 1e13, 100.0);
         if comm.rank() == 1 {
             halos.mass[0] = 1e16;
         }
         let hod = HodConfig { log_m1: 12.0, alpha: 3.0, ..HodConfig::default() };
-        let error = populate(comm, &hod, &halos, &epoch, 1, 0).unwrap_err();
+        let error = populate(comm, &hod, &halos, &now, 1, 0).unwrap_err();
         assert_eq!((error.exit_code(), error.agreed_from), (2, Some(1)));
     });
 }

@@ -132,6 +132,7 @@ fn input_files_keep_their_contents() {
     // A folder of a program that kept no contents goes on with a word, and keeps them then.
     let kept = String::from_utf8(case.read("o/fingerprint.json")).unwrap();
     let mut shape: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    shape.as_object_mut().unwrap().remove("sha256").unwrap();
     let campaign = shape["campaign"].as_object_mut().unwrap();
     campaign.remove("files").unwrap();
     campaign.remove("numerics").unwrap();
@@ -139,15 +140,63 @@ fn input_files_keep_their_contents() {
     case.go("simulate run.toml", 0, &["begun by an older program", "pk.txt"]);
     assert_eq!(String::from_utf8(case.read("o/fingerprint.json")).unwrap(), kept);
     // Another program's numerics, and another default, are told.
-    case.put("o/fingerprint.json", &kept.replace("\"pm\": 1", "\"pm\": 0"));
+    case.put("o/fingerprint.json", &resealed(&kept.replace("\"pm\": 1", "\"pm\": 0")));
     case.go("simulate run.toml", 2, &["numerics", "version 0", "remedy: "]);
     let other = kept.replace("\"fixed_amplitudes\": false", "\"fixed_amplitudes\": true");
     assert_ne!(other, kept);
     case.put("o/fingerprint.json", &other);
+    case.go("simulate run.toml", 1, &["fingerprint.json", "checksum does not match", "remedy: "]);
+    case.put("o/fingerprint.json", &resealed(&other));
     let key = "simulator.initial.fixed_amplitudes";
     case.go("simulate run.toml", 0, &[key, "by default false now", "begun with true"]);
     case.go(&format!("simulate run.toml --set {key}=false"), 2, &[key, "was begun with true"]);
     case.go("simulate run.toml --set simulator.halos.linking_length=0.2", 2, &["halos", "was begun without this key"]);
+}
+
+/// A sealed JSON that was edited, with the digest of what it says now.
+fn resealed(text: &str) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+    value.as_object_mut().unwrap().remove("sha256").unwrap();
+    polycosm::io::identity::sealed(&value).unwrap()
+}
+
+/// What was computed from one file does not go on with another, even where nothing but a checkpoint is left of it.
+#[test]
+fn a_checkpoint_knows_its_input_files() {
+    let case = Case::new();
+    let table = |tilt: f64| {
+        let line = |i: i32| {
+            let k = 1e-4 * 1.05f64.powi(i);
+            format!("{k} {}\n", 2e4 * k / (k / 0.02 + (k / 0.02).powf(2.4 - tilt)))
+        };
+        (0..260).map(line).collect::<String>()
+    };
+    case.put("pk.txt", &table(0.0));
+    let text =
+        CAMPAIGN.replace("[cosmology]\n", "[cosmology]\ntransfer = \"table\"\ntable = \"pk.txt\"\nOmega_m = 0.3\n");
+    let text = text.replace("parameters.Omega_m = { min = 0.1, max = 0.5 }\n", "").replace("steps = 2", "steps = 2000");
+    let text = text.replace("kind = \"list\"\nfile = \"list.txt\"\nsimulations = 4", "simulations = 1");
+    case.put("run.toml", &text.replace("particles = 16", "particles = 8\ncheckpoint_minutes = 1e-9"));
+    let killed = || {
+        let mut run = case.command("simulate run.toml");
+        let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+        let start = Instant::now();
+        while !case.path("o/checkpoints/000000.b.h5").exists() && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!case.path("o/dataset.h5").exists(), "killed too late");
+    };
+    killed();
+    case.put("pk.txt", &table(0.2));
+    std::fs::remove_file(case.path("o/fingerprint.json")).unwrap();
+    let quick = "simulate run.toml --set simulator.checkpoint_minutes=0";
+    let text = case.go(quick, 0, &["of other input files"]);
+    assert!(!text.contains("goes on from its checkpoint"), "{text}");
+    std::fs::remove_dir_all(case.path("o")).unwrap();
+    killed();
+    case.go(quick, 0, &["goes on from its checkpoint"]);
 }
 
 #[test]

@@ -559,6 +559,72 @@ fn snapshots_in_several_files_are_read_whole() {
     });
 }
 
+/// Replaces an array by a virtual one over the same in `piece.0.hdf5` and `piece.1.hdf5`.
+fn in_pieces<T: hdf5::H5Type>(file: &hdf5::File, name: &str, columns: usize) -> hdf5::Result<()> {
+    use hdf5::SliceOrIndex as Slice;
+    let rest = || (columns > 1).then(|| Slice::from(0..columns));
+    let slab =
+        |from, to| hdf5::Hyperslab::from(std::iter::once(Slice::from(from..to)).chain(rest()).collect::<Vec<Slice>>());
+    let extent = |n: usize| if columns > 1 { vec![n, columns] } else { vec![n] };
+    file.unlink(name)?;
+    let builder = file.new_dataset::<T>().shape(extent(N)).with_dcpl(|p| {
+        [[0, 200], [200, N]].iter().enumerate().fold(p, |p, (i, &[from, to])| {
+            let (piece, part) = (format!("piece.{i}.hdf5"), extent(to - from));
+            p.virtual_map(&piece, name, &part[..], slab(0, to - from), &extent(N)[..], slab(from, to))
+        })
+    });
+    builder.create(name).map(|_| ())
+}
+
+/// A file whose arrays are virtual ones over others, as SWIFT writes beside its distributed snapshots.
+#[test]
+fn virtual_snapshots_are_read() {
+    let _alone = alone();
+    mpi::on_ranks("virtual_snapshots_are_read", &[1, 2], |comm| {
+        let folder = mpi::shared_dir();
+        let pieces = [0, 1].map(|i| folder.join(format!("piece.{i}.hdf5")));
+        let write = |positions: bool| {
+            if comm.is_root() {
+                write_part(&pieces[0], [0, 200], 1).unwrap();
+                write_part(&pieces[1], [200, N], 1).unwrap();
+                snapshot(&folder, |f| in_pieces::<f64>(f, "PartType1/Velocities", 3));
+                if positions {
+                    snapshot(&folder, |f| {
+                        in_pieces::<f64>(f, "PartType1/Coordinates", 3)?;
+                        in_pieces::<f64>(f, "PartType1/Velocities", 3)?;
+                        in_pieces::<u64>(f, "PartType1/ParticleIDs", 1)
+                    });
+                }
+            }
+            comm.barrier();
+        };
+        let path = folder.join("snapshot.hdf5");
+        for positions in [true, false] {
+            write(positions);
+            let seen = gadget::read(comm, &path).unwrap();
+            let first = comm.offset(seen.ids.len());
+            assert_eq!(comm.sum_of(seen.ids.len()), N);
+            assert!(seen.ids.iter().enumerate().all(|(i, &id)| id == (first + i) as u64));
+            assert!(seen.positions.iter().enumerate().all(|(i, x)| *x == particle(first + i).0));
+            let near = |v: &[f64; 3], i: usize| {
+                v.iter().zip(particle(i).1).all(|(a, b)| (a - b).abs() < 1e-9 * b.abs() + 1e-9)
+            };
+            assert!(seen.velocities.iter().enumerate().all(|(i, v)| near(v, first + i)));
+            // They are part of what was observed.
+            assert_eq!(gadget::files(&path).unwrap(), [&[path.clone()][..], &pieces].concat());
+            comm.barrier();
+            if comm.is_root() {
+                std::fs::remove_file(&pieces[1]).unwrap();
+            }
+            comm.barrier();
+            let gone = gadget::read(comm, &path).expect_err("a piece is gone").to_string();
+            let array = if positions { "Coordinates" } else { "Velocities" };
+            assert!(gone.contains("piece.1.hdf5") && gone.contains(array), "{gone}");
+            comm.barrier();
+        }
+    });
+}
+
 /// The cosmology that products need is that of the header, where the root does not tell; the truth is not needed.
 #[test]
 fn what_products_need_is_looked_for_and_named() {
@@ -742,7 +808,10 @@ fn a_box_a_little_off_is_scaled() {
 fn what_cannot_be_told_is_refused_on_all_ranks() {
     let _alone = alone();
     mpi::on_ranks("what_cannot_be_told_is_refused_on_all_ranks", &[2], |comm| {
-        let e = comm.on_root(|| Ok([1.0, f64::NAN])).unwrap_err();
+        let told = comm.on_root(|| Ok((f64::NAN, Some(f64::NAN), f64::NEG_INFINITY))).unwrap();
+        assert!(told.0.is_nan() && told.1.is_some_and(f64::is_nan) && told.2 == f64::NEG_INFINITY, "{told:?}");
+        let name: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+        let e = comm.on_root(|| Ok(std::path::PathBuf::from(&name))).unwrap_err();
         assert!(e.to_string().contains("cannot be told") && e.remedy.is_some(), "{e}");
         let path = mpi::shared_dir().join("snapshot.hdf5");
         if comm.is_root() {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::gadget;
 use crate::io::identity::{Identity, digest, digest_of_file};
-use crate::io::samples::{self, Of, Samples};
+use crate::io::samples::{self, OLDER, Of, Samples, Seen};
 use crate::io::stages::{Stages, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -84,31 +84,30 @@ impl Current {
         })
     }
 
-    /// Digest of how the campaign looks at an observation.
-    pub fn observables(&self) -> &str {
-        &self.observables
+    /// An observation as it is now, and as the campaign would look at it.
+    pub fn seen(&self, name: &str, file: &Path) -> Result<Seen> {
+        let observables = self.observables.clone();
+        Ok(Seen { name: name.into(), file: place(file), content: content(file)?, observables })
     }
 
-    /// Why draws are not to be used any more.
+    /// Why draws are not to be used any more: they are not of what they would be of now. How many there are is their own.
     pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
-        let Some(of) = &samples.extras.of else {
-            return Ok(Some("they do not say what they are of (an older program drew them)".into()));
-        };
+        let Some(of) = &samples.extras.of else { return Ok(Some(OLDER.into())) };
         match self.stage(&of.stage)? {
             State::Absent => return Ok(Some(format!("stage {} is not trained", of.stage))),
             State::Outdated(why) => return Ok(Some(format!("stage {} is outdated: {why}", of.stage))),
             State::Trained(_) => {}
         }
         let mut now = self.of(&of.stage, of.draws)?;
-        now.observation = of.observation.clone();
-        if let Some(seen) = &mut now.observation {
-            seen.observables = self.observables.clone();
+        if let Some(seen) = &of.observation {
             let file = Path::new(&seen.file);
-            if gadget::first(file).exists() {
-                seen.content = content(file)?;
-            }
+            now.observation = Some(match gadget::first(file).exists() {
+                true => self.seen(&seen.name, file)?,
+                // One that is gone is taken to be what it was.
+                false => Seen { observables: self.observables.clone(), ..seen.clone() },
+            });
         }
-        Ok(of.differs(&now))
+        Ok(samples.differ(&now))
     }
 
     /// The draws in a file; an error where they are not to be used.
@@ -124,8 +123,15 @@ impl Current {
     }
 }
 
+/// Where an observation's (first) file is, whatever the working directory and the name it was given by.
+pub fn place(file: &Path) -> String {
+    let first = gadget::first(file);
+    let absolute = first.canonicalize().or_else(|_| std::path::absolute(&first)).unwrap_or(first);
+    absolute.to_string_lossy().into_owned()
+}
+
 /// Digest of what stands in a snapshot's files.
-pub fn content(snapshot: &Path) -> Result<String> {
+fn content(snapshot: &Path) -> Result<String> {
     let files = gadget::files(&gadget::first(snapshot))?;
     let each = files.iter().map(|file| digest_of_file(file)).collect::<Result<Vec<_>>>()?;
     Ok(if each.len() == 1 { each.concat() } else { digest(each.concat().as_bytes()) })

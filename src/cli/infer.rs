@@ -1,7 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
 use super::campaign::{Campaign, path};
-use super::current::{Current, content};
+use super::current::{Current, place};
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
@@ -9,7 +9,6 @@ use crate::error::{At, Error, Result, campaign};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::field::Field;
-use crate::io::gadget;
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
@@ -88,22 +87,18 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
     Ok((dataset, current))
 }
 
-/// True if there are draws of just this.
-fn drawn(path: &Path, of: &Of) -> bool {
-    let there = if path.exists() { Samples::read(path).ok() } else { None };
-    there.and_then(|samples| samples.extras.of).is_some_and(|was| was.differs(of).is_none())
+/// Why there is something to draw; `None` where there are draws of just this.
+fn due(path: &Path, of: &Of) -> Option<String> {
+    match Samples::read(path) {
+        Ok(samples) => samples.differ(of),
+        Err(e) => Some(e.problem),
+    }
 }
 
-/// Says why there is something to draw where there are draws, and they are not of this.
+/// Says so, where there are draws already.
 fn say_why(path: &Path, of: &Of) {
-    if !path.exists() {
-        return;
-    }
-    match Samples::read(path).map(|samples| samples.extras.of.map(|was| was.differs(of))) {
-        Ok(Some(None)) => {}
-        Ok(Some(Some(why))) => log::info!("{}: drawn anew: {why}", path.display()),
-        Ok(None) => log::info!("{}: drawn anew, for the old draws do not say what they are of", path.display()),
-        Err(e) => log::warn!("{}: drawn anew, for the old draws cannot be used: {}", path.display(), e.problem),
+    if let (true, Some(why)) = (path.exists(), due(path, of)) {
+        log::info!("{}: drawn anew: {why}", path.display());
     }
 }
 
@@ -123,15 +118,17 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         let mut held = None;
         let of = comm.on_root(|| {
             let of = current.of(&stage, config.draws)?;
-            if drawn(&path, &of) {
+            if due(&path, &of).is_none() {
                 return Ok(None);
             }
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
-            let due = (!drawn(&path, &of)).then_some(of);
-            due.as_ref().map_or(Ok(()), |_| replaceable(&path))?;
-            due.iter().for_each(|of| say_why(&path, of));
-            Ok(due)
+            if due(&path, &of).is_none() {
+                return Ok(None);
+            }
+            replaceable(&path)?;
+            say_why(&path, &of);
+            Ok(Some(of))
         })?;
         let Some(of) = of else {
             if comm.is_root() {
@@ -185,12 +182,12 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let mut held = None;
         let due = comm.on_root(|| {
             let all = wanted(plan, &current, file, config.draws)?;
-            if !anew && all.iter().all(|(path, of)| drawn(path, of)) {
+            if !anew && all.iter().all(|(path, of)| due(path, of).is_none()) {
                 return Ok(vec![]);
             }
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, file, config.draws)?;
-            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || !drawn(path, of)).collect();
+            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
             due.iter().try_for_each(|(path, _)| replaceable(path))?;
             due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
@@ -228,36 +225,24 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
 /// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps its
 /// own files: this one's name then ends in the first digits of its digest.
 fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
-    let content = content(file)?;
+    let now = current.seen("", file)?;
     let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
-    let seen = |name: &str| Seen {
-        name: name.into(),
-        file: place(file),
-        content: content.clone(),
-        observables: current.observables().into(),
-    };
     let stages = plan.posteriors();
     let anothers = |stage: &String| {
         let path = plan.observed(&stem, stage);
         let there = path.exists().then(|| Samples::read(&path).ok()).flatten().and_then(|s| s.extras.of);
         there.is_some_and(|of| {
-            let same = of.observation.is_some_and(|o| o.content == content || place(Path::new(&o.file)) == place(file));
+            let same =
+                of.observation.is_some_and(|o| o.content == now.content || place(Path::new(&o.file)) == now.file);
             !same || of.stage != *stage
         })
     };
-    let name = if stages.iter().any(anothers) { format!("{stem}-{}", &content[..8]) } else { stem.clone() };
+    let name = if stages.iter().any(anothers) { format!("{stem}-{}", &now.content[..8]) } else { stem.clone() };
     let one = |stage: &String| {
-        let of = Of { observation: Some(seen(&name)), ..current.of(stage, draws)? };
+        let of = Of { observation: Some(Seen { name: name.clone(), ..now.clone() }), ..current.of(stage, draws)? };
         Ok((plan.observed(&name, stage), of))
     };
     stages.iter().map(one).collect()
-}
-
-/// Where an observation's (first) file is, whatever the working directory and the name it was given by.
-fn place(file: &Path) -> String {
-    let first = gadget::first(file);
-    let absolute = first.canonicalize().or_else(|_| std::path::absolute(&first)).unwrap_or(first);
-    absolute.to_string_lossy().into_owned()
 }
 
 fn describe(samples: &Samples) -> String {

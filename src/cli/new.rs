@@ -3,7 +3,8 @@
 use super::campaign::path;
 use super::start::say;
 use crate::comm::Comm;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
+use crate::io::hdf::publish_new;
 use crate::job::quoted;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,6 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 fn write(file: &Path, recipe: &str) -> Result<()> {
-    use std::io::Write;
     let found = RECIPES.iter().find(|r| r.name == recipe);
     let Recipe { name, text, .. } =
         found.ok_or_else(|| Error::input("there is no such recipe").key("--recipe").value(recipe))?;
@@ -84,13 +84,12 @@ fn write(file: &Path, recipe: &str) -> Result<()> {
     let text = text.replace(&format!("recipes/{name}.toml"), &quoted(&file.display().to_string()));
     // The recipe's observation lies beside the recipe, not beside the new campaign.
     let text = text.replacen("\nobservations = ", "\n# observations = ", 1);
-    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
+    publish_new(file, &text).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Error::input("exists already").file(file).remedy("choose another name, or remove it first")
         }
         _ => Error::input(format!("cannot be written: {e}")).file(file).remedy("choose a folder you may write to"),
-    })?;
-    new.write_all(text.as_bytes()).at(file)
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
-use crate::limits;
+use crate::io::text;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
 use crate::simulators::SimulatorConfig;
 use crate::suite::Lock;
@@ -265,7 +265,7 @@ fn history(path: &Path) -> Result<Vec<Epoch>> {
         let error = Error::failed(format!("cannot be used: {problem}")).file(path);
         error.remedy("remove this file: the report then goes without these losses")
     };
-    let text = limits::read_text(path, limits::TABLE).map_err(|e| bad(e.problem))?;
+    let text = text::read(path).map_err(|e| bad(e.problem))?.unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
 }
 

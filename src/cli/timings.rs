@@ -4,7 +4,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
-use crate::limits;
+use crate::io::text;
 use crate::report::StageTiming;
 use std::time::Instant;
 
@@ -40,9 +40,5 @@ pub fn read(plan: &Plan) -> Vec<StageTiming> {
 
 /// The same; `None` where the file is not what this program writes: damaged, or the user's own.
 fn booked(plan: &Plan) -> Option<Vec<StageTiming>> {
-    let path = plan.timings();
-    if path.symlink_metadata().is_err() {
-        return Some(vec![]);
-    }
-    serde_json::from_str(&limits::read_text(&path, limits::TABLE).ok()?).ok()
+    text::read(&plan.timings()).ok()?.map_or(Some(vec![]), |text| serde_json::from_str(&text).ok())
 }

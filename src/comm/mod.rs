@@ -174,10 +174,12 @@ impl Comm {
         self.inner.process_at_rank(root as i32).broadcast_into(values);
     }
 
-    /// Copies any serialisable value of `root`'s to everyone (`value` is looked at on `root` only).
+    /// Copies any serialisable value of `root`'s to everyone (`value` is looked at on `root` only), numbers that are not
+    /// finite included. It is plain data, of which every instance can be serialised: no path that may not be UTF-8. Where
+    /// that cannot be promised, [`Comm::on_root`] makes an error of it.
     pub fn broadcast_value<T: Serialize + DeserializeOwned>(&self, root: usize, value: Option<T>) -> T {
         let mut bytes = match (&value, self.rank() == root) {
-            (Some(v), true) => serde_json::to_vec(v).expect("plain data always serialises"),
+            (Some(v), true) => encode(v).expect("plain data always serialises"),
             _ => Vec::new(),
         };
         let mut len = [bytes.len() as u64];
@@ -186,7 +188,7 @@ impl Comm {
         self.broadcast(root, &mut bytes[..]);
         match value {
             Some(v) if self.rank() == root => v,
-            _ => serde_json::from_slice(&bytes).expect("root sent this very type"),
+            _ => decode(&bytes).expect("root sent this very type"),
         }
     }
 
@@ -226,13 +228,13 @@ impl Comm {
         Err(Error { agreed_from: Some(root), ..error })
     }
 
-    /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as JSON tells no infinity.
+    /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as a path that is not UTF-8.
     pub fn on_root<T: Serialize + DeserializeOwned>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
         let tellable = |value: T| match self.size() {
             1 => Ok(Some(value)),
-            _ => serde_json::to_vec(&value).and_then(|bytes| serde_json::from_slice(&bytes)).map(Some).map_err(|e| {
+            _ => encode(&value).and_then(|bytes| decode(&bytes)).map(Some).map_err(|e| {
                 Error::failed(format!("what one rank found cannot be told to the others: {e}"))
-                    .remedy("is a number in these files not finite? If not, please report it")
+                    .remedy("is the name of a file not UTF-8? If not, please report it")
             }),
         };
         let mine = if self.is_root() { f().and_then(tellable) } else { Ok(None) };
@@ -259,6 +261,16 @@ impl Comm {
         }
         self.all_gather(&padded).chunks(64).filter(|c| *c == padded).count()
     }
+}
+
+/// A value on its way between ranks, in CBOR: JSON has no NaN and no infinity, and would tell `Some(NaN)` as `None`.
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![];
+    ciborium::into_writer(value, &mut bytes).map(|()| bytes).map_err(|e| e.to_string())
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    ciborium::from_reader(bytes).map_err(|e| e.to_string())
 }
 
 /// Name and version of the MPI library in use.
@@ -360,6 +372,31 @@ mod tests {
         assert_eq!(largest_unit(&[limit - 1, 0, 12]), 6);
         assert_eq!(largest_unit(&[3 << 31]), 3 << 29);
         assert!(largest_unit(&[limit + 1, 3 * (limit + 1)]) <= limit);
+    }
+
+    #[test]
+    fn values_come_back_as_they_are() {
+        type Numbers =
+            (Vec<f64>, Option<f32>, Option<f64>, u64, std::collections::BTreeMap<u64, f64>, serde_json::Value);
+        let json = serde_json::json!({"a": [1.5, null, "ü"], "big": u64::MAX, "less": -3});
+        let sent: Numbers = (
+            vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1.0 / 3.0, 5e-324],
+            Some(f32::NAN),
+            None,
+            u64::MAX,
+            [(3, f64::INFINITY)].into(),
+            json.clone(),
+        );
+        let come: Numbers = decode(&encode(&sent).unwrap()).unwrap();
+        assert!(come.0.iter().zip(&sent.0).all(|(a, b)| a.to_bits() == b.to_bits()), "{:?}", come.0);
+        assert!(come.1.is_some_and(f32::is_nan) && come.2.is_none(), "NaN is no None");
+        assert_eq!((come.3, come.4[&3], come.5), (u64::MAX, f64::INFINITY, json));
+        let error = Error::input("a").file("b").key("c").value(f64::NAN).remedy("d");
+        let told: Error = decode(&encode(&error).unwrap()).unwrap();
+        assert_eq!((told.to_string(), told.kind), (error.to_string(), error.kind));
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"\xff"));
+        assert!(encode(&path).is_err(), "what cannot be told is an error");
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Config {
     /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each simulation.
     pub fn input_files(&self) -> Result<Vec<(String, Vec<PathBuf>)>> {
         let simulations = self.design.as_ref().map_or(0, |d| d.simulations as u64);
-        let tables = self.cosmology.files(simulations)?.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
+        let tables =
+            self.cosmology.files(0..simulations)?.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
         let mut simulator = self.simulator.clone();
         let fields = simulator.iter_mut().flat_map(|s| s.files_mut());
         let fields = fields.map(|(place, path)| ("/simulator", place, vec![path.clone()]));
@@ -247,7 +248,7 @@ impl Config {
                     .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
             }
             // The rows of a list may stand anywhere, on the bounds too.
-            let looked_at = if design.kind == design::Kind::List { prior.clone() } else { prior.bulk() };
+            let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
             self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;

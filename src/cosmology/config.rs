@@ -1,12 +1,13 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
-use super::sources::{Source, interpolated};
+use super::sources::{Tables, interpolated};
 use super::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NAMES, NeutrinoResponse};
 use crate::error::{Error, Result};
 use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Parameters that shape linear spectra; sigma8 alone rescales them.
@@ -240,17 +241,17 @@ impl CosmologyConfig {
         })
     }
 
-    /// The files it names, by their places in the section (JSON pointers): one, or one for each simulation.
-    pub fn files(&self, simulations: u64) -> Result<Vec<(String, Vec<PathBuf>)>> {
-        self.sources()?.iter().map(|source| source.files(simulations)).collect()
+    /// The files it names, by their places in the section (JSON pointers): one, or one for each of these simulations.
+    pub fn files(&self, simulations: Range<u64>) -> Result<Vec<(String, Vec<PathBuf>)>> {
+        self.sources()?.iter().map(|source| source.files(simulations.clone())).collect()
     }
 
     /// The tables, today's first; none of a fitted spectrum.
-    fn sources(&self) -> Result<Vec<Source<'_>>> {
+    fn sources(&self) -> Result<Vec<Tables<'_>>> {
         let remedy = "give transfer = \"table\" and either table = \"path\" or tables, or neither";
         match (self.transfer, &self.table, self.tables.is_empty()) {
-            (Transfer::Table, Some(path), true) => Ok(vec![Source::today(path)]),
-            (Transfer::Table, None, false) => Source::of(&self.tables),
+            (Transfer::Table, Some(path), true) => Ok(vec![Tables::today(path)]),
+            (Transfer::Table, None, false) => Tables::of(&self.tables),
             (Transfer::Table, None, true) => {
                 Err(Error::input("is missing, though transfer = \"table\"").key("cosmology.table").remedy(remedy))
             }

@@ -39,12 +39,12 @@ pub struct NeutrinoResponse {
     cosmology: Cosmology,
     ln_k: Vec<f64>,
     /// At every k, after every step.
-    histories: Vec<Vec<Moment>>,
+    histories: Vec<Vec<Growing>>,
 }
 
 /// ln δ_cb, its d/dln a, and Ω_ν δ_ν/δ_cb.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct Growing {
     ln_cb: f64,
     rate: f64,
     nu: f64,
@@ -109,7 +109,7 @@ impl NeutrinoResponse {
     }
 
     /// Some smooth function of the moment at `a`, as a spline in ln k that is constant beyond the table.
-    fn over_k(&self, a: f64, value: &dyn Fn(Moment) -> f64) -> impl Fn(f64) -> f64 + use<> {
+    fn over_k(&self, a: f64, value: &dyn Fn(Growing) -> f64) -> impl Fn(f64) -> f64 + use<> {
         let x = ((a / START).ln() / STEP).clamp(0.0, STEPS as f64);
         let i = (x as usize).min(STEPS - 1);
         let moments = self.histories.iter().map(|h| value(between(h[i], h[i + 1], x - i as f64)));
@@ -119,10 +119,10 @@ impl NeutrinoResponse {
 }
 
 /// The moment at the part `t` of a step.
-fn between(from: Moment, to: Moment, t: f64) -> Moment {
+fn between(from: Growing, to: Growing, t: f64) -> Growing {
     let s = 1.0 - t;
     let ends = (1.0 + 2.0 * t) * s * s * from.ln_cb + t * t * (3.0 - 2.0 * t) * to.ln_cb;
-    Moment {
+    Growing {
         ln_cb: ends + STEP * t * s * (s * from.rate - t * to.rate),
         rate: 6.0 * t * s * (to.ln_cb - from.ln_cb) / STEP
             + s * (s - 2.0 * t) * from.rate
@@ -171,14 +171,14 @@ impl Steps {
     }
 
     /// Everything at the wavenumber `k` in h/Mpc.
-    fn follow(&self, k: f64) -> Vec<Moment> {
-        let mut history: Vec<Moment> = Vec::with_capacity(STEPS + 1);
+    fn follow(&self, k: f64) -> Vec<Growing> {
+        let mut history: Vec<Growing> = Vec::with_capacity(STEPS + 1);
         let mut sources = Vec::with_capacity(STEPS); // S in the middle of steps
         let mut cb = [START + 2.0 / 3.0 * self.equality, START].map(|d| d / self.omega_cb);
         let first = cb[0];
         for n in 0..=STEPS {
             let nu = self.neutrinos(k, n, &sources, first) / cb[0];
-            history.push(Moment { ln_cb: cb[0].ln(), rate: cb[1] / cb[0], nu });
+            history.push(Growing { ln_cb: cb[0].ln(), rate: cb[1] / cb[0], nu });
             if n < STEPS {
                 // Their part changes slowly: continued as a straight line.
                 let slope = if n > 0 { nu - history[n - 1].nu } else { 0.0 };

@@ -4,10 +4,11 @@ use super::table::read;
 use super::{Growth, LinearPower, Spline};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A table of every simulation, or one of all.
-pub struct Source<'a> {
+pub struct Tables<'a> {
     pub redshift: f64,
     /// Where the user wrote it.
     key: String,
@@ -16,10 +17,10 @@ pub struct Source<'a> {
     pattern: &'a str,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Tables<'a> {
     /// `cosmology.table`.
     pub fn today(pattern: &'a str) -> Self {
-        Source { redshift: 0.0, key: "cosmology.table".into(), place: "/table".into(), pattern }
+        Tables { redshift: 0.0, key: "cosmology.table".into(), place: "/table".into(), pattern }
     }
 
     /// `cosmology.tables`, by growing redshift, which begins at 0.
@@ -29,7 +30,7 @@ impl<'a> Source<'a> {
             let redshift = z.parse().ok().filter(|z: &f64| z.is_finite() && *z >= 0.0).ok_or_else(|| {
                 Error::input("is not a redshift").key(&key).remedy("write redshifts as \"0.0\", \"49.0\" …, 0 or above")
             })?;
-            Ok(Source { redshift, key, place: format!("/tables/{z}"), pattern })
+            Ok(Tables { redshift, key, place: format!("/tables/{z}"), pattern })
         };
         let mut sources: Vec<_> = tables.iter().map(source).collect::<Result<_>>()?;
         sources.sort_by(|s, t| s.redshift.total_cmp(&t.redshift));
@@ -64,10 +65,10 @@ impl<'a> Source<'a> {
         self.read(0).map(drop)
     }
 
-    /// Its place in the section, and its paths: one, or one for each simulation.
-    pub fn files(&self, simulations: u64) -> Result<(String, Vec<PathBuf>)> {
-        let n = if self.path(0)?.1 { simulations } else { 1 };
-        let paths = (0..n).map(|i| Ok(self.path(i)?.0.into())).collect::<Result<_>>()?;
+    /// Its place in the section, and its paths: one, or one for each of these simulations.
+    pub fn files(&self, simulations: Range<u64>) -> Result<(String, Vec<PathBuf>)> {
+        let simulations = if self.path(0)?.1 { simulations } else { 0..1 };
+        let paths = simulations.map(|i| Ok(self.path(i)?.0.into())).collect::<Result<_>>()?;
         Ok((self.place.clone(), paths))
     }
 

@@ -6,12 +6,17 @@ use super::dataset::Dataset;
 use super::hdf::File;
 use super::ours::publish_own;
 use super::provenance::is_ours;
+use super::text;
 use crate::comm::{Comm, share};
 use crate::error::{At, Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 /// Digest of some bytes.
 pub fn digest(bytes: &[u8]) -> String {
@@ -20,9 +25,39 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// Digest of a file's bytes.
 pub fn digest_of_file(path: &Path) -> Result<String> {
+    if !path.metadata().at(path)?.is_file() {
+        let error = Error::input("is no ordinary file, and may never end").file(path);
+        return Err(error.remedy("give the path of an ordinary file"));
+    }
     let mut hash = Sha256::new();
     std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hash)).at(path)?;
     Ok(hex(hash.finalize().as_slice()))
+}
+
+/// What the system says of a file: device, number, length and, which no program can set, the time of its last change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// Files that were read already, with their digests.
+static KNOWN: Mutex<BTreeMap<PathBuf, (Stamp, String)>> = Mutex::new(BTreeMap::new());
+
+/// Times of changes are no finer than this.
+const TICK: Duration = Duration::from_secs(2);
+
+/// The same for a file that is asked for again and again: it is only read anew where the system says that it changed.
+pub fn digest_again(path: &Path) -> Result<String> {
+    let about = path.metadata().at(path)?;
+    let stamp = (about.dev(), about.ino(), about.size(), about.ctime(), about.ctime_nsec());
+    let known = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).get(path).filter(|known| known.0 == stamp).cloned();
+    if let Some((_, digest)) = known {
+        return Ok(digest);
+    }
+    let digest = digest_of_file(path)?;
+    // One that was changed just now may be once more, and the time be the same.
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(about.ctime().max(0) as u64);
+    if changed.elapsed().is_ok_and(|ago| ago > TICK) {
+        KNOWN.lock().unwrap_or_else(|e| e.into_inner()).insert(path.to_path_buf(), (stamp, digest.clone()));
+    }
+    Ok(digest)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -134,24 +169,37 @@ fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<String> {
     Ok(digest(&[format!("{:?} {:?}", spec.shape, spec.dtype).as_bytes(), &all].concat()))
 }
 
+/// A value as JSON with the digest of all of it.
+pub fn sealed<T: Serialize>(value: &T) -> Result<String> {
+    let mut value = serde_json::to_value(value).map_err(|e| Error::failed(e.to_string()))?;
+    value["sha256"] = digest(value.to_string().as_bytes()).into();
+    Ok(format!("{value:#}\n"))
+}
+
+/// What stands in such a JSON, and whether it has a digest: an older program's may have none. The problem alone where it is
+/// damaged.
+pub fn open_sealed(text: &str) -> std::result::Result<(Value, bool), String> {
+    let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    match value.as_object_mut().and_then(|table| table.shift_remove("sha256")) {
+        Some(sum) if sum != digest(value.to_string().as_bytes()) => {
+            Err("it is damaged, for its checksum does not match".into())
+        }
+        sum => Ok((value, sum.is_some())),
+    }
+}
+
 /// Writes a value as JSON with the digest of all of it.
 pub fn seal<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut value = serde_json::to_value(value).map_err(|e| Error::failed(e.to_string()).file(path))?;
-    value["sha256"] = digest(value.to_string().as_bytes()).into();
-    publish_own(path, format!("{value:#}\n").as_bytes())
+    publish_own(path, sealed(value).at(path)?.as_bytes())
 }
 
 /// Reads what [`seal`] wrote, unless it is damaged.
 pub fn unseal<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
     let bad = |problem: String| Error::failed(format!("cannot be used: {problem}")).file(path).remedy(remedy);
-    let mut value: Value = serde_json::from_slice(&std::fs::read(path).at(path)?).map_err(|e| bad(e.to_string()))?;
-    let sum = value.as_object_mut().and_then(|table| table.shift_remove("sha256"));
-    match sum {
-        None => Err(bad("it has no checksum (an older program wrote it)".into())),
-        Some(sum) if sum != digest(value.to_string().as_bytes()) => {
-            Err(bad("it is damaged, for its checksum does not match".into()))
-        }
-        Some(_) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
+    let text = text::read(path).map_err(|e| bad(e.problem))?.ok_or_else(|| bad("there is no such file".into()))?;
+    match open_sealed(&text).map_err(bad)? {
+        (_, false) => Err(bad("it has no checksum (an older program wrote it)".into())),
+        (value, true) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
     }
 }
 
@@ -175,6 +223,22 @@ mod tests {
         std::fs::write(&path, b"\xff\xfe").unwrap();
         assert_eq!(seal(&path, &value).unwrap_err().exit_code(), 2, "a file of the user's was replaced");
         assert!(unseal::<Value>(&path, "make it again").unwrap_err().remedy.is_some());
+    }
+
+    #[test]
+    fn a_file_that_changed_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        for text in ["one", "two", "six"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(digest_again(&path).unwrap(), digest(text.as_bytes()), "{text}");
+        }
+        let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        assert_eq!(digest_again(&own).unwrap(), digest_of_file(&own).unwrap());
+        assert_eq!(digest_again(&own).unwrap(), digest_of_file(&own).unwrap(), "as it was remembered");
+        for path in ["/dev/zero", "/"] {
+            assert!(digest_of_file(Path::new(path)).unwrap_err().to_string().contains("no ordinary file"), "{path}");
+        }
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub mod samples;
 pub mod shard;
 pub mod simulation;
 pub mod stages;
+pub mod text;

@@ -3,6 +3,7 @@
 use super::hdf::{File, publish_bytes, publish_text};
 use super::identity;
 use super::provenance::PROGRAM;
+use super::text;
 use crate::error::{At, Error, Result};
 use crate::progress::first_time;
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ const WHO: &str = "provenance.json";
 /// Refuses a folder with anything in it, unless polycosm has signed it.
 pub fn check_folder(folder: &Path) -> Result<()> {
     let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-    let signed = std::fs::read_to_string(folder.join(WHO)).is_ok_and(|text| text.contains("polycosm"));
+    let signed = text::read(&folder.join(WHO)).is_ok_and(|text| text.is_some_and(|text| text.contains("polycosm")));
     if empty || signed {
         return Ok(());
     }
@@ -103,9 +104,11 @@ pub fn signed_script(script: &str) -> String {
 /// Refuses to replace a script that is not as polycosm wrote it.
 pub fn replaceable_script(path: &Path) -> Result<()> {
     replaceable(path)?;
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
-    let first = text.lines().next().unwrap_or_default();
-    if signed_script(&format!("{first}\n{}", rest(rest(&text)))) == text {
+    let as_written = |text: String| {
+        let first = text.lines().next().unwrap_or_default();
+        signed_script(&format!("{first}\n{}", rest(rest(&text)))) == text
+    };
+    if text::read(path).is_ok_and(|there| there.is_none_or(as_written)) {
         return Ok(());
     }
     let error = Error::input("was edited since polycosm wrote it: it is not replaced").file(path);
@@ -117,11 +120,8 @@ pub fn replaceable_script(path: &Path) -> Result<()> {
 pub fn keep_campaign(folder: &Path, campaign: &str) -> Result<()> {
     let taken = folder.join("campaign.toml");
     for path in [&taken, &folder.join("campaign.resolved.toml")] {
-        let there = match std::fs::read(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
-            there => Some(String::from_utf8_lossy(&there.at(path)?).into_owned()),
-        };
-        if there.as_ref().is_none_or(|text| headed(rest(text)) == *text) {
+        // What cannot be read as a text is none of polycosm's.
+        if text::read(path).is_ok_and(|there| there.is_none_or(|text| headed(rest(&text)) == text)) {
             let told = format!("{} is not polycosm's: the resolved campaign is {}", taken.display(), path.display());
             if *path != taken && first_time(&told) {
                 log::info!("{told}");

@@ -18,8 +18,8 @@ pub enum Transform {
 
 /// One batched 1-D transform, executed as [`Transform`] says.
 struct Stage<T: Real> {
-    forward: T::Plan,
-    backward: T::Plan,
+    forward: T::FftPlan,
+    backward: T::FftPlan,
     /// Pencils per call of the complex axes.
     width: usize,
 }

@@ -8,8 +8,8 @@ use super::{Complex, Real};
 pub struct Plane<T: Real> {
     shape: [usize; 2],
     /// Along axis 1, all rows; then along axis 0, all columns, in place.
-    rows: [T::Plan; 2],
-    columns: [T::Plan; 2],
+    rows: [T::FftPlan; 2],
+    columns: [T::FftPlan; 2],
     map: Aligned<T>,
     modes: Aligned<Complex<T>>,
 }

@@ -17,7 +17,7 @@ pub trait Real:
     Float + FromPrimitive + NumAssign + Wire + bytemuck::Pod + std::iter::Sum + std::fmt::Debug + Send + Sync
 {
     /// FFTW's opaque plan of this precision.
-    type Plan: Copy;
+    type FftPlan: Copy;
     /// Rounds a double.
     fn of(x: f64) -> Self;
     /// Widens to a double.
@@ -33,37 +33,39 @@ pub trait Real:
         to: *mut Complex<Self>,
         forward: bool,
         measured: bool,
-    ) -> Self::Plan;
+    ) -> Self::FftPlan;
     /// A batched 1-D real-to-complex transform.
     ///
     /// # Safety
     /// As for [`Real::plan_c2c`].
-    unsafe fn plan_r2c(n: Dim, batch: &[Dim], from: *mut Self, to: *mut Complex<Self>, measured: bool) -> Self::Plan;
+    unsafe fn plan_r2c(n: Dim, batch: &[Dim], from: *mut Self, to: *mut Complex<Self>, measured: bool)
+    -> Self::FftPlan;
     /// A batched 1-D complex-to-real transform; destroys its input.
     ///
     /// # Safety
     /// As for [`Real::plan_c2c`].
-    unsafe fn plan_c2r(n: Dim, batch: &[Dim], from: *mut Complex<Self>, to: *mut Self, measured: bool) -> Self::Plan;
+    unsafe fn plan_c2r(n: Dim, batch: &[Dim], from: *mut Complex<Self>, to: *mut Self, measured: bool)
+    -> Self::FftPlan;
     /// Executes a complex plan on these arrays.
     ///
     /// # Safety
     /// The arrays fit the plan.
-    unsafe fn execute_c2c(plan: Self::Plan, from: *mut Complex<Self>, to: *mut Complex<Self>);
+    unsafe fn execute_c2c(plan: Self::FftPlan, from: *mut Complex<Self>, to: *mut Complex<Self>);
     /// Executes a real-to-complex plan.
     ///
     /// # Safety
     /// The arrays fit the plan.
-    unsafe fn execute_r2c(plan: Self::Plan, from: *mut Self, to: *mut Complex<Self>);
+    unsafe fn execute_r2c(plan: Self::FftPlan, from: *mut Self, to: *mut Complex<Self>);
     /// Executes a complex-to-real plan.
     ///
     /// # Safety
     /// The arrays fit the plan.
-    unsafe fn execute_c2r(plan: Self::Plan, from: *mut Complex<Self>, to: *mut Self);
+    unsafe fn execute_c2r(plan: Self::FftPlan, from: *mut Complex<Self>, to: *mut Self);
     /// Frees a plan.
     ///
     /// # Safety
     /// Once per plan.
-    unsafe fn destroy(plan: Self::Plan);
+    unsafe fn destroy(plan: Self::FftPlan);
     /// What the planner has measured, as text.
     fn wisdom() -> String;
     /// Makes the planner know this and nothing else; nothing at all where it cannot read it.
@@ -85,7 +87,7 @@ unsafe extern "C" fn push(c: std::ffi::c_char, text: *mut std::ffi::c_void) {
 macro_rules! real {
     ($t:ty, $plan:ty, $dft:ident, $r2c:ident, $c2r:ident, $x:ident, $xr:ident, $xc:ident, $destroy:ident, $export:ident, $import:ident, $forget:ident) => {
         impl Real for $t {
-            type Plan = $plan;
+            type FftPlan = $plan;
             fn of(x: f64) -> Self {
                 x as $t
             }

@@ -1,6 +1,6 @@
 //! Galaxies in halos: the halo occupation distribution of Zheng, Coil & Zehavi (2007, ApJ 667, 760), and redshift space.
 
-use super::halos::{Epoch, HaloCatalogue};
+use super::halos::{HaloCatalogue, PeriodicBox};
 use super::redshift_space::RedshiftSpace;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
@@ -205,19 +205,19 @@ pub fn populate(
     comm: &Comm,
     config: &HodConfig,
     halos: &HaloCatalogue,
-    epoch: &Epoch,
+    now: &PeriodicBox,
     seed: u64,
     realisation: u64,
 ) -> Result<Galaxies> {
     let mut galaxies = Galaxies::default();
     let painted = (0..halos.len()).try_for_each(|i| {
         let mut rng = stream(seed, realisation, "galaxies", halos.label[i] as u64);
-        paint_halo(&mut galaxies, config, halos, i, epoch, &mut rng)
+        paint_halo(&mut galaxies, config, halos, i, now, &mut rng)
     });
     comm.agree(painted)?;
     if let Some(axis) = config.redshift_axis {
-        let space = RedshiftSpace::of_velocities(epoch.cosmology, epoch.a);
-        galaxies.position = space.displaced(&galaxies.position, &galaxies.velocity, axis, epoch.box_size);
+        let space = RedshiftSpace::of_velocities(now.cosmology, now.a);
+        galaxies.position = space.displaced(&galaxies.position, &galaxies.velocity, axis, now.box_size);
     }
     Ok(galaxies)
 }
@@ -227,7 +227,7 @@ fn paint_halo(
     config: &HodConfig,
     halos: &HaloCatalogue,
     i: usize,
-    epoch: &Epoch,
+    now: &PeriodicBox,
     rng: &mut ChaCha8Rng,
 ) -> Result<()> {
     let (label, mass, centre, velocity) = (halos.label[i], halos.mass[i], halos.position[i], halos.velocity[i]);
@@ -243,12 +243,12 @@ fn paint_halo(
     }
     // No distribution where the mean is zero: no satellites.
     let Ok(number) = Poisson::new(mean) else { return Ok(()) };
-    let c = config.concentration.unwrap_or_else(|| duffy_concentration(mass, epoch.a));
-    let edge = epoch.r_200m(mass);
+    let c = config.concentration.unwrap_or_else(|| duffy_concentration(mass, now.a));
+    let edge = now.r_200m(mass);
     for _ in 0..number.sample(rng) as u64 {
         let r = edge * nfw_radius(rng.random(), c);
         let direction: [f64; 3] = UnitSphere.sample(rng);
-        let x = std::array::from_fn(|k| wrap(centre[k] + r * direction[k], epoch.box_size));
+        let x = std::array::from_fn(|k| wrap(centre[k] + r * direction[k], now.box_size));
         let v = velocity.map(|v| v + halos.dispersion[i] * rng.sample::<f64, _>(StandardNormal));
         galaxies.push(label, false, x, v);
     }

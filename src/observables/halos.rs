@@ -51,7 +51,7 @@ impl HaloConfig {
 
 /// A periodic box at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Epoch<'a> {
+pub struct PeriodicBox<'a> {
     pub cosmology: &'a Cosmology,
     /// Scale factor.
     pub a: f64,
@@ -59,7 +59,7 @@ pub struct Epoch<'a> {
     pub box_size: f64,
 }
 
-impl Epoch<'_> {
+impl PeriodicBox<'_> {
     /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean density of what the particles
     /// stand for: all matter, without massive neutrinos where there are such.
     pub fn r_200m(&self, mass: f64) -> f64 {
@@ -151,10 +151,10 @@ pub fn find_halos<T: Real>(
     config: &HaloConfig,
     particles: &Particles<T>,
     per_side: usize,
-    epoch: &Epoch,
+    now: &PeriodicBox,
 ) -> HaloCatalogue {
-    let spacing = epoch.box_size / per_side as f64;
-    let groups = friends_of_friends(comm, particles, epoch.box_size, config.linking_length * spacing);
+    let spacing = now.box_size / per_side as f64;
+    let groups = friends_of_friends(comm, particles, now.box_size, config.linking_length * spacing);
     let mut members = vec![0u64; groups.label.len()];
     groups.fragment.iter().for_each(|&f| members[f as usize] += 1);
 
@@ -176,7 +176,7 @@ pub fn find_halos<T: Real>(
     let references = route.reply(&judge(&route.send(&claims), config.min_members as u64));
     let mut sums: Vec<Sums> = claims.iter().zip(references).map(|(c, x)| Sums::new(c.label, x)).collect();
 
-    let (l, n, to_km_s) = (epoch.box_size, per_side as i64, 100.0 / epoch.a);
+    let (l, n, to_km_s) = (now.box_size, per_side as i64, 100.0 / now.a);
     for (i, &fragment) in groups.fragment.iter().enumerate() {
         let Some(part) = sums.get_mut(slot[fragment as usize] as usize) else { continue };
         let (x, p) = (particles.position[i], particles.momentum[i]);
@@ -189,8 +189,8 @@ pub fn find_halos<T: Real>(
     let route = Route::new(comm, &sums.iter().map(|s| owner(comm, s.label)).collect::<Vec<_>>());
     let whole = merge(route.send(&sums));
     let sorted = sort_over_ranks(comm, whole, |h| ((u64::MAX - h.count) as u128) << 64 | h.label as u128);
-    let particle_mass = epoch.cosmology.mean_cold_density() * spacing.powi(3);
+    let particle_mass = now.cosmology.mean_cold_density() * spacing.powi(3);
     let mut catalogue = HaloCatalogue::default();
-    sorted.iter().for_each(|halo| catalogue.push(halo, particle_mass, spacing, epoch.box_size));
+    sorted.iter().for_each(|halo| catalogue.push(halo, particle_mass, spacing, now.box_size));
     catalogue
 }

@@ -20,7 +20,7 @@ pub use columns::by_lagrangian_id;
 pub use density::{CIC, DensityMeter};
 pub use fof::{Groups, friends_of_friends};
 pub use galaxies::{Galaxies, HodConfig, duffy_concentration, nfw_radius, populate};
-pub use halos::{Epoch, HaloCatalogue, HaloConfig, find_halos};
+pub use halos::{HaloCatalogue, HaloConfig, PeriodicBox, find_halos};
 pub use maps::{MapConfig, projected_maps};
 pub use mass_function::{MassFunction, MassFunctionConfig};
 pub use pdf::PdfConfig;

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// How the points are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum Sampling {
     /// Sobol' sequence (Joe & Kuo 2008 direction numbers) with a random digital shift per dimension.
     #[default]
     Sobol,
@@ -50,7 +50,7 @@ pub enum Density {
 pub struct DesignConfig {
     /// How the points are chosen.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: Sampling,
     /// Number of universes n.
     pub simulations: usize,
     /// Fraction kept out of the training steps, to choose the best weights. Where it leaves none, a tenth of the
@@ -168,17 +168,17 @@ impl DesignConfig {
             limits::THETA,
             "give fewer simulations, or vary fewer parameters",
         )?;
-        if self.kind == Kind::Grid && self.prior.is_some() {
+        if self.kind == Sampling::Grid && self.prior.is_some() {
             let error = bad("prior", "a grid is not drawn from any prior");
             return Err(error
                 .value("uniform")
                 .remedy("leave it out; or use kind = \"sobol\", which fills the box evenly"));
         }
         match (self.kind, &self.file) {
-            (Kind::List, None) => {
+            (Sampling::List, None) => {
                 Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line"))
             }
-            (Kind::List, _) | (_, None) => Ok(()),
+            (Sampling::List, _) | (_, None) => Ok(()),
             (_, Some(f)) => {
                 Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind"))
             }
@@ -187,17 +187,16 @@ impl DesignConfig {
 
     /// True if `simulations` may grow later without moving the points there are.
     pub fn extends(&self) -> bool {
-        matches!(self.kind, Kind::Sobol | Kind::Prior | Kind::List)
+        matches!(self.kind, Sampling::Sobol | Sampling::Prior | Sampling::List)
     }
 
     /// Whether the points are drawn from the prior, as far as anyone said.
     pub fn drawn_from(&self) -> DrawnFrom {
         match (self.kind, self.prior) {
-            (Kind::Grid, _) => DrawnFrom::Grid,
-            (Kind::List, None) => DrawnFrom::List,
-            (Kind::Sobol | Kind::LatinHypercube | Kind::Prior, _) | (Kind::List, Some(Density::Uniform)) => {
-                DrawnFrom::Prior
-            }
+            (Sampling::Grid, _) => DrawnFrom::Grid,
+            (Sampling::List, None) => DrawnFrom::List,
+            (Sampling::Sobol | Sampling::LatinHypercube | Sampling::Prior, _)
+            | (Sampling::List, Some(Density::Uniform)) => DrawnFrom::Prior,
         }
     }
 
@@ -208,13 +207,13 @@ impl DesignConfig {
         let (n, p) = (self.simulations, prior.len());
         let mut realisation: Vec<u64> = (0..n as u64).collect();
         let unit: Vec<f64> = match self.kind {
-            Kind::Sobol => sobol_points(n, p, seed)?,
-            Kind::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
-            Kind::LatinHypercube => latin_hypercube(n, p, seed),
-            Kind::Grid => grid(n, p)?,
-            Kind::List => vec![],
+            Sampling::Sobol => sobol_points(n, p, seed)?,
+            Sampling::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
+            Sampling::LatinHypercube => latin_hypercube(n, p, seed),
+            Sampling::Grid => grid(n, p)?,
+            Sampling::List => vec![],
         };
-        let theta = if self.kind == Kind::List {
+        let theta = if self.kind == Sampling::List {
             let (theta, given) = self.read_list(&prior)?;
             realisation = given.unwrap_or(realisation);
             theta

@@ -1,19 +1,19 @@
 //! What shapes a campaign's data, kept in `fingerprint.json`: a folder is only resumed by the campaign that began it, from the
 //! same input files and with the same numerics.
 //!
-//! A *shape* is JSON: the resolved sections by name, and beside them
+//! The file carries its own digest, as all JSON of polycosm's. A *shape* is JSON: the resolved sections by name, and beside them
 //!
 //! * `numerics`: versions by name of the simulator's parts, see [`crate::simulators::SimulatorConfig::numerics`];
 //! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON pointers; a
 //!   list has one for each simulation;
 //! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a default.
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
+use crate::io::identity::{digest_of_file, open_sealed, sealed};
+use crate::io::text;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What stands beside the campaign's sections.
@@ -25,29 +25,30 @@ fn path(output: &Path) -> PathBuf {
 
 /// The shape that a folder was begun with; `None` if it was not begun.
 pub fn read(output: &Path) -> Result<Option<Value>> {
+    Ok(open(output)?.map(|(shape, _)| shape))
+}
+
+/// The same, and whether it carries its digest: older programs wrote none.
+fn open(output: &Path) -> Result<Option<(Value, bool)>> {
     let path = path(output);
-    let text = match std::fs::read_to_string(&path) {
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        text => text.at(&path)?,
-    };
-    let damaged = |problem: String| {
-        let error = Error::failed(format!("is damaged: {problem}")).file(&path);
+    let unusable = |problem: String| {
+        let error = Error::failed(format!("cannot be used: {problem}")).file(&path);
         error.remedy("delete it if this folder is this campaign's (it is written anew), or give another output")
     };
-    let mut whole: Value = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+    let Some(text) = text::read(&path).map_err(|e| unusable(e.problem))? else { return Ok(None) };
+    let (mut whole, sealed) = open_sealed(&text).map_err(unusable)?;
     match whole.get_mut("campaign").map(Value::take) {
-        Some(shape @ Value::Object(_)) => Ok(Some(shape)),
-        _ => Err(damaged("it has no campaign".into())),
+        Some(shape @ Value::Object(_)) => Ok(Some((shape, sealed))),
+        _ => Err(unusable("it has no campaign".into())),
     }
 }
 
+/// What is kept of a file's digest: the first half.
+pub const DIGITS: usize = 32;
+
 /// Digests of input files, for a shape's `files`.
 pub fn digests(files: &[(String, Vec<PathBuf>)]) -> Result<Value> {
-    let digest = |path: &PathBuf| -> Result<Value> {
-        let mut hash = Sha256::new();
-        std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hash)).at(path)?;
-        Ok(hash.finalize()[..16].iter().map(|b| format!("{b:02x}")).collect::<String>().into())
-    };
+    let digest = |path: &PathBuf| -> Result<Value> { Ok(digest_of_file(path)?[..DIGITS].into()) };
     let of = |(place, paths): &(String, Vec<PathBuf>)| {
         Ok((place.clone(), Value::Array(paths.iter().map(digest).collect::<Result<_>>()?)))
     };
@@ -56,15 +57,17 @@ pub fn digests(files: &[(String, Vec<PathBuf>)]) -> Result<Value> {
 
 /// Compares with what the folder was begun with, or begins it. `files` are those of the shape's digests.
 pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
-    let write = |shape: &Value| publish_text(&path(output), &format!("{:#}\n", json!({ "campaign": shape })));
+    let write = |shape: &Value| publish_text(&path(output), &sealed(&json!({ "campaign": shape }))?);
     let mut kept = shape.clone();
     kept.as_object_mut().map(|table| table.remove("given"));
-    let Some(begun) = read(output)? else { return write(&kept) };
+    let Some((begun, sealed)) = open(output)? else { return write(&kept) };
     compare(output, &begun, shape, files)?;
     for (place, _) in files {
-        let count = |shape: &Value| shape["files"][place].as_array().map_or(0, Vec::len);
-        if count(&begun) > count(shape) {
+        if Contents::of(&begun, place).say_more_than(&Contents::of(shape, place)) {
             kept["files"][place] = begun["files"][place].clone();
+            if let (Some(name), Some(was)) = (kept.pointer_mut(place), begun.pointer(place)) {
+                *name = was.clone();
+            }
         }
     }
     if begun.get("numerics").is_none() && shape.get("numerics").is_some() {
@@ -77,7 +80,35 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
              version of its numerics: they are taken to be the same, and kept from now on"
         );
     }
-    if kept == begun { Ok(()) } else { write(&kept) }
+    if kept == begun && sealed { Ok(()) } else { write(&kept) }
+}
+
+/// Digests of what universes are made from, at one place: one file for all of them, or one for each.
+struct Contents<'a> {
+    digests: &'a [Value],
+    /// The name has the simulation's number in it.
+    each: bool,
+}
+
+impl<'a> Contents<'a> {
+    fn of(shape: &'a Value, place: &str) -> Self {
+        let digests = shape["files"][place].as_array().map_or(&[][..], |list| &list[..]);
+        let name = shape.pointer(place).and_then(Value::as_str).unwrap_or("");
+        Contents { digests, each: digests.len() > 1 || name.contains("{index") }
+    }
+
+    /// Simulation `i`'s, where it is known.
+    fn get(&self, i: usize) -> Option<&Value> {
+        self.digests.get(if self.each { i } else { 0 })
+    }
+
+    /// What is said of all universes is more than what is said of some, which is more the longer the list.
+    fn say_more_than(&self, other: &Self) -> bool {
+        match (self.each, other.each) {
+            (false, each) => each && !self.digests.is_empty(),
+            (true, each) => each && self.digests.len() > other.digests.len(),
+        }
+    }
 }
 
 fn absolute(folder: &Path) -> PathBuf {
@@ -126,16 +157,22 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
     }
 
     for (place, paths) in files {
-        let list = |shape: &Value| shape["files"][place].as_array().cloned().unwrap_or_default();
-        let (was, is) = (list(begun), list(shape));
-        if let Some(i) = was.iter().zip(&is).position(|(was, is)| was != is) {
-            let which = if is.len() > 1 { format!(" for simulation {i}") } else { String::new() };
+        let (was, is) = (Contents::of(begun, place), Contents::of(shape, place));
+        let other = |i: &usize| was.get(*i).zip(is.get(*i)).is_some_and(|(was, is)| was != is);
+        if let Some(i) = (0..was.digests.len().max(is.digests.len())).find(other) {
+            let which = if was.each || is.each { format!(" for simulation {i}") } else { String::new() };
             let problem = format!("is not the file that {folder} was begun with{which}: it has other contents");
-            let error = Error::input(problem).file(&paths[i]).key(place[1..].replace('/', "."));
+            let file = paths.get(if is.each { i } else { 0 });
+            let error = Error::input(problem).file(file.unwrap_or(&path(output))).key(key(place));
             return Err(error.remedy(format!("put back what stood in it, or {another}")));
         }
     }
     Ok(())
+}
+
+/// The dotted key of a place.
+pub fn key(place: &str) -> String {
+    place[1..].replace('/', ".")
 }
 
 /// A key whose value is a default, and another one than the folder was begun with.
@@ -243,12 +280,33 @@ mod tests {
         for text in ["{", "{}", "[1]"] {
             std::fs::write(dir.path().join("fingerprint.json"), text).unwrap();
             let e = check(&shape).unwrap_err();
-            assert!(e.to_string().contains("fingerprint.json: is damaged") && e.remedy.is_some(), "{e}");
+            assert!(e.to_string().contains("fingerprint.json: cannot be used") && e.remedy.is_some(), "{e}");
         }
         std::fs::remove_file(dir.path().join("fingerprint.json")).unwrap();
         check(&shape).unwrap();
         let swapped = json!({"seed": 1, "simulator": {"box_size": 256.0}, "design": {"parameters": {"b": {"min": 1}, "a": {"min": 0}}}});
         assert!(check(&swapped).unwrap_err().key.unwrap().contains("order"));
+    }
+
+    #[test]
+    fn it_is_sealed_and_an_older_one_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        let check = || check(dir.path(), &shape(), &[]);
+        let text = || std::fs::read_to_string(&file).unwrap();
+        check().unwrap();
+        let written = text();
+        std::fs::write(&file, written.replace("256.0", "128.0")).unwrap();
+        let e = check().unwrap_err();
+        assert!(e.problem.contains("checksum does not match") && e.remedy.is_some(), "{e}");
+        // Before there were seals the file was just this.
+        std::fs::write(&file, format!("{:#}\n", json!({ "campaign": shape() }))).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(shape()));
+        check().unwrap();
+        assert_eq!(text(), written, "it is sealed from then on");
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert!(check().unwrap_err().problem.contains("no ordinary file"));
     }
 
     #[test]
@@ -317,12 +375,45 @@ mod tests {
         assert!(go(&[file("c.txt", "1")], true).is_err(), "an old folder has nothing but the name");
         go(from_ref(&a), true).unwrap();
         go(&[file("c.txt", "1")], true).unwrap();
-        go(&[a.clone(), b.clone()], true).unwrap();
-        go(from_ref(&a), true).unwrap();
-        let e = go(&[a.clone(), file("b.txt", "3")], true).unwrap_err();
+        let e = go(from_ref(&b), true).unwrap_err();
         assert!(e.to_string().contains("b.txt") && e.exit_code() == 2 && e.remedy.is_some(), "{e}");
         file("a.txt", "4");
         let e = go(&[a], true).unwrap_err();
         assert_eq!(e.key.as_deref(), Some("cosmology.tables.0.0"));
+    }
+
+    #[test]
+    fn one_file_for_all_is_not_one_for_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let place = "/cosmology/table".to_string();
+        let (same, other) = (file("same", "1"), file("other", "2"));
+        // A fresh folder is begun with some files; others (the name, then one for each simulation) follow.
+        let go = |turns: &[(&str, &[&PathBuf])]| -> Result<()> {
+            let output = tempfile::tempdir().unwrap();
+            turns.iter().try_for_each(|(name, paths)| {
+                let files = [(place.clone(), paths.iter().map(|p| p.to_path_buf()).collect())];
+                let mut shape = shape();
+                shape["cosmology"] = json!({ "table": name });
+                shape["files"] = digests(&files).unwrap();
+                check(output.path(), &shape, &files)
+            })
+        };
+        let (one, each) = ("pk.txt", "pk_{index}.txt");
+        let e = go(&[(one, &[&same]), (each, &[&same, &other])]).unwrap_err();
+        assert!(e.problem.contains("for simulation 1") && e.file.unwrap().ends_with("other"), "{}", e.problem);
+        let e = go(&[(each, &[&same, &other]), (one, &[&same])]).unwrap_err();
+        assert!(e.problem.contains("for simulation 1") && e.file.unwrap().ends_with("same"), "{}", e.problem);
+        // Contents decide, and a longer list is no other one.
+        go(&[(one, &[&same]), (each, &[&same, &same])]).unwrap();
+        go(&[(each, &[&same]), (each, &[&same, &other])]).unwrap();
+        // What was known of universes that are not asked for now stays known.
+        go(&[(one, &[&same]), (each, &[&same]), (each, &[&same, &other])]).unwrap_err();
+        go(&[(each, &[&same, &other]), (each, &[&same]), (each, &[&same, &same])]).unwrap_err();
+        go(&[(each, &[&same]), (one, &[&same]), (each, &[&same, &other])]).unwrap_err();
     }
 }

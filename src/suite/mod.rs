@@ -9,6 +9,7 @@
 
 pub mod design;
 pub mod fingerprint;
+mod inputs;
 mod lock;
 pub mod status;
 pub mod verify;
@@ -29,6 +30,7 @@ use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
 use crate::simulators::{Job, Runner};
 use design::Design;
+use inputs::Inputs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use status::{Inventory, State};
@@ -150,10 +152,12 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
         return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
     }
     let mut lock = None;
-    let inventory = comm.on_root(|| {
-        lock = Some(suite.prepare()?);
-        Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()
+    let (inventory, digests) = comm.on_root(|| {
+        let (held, digests) = suite.prepare()?;
+        lock = Some(held);
+        Ok((Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?, digests))
     })?;
+    let inputs = Inputs { files: &suite.files, digests };
     let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
     let pending: Vec<u64> = (0..n)
         .filter(chosen)
@@ -180,7 +184,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let mut tally = Tally::default();
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-        suite.run_group(group, runner, &rows, &mut tally, |k, message| {
+        suite.run_group(group, runner, &inputs, &rows, &mut tally, |k, message| {
             progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
         })
     });
@@ -242,8 +246,9 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
-    fn prepare(&self) -> Result<Lock> {
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written. Returns the
+    /// lock, and the digests of the input files.
+    fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
             error.remedy("give a folder that you may write to")
@@ -267,7 +272,7 @@ impl Suite<'_> {
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
-        Ok(lock)
+        Ok((lock, shape["files"].take()))
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
@@ -290,6 +295,7 @@ impl Suite<'_> {
         &self,
         group: &Comm,
         runner: &dyn Runner,
+        inputs: &Inputs,
         rows: &[u64],
         tally: &mut Tally,
         mut report: impl FnMut(usize, &str),
@@ -305,7 +311,7 @@ impl Suite<'_> {
                 let error = Error::stopped("stopped cleanly between two simulations");
                 return Err(error.remedy("run the same command again: it resumes"));
             }
-            match self.run_one(group, runner, i, &mut tally.timers) {
+            match self.run_one(group, runner, inputs, i, &mut tally.timers) {
                 Ok(true) => tally.done += 1,
                 Ok(false) => tally.failed += 1,
                 Err(e) => {
@@ -322,7 +328,7 @@ impl Suite<'_> {
     /// error; so is one that cannot be made and lies beyond the [bulk](crate::prior::Prior::bulk) of the prior, where nobody
     /// looked before. Other bad input is an error, for it would not get better; so are files that cannot be written, for that
     /// may.
-    fn run_one(&self, group: &Comm, runner: &dyn Runner, i: u64, timers: &mut Timers) -> Result<bool> {
+    fn run_one(&self, group: &Comm, runner: &dyn Runner, inputs: &Inputs, i: u64, timers: &mut Timers) -> Result<bool> {
         let row = self.design.row(i as usize);
         let path = simulation::path(self.output, i);
         let marker = path.with_extension(format!("running{TEMPORARY}"));
@@ -334,7 +340,12 @@ impl Suite<'_> {
             theta: row.theta,
             folder: Some(self.output),
         };
-        let (fields, failure) = match runner.simulate(group, &job) {
+        let made = runner.simulate(group, &job);
+        // A file that changed is the cause of whatever came of it, unless the run was stopped.
+        if made.as_ref().err().is_none_or(|e| e.kind != Kind::Stopped) {
+            group.on_root(|| inputs.unchanged(i))?;
+        }
+        let (fields, failure) = match made {
             Ok(output) => {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
                 (output.fields, None)

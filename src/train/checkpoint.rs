@@ -5,7 +5,7 @@ use super::optimiser::Flat;
 use super::trainer::Epoch;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::hdf::{publish_file, publish_text};
+use crate::io::hdf::{publish_keeping, publish_text};
 use crate::io::identity::digest;
 use crate::io::stages::anew;
 use crate::models::Model;
@@ -131,12 +131,7 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
         tensors.extend(kept(model).into_iter().map(|(n, t)| (n, t.detach().to_device(tch::Device::Cpu))));
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
-        let (path, next) = (path(folder), folder.join("checkpoint.next.safetensors"));
-        publish_file(&next, |temporary| save(&tensors, temporary))?;
-        if path.exists() {
-            std::fs::rename(&path, previous(folder)).at(&path)?;
-        }
-        std::fs::rename(&next, &path).at(&path)?;
+        publish_keeping(&path(folder), &previous(folder), |temporary| save(&tensors, temporary))?;
         let lines: Result<Vec<String>> =
             state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
         publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
@@ -219,6 +214,9 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
         let stage = path.parent().and_then(Path::file_name).map_or("STAGE".into(), |name| name.to_string_lossy());
         Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(anew(&stage))
     };
+    if !path.is_file() {
+        return Err(bad("it is no ordinary file".into()));
+    }
     let mut all: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
     let sum = all.remove(CHECKSUM).and_then(|t| Vec::<u8>::try_from(t).ok());

@@ -11,6 +11,7 @@ use crate::io::field::{AxisKind, Data, FieldSpec};
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, numerics};
+use crate::io::text;
 use crate::models::{Batch, Model};
 use crate::prior::Prior;
 use crate::suite::Lock;
@@ -207,7 +208,7 @@ pub fn forget(records: &Stages, name: &str) -> Result<()> {
 
 /// Refuses a folder with files of the names that training writes, where nothing says that they are a stage's.
 fn check_own(folder: &Path) -> Result<()> {
-    let says = |name: &str| std::fs::read(folder.join(name)).is_ok_and(|b| b.windows(9).any(|w| w == b"\"network\""));
+    let says = |name: &str| text::read(&folder.join(name)).is_ok_and(|t| t.is_some_and(|t| t.contains("\"network\"")));
     match own_files(folder, false)?.into_iter().find(|path| !path.to_string_lossy().ends_with(TEMPORARY)) {
         Some(file) if !says("stage.json") && !says("model.json") => {
             let error = Error::input("is there, and no stage.json says that polycosm wrote it: it is left alone");
@@ -225,7 +226,7 @@ fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
         "weights.safetensors",
         "checkpoint.safetensors",
         "checkpoint.previous.safetensors",
-        "checkpoint.next.safetensors",
+        "checkpoint.next.safetensors", // of older programs
         "history.jsonl",
     ];
     let left = |name: &str| name.ends_with(TEMPORARY) && NAMES.iter().any(|own| name.starts_with(&format!("{own}.")));
@@ -273,7 +274,7 @@ fn check_weights(path: &Path, digest: &str, name: &str) -> Result<()> {
     if !path.exists() {
         return Err(unusable("there is no such file".into(), path, name));
     }
-    match digest_of_file(path)? == digest {
+    match digest_of_file(path).map_err(|e| unusable(e.problem, path, name))? == digest {
         true => Ok(()),
         false => Err(unusable("they are damaged, or not those that model.json is about".into(), path, name)),
     }

@@ -3,7 +3,7 @@
 use super::*;
 use gauss_quad::GaussLegendre;
 use polycosm::cosmology::{HaloFit, MassFunction};
-use polycosm::observables::{Epoch, HaloConfig, find_halos};
+use polycosm::observables::{HaloConfig, PeriodicBox, find_halos};
 use std::f64::consts::LN_10;
 use std::num::NonZeroUsize;
 
@@ -22,8 +22,8 @@ fn halos(comm: &Comm, n: usize, box_size: f64, factor: usize, steps: usize, pair
     let mut found = vec![0.0; EDGES.len() - 1];
     for (realisation, inverted) in (0..pairs).flat_map(|r| [(r, false), (r, true)]) {
         let particles = pm.run(realisation, true, inverted, &mut ());
-        let epoch = Epoch { cosmology: &pm.cosmology, a: 1.0, box_size };
-        for count in find_halos(comm, &config, &particles, n, &epoch).count {
+        let now = PeriodicBox { cosmology: &pm.cosmology, a: 1.0, box_size };
+        for count in find_halos(comm, &config, &particles, n, &now).count {
             let members = count as f64;
             let mass = (particle_mass * members * (1.0 - members.powf(-0.6))).log10();
             let bin = EDGES.partition_point(|&edge| edge <= mass);

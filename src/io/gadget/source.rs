@@ -4,7 +4,7 @@ use super::header::Header;
 use super::{DARK, TYPES};
 use crate::error::{Error, Result};
 use crate::io::hdf::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file says of the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,9 +150,8 @@ impl Source<'_> {
             let problem = format!("has shape {shape:?}, but the header counts {n} particles");
             return Err(self.bad(name, &problem, "give a whole snapshot"));
         }
-        let sources = array.sources();
-        let folder = self.0.path().parent().unwrap_or(Path::new(""));
-        if let Some((gone, _)) = sources.iter().find(|(s, _)| s != "." && !folder.join(s).is_file()) {
+        let sources = self.sources();
+        if let Some((name, gone)) = sources.iter().find(|(_, s)| !self.beside(s).is_file()) {
             let problem = format!("its particles are in {gone}, which is not there");
             return Err(self.bad(
                 name,
@@ -162,11 +161,38 @@ impl Source<'_> {
         }
         // No compression of numbers does better than 1000 to 1.
         let bytes = std::fs::metadata(self.0.path()).map_or(0, |m| m.len());
-        if sources.is_empty() && n > 1000 * bytes {
+        if array.sources().is_empty() && n > 1000 * bytes {
             let problem = format!("{n} particles are more than a file of {bytes} bytes can hold");
             return Err(self.bad("Header/NumPart_ThisFile", &problem, "give a whole snapshot"));
         }
         Ok((!sources.is_empty(), self.0.exists("PartType1/Velocities")))
+    }
+
+    /// The arrays that are read and are only references to files, as SWIFT's virtual snapshots have them, and these files as
+    /// the arrays name them. HDF5 would give zeros for one that is not there.
+    fn sources(&self) -> Vec<(String, String)> {
+        let dark = ["Coordinates", "Velocities", "ParticleIDs"].map(|name| format!("PartType{DARK}/{name}"));
+        let names = dark.into_iter().chain((0..TYPES).map(|t| format!("PartType{t}/Masses")));
+        let of = |name: String| {
+            let sources = if self.0.exists(&name) { self.0.array(&name).map(|a| a.sources()) } else { Ok(vec![]) };
+            sources.unwrap_or_default().into_iter().map(move |(file, _)| (name.clone(), file))
+        };
+        names.flat_map(of).collect()
+    }
+
+    /// A file as an array names it, which may be this one.
+    fn beside(&self, file: &str) -> PathBuf {
+        let own = self.0.path();
+        if file == "." { own.to_path_buf() } else { own.parent().unwrap_or(Path::new("")).join(file) }
+    }
+
+    /// This file, and those that its arrays take their particles from.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut elsewhere: Vec<PathBuf> = self.sources().iter().map(|(_, file)| self.beside(file)).collect();
+        elsewhere.retain(|file| file != self.0.path());
+        elsewhere.sort();
+        elsewhere.dedup();
+        [vec![self.0.path().to_path_buf()], elsewhere].concat()
     }
 
     fn box_size(&self) -> Result<f64> {

@@ -52,6 +52,12 @@ impl File {
         self.with_object(at, |o| o.new_attr::<T>().shape(values.len()).create(name)?.write_raw(values))
     }
 
+    /// Collective: sets rows of numbers.
+    pub fn set_rows<T: Element, const N: usize>(&self, at: &str, name: &str, rows: &[[T; N]]) -> Result<()> {
+        let shape = (rows.len(), N);
+        self.with_object(at, |o| o.new_attr::<T>().shape(shape).create(name)?.write_raw(rows.as_flattened()))
+    }
+
     /// Collective: sets any serialisable value, as JSON text.
     pub fn set_json<T: Serialize>(&self, at: &str, name: &str, value: &T) -> Result<()> {
         let text = serde_json::to_string(value)

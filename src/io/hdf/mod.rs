@@ -15,7 +15,10 @@ pub use array::Array;
 pub use checked::{damaged, other_checksum};
 pub use elements::Elements;
 pub use memory::{free_memory, room};
-pub use publish::{TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_text, remove_unfinished};
+pub use publish::{
+    TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_keeping, publish_new, publish_text,
+    remove_unfinished,
+};
 
 use crate::comm::Comm;
 use crate::error::{At, Error, FREE_SOME_SPACE, Kind, Result};
@@ -89,11 +92,6 @@ impl File {
         let file = if create { builder.create(path) } else { builder.open(path) };
         let inner = file.map_err(|e| explain(e).file(path))?;
         Ok(File { inner, path: path.to_path_buf(), comm: comm.cloned() })
-    }
-
-    /// The library's own handle, for its neighbours in `io`.
-    pub(in crate::io) fn raw(&self) -> &hdf5::File {
-        &self.inner
     }
 
     /// Where the file lies, as it was named.

@@ -42,7 +42,7 @@ fn with_remedy(e: Error, tried: Result<()>) -> Error {
 
 /// Writes a little beside `file`.
 fn try_folder(file: &Path) -> Result<()> {
-    let folder = file.parent().unwrap_or(file);
+    let folder = folder(file);
     tempfile::tempfile_in(folder).and_then(|mut f| f.write_all(&[1; 1 << 16])).at(folder)
 }
 
@@ -57,8 +57,27 @@ pub fn publish_alone(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Re
 
 /// The same for any file, written by the calling rank alone.
 pub fn publish_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    replace(path, write, |temporary| settle(temporary, path))
+}
+
+/// The same, and what was there before is kept under the name `previous`.
+pub fn publish_keeping(path: &Path, previous: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    replace(path, write, |temporary| {
+        synchronise(temporary).at(temporary)?;
+        if path.exists() {
+            std::fs::rename(path, previous).at(path)?;
+        }
+        settle(temporary, path)
+    })
+}
+
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+    settle: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let temporary = named(path, std::process::id());
-    write(&temporary).and_then(|()| settle(&temporary, path)).map_err(|e| {
+    write(&temporary).and_then(|()| settle(&temporary)).map_err(|e| {
         // Not every library says why: the folder is tried for real, while the file is still there.
         let tried = try_folder(&temporary);
         let _ = std::fs::remove_file(&temporary);
@@ -74,6 +93,19 @@ pub fn publish_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The same for a small text.
 pub fn publish_text(path: &Path, text: &str) -> Result<()> {
     publish_bytes(path, text.as_bytes())
+}
+
+/// The same under a name that is free; an error of the kind `AlreadyExists` where it is not.
+pub fn publish_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666); // as those of any new file
+    let mut builder = tempfile::Builder::new();
+    let mut file = builder.prefix(name).suffix(TEMPORARY).permissions(permissions).tempfile_in(folder(path))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|e| e.error)?;
+    let _ = synchronise(folder(path));
+    Ok(())
 }
 
 /// How the names of files end that are not finished.
@@ -106,11 +138,20 @@ pub fn remove_unfinished(folder: &Path, start: &str) -> Result<()> {
 }
 
 fn settle(temporary: &Path, path: &Path) -> Result<()> {
-    std::fs::File::open(temporary).and_then(|f| f.sync_all()).at(temporary)?;
+    synchronise(temporary).at(temporary)?;
     std::fs::rename(temporary, path).at(path)?;
     // Not every file system lets a folder be synchronised; the rename is then as durable as it gets.
-    let _ = path.parent().map(std::fs::File::open).map(|d| d.and_then(|d| d.sync_all()));
+    let _ = synchronise(folder(path));
     Ok(())
+}
+
+fn synchronise(path: &Path) -> std::io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
+}
+
+/// The folder of a file, which is the working directory for a bare name.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -126,5 +167,26 @@ mod tests {
         assert!(failed.is_err() && std::fs::read_dir(dir.path()).unwrap().next().is_none());
         publish(&comm, &path, |f| f.write(None, "a", &[1], &[1f64])).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_there_is_kept_or_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, previous] = ["a", "b"].map(|name| dir.path().join(name));
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        let put = |text: &'static str| publish_keeping(&path, &previous, |t| std::fs::write(t, text).at(t));
+        put("one").unwrap();
+        assert!(read(&path) == "one" && !previous.exists());
+        put("two").unwrap();
+        assert_eq!((read(&path), read(&previous)), ("two".into(), "one".into()));
+        assert!(publish_keeping(&path, &previous, |_| Err(Error::failed("on purpose"))).is_err());
+        assert_eq!((read(&path), read(&previous)), ("two".into(), "one".into()), "a failure takes nothing away");
+        let taken = publish_new(&path, "three").unwrap_err();
+        assert!(taken.kind() == std::io::ErrorKind::AlreadyExists && read(&path) == "two");
+        let new = dir.path().join("new");
+        publish_new(&new, "three").unwrap();
+        let mode = |path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+        assert_eq!((read(&new), mode(&new)), ("three".into(), mode(&path)));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "something is left");
     }
 }

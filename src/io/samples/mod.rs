@@ -5,7 +5,7 @@ mod file;
 mod of;
 
 pub use chains::remove_chains;
-pub use of::{NUMERICS, Of, Seen};
+pub use of::{NUMERICS, OLDER, Of, Seen};
 
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -67,6 +67,14 @@ impl Extras {
 }
 
 impl Samples {
+    /// Why these are not draws of `now`.
+    pub fn differ(&self, now: &Of) -> Option<String> {
+        match &self.extras.of {
+            Some(of) => of.differs(now),
+            None => Some(OLDER.into()),
+        }
+    }
+
     /// Spread of the members of universe `i`, (p), where it was measured.
     pub fn spread_of(&self, i: usize) -> Option<&[f64]> {
         let spread = self.extras.spread.get(i * self.dim()..(i + 1) * self.dim())?;

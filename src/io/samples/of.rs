@@ -22,6 +22,9 @@ pub struct Of {
     pub observation: Option<Seen>,
 }
 
+/// What is wrong with draws that have none of it.
+pub const OLDER: &str = "they do not say what they are of (an older program drew them)";
+
 /// Version of what drawing computes; raised when the same weights and the same data give other draws.
 pub const NUMERICS: u32 = 1;
 

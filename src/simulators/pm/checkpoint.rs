@@ -121,7 +121,10 @@ impl Checkpoints {
             for (turn, path) in self.paths.iter().enumerate().filter(|(_, p)| p.exists()) {
                 match header(path) {
                     Ok(header) if header.identity == self.identity => found.push((header.number, turn)),
-                    Ok(_) => log::warn!("{}: is of another universe; not used", path.display()),
+                    Ok(_) => log::warn!(
+                        "{}: is of another universe, of other input files or of another program's numerics; not used",
+                        path.display()
+                    ),
                     Err(e) => log::warn!("checkpoint not used: {e}"),
                 }
             }

@@ -28,6 +28,7 @@ use crate::gravity::{
 use crate::io::field::{Field, FieldSpec};
 use crate::io::gadget;
 use crate::io::hdf::Element;
+use crate::io::identity::digest_again;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
 use crate::observables::HodConfig;
 use crate::observables::lensing::LightCone;
@@ -136,11 +137,22 @@ impl<T: Real + Element> Pm<T> {
         Decomposition::new(comm, [self.config.mesh(); 3], grid)
     }
 
-    /// The checkpoints of one universe, where there is a place for them.
-    fn checkpoints(&self, job: &Job, grid: [usize; 2]) -> Option<Checkpoints> {
-        let shape = serde_json::json!([job.seed, job.realisation, job.theta, self.config.shaping(), self.cosmology]);
+    /// Collective: the checkpoints of one universe, where there is a place for them.
+    fn checkpoints(&self, comm: &Comm, job: &Job, grid: [usize; 2]) -> Result<Option<Checkpoints>> {
+        let Some(folder) = job.folder else { return Ok(None) };
+        let (config, numerics) = (self.config.shaping(), self.config.numerics());
+        let inputs = comm.on_root(|| self.inputs(job.index))?;
+        let shape = serde_json::json!([job.seed, job.realisation, job.theta, config, self.cosmology, numerics, inputs]);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
-        Some(Checkpoints::new(job.folder?, job.index, shape.to_string(), grid, every))
+        Ok(Some(Checkpoints::new(folder, job.index, shape.to_string(), grid, every)))
+    }
+
+    /// Digests of the files that universe `index` is made from.
+    fn inputs(&self, index: u64) -> Result<Vec<String>> {
+        let tables = self.cosmology.files(index..index + 1)?.into_iter().flat_map(|(_, paths)| paths);
+        let mut config = self.config.clone();
+        let own = config.files_mut().into_iter().map(|(_, path)| path.clone());
+        tables.chain(own).map(|path| digest_again(&path)).collect()
     }
 
     /// Particles at the start of the step table, on their ranks.
@@ -268,7 +280,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let table = StepTable::new(&c.time, &factors, &c.moments());
         let mesh = self.mesh_decomposition(comm)?;
         c.fft_plans.prepare(comm, job.folder);
-        let mut checkpoints = self.checkpoints(job, mesh.grid());
+        let mut checkpoints = self.checkpoints(comm, job, mesh.grid())?;
         let restart = match &mut checkpoints {
             Some(checkpoints) => checkpoints.read::<T>(comm)?,
             None => None,

@@ -2,6 +2,7 @@
 
 use crate::comm::Comm;
 use crate::io::hdf::publish_text;
+use crate::io::text;
 use crate::mesh::plans;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ impl FftPlans {
             FftPlans::Estimated => plans::estimate(),
             FftPlans::Measured if plans::known().is_some() => {}
             FftPlans::Measured => {
-                let read = |folder| files(folder).map(|file| std::fs::read_to_string(file).unwrap_or_default());
+                let read = |folder| files(folder).map(|file| wisdom(&file));
                 let kept = comm.is_root().then(|| folder.map(read).unwrap_or_default());
                 plans::measure(comm.broadcast_value(0, kept));
             }
@@ -36,7 +37,7 @@ impl FftPlans {
     pub fn keep(self, comm: &Comm, folder: Option<&Path>) {
         let (Some(known), Some(folder)) = (plans::known().filter(|_| comm.is_root()), folder) else { return };
         for (wisdom, file) in known.iter().zip(files(folder)) {
-            let kept = std::fs::read_to_string(&file).unwrap_or_default();
+            let kept = self::wisdom(&file);
             // What is no wisdom is not polycosm's.
             let own = !file.exists() || kept.starts_with("(fftw-");
             if own && !wisdom.is_empty() && *wisdom != kept {
@@ -44,6 +45,11 @@ impl FftPlans {
             }
         }
     }
+}
+
+/// What a file has of it; nothing where it cannot be read.
+fn wisdom(file: &Path) -> String {
+    text::read(file).ok().flatten().unwrap_or_default()
 }
 
 fn files(folder: &Path) -> [PathBuf; 2] {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use crate::io::hdf::Element;
 use crate::mesh::{Decomposition, Real};
-use crate::observables::{Epoch, Galaxies, HaloCatalogue, HodConfig, find_halos, populate};
+use crate::observables::{Galaxies, HaloCatalogue, HodConfig, PeriodicBox, find_halos, populate};
 use crate::particles::Particles;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -54,15 +54,15 @@ impl<T: Real> Moment<'_, T> {
         self.cosmology.ok_or_else(|| Error::failed("a product needs a cosmology, and there is none"))
     }
 
-    fn epoch(&self) -> Result<Epoch<'_>> {
-        Ok(Epoch { cosmology: self.cosmology()?, a: self.a, box_size: self.config.box_size })
+    fn now(&self) -> Result<PeriodicBox<'_>> {
+        Ok(PeriodicBox { cosmology: self.cosmology()?, a: self.a, box_size: self.config.box_size })
     }
 
     /// The halo catalogue. Collective.
     fn halos(&self) -> Result<&HaloCatalogue> {
         let config = self.config.halos.clone().unwrap_or_default();
-        let epoch = self.epoch()?;
-        Ok(self.halos.get_or_init(|| find_halos(self.comm, &config, self.particles, self.config.particles, &epoch)))
+        let now = self.now()?;
+        Ok(self.halos.get_or_init(|| find_halos(self.comm, &config, self.particles, self.config.particles, &now)))
     }
 
     /// The galaxies. Collective.
@@ -71,7 +71,7 @@ impl<T: Real> Moment<'_, T> {
             return Ok(galaxies);
         }
         let [seed, realisation] = self.seeds;
-        let galaxies = populate(self.comm, &self.hod, self.halos()?, &self.epoch()?, seed, realisation)?;
+        let galaxies = populate(self.comm, &self.hod, self.halos()?, &self.now()?, seed, realisation)?;
         Ok(self.galaxies.get_or_init(|| galaxies))
     }
 }
