@@ -9,10 +9,8 @@ mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
 pub use contract::{Draws, Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
-pub use npe::{Npe, NpeConfig};
 pub use section::{Section, Size};
 pub use task::Task;
-pub use vmim::{Vmim, VmimConfig};
 
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
@@ -22,27 +20,37 @@ use schemars::JsonSchema;
 use serde::Serialize;
 pub use tch::{Device, Kind, Tensor};
 
-/// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum ModelConfig {
-    /// A compressor trained by variational mutual information maximisation.
-    Vmim(VmimConfig),
-    /// An ensemble of neural posterior estimators.
-    Npe(NpeConfig),
+/// The kinds, a line each: the name, the file, and the struct of the section's keys.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $file:ident::$keys:ident),+) => {
+        $(pub use $file::$keys;)+
+
+        /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
+        #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum ModelConfig {
+            $($(#[$doc])* $kind($keys)),+
+        }
+
+        crate::kind::read_by_kind!(ModelConfig { $($kind),+ });
+
+        impl std::ops::Deref for ModelConfig {
+            type Target = dyn Section;
+
+            fn deref(&self) -> &(dyn Section + 'static) {
+                match self {
+                    $(ModelConfig::$kind(keys) => keys),+
+                }
+            }
+        }
+    };
 }
 
-crate::kind::read_by_kind!(ModelConfig { Vmim, Npe });
-
-impl std::ops::Deref for ModelConfig {
-    type Target = dyn Section;
-
-    fn deref(&self) -> &(dyn Section + 'static) {
-        match self {
-            ModelConfig::Vmim(c) => c,
-            ModelConfig::Npe(c) => c,
-        }
-    }
+kinds! {
+    /// A compressor trained by variational mutual information maximisation.
+    Vmim = vmim::VmimConfig,
+    /// An ensemble of neural posterior estimators.
+    Npe = npe::NpeConfig
 }
 
 impl ModelConfig {
