@@ -62,7 +62,7 @@ impl ModelConfig {
 
 /// An untrained model of a section, if its samples hold something to learn from, and a machine holds its weights.
 pub fn build(section: &dyn Section, task: &Task) -> Result<Box<dyn Model>> {
-    let numbers = task.columns.iter().map(|c| c.shape.iter().product::<usize>()).sum();
+    let numbers: usize = task.columns.iter().map(|c| c.shape.iter().product::<usize>()).sum();
     if numbers == 0 || task.prior.is_empty() {
         return Err(Error::input("there is nothing to learn from: an input without elements, or no parameters"));
     }
