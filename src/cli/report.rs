@@ -129,12 +129,15 @@ impl MadeOf {
         let gone = |part: &String| !now.shown.contains_key(part) && !now.left_out.contains_key(part);
         let lost = self.shown.keys().find_map(|part| match now.left_out.get(part) {
             Some(why) => Some(format!("it shows {part}, which is outdated: {why}")),
+            // Sections of the campaign are left out where they say nothing.
+            None if part.starts_with('[') => gone(part).then(|| format!("{part} was changed since")),
             None => gone(part).then(|| format!("it shows {part}, which is gone")),
         });
         let changed = || {
             now.shown.iter().find_map(|(part, digest)| match (self.shown.get(part), self.left_out.contains_key(part)) {
                 (Some(was), _) if was == digest => None,
                 (Some(_), _) => Some(format!("{part} was changed since")),
+                (None, _) if part.starts_with('[') => Some(format!("{part} was changed since")),
                 (None, true) => Some(format!("{part} was left out of it, and is of use now")),
                 (None, false) => Some(format!("{part} was made since")),
             })

@@ -10,6 +10,7 @@ use std::fmt;
 pub enum AxisKind {
     /// Nobody said: the field is a vector.
     #[default]
+    #[schemars(skip)]
     Unsaid,
     /// They only count things: particles, rows of a list.
     Index,

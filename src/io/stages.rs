@@ -1,6 +1,6 @@
 //! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
 
-use super::axis::Picture;
+use super::axis::{AxisKind, Picture};
 use super::identity::{Identity, unseal};
 use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
@@ -202,10 +202,11 @@ fn guessed(record: &Record, now: &Identity) -> Option<String> {
         None => "a vector".to_string(),
         Some(Picture { views, channels, height, width, periodic }) => {
             let sort = if periodic { "periodic" } else { "flat" };
-            format!("{sort} maps ({views} view(s) of {channels} channel(s), {height} × {width})")
+            format!("{sort} maps (views, channels, rows, columns: {views}, {channels}, {height}, {width})")
         }
     };
-    let foreign = if is.is_none() { " (if it is that, say so in [dataset.axes])" } else { "" };
+    let foreign =
+        if now.axes.iter().any(AxisKind::is_unsaid) { " (if it was right, say so in [dataset.axes])" } else { "" };
     (was != is)
         .then(|| format!("an older program took {} for {}, but it is {}{foreign}", now.field, words(was), words(is)))
 }
@@ -289,7 +290,7 @@ mod tests {
     /// What a program that guessed took for maps of a box by its shape alone is used where that is what it is.
     #[test]
     fn stages_of_older_programs_are_outdated_where_their_guess_was_wrong() {
-        use crate::io::axis::AxisKind::{self, Bin, Channel, Flat, Periodic, Unsaid};
+        use crate::io::axis::AxisKind::{Bin, Channel, Flat, Periodic, Unsaid};
         let why = |shape: &[usize], network: Value, axes: &[AxisKind]| {
             let dir = tempfile::tempdir().unwrap();
             let stages = Stages { folder: dir.path().into(), wanted: vec![wanted("a", "x", 3)], normal: Value::clone };
@@ -308,7 +309,9 @@ mod tests {
         assert_eq!(why(&[10, 16], json!({"kind": "vectors"}), &[Channel, Bin]), "");
         let told = why(&[10, 16], cnn(true), &[Channel, Bin]);
         assert!(
-            told.contains("took x for periodic maps (1 view(s) of 1 channel(s), 10 × 16), but it is a vector"),
+            told.contains(
+                "took x for periodic maps (views, channels, rows, columns: 1, 1, 10, 16), but it is a vector"
+            ),
             "{told}"
         );
         assert!(why(&[4, 32, 32], cnn(true), &[Unsaid; 3]).contains("say so in [dataset.axes]"));

@@ -181,8 +181,12 @@ pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<Fi
             );
         }
         if stage.augment && !has {
-            let remedy = "leave it out; for maps of a whole periodic box made elsewhere say so: [dataset.axes] x = \
-                          [\"periodic\", \"periodic\"], with \"channel\" or \"view\" for each axis before";
+            let remedy = match spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
+                true => {
+                    "leave it out, or say in [dataset.axes] that these are maps of a whole box: their last two axes are \"periodic\""
+                }
+                false => "leave it out",
+            };
             return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
         }
         if stage.copies > 1 && stage.name != first.name && !has {
