@@ -136,12 +136,12 @@ impl Turn for Means<'_> {
             true => Tensor::f_run_backward(&[&value], &[&means], false, false).map_err(|e| e.to_string()),
             false => Err("what is made of the means is not one number that depends on them".into()),
         };
-        let slope = slope.map_err(|e| Error::failed(format!("loss {name}: {e}")));
+        let slope = self.comm.agree(slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))))?.swap_remove(0);
         // All ranks have the same means and the same value: one of them tells it.
         let told = if self.comm.is_root() { self.total * value.double_value(&[]) } else { 0.0 };
         self.losses.push((name.into(), told));
         // dL/dw = Σ_k dL/dm_k dm_k/dw, and m_k is a sum over samples.
-        self.descend(name, slope.map(|slope| (&share * &slope[0]).sum(share.kind())), parts)
+        self.descend(name, Ok((&share * slope).sum(share.kind())), parts)
     }
 
     fn number(&self) -> u64 {
