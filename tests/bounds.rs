@@ -8,6 +8,7 @@ use polycosm::comm::Comm;
 use polycosm::config::campaign::Config;
 use polycosm::config::load;
 use polycosm::config::plan::Plan;
+use rand::Rng;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -157,6 +158,36 @@ fn many_parameters_are_checked_in_time_and_a_check_stops() {
     let code = child.wait().unwrap().code();
     assert!(matches!(code, Some(85 | 0) | None), "{code:?}");
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+/// 2⁶⁴ corners have never been seen: nothing looks at them one by one.
+#[test]
+fn sixty_four_parameters_are_checked_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (n, p) = (600, 64);
+    let mut rng = polycosm::rng::stream(1, 0, "bounds", 0);
+    let theta: Vec<f64> = (0..n * p).map(|_| rng.random()).collect();
+    let file = polycosm::io::hdf::File::create(&folder.path().join("my.h5")).unwrap();
+    file.write(None, "theta", &[n, p], &theta).unwrap();
+    file.write(None, "x", &[n, p], &theta).unwrap();
+    file.close().unwrap();
+    let range = |j: usize| format!("[dataset.parameters.p{j}]\nmin = 0.0\nmax = 1.0\n");
+    let text = "output = 'o'\n[dataset]\nfile = 'my.h5'\n".to_string() + &(0..p).map(range).collect::<String>();
+    let text = text + "[[train]]\nname = 'a'\ninput = 'x'\nnetwork = { kind = 'npe' }\n[infer]\nposterior = 'a'\n";
+    std::fs::write(folder.path().join("run.toml"), text).unwrap();
+    let start = Instant::now();
+    says(&polycosm(folder.path(), &["check", "run.toml"]), 0, &["p63", "\nok\n"]);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // Of a simulator that does not know them, the first is named.
+    let text = TEN.replace(
+        "w0 = {",
+        &((0..54).map(|j| format!("q{j} = {{ min = 0.0, max = 1.0 }}, ")).collect::<String>() + "w0 = {"),
+    );
+    std::fs::write(folder.path().join("run.toml"), text).unwrap();
+    for command in ["check", "plan"] {
+        says(&polycosm(folder.path(), &[command, "run.toml"]), 2, &["design.parameters.q0", "remedy: "]);
+    }
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
 }
 
 #[test]
