@@ -24,7 +24,7 @@ fn every_figure_is_there() {
 }
 
 /// Crates that the project stands on before its code does.
-const SOON: [&str; 2] = ["fftw", "safetensors"];
+const SOON: [&str; 1] = ["safetensors"];
 
 fn sources(path: &Path, files: &mut Vec<PathBuf>) {
     if path.is_dir() {
