@@ -89,6 +89,16 @@ impl Prior {
         self.parameters.iter().map(|p| p.name.as_str()).collect()
     }
 
+    /// A universe's parameters by name.
+    pub fn theta<'a>(&'a self, values: &'a [f64]) -> Theta<'a> {
+        Theta { parameters: &self.parameters, values }
+    }
+
+    /// The middle, which stands for all universes where one must.
+    pub fn middle(&self) -> Vec<f64> {
+        self.from_unit(&vec![0.5; self.len()])
+    }
+
     /// ln density at `theta`; −∞ outside the box, to which its bounds belong (see [`Parameter::reach`]).
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
         let holds = |p: &Parameter, t: &f64| (p.reach().0..=p.reach().1).contains(t);
@@ -112,7 +122,7 @@ impl Prior {
         let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
             self.parameters.iter().enumerate().map(|(j, q)| if upper(j) { q.max } else { q.min }).collect()
         };
-        let middle = self.from_unit(&vec![0.5; p]);
+        let middle = self.middle();
         let mut all: Vec<Vec<f64>> = if p <= ALL_CORNERS {
             (0..1_u32 << p).map(|bits| corner(&|j| bits >> j & 1 == 1)).collect()
         } else {
@@ -140,6 +150,33 @@ impl Prior {
     /// Maps a point of the unit cube to the parameters.
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
         self.parameters.iter().zip(u).map(|(p, &u)| p.quantile(u)).collect()
+    }
+}
+
+/// The parameters of one universe by name, in the prior's order.
+#[derive(Debug, Clone, Copy)]
+pub struct Theta<'a> {
+    parameters: &'a [Parameter],
+    values: &'a [f64],
+}
+
+impl<'a> Theta<'a> {
+    /// Where nothing varies.
+    pub const NONE: Theta<'static> = Theta { parameters: &[], values: &[] };
+
+    /// The parameters, p.
+    pub fn values(&self) -> &'a [f64] {
+        self.values
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, f64)> {
+        self.parameters.iter().map(|p| p.name.as_str()).zip(self.values.iter().copied())
+    }
+
+    /// The parameter of that name, where it varies.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 }
 

@@ -37,12 +37,14 @@ fn spec(name: &str, shape: &[usize], dtype: Dtype, ragged: bool) -> FieldSpec {
 
 fn map(job: &Job) -> Vec<f32> {
     (0..20)
-        .map(|k| (job.theta[0] * k as f64 + job.theta[1]) as f32 + job.seed as f32 + job.realisation as f32)
+        .map(|k| {
+            (job.theta.values()[0] * k as f64 + job.theta.values()[1]) as f32 + job.seed as f32 + job.realisation as f32
+        })
         .collect()
 }
 
 fn list(job: &Job) -> Vec<f64> {
-    (0..3 * (job.index as usize % 4)).map(|k| job.theta[1] + k as f64).collect()
+    (0..3 * (job.index as usize % 4)).map(|k| job.theta.values()[1] + k as f64).collect()
 }
 
 impl Runner for Fake {
@@ -97,7 +99,7 @@ fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, 
 
 fn job<'a>(design: &'a Design, i: usize) -> Job<'a> {
     let row = design.row(i);
-    Job { index: row.index, realisation: row.realisation, seed: 5, theta: row.theta, folder: None }
+    Job { index: row.index, realisation: row.realisation, seed: 5, theta: design.prior.theta(row.theta), folder: None }
 }
 
 /// All numbers of the dataset and of its shards, by file and name.

@@ -8,7 +8,7 @@ use polycosm::cosmology::{CosmologyConfig, LinearPower};
 use polycosm::error::Result;
 use polycosm::fields::linear::add_f_nl;
 use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Transform};
-use polycosm::prior::Prior;
+use polycosm::prior::{Prior, Theta};
 use polycosm::simulators::*;
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -23,7 +23,7 @@ fn initial(text: &str) -> Result<InitialConfig> {
     config.check().map(|()| config)
 }
 
-const JOB: Job = Job { index: 0, realisation: 5, seed: 9, theta: &[], folder: None };
+const JOB: Job = Job { index: 0, realisation: 5, seed: 9, theta: Theta::NONE, folder: None };
 
 /// Linear density of a spectrum with some shape, as modes by global wavenumber, on every rank.
 fn density(comm: &Comm, n: usize, config: &InitialConfig, realisation: u64) -> BTreeMap<[i64; 3], (f64, f64)> {

@@ -5,7 +5,8 @@ mod mpi;
 use polycosm::comm::Comm;
 use polycosm::comm::timers::Timers;
 use polycosm::cosmology::CosmologyConfig;
-use polycosm::prior::Prior;
+use polycosm::prior::{Prior, Theta};
+use polycosm::simulators::pm::memory_per_rank;
 use polycosm::simulators::*;
 
 /// A line of /proc/self/status in bytes: `VmRSS` now, `VmHWM` the most so far.
@@ -23,7 +24,7 @@ fn takes_what_is_planned(comm: &Comm, text: &str) -> f64 {
     let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
     let before = status("VmRSS");
     let folder = mpi::shared_dir();
-    let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: Some(&folder) };
+    let job = Job { index: 0, realisation: 0, seed: 1, theta: Theta::NONE, folder: Some(&folder) };
     let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
     pm.observe(comm, &state).unwrap();
     let used = (status("VmHWM") - before) as f64;
@@ -152,7 +153,7 @@ fn clustering_is_bounded() {
         let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
         let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
         let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
-        let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+        let job = Job { index: 0, realisation: 0, seed: 1, theta: Theta::NONE, folder: None };
         let error = pm.evolve(comm, &job, &mut Timers::default()).err().expect("it clusters").to_string();
         assert!(
             error.contains("max_imbalance") && error.contains("times the mean") && error.contains("remedy"),
@@ -170,7 +171,7 @@ fn few_particles_are_bounded_alike_on_all_ranks() {
         let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
         let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
         let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
-        let job = Job { index: 0, realisation: 0, seed: 1, theta: &[], folder: None };
+        let job = Job { index: 0, realisation: 0, seed: 1, theta: Theta::NONE, folder: None };
         let refused = pm.evolve(comm, &job, &mut Timers::default()).is_err();
         assert_eq!(comm.sum_of(refused as u64), comm.size() as u64, "a rank went on alone");
     });

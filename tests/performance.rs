@@ -2,16 +2,17 @@
 
 mod mpi;
 
-use polycosm::cli::bench::{outcome::Outcome, pm};
-use polycosm::cli::plan::cost::Kernels;
-use polycosm::cli::plan::traffic::Layout;
 use polycosm::gravity::ForceConfig;
 use polycosm::mesh::compact_grid;
 use polycosm::particles::{Assignment, gradient_halo};
+use polycosm::simulators::bench::Outcome;
+use polycosm::simulators::pm::bench as steps;
+use polycosm::simulators::pm::cost::Kernels;
+use polycosm::simulators::pm::traffic::Layout;
 
 fn bench(comm: &polycosm::comm::Comm) -> Outcome {
     let force = ForceConfig::default();
-    pm::run::<f32>(&pm::Run { particles: 32, mesh_factor: 2.0, steps: 2, lpt_order: 2, force }, comm).unwrap()
+    steps::run::<f32>(&steps::Run { particles: 32, mesh_factor: 2.0, steps: 2, lpt_order: 2, force }, comm).unwrap()
 }
 
 #[test]

@@ -14,12 +14,12 @@ use polycosm::io::hdf::File;
 use polycosm::mesh::Decomposition;
 use polycosm::observables::{PowerConfig, PowerMeter};
 use polycosm::particles::Particles;
-use polycosm::prior::{Parameter, Prior};
+use polycosm::prior::{Parameter, Prior, Theta};
 use polycosm::simulators::{Job, Pm, PmConfig, Simulator};
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-const JOB: Job = Job { index: 0, realisation: 5, seed: 9, theta: &[], folder: None };
+const JOB: Job = Job { index: 0, realisation: 5, seed: 9, theta: Theta::NONE, folder: None };
 
 fn planck(more: &str) -> CosmologyConfig {
     let base = "Omega_m = 0.3089\nOmega_b = 0.0486\nh = 0.6774\nn_s = 0.9667\nsigma8 = 0.8159\n";

@@ -49,7 +49,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
     comm.on_root(|| {
         if plan.posteriors().is_empty() {
             let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
-            return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage of kind \"npe\""));
+            return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage that gives a posterior"));
         }
         let holes = if plan.dataset().exists() { holes_of(&plan.open_dataset()?) } else { None };
         let folder = plan.calibration("x").parent().map(Path::to_path_buf).unwrap_or_default();

@@ -10,7 +10,6 @@ use crate::config::origin::{self, Entry, Origin};
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::progress::count;
-use crate::simulators::SimulatorConfig;
 
 /// Sections that only a simulator reads.
 const SIMULATED: [&str; 3] = ["cosmology", "design", "suite"];
@@ -67,16 +66,11 @@ fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
     let mut lines = vec![];
     let mut line = |what: &str, is: String| lines.push(format!("{what:<12} {is}"));
     if let (Some(simulator), Some(design)) = (&config.simulator, &config.design) {
-        let SimulatorConfig::Pm(pm) = simulator;
-        let universes = count(design.simulations, "universe");
-        let (n, side) = (pm.particles, pm.box_size);
-        line(
-            "simulates",
-            format!("{universes} of {n}³ particles in {side} Mpc/h; varies {}", plan.prior.names().join(", ")),
-        );
-        let specs = simulator.runner(&config.cosmology, &plan.prior)?.specs();
+        let (universes, varied) = (count(design.simulations, "universe"), plan.prior.names().join(", "));
+        line("simulates", format!("{universes} of {}; varies {varied}", simulator.summary()));
+        let specs = simulator.runner(&plan.universes())?.specs();
         let mut kept: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
-        kept.extend(pm.snapshots.then_some("snapshots"));
+        kept.extend(simulator.keeps().iter().map(|k| k.name));
         line("keeps", if kept.is_empty() { "nothing".into() } else { kept.join(", ") });
     }
     if let Some(dataset) = &config.dataset {

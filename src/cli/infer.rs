@@ -172,8 +172,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
     };
     let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
-    comm.agree(super::simulate::fits(plan, simulator, ranks, here).map_err(|e| plan.locate(e)))?;
-    let runner = comm.agree(simulator.runner(&plan.config.cosmology, &plan.prior))?;
+    comm.agree(super::simulate::fits(plan, &**simulator, ranks, here).map_err(|e| plan.locate(e)))?;
+    let runner = comm.agree(simulator.runner(&plan.universes()))?;
     let provenance = plan.provenance(comm);
     let (dataset, current) = look(plan, comm, true)?;
     let fields = plan.observed_fields();

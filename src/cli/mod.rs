@@ -26,9 +26,11 @@ pub mod timings;
 pub mod train;
 pub mod verify;
 
-use crate::comm::{Comm, launch};
+use crate::comm::{self, Comm, launch};
 use crate::error::Result;
+use crate::io::hdf;
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::num::NonZeroU16;
 
 /// Version and commit, as in every file's provenance.
@@ -75,6 +77,21 @@ pub enum Command {
     Schema(schema::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
+}
+
+/// Parses the arguments (the program's name first), runs, and maps an error to an exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
+    let cli = Cli::try_parse_from(arguments).unwrap_or_else(|e| start::usage(&e));
+    threads::set(cli.threads);
+    hdf::start();
+    let world = Comm::world();
+    comm::abort_on_panic();
+    start::logger(&world, cli.verbose);
+    let result = comm::stop::install().and_then(|()| run(&cli.command, &world));
+    let code = start::outcome(&world, result);
+    drop(world);
+    comm::finalize();
+    std::process::exit(code)
 }
 
 /// Runs a subcommand; collective.

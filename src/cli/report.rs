@@ -6,10 +6,9 @@ use super::start::absolute;
 use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::cosmology::Growth;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
-use crate::io::field::Picture;
+use crate::io::field::{FieldSpec, Picture};
 use crate::io::identity::{digest, digest_of_file, seal, unseal};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
@@ -17,7 +16,6 @@ use crate::io::samples::Samples;
 use crate::io::stages::State;
 use crate::io::text;
 use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
-use crate::simulators::SimulatorConfig;
 use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -243,7 +241,8 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
             (None, [n]) if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
                 let k = spec.axes[0].values.clone();
                 for &row in &rows {
-                    let linear = linear(plan, &spec.name, &dataset.theta()[row * p..(row + 1) * p], row as u64, &k)?;
+                    let theory = theory(plan, spec, &dataset.theta()[row * p..(row + 1) * p], row as u64)?;
+                    let linear = theory.unwrap_or_default();
                     let pk = dataset.read_f64(&spec.name, &[row])?;
                     inputs.spectra.push(Spectrum { label: label(row), k: k.clone(), pk, linear });
                 }
@@ -254,12 +253,10 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
     Ok(())
 }
 
-/// Linear theory at the moment that a field shows; empty where there is none.
-pub fn linear(plan: &Plan, field: &str, theta: &[f64], index: u64, k: &[f64]) -> Result<Vec<f64>> {
-    let Some(SimulatorConfig::Pm(pm)) = &plan.config.simulator else { return Ok(vec![]) };
-    let growth = Growth::new(&plan.cosmology(theta)?);
-    let power = plan.config.cosmology.cold_power(&growth, index, pm.moment_of(field))?;
-    Ok(power.p_all(k))
+/// What theory says of a field in a universe; `None` where there is no simulator to ask, or it has none.
+pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Result<Option<Vec<f64>>> {
+    let Some(simulator) = &plan.config.simulator else { return Ok(None) };
+    simulator.theory(&plan.universes(), field, plan.prior.theta(theta), index)
 }
 
 /// The epochs of a stage.

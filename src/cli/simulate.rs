@@ -7,7 +7,7 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::hdf::free_memory;
 use crate::progress::count;
-use crate::simulators::{SimulatorConfig, memory_per_rank};
+use crate::simulators::{Section, Universes};
 use crate::suite::{self, Options, Suite};
 use std::ops::Range;
 
@@ -46,20 +46,19 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 
 /// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first
 /// one is half done.
-pub fn fits(plan: &Plan, simulator: &SimulatorConfig, group: usize, ranks_here: usize) -> Result<()> {
-    let SimulatorConfig::Pm(pm) = simulator;
+pub fn fits(plan: &Plan, simulator: &dyn Section, group: usize, ranks_here: usize) -> Result<()> {
     let Some(free) = free_memory() else { return Ok(()) };
-    let each = memory_per_rank(pm, &plan.cosmology(&plan.middle())?, group)?;
+    let Some(each) = simulator.memory(&Universes { ranks: group, ..plan.universes() })? else { return Ok(()) };
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let all = |bytes: u64| bytes.saturating_mul(ranks_here as u64);
     if all(each.expected) <= free {
         if all(each.largest) > free {
+            let [usual, largest] = &each.cases;
             log::warn!(
-                "{:.1} GB are free on this node: enough for evenly spread particles, but not for an imbalance of {} \
-                 ({:.1} GB on every rank); more ranks per simulation, or a smaller simulator.max_imbalance, is safer",
+                "{:.1} GB are free on this node: enough for {usual}, but not for {largest} ({:.1} GB on every rank); {}",
                 gb(free),
-                pm.max_imbalance,
-                gb(each.largest)
+                gb(each.largest),
+                each.safer
             );
         }
         return Ok(());
@@ -71,16 +70,7 @@ pub fn fits(plan: &Plan, simulator: &SimulatorConfig, group: usize, ranks_here: 
         count(ranks_here, "rank")
     );
     let (key, value) = each.key;
-    let remedy = match key {
-        "simulator.maps.pixels" => "lower it or maps.slabs: every rank adds up whole maps",
-        "simulator.density.points" => {
-            "lower it, or share each simulation between more ranks on more nodes (suite.ranks_per_sim)"
-        }
-        _ => {
-            "share each simulation between more ranks on more nodes (suite.ranks_per_sim), or lower particles or mesh_factor"
-        }
-    };
-    Err(Error::input(problem).key(key).value(value).remedy(remedy))
+    Err(Error::input(problem).key(key).value(value).remedy(each.remedy))
 }
 
 /// Simulates what is not there yet.
@@ -93,9 +83,9 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
     };
     plan.check_groups(comm)?;
     comm.agree(
-        fits(plan, simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),
+        fits(plan, &**simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),
     )?;
-    let runner = comm.agree(simulator.runner(&config.cosmology, &plan.prior))?;
+    let runner = comm.agree(simulator.runner(&plan.universes()))?;
     let resolved = comm.agree(design.resolve(seed))?;
     let files = comm.agree(config.input_files())?;
     let provenance = plan.provenance(comm);

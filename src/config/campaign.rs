@@ -7,11 +7,10 @@ use crate::error::{self, Error, Result};
 #[cfg(feature = "torch")]
 use crate::io::gadget;
 use crate::io::index;
-use crate::observables::HodConfig;
 use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
-use crate::simulators::SimulatorConfig;
+use crate::simulators::{SimulatorConfig, Universes};
 use crate::suite::design;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,9 +28,10 @@ pub struct Config {
     /// and for another `suite.ranks_per_sim` to rounding (its initial noise to the last bit).
     #[serde(default)]
     pub seed: u64,
-    /// What is the same in all universes: parameters that are not varied, and the transfer function.
-    #[serde(default)]
-    pub cosmology: crate::cosmology::CosmologyConfig,
+    /// What is the same in all universes: parameters that are not varied, and the transfer function. Absent where the
+    /// simulator's universes have no cosmology.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosmology: Option<crate::cosmology::CosmologyConfig>,
     /// Which universes: the varied parameters, and how they fill their prior. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<crate::suite::design::DesignConfig>,
@@ -81,8 +81,21 @@ impl Config {
     /// The same with input files that are not found from the working directory looked for beside the campaign file.
     pub(super) fn rebased(&self, file: &Path) -> Config {
         let mut config = self.clone();
+        config.complete();
         config.rebase(file.parent().unwrap_or(Path::new("")));
         config
+    }
+
+    /// A `[cosmology]` that is left out is one of defaults, unless the simulator's universes have none.
+    pub(super) fn complete(&mut self) {
+        if self.simulator.as_ref().is_none_or(|s| s.needs_cosmology()) {
+            self.cosmology.get_or_insert_default();
+        }
+    }
+
+    /// The universes of this campaign, in which `prior` varies.
+    pub(super) fn universes<'a>(&'a self, prior: &'a Prior) -> Universes<'a> {
+        Universes { cosmology: self.cosmology.as_ref(), prior, ranks: self.suite.ranks_per_sim }
     }
 
     fn rebase(&mut self, folder: &Path) {
@@ -93,7 +106,7 @@ impl Config {
         if let Some(dataset) = &mut self.dataset {
             dataset.file = found(&dataset.file);
         }
-        for table in self.cosmology.table.iter_mut().chain(self.cosmology.tables.values_mut()) {
+        for table in self.cosmology.iter_mut().flat_map(|c| c.table.iter_mut().chain(c.tables.values_mut())) {
             // A pattern names no file by itself: its folder decides.
             let place = Path::new(table.as_str()).parent().unwrap_or(Path::new("")).to_path_buf();
             let moved = found(&place);
@@ -131,7 +144,7 @@ impl Config {
             "simulator": simulator.map(SimulatorConfig::shaping),
             "design": design,
             "suite": { "shard_size": self.suite.shard_size },
-            "numerics": simulator.map(SimulatorConfig::numerics),
+            "numerics": simulator.map(|s| s.numerics()),
             "given": given,
         })
     }
@@ -139,8 +152,8 @@ impl Config {
     /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each simulation.
     pub fn input_files(&self) -> Result<Vec<(String, Vec<PathBuf>)>> {
         let simulations = self.design.as_ref().map_or(0, |d| d.simulations as u64);
-        let tables =
-            self.cosmology.files(0..simulations)?.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
+        let tables = self.cosmology.as_ref().map_or(Ok(vec![]), |c| c.files(0..simulations))?;
+        let tables = tables.into_iter().map(|(place, paths)| ("/cosmology", place, paths));
         let mut simulator = self.simulator.clone();
         let fields = simulator.iter_mut().flat_map(|s| s.files_mut());
         let fields = fields.map(|(place, path)| ("/simulator", place, vec![path.clone()]));
@@ -165,21 +178,22 @@ impl Config {
 
     /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
-        let (own, known) = (simulator.parameters(), crate::cosmology::NAMES);
-        if let Some(name) = prior.names().into_iter().find(|name| !own.contains(name) && !known.contains(name)) {
+        let own = simulator.parameters();
+        let known: Vec<&str> = self.cosmology.iter().flat_map(|_| crate::cosmology::NAMES).collect();
+        let known = [known, own.iter().map(String::as_str).collect()].concat();
+        if let Some(name) = prior.names().into_iter().find(|name| !known.contains(name)) {
             let error = Error::input("is no parameter that can be varied").key(format!("design.parameters.{name}"));
-            return Err(match HodConfig::NAMES.contains(&name) {
-                true => error.remedy("add a section [simulator.galaxies]: galaxies alone depend on it"),
-                false => error.remedy(suggestion(name, &[&known[..], own].concat(), "")),
-            });
+            let remedy = simulator.would_vary(name);
+            return Err(error.remedy(remedy.unwrap_or_else(|| suggestion(name, &known, "this simulator has none"))));
         }
-        let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name.as_str()));
+        let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name));
         let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
         own.try_corners(|theta| simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>()))?;
-        self.cosmology.check(&cosmological, simulations)?;
+        let Some(cosmology) = &self.cosmology else { return Ok(()) };
+        cosmology.check(&cosmological, simulations)?;
         cosmological.try_corners(|theta| {
             let varied: Vec<_> = cosmological.names().into_iter().zip(theta).collect();
-            simulator.check_cosmology(&self.cosmology.resolve(&varied)?).map_err(|mut e| {
+            simulator.check_cosmology(&cosmology.resolve(&varied)?).map_err(|mut e| {
                 let values: Vec<String> = varied.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 e.problem += &format!(" (in the universe of {})", values.join(", "));
                 e
@@ -195,7 +209,7 @@ impl Config {
             let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
             return Err(error.key("infer.observations").remedy("leave observations out"));
         };
-        let runner = simulator.runner(&self.cosmology, prior)?;
+        let runner = simulator.runner(&self.universes(prior))?;
         let look = Look { fields: Some(fields), velocities: infer.velocities };
         infer.observations.iter().try_for_each(|file| runner.check_file(file, &look).map_err(|e| e.file(file)))
     }
@@ -238,20 +252,18 @@ impl Config {
         if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
             // What is chosen is not needed here, but files and counts that allow no choice are refused.
             design.resolve(self.seed)?;
-            simulator.check()?;
             self.suite.check(None)?;
-            let SimulatorConfig::Pm(pm) = simulator;
-            if let Some(grid) = pm.process_grid.filter(|g| g[0].checked_mul(g[1]) != Some(self.suite.ranks_per_sim)) {
-                return Err(Error::input(format!("is no grid of {} rank(s)", self.suite.ranks_per_sim))
-                    .key("simulator.process_grid")
-                    .value(grid)
-                    .remedy("make its product equal to suite.ranks_per_sim, or leave it out"));
+            if self.cosmology.is_some() && !simulator.needs_cosmology() {
+                let problem = format!("is given, but universes of kind \"{}\" have no cosmology", simulator.kind());
+                return refuse(&problem, "cosmology", "remove this section");
             }
+            let universes = self.universes(prior);
+            simulator.check(&universes)?;
             // The rows of a list may stand anywhere, on the bounds too.
             let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
             self.check_prior(simulator, &looked_at, design.simulations as u64)?;
             #[cfg(feature = "torch")]
-            self.check_inputs(&simulator.runner(&self.cosmology, prior)?.specs())?;
+            self.check_inputs(&simulator.runner(&universes)?.specs())?;
         }
         if let Some(dataset) = &self.dataset {
             let file = dataset.check()?;

@@ -4,7 +4,6 @@ use super::Loaded;
 use super::campaign::Config;
 use super::origin::Entry;
 use crate::comm::Comm;
-use crate::cosmology::Cosmology;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::identity::Identity;
@@ -14,7 +13,7 @@ use crate::io::stages::Stages;
 #[cfg(not(feature = "torch"))]
 use crate::io::stages::Wanted;
 use crate::prior::{DrawnFrom, Prior};
-use crate::simulators::SimulatorConfig;
+use crate::simulators::Universes;
 use crate::suite::fingerprint;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,7 +36,8 @@ pub struct Plan {
 impl Plan {
     /// All checks but whether `output` can be written. Collective.
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
-        let loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
+        let mut loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
+        loaded.value.complete();
         let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
@@ -47,7 +47,7 @@ impl Plan {
         };
         let (prior, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
-            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.cosmology, &prior));
+            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.universes(&prior)));
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
@@ -113,16 +113,9 @@ impl Plan {
         self.loaded.locate(error)
     }
 
-    /// The middle of the prior, which stands for all universes where one must.
-    pub fn middle(&self) -> Vec<f64> {
-        self.prior.from_unit(&vec![0.5; self.prior.len()])
-    }
-
-    /// The cosmology of a design point.
-    pub fn cosmology(&self, theta: &[f64]) -> Result<Cosmology> {
-        let own = self.config.simulator.as_ref().map_or(&[][..], SimulatorConfig::parameters);
-        let varied = self.prior.names().into_iter().zip(theta.iter().copied());
-        self.config.cosmology.resolve(&varied.filter(|(name, _)| !own.contains(name)).collect::<Vec<_>>())
+    /// The campaign's universes, for whoever asks its simulator.
+    pub fn universes(&self) -> Universes<'_> {
+        self.config.universes(&self.prior)
     }
 
     /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::{Error, Result};
+use crate::kind::{Kind, Kinded, Kinds, Listed};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -10,7 +11,7 @@ struct Small {
     output: std::path::PathBuf,
     #[serde(default)]
     cosmology: Cosmology,
-    simulator: Option<Simulator>,
+    simulator: Option<Kinded<dyn Simulator>>,
     #[serde(default)]
     train: Vec<Stage>,
 }
@@ -37,24 +38,35 @@ enum Transfer {
     Table,
 }
 
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum Simulator {
-    Pm(Pm),
+/// A made-up section with kinds.
+trait Simulator: std::fmt::Debug + dyn_clone::DynClone + erased_serde::Serialize {}
+
+impl Simulator for Boxes {}
+
+static KINDS: Kinds<dyn Simulator> = Kinds::new(&[Kind {
+    name: "boxes",
+    read: |keys| Ok(Box::new(erased_serde::deserialize::<Boxes>(keys)?)),
+    schema: <Boxes as schemars::JsonSchema>::json_schema,
+    facts: (),
+}]);
+
+impl Listed for dyn Simulator {
+    type Facts = ();
+    fn kinds() -> &'static Kinds<Self> {
+        &KINDS
+    }
 }
 
-crate::kind::read_by_kind!(Simulator { Pm });
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Pm {
+struct Boxes {
     box_size: f64,
     #[serde(default)]
     steps: Vec<f64>,
     halos: Option<Halos>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Halos {
     linking_length: f64,
@@ -107,24 +119,24 @@ fn every_refusal_names_line_key_value_and_remedy() {
             &[],
             [":3", "cosmology.transfer", "\"tabel\"", "choices", "`table`?"],
         ),
-        ("output = 'a'\n[simulator]\nkind = 'pn'", &[], [":3", "simulator.kind", "\"pn\"", "choices", "pm"]),
+        ("output = 'a'\n[simulator]\nkind = 'boxs'", &[], [":3", "simulator.kind", "\"boxs\"", "choices", "boxes"]),
         (
-            "output = 'a'\n[simulator]\nkind = 'pm'\nbox = 3",
+            "output = 'a'\n[simulator]\nkind = 'boxes'\nbox = 3",
             &[],
             [":4", "simulator.box", "3", "unknown key", "`box_size`?"],
         ),
         (
-            "output = 'a'\n[simulator]\nkind = 'pm'\nbox_size = true",
+            "output = 'a'\n[simulator]\nkind = 'boxes'\nbox_size = true",
             &[],
             [":4", "simulator.box_size", "true", "type", "a number"],
         ),
         (
-            "output = 'a'\n[simulator]\nbox_size = 1.0\nkind = 'pm'\n[simulator.halos]\noverdensity = 200",
+            "output = 'a'\n[simulator]\nbox_size = 1.0\nkind = 'boxes'\n[simulator.halos]\noverdensity = 200",
             &[],
             [":6", "simulator.halos.overdensity", "200", "unknown key", "linking_length"],
         ),
         (
-            "output = 'a'\n[simulator]\nkind = 'pm'\nbox_size = 1.0\n[simulator.halos]",
+            "output = 'a'\n[simulator]\nkind = 'boxes'\nbox_size = 1.0\n[simulator.halos]",
             &[],
             [":5", "simulator.halos.linking_length", "", "missing", "to [simulator.halos]"],
         ),
@@ -132,7 +144,11 @@ fn every_refusal_names_line_key_value_and_remedy() {
         ("output = 'a'\ncosmology = 3", &[], [":2", "cosmology", "3", "type", "expected a section"]),
         ("output = 'a'\nsimulator = 3", &[], [":2", "simulator", "3", "type", "expected a section"]),
         ("output = 'a'\n[simulator]\nbox_size = 1.0", &[], [":2", "simulator.kind", "", "missing", "add `kind"]),
-        ("output = 'a'\n[simulator]\nkind = 'pm'", &[], [":2", "simulator.box_size", "", "missing", "add `box_size"]),
+        (
+            "output = 'a'\n[simulator]\nkind = 'boxes'",
+            &[],
+            [":2", "simulator.box_size", "", "missing", "add `box_size"],
+        ),
         (
             "output = 'a'\n[[train]]\nname = 'x'\nepochs = -1",
             &[],
@@ -176,30 +192,31 @@ fn every_value_knows_its_origin() {
 #[test]
 fn what_is_resolved_reads_back_the_same() {
     let loaded =
-        read("output = 'a'\n[simulator]\nkind = 'pm'\nbox_size = 5\nsteps = [1, 2]", &["train=[{name='n'}]"]).unwrap();
+        read("output = 'a'\n[simulator]\nkind = 'boxes'\nbox_size = 5\nsteps = [1, 2]", &["train=[{name='n'}]"])
+            .unwrap();
     let resolved = loaded.resolved().unwrap();
     assert_eq!(read(&resolved, &[]).unwrap().resolved().unwrap(), resolved);
 }
 
 #[test]
 fn the_kind_of_a_section_may_stand_anywhere() {
-    let loaded = read("output = 'a'\n[simulator]\nbox_size = 5\nkind = 'pm'\n", &[]).unwrap();
+    let loaded = read("output = 'a'\n[simulator]\nbox_size = 5\nkind = 'boxes'\n", &[]).unwrap();
     let resolved: toml::Table = loaded.resolved().unwrap().parse().unwrap();
     assert_eq!(resolved["simulator"]["box_size"].as_float(), Some(5.0));
-    let keys: Vec<String> = Kinds::keys("b = 1\nkind = 'x'\n[[c]]\nd = 2\nkind = 'y'\n");
+    let keys: Vec<String> = Order::keys("b = 1\nkind = 'x'\n[[c]]\nd = 2\nkind = 'y'\n");
     assert_eq!(keys, ["kind", "b", "c", "c.kind", "c.d"]);
 }
 
 /// The order in which a visitor sees the keys.
-struct Kinds(Vec<String>);
+struct Order(Vec<String>);
 
-impl Kinds {
+impl Order {
     fn keys(text: &str) -> Vec<String> {
-        parse::<Kinds>("run.toml", text.to_string(), &[]).unwrap().value.0
+        parse::<Order>("run.toml", text.to_string(), &[]).unwrap().value.0
     }
 }
 
-impl<'de> Deserialize<'de> for Kinds {
+impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let table = toml::Table::deserialize(deserializer)?;
         let nested = |v: &toml::Value| v.get(0).and_then(|v| v.as_table()).cloned().unwrap_or_default();
@@ -207,7 +224,7 @@ impl<'de> Deserialize<'de> for Kinds {
             let below: Vec<String> = nested(v).keys().map(|b| format!("{k}.{b}")).collect();
             std::iter::once(k.clone()).chain(below)
         });
-        Ok(Kinds(keys.collect()))
+        Ok(Order(keys.collect()))
     }
 }
 

@@ -143,6 +143,14 @@ pub struct Field {
 }
 
 impl Field {
+    /// A field that the root holds; what the other ranks have of it is not looked at.
+    pub fn on_root(comm: &Comm, spec: FieldSpec, data: Data) -> Field {
+        match comm.is_root() {
+            true => Field { rows: data.len() / spec.shape[1..].iter().product::<usize>().max(1), data, spec },
+            false => Field { rows: 0, data: Data::fill(data.dtype(), 0), spec },
+        }
+    }
+
     /// Collective: the whole field on the root, nothing of it elsewhere.
     pub fn gathered(&self, comm: &Comm) -> Field {
         let data = match &self.data {

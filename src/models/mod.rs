@@ -182,6 +182,14 @@ impl ModelConfig {
         }
     }
 
+    /// How many numbers later stages take as their input, where p parameters vary.
+    pub fn summaries(&self, p: usize) -> usize {
+        match self {
+            ModelConfig::Vmim(c) if c.summaries > 0 => c.summaries as usize,
+            _ => p,
+        }
+    }
+
     /// True if the model gives summaries that later stages can take as their input.
     pub fn compresses(&self) -> bool {
         matches!(self, ModelConfig::Vmim(_))

@@ -3,7 +3,7 @@
 //!
 //! The file carries its own digest, as all JSON of polycosm's. A *shape* is JSON: the resolved sections by name, and beside them
 //!
-//! * `numerics`: versions by name of the simulator's parts, see [`crate::simulators::SimulatorConfig::numerics`];
+//! * `numerics`: versions by name of the simulator's parts, see [`crate::simulators::Section::numerics`];
 //! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON pointers; a
 //!   list has one for each simulation;
 //! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a default.

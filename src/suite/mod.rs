@@ -337,7 +337,7 @@ impl Suite<'_> {
             index: i,
             realisation: row.realisation,
             seed: self.seed,
-            theta: row.theta,
+            theta: self.design.prior.theta(row.theta),
             folder: Some(self.output),
         };
         let made = runner.simulate(group, &job);

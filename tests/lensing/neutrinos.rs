@@ -4,7 +4,7 @@ use super::*;
 use polycosm::comm::timers::Timers;
 use polycosm::cosmology::{CosmologyConfig, NeutrinoResponse};
 use polycosm::io::field::Data;
-use polycosm::prior::Prior;
+use polycosm::prior::{Prior, Theta};
 use polycosm::simulators::{Job, Pm, PmConfig, Simulator};
 
 const LIGHTCONE: &str = "field_of_view_deg = 4.0\npixels = 32\nkeep_planes = true\nsource_redshifts = [0.6]";
@@ -17,7 +17,7 @@ fn universe(comm: &Comm, m_nu: f64) -> Option<(Cone, Vec<f64>)> {
         format!("Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8\nradiation = true\nM_nu = {m_nu:?}");
     let cosmology: CosmologyConfig = toml::from_str(&cosmology).unwrap();
     let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
-    let job = Job { index: 0, realisation: 3, seed: 1, theta: &[], folder: None };
+    let job = Job { index: 0, realisation: 3, seed: 1, theta: Theta::NONE, folder: None };
     let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
     let planes = pm.observe(comm, &state).unwrap().into_iter().find(|f| f.spec.name == "lens_planes").unwrap();
     let (config, cosmology) = (super::config(LIGHTCONE), cosmology.resolve(&[]).unwrap());

@@ -4,7 +4,7 @@ use super::*;
 use polycosm::comm::timers::Timers;
 use polycosm::cosmology::CosmologyConfig;
 use polycosm::io::field::{Data, Field};
-use polycosm::prior::Prior;
+use polycosm::prior::{Prior, Theta};
 use polycosm::simulators::{Job, Pm, PmConfig, Simulator};
 
 /// The fields of a small universe with this many light cones, on every rank those that the root has.
@@ -19,7 +19,7 @@ fn universe(comm: &Comm, light_cones: usize) -> Vec<Field> {
     let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nOmega_k = 0.1\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
     let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
     let pm = Pm::<f32>::new(&config, &cosmology, &Prior::new(vec![]).unwrap()).unwrap();
-    let job = Job { index: 0, realisation: 3, seed: 1, theta: &[], folder: None };
+    let job = Job { index: 0, realisation: 3, seed: 1, theta: Theta::NONE, folder: None };
     let state = pm.evolve(comm, &job, &mut Timers::default()).unwrap();
     let fields = pm.observe(comm, &state).unwrap();
     let specs: Vec<_> = fields.iter().map(|f| f.spec.clone()).collect();

@@ -3,6 +3,7 @@
 use super::measured::Table;
 use super::*;
 use polycosm::cosmology::LinearPower;
+use polycosm::prior::Theta;
 use polycosm::simulators::{InitialConfig, Job};
 
 /// `simulator.initial.f_nl` in linear density fields of ΛCDM, found again in their squeezed triangles: means of six universes,
@@ -26,7 +27,7 @@ fn planted_f_nl_is_recovered() {
             for universe in 0..universes {
                 let config = InitialConfig { f_nl: planted, ..Default::default() };
                 let realisation = set as u64 * universes + universe;
-                let job = Job { index: 0, realisation, seed: 1, theta: &[], folder: None };
+                let job = Job { index: 0, realisation, seed: 1, theta: Theta::NONE, folder: None };
                 let mut delta = config.linear_density::<f64>(&d, &job, l, |k| power.p(k), &alpha).unwrap();
                 delta.data_mut().iter_mut().for_each(|c| *c *= d.volume() as f64);
                 let fit = fit_local_f_nl(&all, &all.measure(&mut delta, 0, 0.0), &alpha, potential, 0.0);

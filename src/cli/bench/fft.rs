@@ -1,10 +1,10 @@
 //! Pairs of distributed transforms.
 
-use super::outcome::{Outcome, Problem, Stage};
 use crate::comm::{Comm, timers::OverRanks, traffic};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
+use crate::simulators::bench::{Outcome, Problem, Stage};
 use std::time::Instant;
 
 /// Flags of `polycosm bench fft`.

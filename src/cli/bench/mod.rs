@@ -1,9 +1,6 @@
 //! `polycosm bench`: the kernels that the program runs, timed, in multiples of a yardstick taken in the same run.
 
 pub mod fft;
-mod memory;
-pub mod outcome;
-pub mod pm;
 #[cfg(feature = "torch")]
 pub mod train;
 
@@ -11,6 +8,9 @@ use super::start::say;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::mesh::yardstick;
+use crate::simulators::KINDS;
+use crate::simulators::bench::Bench;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
 
 /// Time the kernels the program runs, in yardsticks (one serial FFTW r2c of 256³ doubles, measured in the same run)
 ///
@@ -21,27 +21,70 @@ pub struct Args {
     pub what: What,
 }
 
-/// What is timed.
-#[derive(Debug, clap::Subcommand)]
+/// What is timed: parts of the house, or the kernels of a kind of simulator.
+#[derive(Debug)]
 pub enum What {
+    Part(Part),
+    Kind(Bench, ArgMatches),
+}
+
+/// Parts of the house.
+#[derive(Debug, Subcommand)]
+pub enum Part {
     /// Distributed r2c + c2r pairs
     Fft(fft::FftArgs),
-    /// Particle-mesh steps
-    Pm(pm::PmArgs),
     /// Training steps of the demo's compressor
     #[cfg(feature = "torch")]
     Train(train::TrainArgs),
 }
 
+/// The kinds that have a bench.
+fn kinds() -> impl Iterator<Item = (&'static str, Bench)> {
+    KINDS.all().into_iter().filter_map(|kind| Some((kind.name, (kind.facts.bench)()?)))
+}
+
+impl FromArgMatches for What {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        let kind = matches.subcommand().and_then(|(name, flags)| {
+            let (_, bench) = kinds().find(|kind| kind.0 == name)?;
+            Some(What::Kind(bench, flags.clone()))
+        });
+        kind.map_or_else(|| Part::from_arg_matches(matches).map(What::Part), Ok)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for What {
+    fn augment_subcommands(command: Command) -> Command {
+        let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+        kinds().fold(Part::augment_subcommands(command), |command, (name, bench)| {
+            let kind = (bench.flags)(Command::new(name).about(bench.about));
+            command.subcommand(kind.arg(json.clone()))
+        })
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Part::has_subcommand(name) || kinds().any(|kind| kind.0 == name)
+    }
+}
+
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let (outcome, json) = match &args.what {
-        What::Fft(a) => (if a.single { fft::run::<f32>(a, comm) } else { fft::run::<f64>(a, comm) }, a.json),
-        What::Pm(a) => {
-            (if a.double { pm::run::<f64>(&a.into(), comm) } else { pm::run::<f32>(&a.into(), comm) }, a.json)
+        What::Part(Part::Fft(a)) => {
+            (if a.single { fft::run::<f32>(a, comm) } else { fft::run::<f64>(a, comm) }, a.json)
         }
         #[cfg(feature = "torch")]
-        What::Train(a) => (train::run(a, comm), a.json),
+        What::Part(Part::Train(a)) => (train::run(a, comm), a.json),
+        What::Kind(bench, flags) => ((bench.run)(flags, comm), flags.get_flag("json")),
     };
     let outcome = comm.agree(outcome)?;
     // The yardstick is serial: one rank takes it while the others wait. It comes last, for it takes memory of its own.
@@ -50,7 +93,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         if json {
             say(serde_json::to_string_pretty(&outcome).map_err(|e| Error::failed(e.to_string()))?);
         } else {
-            outcome.print();
+            say(outcome);
         }
     }
     Ok(())

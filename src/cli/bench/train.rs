@@ -1,12 +1,14 @@
 //! Training steps of the demo's compressor.
 
-use super::outcome::{Outcome, Stage};
+use crate::cli::new::RECIPES;
 use crate::comm::{Comm, timers::OverRanks, traffic};
+use crate::config::campaign::Config;
 use crate::error::{Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::limits;
 use crate::models::{Device, Kind, Tensor};
 use crate::prior::{Parameter, Prior};
+use crate::simulators::bench::{Outcome, Stage};
 use crate::train::{StageConfig, Trainer, data::Table};
 use std::time::Instant;
 
@@ -73,13 +75,10 @@ pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
     let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
     let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
     let kinds = [AxisKind::View, AxisKind::Slab, AxisKind::Periodic, AxisKind::Periodic];
-    let maps = FieldSpec::of("x", &[3, 4, 64, 64], &kinds);
-    let text = format!(
-        "name = \"bench\"\ninput = \"x\"\naugment = true\nbatch_size = {}\n[network]\nkind = \"vmim\"\n",
-        args.batch
-    );
-    let config: StageConfig = crate::config::parse("bench", text, &[])?.value;
-    let (times, sent) = steps(&config, &maps, &prior, args.batch, args.steps, comm)?;
+    let maps = FieldSpec::of("maps", &[3, 4, 64, 64], &kinds);
+    let sets = [format!("train.0.batch_size={}", args.batch)];
+    let demo: Config = crate::config::parse("demo", RECIPES[0].text.to_string(), &sets)?.value;
+    let (times, sent) = steps(&demo.train[0], &maps, &prior, args.batch, args.steps, comm)?;
     let step = times[times.len() / 2];
     let each = step / args.batch as f64;
     let one = Stage::of(OverRanks { name: "one universe".into(), max: each, mean: each, sent: comm.sum_of(sent) }, 1);

@@ -5,7 +5,6 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::io::field::{AxisKind, FieldSpec};
-use crate::models::ModelConfig;
 
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
 const NUMBERS: usize = 1 << 21;
@@ -25,8 +24,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let before = config.train.iter().find(|s| s.name == stage.input);
             let summaries = |n: usize| FieldSpec::of(&stage.input, &[n], &[AxisKind::Column]);
             let input = match before.map(|s| &s.network) {
-                Some(ModelConfig::Vmim(c)) if c.summaries > 0 => summaries(c.summaries as usize),
-                Some(_) => summaries(plan.prior.len()),
+                Some(network) => summaries(network.summaries(plan.prior.len())),
                 None => {
                     let field = specs.iter().find(|s| s.name == stage.input).cloned();
                     field.unwrap_or_else(|| FieldSpec::of(&stage.input, &[], &[]))

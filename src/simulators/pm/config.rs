@@ -2,15 +2,13 @@
 
 use super::initial::InitialConfig;
 use super::plans::FftPlans;
-use super::products::{LensingProduct, suffix};
-use crate::cosmology::{Cosmology, CosmologyConfig};
+use crate::cosmology::CosmologyConfig;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{ForceConfig, Integrator, StepConfig};
-use crate::io::gadget;
 use crate::limits;
-use crate::observables::lensing::{LightConeConfig, SourceDistribution};
+use crate::observables::lensing::LightConeConfig;
 use crate::observables::{
     BispectrumConfig, HaloConfig, HodConfig, MapConfig, MassFunctionConfig, MultipoleConfig, PdfConfig, PowerConfig,
 };
@@ -18,14 +16,6 @@ use crate::particles::Assignment;
 use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for universes of
-/// two versions do not belong in one suite. A new default is no such change (the section tells of it), and neither is another
-/// order of rounding on other ranks. Where one product alone changes, [`PmConfig::numerics`] gives it a name and a version of
-/// its own, which campaigns with that product alone have: the others go on.
-const NUMERICS: u32 = 1;
 
 /// Floating-point precision of meshes and particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -158,42 +148,11 @@ impl PmConfig {
         (self.mesh_factor * self.particles as f64).round() as usize
     }
 
-    /// Bytes of a snapshot of one moment.
-    pub fn snapshot_bytes(&self) -> u64 {
-        gadget::bytes((self.particles as u64).pow(3), self.precision == Precision::F64)
-    }
-
     /// Scale factor of the moment that a field shows, told from its name.
     pub fn moment_of(&self, field: &str) -> f64 {
         let moments = self.moments();
-        let named = moments.iter().rev().find(|&&a| field.ends_with(&suffix(self, a)));
+        let named = moments.iter().rev().find(|&&a| field.ends_with(&self.suffix(a)));
         named.copied().unwrap_or(self.time.end())
-    }
-
-    /// The files it names, by their places in this section (JSON pointers).
-    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
-        let field = self.initial.field.iter_mut().map(|f| ("/initial/field/file".to_string(), &mut f.file));
-        let mut files: Vec<_> = field.collect();
-        if let Some(cone) = &mut self.lightcone {
-            files.extend(cone.mask.iter_mut().map(|mask| ("/lightcone/mask".to_string(), mask)));
-            files.extend(cone.n_of_z.iter_mut().enumerate().filter_map(|(i, n)| match n {
-                SourceDistribution::Table { path, .. } => Some((format!("/lightcone/n_of_z/{i}/path"), path)),
-                SourceDistribution::Smail { .. } => None,
-            }));
-        }
-        files
-    }
-
-    /// Versions of the numerics, by name of the part.
-    pub fn numerics(&self) -> BTreeMap<&'static str, u32> {
-        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it. pdf: a mean without rounding.
-        let products = [
-            ("c_ell", self.c_ell.is_some(), 2),
-            ("bispectrum", self.bispectrum.is_some(), 2),
-            ("pdf", self.pdf.is_some(), 2),
-        ];
-        let products = products.into_iter().filter(|p| p.1).map(|(name, _, version)| (name, version));
-        products.chain([("pm", NUMERICS)]).collect()
     }
 
     /// The same configuration as far as it shapes the universe: how often it is saved, how much memory it may take, and
@@ -221,30 +180,17 @@ impl PmConfig {
         moments
     }
 
+    /// What is appended to a field's name at scale factor `a`: nothing where one moment is looked at, else its redshift.
+    pub fn suffix(&self, a: f64) -> String {
+        match self.redshifts.len() {
+            0 | 1 => String::new(),
+            _ => format!("_z{:.3}", 1.0 / a - 1.0),
+        }
+    }
+
     /// The last moment that is looked at: no step is taken after it.
     pub fn last(&self) -> f64 {
         self.moments().last().copied().unwrap_or(self.time.end())
-    }
-
-    /// Serial: refuses files that are not there or do not fit.
-    pub fn check_files(&self) -> Result<()> {
-        self.initial.check_file(self.particles)?;
-        self.lightcone.iter().try_for_each(LightConeConfig::check_files)?;
-        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.mask().map(drop))
-    }
-
-    /// Refuses a cosmology in which a universe could not be made.
-    pub fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
-        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.cone(cosmology).map(drop))
-    }
-
-    /// Refuses impossible values of the parameters that a design varies beside the cosmology's.
-    pub fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
-        let section = |name: &str| match varied.iter().any(|v| v.0 == name) {
-            true => "design.parameters",
-            false => "simulator.galaxies",
-        };
-        self.galaxies.iter().try_for_each(|hod| hod.with(varied).check_in(section))
     }
 
     /// What may be meant, but is unusual or less exact than the rest.
@@ -333,7 +279,7 @@ impl PmConfig {
             );
             return bad("redshifts", &problem, format!("{:?}", self.redshifts), "or change the steps' start and end");
         }
-        if moments.windows(2).any(|w| suffix(self, w[0]) == suffix(self, w[1])) && moments.len() > 1 {
+        if moments.windows(2).any(|w| self.suffix(w[0]) == self.suffix(w[1])) && moments.len() > 1 {
             let problem = "two of them have the same three decimals, by which fields and snapshots are named";
             return bad("redshifts", problem, format!("{:?}", self.redshifts), "keep them 0.001 apart");
         }

@@ -10,22 +10,12 @@ use crate::gravity::Integrator;
 use crate::mesh::compact_grid;
 use crate::observables::lensing::Method;
 use crate::particles::gradient_halo;
+use crate::simulators::budget::Memory;
 
 /// Bytes per particle that lists of particles take while they are put together, as measured.
 const KEEP_PARTICLES: usize = 100;
 const SNAPSHOT: usize = 60;
 const FRIENDS: usize = 80;
-
-/// Bytes per rank, beside the program itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// With the particles evenly spread.
-    pub expected: u64,
-    /// With as many particles on one rank as `max_imbalance` allows.
-    pub largest: u64,
-    /// The key that most of it is due to, and its value.
-    pub key: (&'static str, usize),
-}
 
 /// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and maps of the sky, on the rank
 /// with the most. The cosmology tells how far the light cone reaches.
@@ -108,7 +98,18 @@ pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -
         true => pictures.key,
         false => ("simulator.particles", n),
     };
-    Ok(Memory { expected, largest, key })
+    let remedy = match key.0 {
+        "simulator.maps.pixels" => "lower it or maps.slabs: every rank adds up whole maps",
+        "simulator.density.points" => {
+            "lower it, or share each simulation between more ranks on more nodes (suite.ranks_per_sim)"
+        }
+        _ => {
+            "share each simulation between more ranks on more nodes (suite.ranks_per_sim), or lower particles or mesh_factor"
+        }
+    };
+    let cases = ["evenly spread particles".into(), format!("an imbalance of {}", config.max_imbalance)];
+    let safer = "more ranks per simulation, or a smaller simulator.max_imbalance, is safer";
+    Ok(Memory { expected, largest, cases, safer, key, remedy })
 }
 
 /// Bytes that maps and grids of the density take on the root. In f64, which does not overflow.

@@ -1,7 +1,9 @@
 //! Particle-mesh N-body: Gaussian initial field, Lagrangian perturbation theory, particle-mesh steps, and what is seen of it.
 
+pub mod bench;
 mod checkpoint;
 mod config;
+pub mod cost;
 mod initial;
 mod lattice;
 mod memory;
@@ -9,14 +11,17 @@ mod observed;
 mod plans;
 mod products;
 mod rehearsal;
+mod resident;
+mod scales;
+mod section;
+pub mod traffic;
 
 pub use config::{PmConfig, Precision};
 pub use initial::{FieldFile, FieldKind, InitialConfig};
-pub use memory::{Memory, memory_per_rank};
+pub use memory::memory_per_rank;
 pub use plans::FftPlans;
-pub use rehearsal::rehearse;
 
-use super::{Job, Look, Simulator};
+use super::{Job, Look, Section, Simulator};
 use crate::comm::timers::Timers;
 use crate::comm::{Comm, stop};
 use crate::cosmology::{Cosmology, CosmologyConfig, Growth, NeutrinoResponse};
@@ -33,9 +38,9 @@ use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
 use crate::observables::HodConfig;
 use crate::observables::lensing::LightCone;
 use crate::particles::{Domain, Particles};
-use crate::prior::Prior;
+use crate::prior::{Prior, Theta};
 use checkpoint::Checkpoints;
-use products::{LensingProduct, Moment, PLANES, measure, planes_field, restore_planes, specs_at, suffix};
+use products::{LensingProduct, Moment, PLANES, measure, planes_field, restore_planes, specs_at};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -79,19 +84,14 @@ impl<T: Real + Element> Pm<T> {
     pub fn new(config: &PmConfig, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Self> {
         config.check()?;
         let names = prior.names().into_iter().map(String::from).collect();
-        let middle = prior.from_unit(&vec![0.5; prior.len()]);
+        let middle = prior.middle();
         Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, middle, precision: Default::default() })
     }
 
     /// The cosmology of a design point.
-    pub fn cosmology(&self, theta: &[f64]) -> Result<Cosmology> {
-        let varied: Vec<(&str, f64)> =
-            self.varied(theta).filter(|(name, _)| !HodConfig::NAMES.contains(name)).collect();
+    pub fn cosmology(&self, theta: Theta) -> Result<Cosmology> {
+        let varied: Vec<(&str, f64)> = theta.iter().filter(|(name, _)| !HodConfig::NAMES.contains(name)).collect();
         self.cosmology.resolve(&varied)
-    }
-
-    fn varied<'s>(&'s self, theta: &'s [f64]) -> impl Iterator<Item = (&'s str, f64)> {
-        self.names.iter().map(String::as_str).zip(theta.iter().copied())
     }
 
     /// The fields at scale factor `a`. Collective.
@@ -106,7 +106,7 @@ impl<T: Real + Element> Pm<T> {
     ) -> Result<Vec<Field>> {
         let varied: Vec<(&str, f64)> = origin.varied.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let snapshot = origin.folder.as_ref().map(|folder| {
-            let name = format!("{:06}{}.hdf5", origin.index, suffix(&self.config, a));
+            let name = format!("{:06}{}.hdf5", origin.index, self.config.suffix(a));
             (folder.join("snapshots").join(name), origin.varied.clone())
         });
         let seen = measure(&Moment {
@@ -142,7 +142,8 @@ impl<T: Real + Element> Pm<T> {
         let Some(folder) = job.folder else { return Ok(None) };
         let (config, numerics) = (self.config.shaping(), self.config.numerics());
         let inputs = comm.on_root(|| self.inputs(job.index))?;
-        let shape = serde_json::json!([job.seed, job.realisation, job.theta, config, self.cosmology, numerics, inputs]);
+        let theta = job.theta.values();
+        let shape = serde_json::json!([job.seed, job.realisation, theta, config, self.cosmology, numerics, inputs]);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         Ok(Some(Checkpoints::new(folder, job.index, shape.to_string(), grid, every)))
     }
@@ -288,7 +289,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let origin = Origin {
             index: job.index,
             seeds: [job.seed, job.realisation],
-            varied: self.varied(job.theta).map(|(name, value)| (name.to_string(), value)).collect(),
+            varied: job.theta.iter().map(|(name, value)| (name.to_string(), value)).collect(),
             folder: job.folder.map(Path::to_path_buf),
         };
         let lensing = LensingProduct::of(c);

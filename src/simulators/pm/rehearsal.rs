@@ -14,7 +14,7 @@ use crate::io::hdf::Element;
 use crate::mesh::{Decomposition, Real};
 use crate::observables::lensing::LightConeConfig;
 use crate::observables::{BispectrumConfig, Configuration, MapConfig, PdfConfig};
-use crate::prior::Prior;
+use crate::prior::{Prior, Theta};
 use crate::simulators::{InitialConfig, Job, Simulator};
 use std::cell::OnceCell;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub fn rehearse(
     config: &PmConfig,
     cosmology: &CosmologyConfig,
     prior: &Prior,
-    theta: &[f64],
+    theta: Theta,
     comm: &Comm,
 ) -> Result<Vec<(String, f64)>> {
     let alone = comm.alone();
@@ -46,7 +46,7 @@ fn all<T: Real + Element>(
     config: &PmConfig,
     cosmology: &CosmologyConfig,
     prior: &Prior,
-    theta: &[f64],
+    theta: Theta,
     alone: &Comm,
 ) -> Result<Vec<(String, f64)>> {
     let mut seconds = moments::<T>(config, &Pm::new(&small(config), cosmology, prior)?, theta, alone)?;
@@ -64,12 +64,7 @@ fn all<T: Real + Element>(
 }
 
 /// The products of every moment.
-fn moments<T: Real + Element>(
-    config: &PmConfig,
-    pm: &Pm<T>,
-    theta: &[f64],
-    alone: &Comm,
-) -> Result<Vec<(String, f64)>> {
+fn moments<T: Real + Element>(config: &PmConfig, pm: &Pm<T>, theta: Theta, alone: &Comm) -> Result<Vec<(String, f64)>> {
     let looks = products::<T>(&pm.config);
     if looks.is_empty() {
         return Ok(vec![]);
@@ -83,7 +78,7 @@ fn moments<T: Real + Element>(
         a: state.a,
         cosmology: state.cosmology.as_ref(),
         seeds: [0, 0],
-        hod: pm.config.galaxies.clone().unwrap_or_default().with(&pm.varied(theta).collect::<Vec<_>>()),
+        hod: pm.config.galaxies.clone().unwrap_or_default().with(&theta.iter().collect::<Vec<_>>()),
         snapshot: None,
         wanted: None,
         halos: OnceCell::new(),
@@ -101,7 +96,7 @@ fn moments<T: Real + Element>(
     Ok(seconds)
 }
 
-fn job(theta: &[f64]) -> Job<'_> {
+fn job(theta: Theta) -> Job {
     Job { index: 0, realisation: 0, seed: 0, theta, folder: None }
 }
 

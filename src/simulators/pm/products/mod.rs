@@ -164,17 +164,9 @@ pub(super) fn products<T: Real + Element>(config: &PmConfig) -> Vec<Box<dyn Prod
     all
 }
 
-/// What is appended to a field's name at scale factor `a`: nothing where one moment is looked at, else its redshift.
-pub(super) fn suffix(config: &PmConfig, a: f64) -> String {
-    match config.redshifts.len() {
-        0 | 1 => String::new(),
-        _ => format!("_z{:.3}", 1.0 / a - 1.0),
-    }
-}
-
 /// Descriptions of all products' fields at scale factor `a`.
 pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<FieldSpec> {
-    let suffix = suffix(config, a);
+    let suffix = config.suffix(a);
     let mut specs: Vec<FieldSpec> = products::<T>(config).iter().flat_map(|p| p.specs(config)).collect();
     for spec in &mut specs {
         spec.name += &suffix;
@@ -185,7 +177,7 @@ pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<Fiel
 
 /// What those products need whose fields at scale factor `a` are wanted.
 pub(super) fn needs<T: Real + Element>(config: &PmConfig, a: f64, wanted: Option<&[String]>) -> Needs {
-    let suffix = suffix(config, a);
+    let suffix = config.suffix(a);
     let all = products::<T>(config);
     let looked_at = all.iter().filter(|p| shows(&p.specs(config), &suffix, wanted));
     looked_at.fold(Needs::default(), |all, p| all.and(p.needs()))
@@ -200,7 +192,7 @@ fn shows(specs: &[FieldSpec], suffix: &str, wanted: Option<&[String]>) -> bool {
 /// All products' fields at one moment, as [`specs_at`] describes them; of the wanted products where only some are.
 /// Collective.
 pub(super) fn measure<T: Real + Element>(moment: &Moment<T>) -> Result<Vec<Field>> {
-    let suffix = suffix(moment.config, moment.a);
+    let suffix = moment.config.suffix(moment.a);
     let mut specs = specs_at::<T>(moment.config, moment.a).into_iter();
     let mut fields = vec![];
     for product in products::<T>(moment.config) {
@@ -218,8 +210,7 @@ pub(super) fn measure<T: Real + Element>(moment: &Moment<T>) -> Result<Vec<Field
 pub(super) fn field(comm: &Comm, spec: FieldSpec, values: Values) -> Field {
     match values {
         Values::Rows(rows, data) => Field { rows, data, spec },
-        Values::Root(data) if comm.is_root() => Field { rows: spec.shape[0], data, spec },
-        Values::Root(data) => Field { rows: 0, data: Data::fill(data.dtype(), 0), spec },
+        Values::Root(data) => Field::on_root(comm, spec, data),
     }
 }
 

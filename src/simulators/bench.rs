@@ -1,8 +1,20 @@
-//! What a bench found, in seconds and in yardsticks, printed or as JSON.
+//! Benches: the kernels of a kind, timed, and what a bench found, in seconds and in yardsticks.
 
-use crate::cli::start::say;
 use crate::comm::{Comm, timers::OverRanks};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
+
+/// How a kind's kernels are timed: `polycosm bench KIND`.
+#[derive(Debug, Clone, Copy)]
+pub struct Bench {
+    /// What is timed, in a line.
+    pub about: &'static str,
+    /// Adds its flags to the subcommand.
+    pub flags: fn(clap::Command) -> clap::Command,
+    /// Times them. Collective.
+    pub run: fn(&clap::ArgMatches, &Comm) -> Result<Outcome>,
+}
 
 /// One stage of a step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,38 +119,34 @@ impl Outcome {
         }
         self
     }
+}
 
-    /// The table that a person reads.
-    pub fn print(&self) {
+/// The table that a person reads.
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         let y = self.yardstick_seconds;
-        say(format_args!("{}, {} rank(s); yardstick Y = {y:.4} s", self.what, self.ranks));
+        writeln!(f, "{}, {} rank(s); yardstick Y = {y:.4} s", self.what, self.ranks)?;
         let head = ["max (s)", "mean (s)", "waiting (s)", "max (Y)", "waiting (Y)", "moved (MB)"];
-        say(format_args!("  {:<14}{}", "stage", head.map(|h| format!("{h:>12}")).concat()));
+        writeln!(f, "  {:<14}{}", "stage", head.map(|h| format!("{h:>12}")).concat())?;
         for s in &self.stages {
             let seconds = [s.seconds_max, s.seconds_mean, s.seconds_waiting].map(|v| format!("{v:>12.4}")).concat();
             let multiples = [s.over_yardstick, s.waiting_over_yardstick].map(|v| format!("{v:>12.3}")).concat();
-            say(format_args!("  {:<14}{seconds}{multiples}{:>12.3}", s.name, s.bytes_moved as f64 / 1e6));
+            writeln!(f, "  {:<14}{seconds}{multiples}{:>12.3}", s.name, s.bytes_moved as f64 / 1e6)?;
         }
         let (waiting, moved) =
             self.stages.iter().fold((0.0, 0), |(w, b), s| (w + s.seconds_waiting, b + s.bytes_moved));
-        let (step, times) = (self.step_seconds, self.step_over_yardstick);
-        let moved = moved as f64 / 1e6;
-        say(format_args!(
-            "  {:<14}{step:>12.4}{:>12}{waiting:>12.4}{times:>12.3}{:>12.3}{moved:>12.3}",
-            "all",
-            "",
-            waiting / y
-        ));
+        let (step, times, moved) = (self.step_seconds, self.step_over_yardstick, moved as f64 / 1e6);
+        let waits = format!("{waiting:>12.4}{times:>12.3}{:>12.3}", waiting / y);
+        write!(f, "  {:<14}{step:>12.4}{:>12}{waits}{moved:>12.3}", "all", "")?;
         if let Some(w) = &self.whole {
             let lpt = w.lpt_seconds;
-            say(format_args!("  initial conditions {lpt:.4} s = {:.3} Y = {:.2} steps", lpt / y, w.lpt_over_step));
-            say(format_args!("  most particles on a rank over the mean: {:.3}", w.imbalance));
+            write!(f, "\n  initial conditions {lpt:.4} s = {:.3} Y = {:.2} steps", lpt / y, w.lpt_over_step)?;
+            write!(f, "\n  most particles on a rank over the mean: {:.3}", w.imbalance)?;
             if let (Some(bytes), Some(each)) = (w.memory_bytes, w.memory_bytes_per_particle) {
-                say(format_args!(
-                    "  peak memory {:.1} MB over all ranks, {each:.1} bytes per particle",
-                    bytes as f64 / 1e6
-                ));
+                let all = bytes as f64 / 1e6;
+                write!(f, "\n  peak memory {all:.1} MB over all ranks, {each:.1} bytes per particle")?;
             }
         }
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! Particle-mesh steps, from the same parts as the simulator's.
 
-use super::memory::resident;
-use super::outcome::{Outcome, Problem, Stage, Whole};
+use super::resident::resident;
 use crate::comm::{Comm, timers::Timers};
 use crate::cosmology::{CosmologyConfig, Growth};
 use crate::error::{Error, Result};
@@ -13,29 +12,37 @@ use crate::gravity::{
 };
 use crate::limits;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform, plans};
+use crate::simulators::bench::{Bench, Outcome, Problem, Stage, Whole};
+use clap::{Args, FromArgMatches};
 use std::time::Instant;
 
-/// Flags of `polycosm bench pm`.
+/// `polycosm bench pm`.
+pub const BENCH: Bench = Bench {
+    about: "Particle-mesh steps",
+    flags: Flags::augment_args,
+    run: |matches, comm| {
+        let flags = Flags::from_arg_matches(matches).map_err(|e| Error::input(e.to_string()))?;
+        if flags.double { run::<f64>(&flags.into(), comm) } else { run::<f32>(&flags.into(), comm) }
+    },
+};
+
 #[derive(Debug, clap::Args)]
-pub struct PmArgs {
+struct Flags {
     /// Particles per side
     #[arg(long, default_value_t = 128)]
-    pub particles: usize,
+    particles: usize,
     /// Mesh points per particle and side
     #[arg(long, default_value_t = 2.0)]
-    pub mesh_factor: f64,
+    mesh_factor: f64,
     /// Double instead of single precision
     #[arg(long)]
-    pub double: bool,
+    double: bool,
     /// Steps that are timed
     #[arg(long, default_value_t = 5)]
-    pub steps: usize,
+    steps: usize,
     /// Measure the FFT plans instead of estimating them
     #[arg(long)]
-    pub measure: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    measure: bool,
 }
 
 /// What is run.
@@ -48,8 +55,8 @@ pub struct Run {
     pub force: ForceConfig,
 }
 
-impl From<&PmArgs> for Run {
-    fn from(a: &PmArgs) -> Run {
+impl From<Flags> for Run {
+    fn from(a: Flags) -> Run {
         if a.measure {
             plans::measure(Default::default());
         }

@@ -1,11 +1,12 @@
 //! What a universe's particles and pixels resolve.
 
+use super::config::PmConfig;
 use crate::cosmology::Cosmology;
-use crate::simulators::PmConfig;
+use crate::simulators::budget::Line;
 use std::f64::consts::PI;
 
 /// Lines of the plan: a word and what it is.
-pub fn lines(pm: &PmConfig, cosmology: &Cosmology) -> Vec<(&'static str, String)> {
+pub fn lines(pm: &PmConfig, cosmology: &Cosmology) -> Vec<Line> {
     let l = pm.box_size;
     let spacing = l / pm.particles as f64;
     let mass = cosmology.mean_cold_density() * spacing.powi(3);

@@ -1,8 +1,8 @@
 //! What a campaign will cost: the kernels' measured speed, and an assumed network. `docs/performance.md` has the formulas.
 
+use super::bench;
+use super::config::{PmConfig, Precision};
 use super::traffic::{Layout, Traffic};
-use crate::cli::bench::{outcome::Outcome, pm};
-use crate::cli::campaign::path;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::fields::kernels::Gradient;
@@ -10,47 +10,10 @@ use crate::gravity::Integrator;
 use crate::limits;
 use crate::mesh::compact_grid;
 use crate::particles::gradient_halo;
-use crate::simulators::{PmConfig, Precision};
-use std::path::{Path, PathBuf};
-
-/// The machine that is planned for.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Machine {
-    /// Take the kernels' speed from this output of `polycosm bench pm --json` [default: measured now, in seconds]
-    #[arg(long, value_name = "FILE", value_parser = path())]
-    pub bench: Option<PathBuf>,
-    /// Network: microseconds per message
-    #[arg(long, value_name = "MICROSECONDS", default_value_t = 2.0)]
-    pub latency: f64,
-    /// Network: GB/s that each rank sends while all do (25 GB/s per node, half of it used, 64 ranks: 0.2)
-    #[arg(long, value_name = "GB/S", default_value_t = 0.2)]
-    pub bandwidth: f64,
-    /// Ranks that share a node
-    #[arg(long, value_name = "RANKS", default_value_t = 64)]
-    pub ranks_per_node: usize,
-    /// Particles of the slowest rank over the mean
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.1)]
-    pub imbalance: f64,
-}
-
-impl Machine {
-    /// Refuses what no machine is.
-    pub fn check(&self) -> Result<()> {
-        let at_least = |name: &str, value: f64, least: f64| match value >= least && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::input(format!("must be at least {least}")).key(format!("--{name}")).value(value)),
-        };
-        at_least("latency", self.latency, 0.0)?;
-        at_least("bandwidth", self.bandwidth, 1e-6)?;
-        at_least("ranks-per-node", self.ranks_per_node as f64, 1.0)?;
-        at_least("imbalance", self.imbalance, 1.0)
-    }
-
-    /// Seconds that a rank's messages take.
-    fn seconds(&self, t: Traffic) -> f64 {
-        t.messages * self.latency * 1e-6 + t.bytes / (self.bandwidth * 1e9)
-    }
-}
+use crate::simulators::bench::Outcome;
+use crate::simulators::budget::{self, Machine, parts_of, size, time};
+use std::f64::consts::PI;
+use std::path::Path;
 
 /// Seconds of the kernels on one core.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,7 +67,7 @@ pub fn transforms(pm: &PmConfig) -> f64 {
 pub fn measure(pm: &PmConfig, comm: &Comm) -> Result<Kernels> {
     /// Particles per side: meshes beyond any cache, and done in seconds.
     const SIDE: usize = 96;
-    let run = pm::Run {
+    let run = bench::Run {
         particles: pm.particles.min(SIDE),
         mesh_factor: pm.mesh_factor,
         steps: 2,
@@ -113,8 +76,8 @@ pub fn measure(pm: &PmConfig, comm: &Comm) -> Result<Kernels> {
     };
     let alone = comm.alone();
     let outcome = comm.agree(match pm.precision {
-        Precision::F32 => pm::run::<f32>(&run, &alone),
-        Precision::F64 => pm::run::<f64>(&run, &alone),
+        Precision::F32 => bench::run::<f32>(&run, &alone),
+        Precision::F64 => bench::run::<f64>(&run, &alone),
     })?;
     let kernels = Kernels::of(&outcome, transforms(pm));
     let mut mean = kernels.map_or([f64::NAN; 4], |k| [k.particle, k.transform, k.point, k.initial]);
@@ -179,14 +142,14 @@ impl Cost {
             lattice.particles(crossing, held * (8 + columns * real) as f64),
         ];
         // The noise and the gradient of each axis; the sources of second and third order and their gradients.
-        let initial = [4.0, 14.0, 40.0][pm.initial.lpt_order.clamp(1, 3) - 1];
+        let initial = lattice.transform() * [4.0, 14.0, 40.0][pm.initial.lpt_order.clamp(1, 3) - 1];
         Cost {
             particles: kernels.particle * held,
             transforms: kernels.transform * transforms(pm) * mesh.points() * (mesh.n as f64).log2(),
             mesh: kernels.point * mesh.points(),
-            network: sent.iter().map(|&t| machine.seconds(t)).sum(),
+            network: sent.iter().map(|t| machine.seconds(t.messages, t.bytes)).sum(),
             initial: kernels.initial * lattice.points() * (lattice.n as f64).log2()
-                + initial * machine.seconds(lattice.transform()),
+                + machine.seconds(initial.messages, initial.bytes),
             ranks,
             crossing,
             sent,
@@ -197,4 +160,55 @@ impl Cost {
     pub fn step(&self) -> f64 {
         self.particles + self.transforms + self.mesh + self.network
     }
+
+    /// Seconds of a universe of so many forces, with its products, and how they come about.
+    pub fn of_universe(&self, m: &Machine, origin: &str, forces: usize, looks: &[(String, f64)]) -> budget::Cost {
+        let products = looks.iter().map(|look| look.1).sum::<f64>() / self.ranks as f64;
+        let universe = forces as f64 * self.step() + self.initial + products;
+        let sent = self.sent.map(|t| size(t.bytes as u64));
+        let [step, start] = [self.step(), self.initial].map(time);
+        let parts = [self.particles, self.transforms, self.mesh, self.network].map(time);
+        let lines = vec![
+            ("cost", format!("{origin}; files are not counted, nor is the network while products are made")),
+            (
+                "",
+                format!(
+                    "slowest rank {} times the mean; network: {} µs per message, {} GB/s per rank",
+                    m.imbalance, m.latency, m.bandwidth
+                ),
+            ),
+            (
+                "one step",
+                format!(
+                    "{step}: particles {}, transforms {}, mesh {}, network {}",
+                    parts[0], parts[1], parts[2], parts[3]
+                ),
+            ),
+            (
+                "sent per rank and step",
+                format!(
+                    "transforms {}, halos {}, particles {} ({:.2}% of them)",
+                    sent[0],
+                    sent[1],
+                    sent[2],
+                    100.0 * self.crossing
+                ),
+            ),
+            ("products", format!("{}, scaled from a small universe{}", time(products), parts_of(looks, self.ranks))),
+            (
+                "one universe",
+                format!("{}: {forces} forces, initial conditions {start}, products {}", time(universe), time(products)),
+            ),
+        ];
+        budget::Cost { seconds: universe, lines }
+    }
+}
+
+/// Mean |displacement| along an axis today in linear theory, in Mpc/h: √(2/π) σ with σ² = ∫ dk P / 6π² (Zel'dovich).
+pub fn displacement(p: impl Fn(f64) -> f64) -> f64 {
+    const POINTS: usize = 2000;
+    let (first, last) = (1e-5f64.ln(), 1e2f64.ln());
+    let width = (last - first) / POINTS as f64;
+    let sum: f64 = (0..POINTS).map(|i| (first + (i as f64 + 0.5) * width).exp()).map(|k| k * p(k)).sum();
+    (2.0 / PI * sum * width / (6.0 * PI * PI)).sqrt()
 }

@@ -1,0 +1,166 @@
+//! What the house may ask of `kind = "pm"`.
+
+use super::config::{PmConfig, Precision};
+use super::cost::{self, Cost, displacement};
+use super::memory::memory_per_rank;
+use super::products::LensingProduct;
+use super::rehearsal::rehearse;
+use super::{Pm, bench, scales};
+use crate::comm::Comm;
+use crate::cosmology::{Cosmology, Growth};
+use crate::error::{Error, Result};
+use crate::gravity::{Factors, StepTable};
+use crate::io::field::FieldSpec;
+use crate::io::gadget;
+use crate::mesh::compact_grid;
+use crate::observables::HodConfig;
+use crate::observables::lensing::{LightConeConfig, SourceDistribution};
+use crate::prior::Theta;
+use crate::simulators::bench::Bench;
+use crate::simulators::budget::{Budget, Kept, Machine, Memory};
+use crate::simulators::{Runner, Section, Universes};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for universes of
+/// two versions do not belong in one suite. A new default is no such change (the section tells of it), and neither is another
+/// order of rounding on other ranks. Where one product alone changes, `numerics` below gives it a name and a version of its
+/// own, which campaigns with that product alone have: the others go on.
+const NUMERICS: u32 = 1;
+
+impl Section for PmConfig {
+    fn summary(&self) -> String {
+        format!("{}³ particles in {} Mpc/h", self.particles, self.box_size)
+    }
+
+    fn check(&self, of: &Universes) -> Result<()> {
+        self.check()?;
+        self.initial.check_file(self.particles)?;
+        self.lightcone.iter().try_for_each(LightConeConfig::check_files)?;
+        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.mask().map(drop))?;
+        match self.process_grid.filter(|g| g[0].checked_mul(g[1]) != Some(of.ranks)) {
+            None => Ok(()),
+            Some(grid) => Err(Error::input(format!("is no grid of {} rank(s)", of.ranks))
+                .key("simulator.process_grid")
+                .value(grid)
+                .remedy("make its product equal to suite.ranks_per_sim, or leave it out")),
+        }
+    }
+
+    fn warnings(&self, of: &Universes) -> Vec<String> {
+        of.cosmology.map_or(vec![], |cosmology| self.warnings(cosmology, of.prior))
+    }
+
+    fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
+        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.cone(cosmology).map(drop))
+    }
+
+    fn parameters(&self) -> Vec<String> {
+        self.galaxies.iter().flat_map(|_| HodConfig::NAMES.map(String::from)).collect()
+    }
+
+    fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
+        let section = |name: &str| match varied.iter().any(|v| v.0 == name) {
+            true => "design.parameters",
+            false => "simulator.galaxies",
+        };
+        self.galaxies.iter().try_for_each(|hod| hod.with(varied).check_in(section))
+    }
+
+    fn would_vary(&self, name: &str) -> Option<String> {
+        let galaxies = HodConfig::NAMES.contains(&name);
+        galaxies.then(|| "add a section [simulator.galaxies]: galaxies alone depend on it".into())
+    }
+
+    fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let field = self.initial.field.iter_mut().map(|f| ("/initial/field/file".to_string(), &mut f.file));
+        let mut files: Vec<_> = field.collect();
+        if let Some(cone) = &mut self.lightcone {
+            files.extend(cone.mask.iter_mut().map(|mask| ("/lightcone/mask".to_string(), mask)));
+            files.extend(cone.n_of_z.iter_mut().enumerate().filter_map(|(i, n)| match n {
+                SourceDistribution::Table { path, .. } => Some((format!("/lightcone/n_of_z/{i}/path"), path)),
+                SourceDistribution::Smail { .. } => None,
+            }));
+        }
+        files
+    }
+
+    fn shape(&self) -> serde_json::Value {
+        serde_json::to_value(self.shaping()).unwrap_or_default()
+    }
+
+    fn numerics(&self) -> BTreeMap<&'static str, u32> {
+        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it. pdf: a mean without rounding.
+        let products = [
+            ("c_ell", self.c_ell.is_some(), 2),
+            ("bispectrum", self.bispectrum.is_some(), 2),
+            ("pdf", self.pdf.is_some(), 2),
+        ];
+        let products = products.into_iter().filter(|p| p.1).map(|(name, _, version)| (name, version));
+        products.chain([("pm", NUMERICS)]).collect()
+    }
+
+    fn keeps(&self) -> Vec<Kept> {
+        let each = gadget::bytes((self.particles as u64).pow(3), self.precision == Precision::F64);
+        let bytes = (self.moments().len() as u64).saturating_mul(each);
+        let what = format!("GADGET-4 files of {}³ particles", self.particles);
+        if self.snapshots { vec![Kept { name: "snapshots", bytes, what }] } else { vec![] }
+    }
+
+    fn memory(&self, of: &Universes) -> Result<Option<Memory>> {
+        let cosmology = of.resolve(of.prior.theta(&of.prior.middle()))?;
+        memory_per_rank(self, &cosmology, of.ranks).map(Some)
+    }
+
+    fn budget(&self, of: &Universes, machine: &Machine, comm: &Comm) -> Result<Budget> {
+        let middle = of.prior.middle();
+        let (theta, universes) = (of.prior.theta(&middle), of.cosmology()?);
+        let (kernels, origin) = match &machine.bench {
+            Some(file) => (comm.agree(cost::read(file, self))?, format!("kernels from {}", file.display())),
+            None => (cost::measure(self, comm)?, format!("kernels measured now on {} rank(s) at once", comm.size())),
+        };
+        let looks = rehearse(self, universes, of.prior, theta, comm)?;
+        // The table's factors and the light cone's length differ between cosmologies, the table's rows do not.
+        let cosmology = of.resolve(theta)?;
+        let (n, m) = (self.particles, self.mesh());
+        let mut universe = vec![("one universe", format!("{n}³ particles, mesh {m}³, {} Mpc/h", self.box_size))];
+        universe.extend(scales::lines(self, &cosmology));
+        let grid = self.process_grid.unwrap_or(compact_grid(of.ranks));
+        let growth = Growth::new(&cosmology);
+        let factors = Factors { cosmology: &cosmology, growth: &growth, integrator: self.time.integrator };
+        let table = StepTable::new(&self.time, &factors, &self.moments());
+        let (forces, transforms) = (table.forces(), cost::transforms(self));
+        let power = universes.linear_power(&cosmology, 0)?;
+        let grown = growth.d1(self.last()) - growth.d1(self.time.start());
+        let shift = displacement(|k| power.p(k)) * grown / forces.max(1) as f64 / self.box_size;
+        let cost = Cost::new(self, of.ranks, &kernels, machine, shift);
+        let at: Vec<String> = theta.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
+        Ok(Budget {
+            universe,
+            layout: vec![("process grid", format!("{} × {}", grid[0], grid[1]))],
+            work: vec![("force evaluations", format!("{forces} per universe, {transforms} transforms of {m}³ each"))],
+            cost: Some(cost.of_universe(machine, &origin, forces, &looks)),
+            table: format!("step table at the middle of the prior ({}):\n{table}", at.join(", ")),
+        })
+    }
+
+    /// The linear spectrum at the moment that the field shows.
+    fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Vec<f64>>> {
+        let Some(k) = field.axes.first().filter(|axis| axis.name == "k") else { return Ok(None) };
+        let growth = Growth::new(&of.resolve(theta)?);
+        let power = of.cosmology()?.cold_power(&growth, index, self.moment_of(&field.name))?;
+        Ok(Some(power.p_all(&k.values)))
+    }
+
+    fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
+        let cosmology = of.cosmology()?;
+        Ok(match self.precision {
+            Precision::F32 => Box::new(Pm::<f32>::new(self, cosmology, of.prior)?),
+            Precision::F64 => Box::new(Pm::<f64>::new(self, cosmology, of.prior)?),
+        })
+    }
+
+    fn bench() -> Option<Bench> {
+        Some(bench::BENCH)
+    }
+}

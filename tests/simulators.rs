@@ -1,0 +1,168 @@
+//! A new simulator is one file and one line: that of `examples/gaussian.rs`, which has neither mesh nor cosmology and whose
+//! parameters depend on its configuration, goes through every command.
+
+mod mpi;
+
+#[path = "../examples/gaussian.rs"]
+#[allow(dead_code, reason = "the example's own `main` takes the arguments of its process")]
+mod gaussian;
+
+use polycosm::simulators::{KINDS, kind};
+use std::path::Path;
+use std::time::Duration;
+
+/// Arguments for the program, one a line, in the process that is to be it.
+const ARGUMENTS: &str = "POLYCOSM_TEST_ARGUMENTS";
+
+/// The program of somebody with a simulator of their own; in a test's process nothing.
+#[test]
+fn program() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    KINDS.add(kind::<gaussian::Gaussian>("gaussian"));
+    polycosm::cli::main(arguments.lines().map(Into::into))
+}
+
+const CAMPAIGN: &str = r#"
+output = "run"
+seed = 3
+[design]
+simulations = 120
+validation = 0.15
+test = 0.25
+[design.parameters.slope]
+min = -1.0
+max = 1.0
+[design.parameters.shift_1]
+min = 0.0
+max = 1.0
+[simulator]
+kind = "gaussian"
+points = 16
+shifts = 2
+noise = 0.1
+[suite]
+shard_size = 32
+"#;
+
+const STAGES: &str = r#"
+[[train]]
+name = "posterior"
+input = "x"
+epochs = 4
+network = { kind = "npe", ensemble = 1 }
+[infer]
+posterior = "posterior"
+draws = 50
+"#;
+
+/// `program COMMAND run.toml MORE` in a folder: exit code, and all that it said.
+fn run(ranks: usize, folder: &Path, command: &str, more: &[&str]) -> (Option<i32>, String) {
+    let mut run = mpi::mpirun(ranks);
+    run.current_dir(folder).arg(std::env::current_exe().unwrap());
+    run.args(["--exact", "program", "--test-threads=1", "--nocapture"]);
+    let words: Vec<&str> = ["polycosm"].into_iter().chain(command.split(' ')).chain(more.iter().copied()).collect();
+    run.env(ARGUMENTS, words.join("\n"));
+    let ended = mpi::finish(run, Duration::from_secs(120));
+    (ended.code, ended.text)
+}
+
+#[track_caller]
+fn says(ended: (Option<i32>, String), code: i32, parts: &[&str]) -> String {
+    assert_eq!(ended.0, Some(code), "{}", ended.1);
+    for part in parts {
+        assert!(ended.1.contains(part), "does not say {part:?}:\n{}", ended.1);
+    }
+    ended.1
+}
+
+fn campaign(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("run.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn a_simulator_of_ones_own_goes_through_every_command() {
+    let text = if cfg!(feature = "torch") { format!("{CAMPAIGN}{STAGES}") } else { CAMPAIGN.into() };
+    let folder = campaign(&text);
+    let at = folder.path();
+    let simulates = "simulates    120 universes of 16 numbers; varies slope, shift_1";
+    let checked = says(run(1, at, "check run.toml", &[]), 0, &[simulates, "keeps        x", "simulator.points", "ok"]);
+    assert!(!checked.contains("cosmology"), "{checked}");
+    let unknown = "unknown: this kind of simulator does not tell";
+    let [memory, cost] = ["memory per rank", "cost"].map(|what| format!("{what:<22} {unknown}"));
+    let planned = run(1, at, "plan run.toml -n 4", &[]);
+    let lines = [
+        "universes              120\n",
+        "one universe           16 numbers",
+        "groups                 4 of 1",
+        "15.360 kB",
+    ];
+    let planned = says(planned, 0, &[&lines[..], &[&memory, &cost]].concat());
+    assert!(!planned.contains("step table") && !planned.contains("\nall "), "{planned}");
+    assert_eq!(planned.contains("training"), cfg!(feature = "torch"));
+
+    says(run(2, at, "simulate run.toml", &[]), 0, &["120 simulations on 2 groups each of 1 rank"]);
+    says(run(2, at, "simulate run.toml", &[]), 0, &["0 simulations"]);
+    says(run(1, at, "verify run.toml", &[]), 0, &["120 simulations, 0 failed", "every checksum holds"]);
+    says(run(1, at, "status run.toml", &[]), 0, &["120 of 120 done", "dataset      complete"]);
+    let resolved = std::fs::read_to_string(at.join("run/campaign.toml")).unwrap();
+    assert!(!resolved.contains("cosmology") && resolved.contains("kind = \"gaussian\""), "{resolved}");
+    // Another number of ranks for each universe makes the same ones.
+    let other = ["--set", "suite.ranks_per_sim=2", "--set", "output=other"];
+    says(run(2, at, "simulate run.toml", &other), 0, &["120 simulations on 1 group of 2 ranks"]);
+    let x = |output: &str| hdf5::File::open(at.join(output).join("dataset.h5")).unwrap().dataset("x").unwrap();
+    let x = |output: &str| x(output).read_raw::<f64>().unwrap();
+    assert!(x("run") == x("other") && x("run").len() == 120 * 16);
+
+    if cfg!(feature = "torch") {
+        says(run(2, at, "run run.toml", &[]), 0, &["infer posterior: ", "posterior `posterior`"]);
+        let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
+        assert!(page.contains("shift_1"));
+        let status = run(1, at, "status run.toml", &[]);
+        says(
+            status,
+            0,
+            &["stage        posterior: trained", "verdict      posterior: judged", "report       index.html: made"],
+        );
+        // Noise is another shape of the data; a folder is not mixed.
+        let noisier = ["--set", "simulator.noise=0.2"];
+        says(run(1, at, "simulate run.toml", &noisier), 2, &["simulator.noise = 0.2: ", "was begun with 0.1"]);
+    } else {
+        says(run(1, at, "report run.toml", &[]), 0, &[]);
+    }
+}
+
+#[test]
+fn what_a_kind_does_not_have_is_refused_in_words() {
+    let folder = campaign(CAMPAIGN);
+    let at = folder.path();
+    let check = |sets: &[&str]| {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+        run(1, at, "check run.toml", &sets)
+    };
+    let refused = |sets: &[&str], parts: &[&str]| says(check(sets), 2, parts);
+    refused(
+        &["cosmology.h=0.7"],
+        &["cosmology = ", "kind \"gaussian\" have no cosmology", "remedy: remove this section"],
+    );
+    // Its parameters depend on its configuration, and are all that may vary.
+    refused(
+        &["simulator.shifts=1"],
+        &["run.toml:11: design.parameters.shift_1 = ", "did you mean `shift_0`? (known here: shift_0, slope)"],
+    );
+    let omega_m = "design.parameters.Omega_m={min=0.1, max=0.5}";
+    refused(&[omega_m], &["design.parameters.Omega_m = ", "known here: shift_0, shift_1, slope"]);
+    refused(&["simulator.points=1"], &["simulator.points = 1: is less than 2", "remedy: give more points"]);
+    refused(&["simulator.ponts=1"], &["simulator.ponts = 1: unknown key", "did you mean `points`?"]);
+    refused(&["simulator.points=many"], &["simulator.points = \"many\": ", "a whole number"]);
+    refused(
+        &["simulator.kind=gausian"],
+        &["simulator.kind = \"gausian\": ", "did you mean `gaussian`? (known here: pm, gaussian)"],
+    );
+    says(run(1, at, "bench gaussian", &[]), 2, &["unrecognized subcommand"]);
+    if cfg!(feature = "torch") {
+        std::fs::write(at.join("run.toml"), format!("{CAMPAIGN}{STAGES}observations = [\"run.toml\"]")).unwrap();
+        refused(&[], &["infer.observations = ", "no other code's files", "remedy: leave observations out"]);
+    }
+}
