@@ -133,7 +133,9 @@ impl<S: ?Sized + Listed> JsonSchema for Kinded<S> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let choice = |kind: &'static Kind<S, S::Facts>| {
             let mut choice = (kind.schema)(generator).to_value();
-            choice["properties"]["kind"] = json!({ "type": "string", "const": kind.name });
+            let keys = choice["properties"].as_object().cloned().unwrap_or_default();
+            let own = json!({ "type": "string", "const": kind.name });
+            choice["properties"] = std::iter::once(("kind".to_string(), own)).chain(keys).collect();
             let required = choice["required"].as_array().cloned().unwrap_or_default();
             choice["required"] = std::iter::once("kind".into()).chain(required).collect();
             choice

@@ -6,6 +6,7 @@ use super::array::{Aligned, exchange_len, shares};
 use super::plans::with_wisdom;
 use super::{Complex, Decomposition, Halo, Mesh, Modes, Real};
 use crate::comm::Comm;
+use fftw::plan::PlanSpec;
 
 /// How the 1-D transforms are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,11 +233,8 @@ impl<T: Real> Fft<T> {
 impl<T: Real> Drop for Fft<T> {
     fn drop(&mut self) {
         for stage in self.complex_axes.iter().flatten().chain([&self.real_axis]).flatten() {
-            // SAFETY: each plan was made once, in `new`.
-            unsafe {
-                T::destroy(stage.forward);
-                T::destroy(stage.backward);
-            }
+            stage.forward.destroy();
+            stage.backward.destroy();
         }
     }
 }

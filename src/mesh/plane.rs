@@ -2,6 +2,7 @@
 
 use super::array::Aligned;
 use super::{Complex, Real};
+use fftw::plan::PlanSpec;
 
 /// Transforms real maps of `shape` (n0, n1), C order, to half-complex modes (n0, n1/2 + 1) and back, in the conventions
 /// of [`crate::mesh`]: neither direction is normalised. Serial; every call repeats its bits.
@@ -100,8 +101,7 @@ fn signed(i: usize, n: usize) -> i64 {
 impl<T: Real> Drop for Plane<T> {
     fn drop(&mut self) {
         for plan in self.rows.into_iter().chain(self.columns) {
-            // SAFETY: each plan was made once, in `new`.
-            unsafe { T::destroy(plan) };
+            plan.destroy();
         }
     }
 }

@@ -1,13 +1,18 @@
 //! The two precisions, and FFTW's entry points for each.
 
 use crate::comm::Wire;
+use fftw::FFTW_MUTEX;
+use fftw::plan::{Plan32, Plan64, PlanSpec};
+use fftw::types::Flag;
 use fftw_sys as ffi;
 use num_complex::Complex;
 use num_traits::{Float, FromPrimitive, NumAssign};
-use std::sync::Mutex;
+use std::sync::MutexGuard;
 
 /// FFTW's planner is not re-entrant; execution is.
-pub(super) static PLANNER: Mutex<()> = Mutex::new(());
+fn planner() -> MutexGuard<'static, ()> {
+    FFTW_MUTEX.lock().unwrap_or_else(|e| e.into_inner())
+}
 
 /// One dimension of a transform or of its batch: length, input stride, output stride (in elements).
 pub(super) type Dim = (usize, isize, isize);
@@ -16,8 +21,9 @@ pub(super) type Dim = (usize, isize, isize);
 pub trait Real:
     Float + FromPrimitive + NumAssign + Wire + bytemuck::Pod + std::iter::Sum + std::fmt::Debug + Send + Sync
 {
-    /// FFTW's opaque plan of this precision.
-    type FftPlan: Copy;
+    /// FFTW's opaque plan of this precision, to be destroyed once. The plans that the crate `fftw` makes are neither batched nor
+    /// in place, as ours are.
+    type FftPlan: PlanSpec;
     /// Rounds a double.
     fn of(x: f64) -> Self;
     /// Widens to a double.
@@ -61,11 +67,6 @@ pub trait Real:
     /// # Safety
     /// The arrays fit the plan.
     unsafe fn execute_c2r(plan: Self::FftPlan, from: *mut Complex<Self>, to: *mut Self);
-    /// Frees a plan.
-    ///
-    /// # Safety
-    /// Once per plan.
-    unsafe fn destroy(plan: Self::FftPlan);
     /// What the planner has measured, as text.
     fn wisdom() -> String;
     /// Makes the planner know this and nothing else; nothing at all where it cannot read it.
@@ -75,7 +76,7 @@ pub trait Real:
 // ESTIMATE chooses the same algorithm on every run (a resumed campaign must repeat its bits). All buffers start on a cache
 // line, so arrays executed on are aligned as those planned on; without that promise FFTW would use no vector instructions.
 fn rigour(measured: bool) -> u32 {
-    if measured { ffi::FFTW_MEASURE } else { ffi::FFTW_ESTIMATE }
+    if measured { Flag::MEASURE } else { Flag::ESTIMATE }.bits()
 }
 
 /// FFTW writes its wisdom character by character.
@@ -85,7 +86,7 @@ unsafe extern "C" fn push(c: std::ffi::c_char, text: *mut std::ffi::c_void) {
 }
 
 macro_rules! real {
-    ($t:ty, $plan:ty, $dft:ident, $r2c:ident, $c2r:ident, $x:ident, $xr:ident, $xc:ident, $destroy:ident, $export:ident, $import:ident, $forget:ident) => {
+    ($t:ty, $plan:ty, $dft:ident, $r2c:ident, $c2r:ident, $x:ident, $xr:ident, $xc:ident, $export:ident, $import:ident, $forget:ident) => {
         impl Real for $t {
             type FftPlan = $plan;
             fn of(x: f64) -> Self {
@@ -104,7 +105,7 @@ macro_rules! real {
             ) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
                 let sign = if forward { -1 } else { 1 };
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                let _lock = planner();
                 unsafe {
                     ffi::$dft(
                         1,
@@ -120,7 +121,7 @@ macro_rules! real {
             }
             unsafe fn plan_r2c(n: Dim, b: &[Dim], from: *mut $t, to: *mut Complex<$t>, measured: bool) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                let _lock = planner();
                 unsafe {
                     ffi::$r2c(
                         1,
@@ -135,7 +136,7 @@ macro_rules! real {
             }
             unsafe fn plan_c2r(n: Dim, b: &[Dim], from: *mut Complex<$t>, to: *mut $t, measured: bool) -> $plan {
                 let (n, b) = (dims(&[n]), dims(b));
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                let _lock = planner();
                 unsafe {
                     ffi::$c2r(
                         1,
@@ -157,20 +158,16 @@ macro_rules! real {
             unsafe fn execute_c2r(plan: $plan, from: *mut Complex<$t>, to: *mut $t) {
                 unsafe { ffi::$xc(plan, from.cast(), to) }
             }
-            unsafe fn destroy(plan: $plan) {
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
-                unsafe { ffi::$destroy(plan) }
-            }
             fn wisdom() -> String {
                 let mut text = Vec::<u8>::new();
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                let _lock = planner();
                 // SAFETY: `push` gets the vector, which outlives the call.
                 unsafe { ffi::$export(Some(push), (&raw mut text).cast()) };
                 String::from_utf8(text).unwrap_or_default()
             }
             fn set_wisdom(wisdom: &str) {
                 let text = std::ffi::CString::new(wisdom).unwrap_or_default();
-                let _lock = PLANNER.lock().unwrap_or_else(|e| e.into_inner());
+                let _lock = planner();
                 // SAFETY: a text that ends; FFTW refuses what it cannot read.
                 unsafe {
                     ffi::$forget();
@@ -189,28 +186,26 @@ fn dims(d: &[Dim]) -> Vec<ffi::fftw_iodim64> {
 
 real!(
     f32,
-    ffi::fftwf_plan,
+    Plan32,
     fftwf_plan_guru64_dft,
     fftwf_plan_guru64_dft_r2c,
     fftwf_plan_guru64_dft_c2r,
     fftwf_execute_dft,
     fftwf_execute_dft_r2c,
     fftwf_execute_dft_c2r,
-    fftwf_destroy_plan,
     fftwf_export_wisdom,
     fftwf_import_wisdom_from_string,
     fftwf_forget_wisdom
 );
 real!(
     f64,
-    ffi::fftw_plan,
+    Plan64,
     fftw_plan_guru64_dft,
     fftw_plan_guru64_dft_r2c,
     fftw_plan_guru64_dft_c2r,
     fftw_execute_dft,
     fftw_execute_dft_r2c,
     fftw_execute_dft_c2r,
-    fftw_destroy_plan,
     fftw_export_wisdom,
     fftw_import_wisdom_from_string,
     fftw_forget_wisdom

@@ -26,7 +26,7 @@ pub enum Precision {
     F64,
 }
 
-/// `[simulator]` with `kind = "pm"`.
+/// Particle-mesh N-body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PmConfig {
