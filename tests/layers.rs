@@ -225,7 +225,7 @@ impl House {
                         return Some(way);
                     }
                     if seen.insert(next.clone()) {
-                        ways.push([&way[..], &[next.clone()]].concat());
+                        ways.push([&way[..], std::slice::from_ref(next)].concat());
                     }
                 }
             }

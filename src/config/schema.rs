@@ -63,7 +63,7 @@ mod tests {
         let schema = schema();
         let text = schema.as_value().to_string();
         assert!(!text.contains("null"), "{text}");
-        let size = schema.pointer("/definitions/PmConfig").or(schema.pointer("/properties/simulator"));
-        assert!(size.is_some_and(|s| s.to_string().contains("0.1 to 100000. Unit: Mpc/h.")), "{text}");
+        let simulator = schema.pointer("/properties/simulator").map(Value::to_string);
+        assert!(simulator.is_some_and(|s| s.contains(" Unit: Mpc/h.")), "{text}");
     }
 }
