@@ -31,6 +31,7 @@ pub struct Config {
     /// What is the same in all universes: parameters that are not varied, and the transfer function. Absent where the
     /// simulator's universes have no cosmology.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "its defaults"))]
     pub cosmology: Option<crate::cosmology::CosmologyConfig>,
     /// Which universes: the varied parameters, and how they fill their prior. Absent for foreign data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
