@@ -259,9 +259,13 @@ impl Config {
             }
             let universes = self.universes(prior);
             simulator.check(&universes)?;
-            // The rows of a list may stand anywhere, on the bounds too.
-            let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
-            self.check_prior(simulator, &looked_at, design.simulations as u64)?;
+            let check = |prior: &Prior| self.check_prior(simulator, prior, design.simulations as u64);
+            match design.kind {
+                // The rows of a list may stand anywhere, on the bounds too.
+                design::Sampling::List => check(prior)?,
+                // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's own numbers.
+                _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
+            }
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&universes)?.specs())?;
         }
