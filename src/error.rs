@@ -120,6 +120,21 @@ impl Error {
     }
 }
 
+/// The known name that is nearest, if one is near.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
+    known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|k| likeness(k) > 0.8)
+}
+
+/// The nearest known name, and where none is near, all of them.
+pub fn suggestion(name: &str, known: &[&str], none: &str) -> String {
+    match nearest(name, known) {
+        Some(k) => format!("did you mean `{k}`? (known here: {})", known.join(", ")),
+        None if known.is_empty() => none.to_string(),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(file) = &self.file {

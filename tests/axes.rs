@@ -5,7 +5,7 @@ mod mpi;
 
 use polycosm::io::dataset::Dataset;
 use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Device, Kind, Model, ModelConfig, Tensor, VmimConfig};
+use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, Tensor, VmimConfig};
 use polycosm::prior::{Parameter, Prior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -80,13 +80,13 @@ fn sees_maps(model: &dyn Model) -> bool {
 
 /// What the network makes of maps of noise, less what it makes of the same maps shifted by whole strides of it, over the former.
 fn moved_by_a_shift(input: &FieldSpec) -> f64 {
-    let mut model = model(input);
+    let model = model(input);
     assert!(sees_maps(model.as_ref()));
     let size: Vec<i64> = [8].into_iter().chain(input.shape.iter().map(|&n| n as i64)).collect();
     polycosm::nets::seed(2);
     let x = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
-    model.standardise(&x);
-    let seen = |x: &Tensor| model.apply(x).swap_remove(0).1;
+    model.eyes().unwrap().standardise(&x);
+    let seen = |x: &Tensor| model.apply(&Batch::observed(x)).unwrap().swap_remove(0).1;
     let (is, was) = (seen(&x.roll([8i64, 16], [-2i64, -1])), seen(&x));
     let size = |t: &Tensor| polycosm::nets::host(&t.abs().max())[0];
     size(&(is - &was)) / size(&was)
@@ -104,7 +104,8 @@ fn a_network_asks_the_axes_and_not_the_shape() {
     let views = model(&of(&[2, 3, 3, 32, 32], &[View, Channel, Channel, Flat, Flat]));
     let one = Tensor::rand([4, 1, 3, 3, 32, 32], (Kind::Float, Device::Cpu));
     let other = Tensor::rand([4, 1, 3, 3, 32, 32], (Kind::Float, Device::Cpu));
-    let seen = |a: &Tensor, b: &Tensor| views.apply(&Tensor::cat(&[a, b], 1)).swap_remove(0).1;
+    let seen =
+        |a: &Tensor, b: &Tensor| views.apply(&Batch::observed(&Tensor::cat(&[a, b], 1))).unwrap().swap_remove(0).1;
     let (both, mean) = (seen(&one, &other), (seen(&one, &one) + seen(&other, &other)) / 2.0);
     assert!(polycosm::nets::host(&(both - mean).abs().max())[0] < 1e-5);
     // Only what is periodic is padded so.

@@ -10,7 +10,7 @@ use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
 use polycosm::io::samples::{FAR, OUTSIDE};
-use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
+use polycosm::models::{Device, Eyes, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Look, Pm, PmConfig, Runner};
@@ -55,6 +55,10 @@ fn npe(transform: impl Into<Transforms>, columns: usize) -> Box<dyn Model> {
         .unwrap()
 }
 
+fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &dyn Eyes {
+    model.eyes().expect("it tells what it sees")
+}
+
 /// Moves every trainable number, so that the network listens to its inputs.
 fn shake(model: &dyn Model) {
     polycosm::nets::seed(7);
@@ -85,10 +89,10 @@ fn constants_drop_out_and_rounding_is_no_signal() {
         wide.extend([row[0] + 1e8, row[1] * 1e-14, 0.1, -1e10, 0.0, rounded, noisy, row[2]]);
     }
     let (theta, x) = (tensor(&theta, 2), tensor(&wide, 8));
-    let mut model = npe(Transform::None, 8);
-    model.standardise(&x);
-    assert_eq!(model.preprocess().constants(), (vec![2, 3, 4, 5, 6], 8));
-    let z = model.preprocess().forward(&x);
+    let model = npe(Transform::None, 8);
+    eyes(&model).standardise(&x);
+    assert_eq!(eyes(&model).preprocess().constants(), (vec![2, 3, 4, 5, 6], 8));
+    let z = eyes(&model).preprocess().forward(&x);
     let moments = host(&z.std_dim([0i64].as_slice(), false, false));
     for (column, sd) in moments.iter().enumerate() {
         let expected = if [0, 1, 7].contains(&column) { 1.0 } else { 0.0 };
@@ -96,9 +100,9 @@ fn constants_drop_out_and_rounding_is_no_signal() {
     }
     // The offset costs nothing: the same numbers without it.
     let plain: Vec<f64> = wide.chunks(8).map(|r| r[0] - 1e8).collect();
-    let mut alone = npe(Transform::None, 1);
-    alone.standardise(&tensor(&plain, 1));
-    let (a, b) = (host(&z.narrow(1, 0, 1)), host(&alone.preprocess().forward(&tensor(&plain, 1))));
+    let alone = npe(Transform::None, 1);
+    eyes(&alone).standardise(&tensor(&plain, 1));
+    let (a, b) = (host(&z.narrow(1, 0, 1)), host(&eyes(&alone).preprocess().forward(&tensor(&plain, 1))));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "an offset of 1e8 took the signal");
 
     shake(model.as_ref());
@@ -107,32 +111,32 @@ fn constants_drop_out_and_rounding_is_no_signal() {
     assert!(moved < 1e-3, "rounding of 1e-15 moves ln q by {moved}");
     let other: Vec<f64> = wide.chunks(8).flat_map(|r| [r[0], r[1], 0.2, 5.0, 1e-3, 2.0, 7.0, r[7]]).collect();
     assert_eq!(change(model.as_ref(), &theta, &x, &tensor(&other, 8)), 0.0, "a constant that changed is seen");
-    let novelty = model.novelty(&tensor(&other, 8));
+    let novelty = eyes(&model).novelty(&tensor(&other, 8));
     assert!(novelty.outside.iter().all(|o| *o == f64::INFINITY), "nothing is said of it");
-    let again = model.novelty(&tensor(&perturbed, 8));
+    let again = eyes(&model).novelty(&tensor(&perturbed, 8));
     assert!(again.outside.iter().all(|o| *o < OUTSIDE), "rounding counts as something new: {:?}", again.outside);
 }
 
 #[test]
 fn outliers_leave_the_others_alone_and_stay_finite() {
     let (theta, x) = data(400);
-    let mut calm = npe(Transform::None, F);
-    calm.standardise(&tensor(&x, F));
-    let mut model = npe(Transform::None, F);
+    let calm = npe(Transform::None, F);
+    eyes(&calm).standardise(&tensor(&x, F));
+    let model = npe(Transform::None, F);
     for factor in [1e6, 1e300] {
         let mut wild = x.clone();
         wild[17 * F..18 * F].iter_mut().for_each(|x| *x *= factor);
-        let novelty = model.standardise(&tensor(&wild, F));
+        let novelty = eyes(&model).standardise(&tensor(&wild, F));
         assert!(novelty.outside[17] > 1e3 && (0..400).all(|i| i == 17 || novelty.outside[i] < OUTSIDE));
         let rest = tensor(&x, F).narrow(0, 18, 300);
-        let (a, b) = (host(&calm.preprocess().forward(&rest)), host(&model.preprocess().forward(&rest)));
+        let (a, b) = (host(&eyes(&calm).preprocess().forward(&rest)), host(&eyes(&model).preprocess().forward(&rest)));
         let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst < 0.03, "one row of {factor:e} among 400 moves the others by {worst} standard deviations");
     }
     shake(model.as_ref());
     for size in [1e2, 1e30, 1e300] {
         let far = tensor(&[size, -size, 0.0, size, 0.0, 1.0], F);
-        assert!(host(&model.preprocess().forward(&far)).iter().all(|z| z.abs() < 1e3));
+        assert!(host(&eyes(&model).preprocess().forward(&far)).iter().all(|z| z.abs() < 1e3));
         let ln = host(&model.log_prob(&far, &tensor(&theta[..2], 2)).unwrap());
         assert!(ln[0].is_finite(), "ln q = {} at {size:e}", ln[0]);
         let draws = model.sample(&far, 100, &[1]).unwrap();
@@ -144,10 +148,10 @@ fn outliers_leave_the_others_alone_and_stay_finite() {
         let x = Tensor::randn([12, 1, 16, 16], (Kind::Float, Device::Cpu));
         x.narrow(0, 5, 1).copy_(&(x.narrow(0, 5, 1) * factor));
         let config = ModelConfig::Vmim(VmimConfig { transform: Transform::None.into(), ..VmimConfig::default() });
-        let mut model =
+        let model =
             config.build(&FieldSpec::of("x", &[1, 16, 16], &MAPS), &prior(2), Device::Cpu, Kind::Float).unwrap();
-        let novelty = model.standardise(&x);
-        (host(&model.preprocess().forward(&x.narrow(0, 0, 5))), novelty)
+        let novelty = eyes(&model).standardise(&x);
+        (host(&eyes(&model).preprocess().forward(&x.narrow(0, 0, 5))), novelty)
     };
     let ((a, _), (b, novelty)) = (maps(1.0), maps(1e6));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 0.05), "one map moves the standardisation of the others");
@@ -157,43 +161,43 @@ fn outliers_leave_the_others_alone_and_stay_finite() {
 #[test]
 fn what_lies_outside_the_training_inputs_is_noticed() {
     let (_, x) = data(500);
-    let mut model = npe(Transform::None, F);
-    model.standardise(&tensor(&x[..300 * F], F));
-    let held_out = model.novelty(&tensor(&x[300 * F..], F));
+    let model = npe(Transform::None, F);
+    eyes(&model).standardise(&tensor(&x[..300 * F], F));
+    let held_out = eyes(&model).novelty(&tensor(&x[300 * F..], F));
     assert!(held_out.outside.iter().all(|o| *o < OUTSIDE), "{:?}", held_out.outside);
     assert!(held_out.distance.iter().all(|d| *d < FAR), "{:?}", held_out.distance);
     let hundred: Vec<f64> = x[..F].iter().map(|x| 100.0 * x).collect();
-    let far = model.novelty(&tensor(&hundred, F));
+    let far = eyes(&model).novelty(&tensor(&hundred, F));
     assert!(far.outside[0] > 10.0 && far.distance[0] > FAR);
     // Each number is usual, all together are not: x[2] is x[0] + x[1] in all others.
-    let odd = model.novelty(&tensor(&[0.1, 0.1, 1.9, 0.0, 0.2, 0.0], F));
+    let odd = eyes(&model).novelty(&tensor(&[0.1, 0.1, 1.9, 0.0, 0.2, 0.0], F));
     assert!(odd.outside[0] == 0.0 && odd.distance[0] > FAR, "{odd:?}");
     // Spectra of another amplitude, through a logarithm.
     let spectra: Vec<f64> = x.iter().map(|x| (0.5 * x).exp()).collect();
-    let mut model = npe(Transform::Log, F);
-    model.standardise(&tensor(&spectra, F));
+    let model = npe(Transform::Log, F);
+    eyes(&model).standardise(&tensor(&spectra, F));
     let brighter: Vec<f64> = spectra[..F].iter().map(|x| 100.0 * x).collect();
-    assert!(model.novelty(&tensor(&brighter, F)).outside[0] > OUTSIDE);
-    assert_eq!(model.preprocess().fact(4, "power", &[2, 3]), "power[1, 1]");
+    assert!(eyes(&model).novelty(&tensor(&brighter, F)).outside[0] > OUTSIDE);
+    assert_eq!(eyes(&model).preprocess().fact(4, "power", &[2, 3]), "power[1, 1]");
 }
 
 #[test]
 fn transforms_say_what_they_take_and_suit_both_signs() {
     let (_, x) = data(100);
     let unit = |scale: f64| {
-        let mut model = npe(Transform::Asinh, F);
+        let model = npe(Transform::Asinh, F);
         let x: Vec<f64> = x.iter().map(|x| (x - 0.5) * scale).collect();
-        model.standardise(&tensor(&x, F));
-        host(&model.preprocess().forward(&tensor(&x, F)))
+        eyes(&model).standardise(&tensor(&x, F));
+        host(&eyes(&model).preprocess().forward(&tensor(&x, F)))
     };
     let worst = unit(1.0).iter().zip(unit(1e-14)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(worst < 1e-6, "asinh depends on the unit by {worst}");
     let values = tensor(&[1.0, 0.0, -0.5, 2.0, -1.0, f64::NAN, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], F);
-    assert_eq!(npe(Transform::None, F).unfit(&values), [[1, 0], [0, 0]]);
-    assert_eq!(npe(Transform::Log1p, F).unfit(&values), [[1, 1], [0, 0]]);
-    assert_eq!(npe(Transform::Log, F).unfit(&values), [[1, 3], [0, 0]]);
+    assert_eq!(eyes(&npe(Transform::None, F)).unfit(&values), [[1, 0], [0, 0]]);
+    assert_eq!(eyes(&npe(Transform::Log1p, F)).unfit(&values), [[1, 1], [0, 0]]);
+    assert_eq!(eyes(&npe(Transform::Log, F)).unfit(&values), [[1, 3], [0, 0]]);
     let each: Transforms = serde_json::from_str(r#"["log", "asinh"]"#).unwrap();
-    assert_eq!(npe(each.clone(), F).unfit(&values), [[1, 2], [0, 0]], "a list has one for each part");
+    assert_eq!(eyes(&npe(each.clone(), F)).unfit(&values), [[1, 2], [0, 0]], "a list has one for each part");
     assert_eq!(serde_json::to_string(&each).unwrap(), r#"["log","asinh"]"#);
     let three: Transforms = serde_json::from_str(r#"["log", "none", "none", "none"]"#).unwrap();
     let config = ModelConfig::Npe(NpeConfig { transform: three, ..NpeConfig::default() });

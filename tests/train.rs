@@ -5,11 +5,10 @@ mod mpi;
 
 use polycosm::comm::Comm;
 use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
+use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
 use polycosm::prior::{Parameter, Prior};
-use polycosm::train::data::Table;
-use polycosm::train::{Rule, StageConfig, Trainer, checkpoint};
+use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one =
@@ -151,11 +150,10 @@ fn linear_gaussian_posterior_is_learned() {
         let mut config = stage(network, Rule::Adamw);
         (config.epochs, config.batch_size, config.augment) = (25, 128, false);
         let (x, theta) = draw(5000);
-        let table = Table { x, theta, train: (0..4500).collect(), validation: (4500..5000).collect(), maps: false };
-        let mut model = config.network.build(&vector(2), &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
-        model.standardise(&table.x);
+        let mut table = Memory::of([("x", x), ("theta", theta)], 4500);
+        let model = config.network.build(&vector(2), &prior(&bounds), Device::Cpu, Kind::Float).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Trainer::new(comm, &config, model.as_ref()).run(&table, folder.path()).unwrap();
+        Trainer::new(comm, &config, model.as_ref()).run(&mut table, folder.path()).unwrap();
         // Away from the edges, where the exact posterior is not cut off.
         let (x, theta) = draw(6000);
         let inside = x.abs().amax([1i64].as_slice(), false).lt(3.0).nonzero().squeeze_dim(1);
@@ -169,6 +167,10 @@ fn linear_gaussian_posterior_is_learned() {
     });
 }
 
+fn symmetries() -> Vec<Box<dyn Change>> {
+    vec![Box::new(Symmetries { columns: vec!["x".into()] })]
+}
+
 /// Parameters after ten steps of batch 32, training the compressor on maps of noise.
 fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     tch_seed(4);
@@ -176,16 +178,18 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     let config = stage(network, rule);
     let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
-    let table = Table { x, theta, train: (0..64).collect(), validation: vec![], maps: true };
-    let mut model =
+    let mut table = Memory::of([("x", x), ("theta", theta)], 64);
+    let model =
         config.network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
-    model.standardise(&table.x);
     shake(model.as_ref(), 0.01);
     let mut trainer = Trainer::new(comm, &config, model.as_ref());
+    trainer.changes = symmetries();
     trainer.reduce = reduce;
-    for step in 0..10usize {
-        let rows: Vec<usize> = (0..32).map(|i| (i * 7 + step * 13) % 64).collect();
-        trainer.step(&table, &rows, 0, step as u64, 1e-3).unwrap();
+    trainer.prepare(&mut table).unwrap();
+    for step in 0..10 {
+        trainer.state.epoch = step;
+        let ids: Vec<SampleId> = (0..32).map(|i| SampleId::of((i * 7 + step * 13) % 64)).collect();
+        trainer.step(&mut table, &ids, &[], 1e-3).unwrap();
     }
     values(&trainer.flats[0].parameters)
 }
@@ -228,26 +232,25 @@ fn ten_steps_start(kind: Kind) -> Vec<f64> {
 fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
     mpi::on_ranks("training_resumes_bitwise_and_survives_a_truncated_checkpoint", &[1, 2], |comm| {
         polycosm::nets::set_threads(1);
-        let train = |folder: &std::path::Path, spoil: &dyn Fn(u64)| {
+        let train = |folder: &std::path::Path| {
             tch_seed(6);
             let x = uniform(&[48, 2, 16, 16], 0.0, 3.0, Kind::Float);
             let theta = uniform(&[48, 2], 0.0, 1.0, Kind::Double);
-            let table = Table { x, theta, train: (0..40).collect(), validation: (40..48).collect(), maps: true };
+            let mut table = Memory::of([("x", x), ("theta", theta)], 40);
             let config = stage(ModelConfig::Vmim(VmimConfig::default()), Rule::Adamw);
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
-            let mut model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
-            model.standardise(&table.x);
+            let model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
-            spoil(0);
-            trainer.run(&table, folder).unwrap();
+            trainer.changes = symmetries();
+            trainer.run(&mut table, folder).unwrap();
             (values(&trainer.flats[0].parameters), trainer.state.history.len())
         };
         let base = mpi::shared_dir();
         let (calm, rough) = (base.join("calm"), base.join("rough"));
-        let (expect, epochs) = train(&calm, &|_| {});
+        let (expect, epochs) = train(&calm);
         assert_eq!(epochs, 6);
         // A run that was killed after its last but one checkpoint, the newest of which is damaged.
-        train(&rough, &|_| {});
+        train(&rough);
         comm.barrier();
         if comm.is_root() {
             let newest = checkpoint::path(&rough);
@@ -255,11 +258,7 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
         }
         comm.barrier();
-        assert_eq!(
-            train(&rough, &|_| {}),
-            (expect.clone(), 6),
-            "not the same after going on from the checkpoint before"
-        );
+        assert_eq!(train(&rough), (expect.clone(), 6), "not the same after going on from the checkpoint before");
         // Both damaged: from the start.
         if comm.is_root() {
             for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
@@ -267,7 +266,7 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             }
         }
         comm.barrier();
-        assert_eq!(train(&rough, &|_| {}), (expect, 6));
+        assert_eq!(train(&rough), (expect, 6));
     });
 }
 
@@ -278,16 +277,14 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         let config = stage(ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() }), Rule::Adamw);
         let x = uniform(&[4, 3], 0.0, 1.0, Kind::Float);
         let theta = uniform(&[4, 1], 0.0, 1.0, Kind::Double);
-        let table = Table { x, theta, train: vec![0, 1], validation: vec![2], maps: false };
-        let mut model = config.network.build(&vector(3), &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
-        model.standardise(&table.x);
+        let mut table = Memory::of([("x", x), ("theta", theta)], 2);
+        let model = config.network.build(&vector(3), &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
         let mut trainer = Trainer::new(comm, &config, model.as_ref());
-        let loss = trainer.step(&table, &[0, 1], 0, 0, 1e-3).unwrap();
-        assert!(loss.is_finite());
+        trainer.prepare(&mut table).unwrap();
+        let losses = trainer.step(&mut table, &[0, 1].map(SampleId::of), &[], 1e-3).unwrap();
+        assert!(losses.len() == 2 && losses.iter().all(|l| l.1.is_finite()), "{losses:?}");
         let all = comm.all_gather(&values(&trainer.flats[1].parameters));
         let mine = values(&trainer.flats[1].parameters);
         assert!(all.chunks(mine.len()).all(|c| c == mine), "the ranks' parameters drifted apart");
-        let batch = Batch { x: table.x.shallow_clone(), theta: table.theta.shallow_clone() };
-        assert_eq!(model.step(&batch, 0).len(), 2);
     });
 }

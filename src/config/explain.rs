@@ -3,6 +3,7 @@
 use super::load::Source;
 use super::origin::{cut, line_at};
 use crate::error::Error;
+pub use crate::error::suggestion;
 use serde_path_to_error::{Path as KeyPath, Segment};
 use std::path::Path;
 use toml::Value;
@@ -93,17 +94,6 @@ fn dotted(path: &KeyPath) -> String {
 /// The words between backquotes.
 fn backquoted(message: &str) -> Vec<&str> {
     message.split('`').skip(1).step_by(2).collect()
-}
-
-/// The nearest known name, and where none is near, all of them.
-pub fn suggestion(name: &str, known: &[&str], none: &str) -> String {
-    let likeness = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
-    let nearest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest.filter(|k| likeness(k) > 0.8) {
-        Some(k) => format!("did you mean `{k}`? (known here: {})", known.join(", ")),
-        None if known.is_empty() => none.to_string(),
-        None => format!("known here: {}", known.join(", ")),
-    }
 }
 
 fn is_value(source: &Source, key: &str, text: &str) -> bool {

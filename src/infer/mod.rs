@@ -83,7 +83,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
             let x = trained.raw(&read(dataset, &trained.field, chunk)?, chunk.len());
-            let fit = unfit.add(&trained.chain(), &x, chunk);
+            let fit = unfit.add(&trained.chain(), &x, chunk)?;
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
                 continue;
@@ -142,7 +142,7 @@ pub fn observation(
     }
     let x = trained.raw(&field.data, 1);
     let mut unfit = Unfit::default();
-    unfit.add(&trained.chain(), &x, &[0]);
+    unfit.add(&trained.chain(), &x, &[0])?;
     if let Some(words) = unfit.of_one() {
         let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));
@@ -232,7 +232,7 @@ impl Drawn {
                 .remedy("name a stage of kind \"npe\"")
         };
         tch::no_grad(|| {
-            let (x, looked) = trained.looked_at(x);
+            let (x, looked) = trained.looked_at(x)?;
             self.outside.extend(looked.outside);
             self.most.extend(looked.most);
             self.distance.extend(looked.distance);

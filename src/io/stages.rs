@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Version of what training computes; raised when the same campaign and the same data give other weights.
-pub const NUMERICS: u32 = 1;
+/// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
+/// give other weights. 2: symmetries are drawn by universe, where there are any.
+pub fn numerics(stage: &Value) -> u32 {
+    if stage["augment"] == true || stage["copies"].as_u64() > Some(1) { 2 } else { 1 }
+}
 
 /// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,7 +140,7 @@ impl Stages {
         if let Some(difference) = self.difference(record, name, false) {
             return Ok(Some(difference));
         }
-        if record.numerics != NUMERICS {
+        if record.numerics != numerics(&record.stage) {
             return Ok(Some(format!("it was trained by polycosm {}, which computes otherwise", record.version)));
         }
         let Some(data) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
@@ -247,7 +250,7 @@ mod tests {
         std::fs::create_dir_all(stages.folder.join(name)).unwrap();
         let record = Record {
             version: "0".into(),
-            numerics: NUMERICS,
+            numerics: 1,
             stage: json!({"name": name, "width": 3}),
             shape: vec![1],
             prior: Prior::new(vec![]).unwrap(),

@@ -1,15 +1,15 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Draws, Loss, Model, Part};
-use crate::io::field::FieldSpec;
+use super::{Batch, Draws, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
+use crate::error::Result;
+use crate::limits;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
-use crate::prior::Prior;
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "npe"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,28 @@ impl Default for NpeConfig {
     }
 }
 
+impl Section for NpeConfig {
+    fn sizes(&self) -> Vec<Size> {
+        // Nobody averages more than 64 members.
+        let members = self.ensemble.min(i64::MAX as usize) as i64;
+        let own = vec![("ensemble", members, [1, 64]), ("embedding", self.embedding, [0, limits::UNITS as i64])];
+        [self.mlp.sizes(), self.flow.sizes(), own].concat()
+    }
+
+    fn weights(&self, inputs: usize, p: usize) -> f64 {
+        let inputs = inputs as f64;
+        let (embedded, context) = match self.embedding {
+            0 => (0.0, inputs),
+            e => (self.mlp.weights(inputs, e as f64), e as f64),
+        };
+        self.ensemble as f64 * (embedded + self.flow.weights(context, p))
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Npe::new(self, task)?))
+    }
+}
+
 struct Member {
     preprocess: Preprocess,
     embedding: Option<Mlp>,
@@ -49,6 +71,11 @@ impl Member {
     fn context(&self, x: &Tensor) -> Tensor {
         let x = self.preprocess.forward(&x.reshape([x.size()[0], -1]));
         self.embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x))
+    }
+
+    /// −ln q(θ | x) of each sample.
+    fn loss(&self, batch: &Batch) -> Result<Tensor> {
+        Ok(-self.flow.log_prob(batch.array("theta")?, &self.context(batch.array("x")?)))
     }
 }
 
@@ -61,24 +88,27 @@ pub struct Npe {
 
 impl Npe {
     /// For samples of such a field, as vectors.
-    pub fn new(config: &NpeConfig, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Self {
-        let n = input.shape.iter().product::<usize>() as i64;
+    pub fn new(config: &NpeConfig, task: &Task) -> Result<Self> {
+        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
         let (mut parts, mut members) = (Vec::new(), Vec::new());
         for m in 0..config.ensemble {
-            let mut vs = nn::VarStore::new(device);
-            vs.set_kind(kind);
+            let vs = task.variables();
             let root = vs.root();
             let preprocess = Preprocess::new(&(&root / "input"), &config.transform, n, false);
             let (embedding, context) = match config.embedding {
                 0 => (None, n),
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
-            let flow = Flow::new(&(&root / "flow"), prior, context, &config.flow);
-            parts.push(Part { name: format!("member{m}"), vs });
+            let flow = Flow::new(&(&root / "flow"), task.prior, context, &config.flow);
+            parts.push(Part::new(format!("member{m}"), vs));
             members.push(Member { preprocess, embedding, flow });
         }
-        Npe { parts, members, p: prior.len() as i64 }
+        Ok(Npe { parts, members, p: task.prior.len() as i64 })
     }
+}
+
+fn name(member: usize) -> String {
+    format!("−E[ln q] of member {member}")
 }
 
 impl Model for Npe {
@@ -86,32 +116,22 @@ impl Model for Npe {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        let (first, others) = self.members.split_first_mut().expect("an ensemble has members");
-        let novelty = first.preprocess.fit(&x, views);
-        others.iter_mut().for_each(|m| m.preprocess.copy(&first.preprocess));
-        novelty
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
+        self.standardise(&all.whole("x")?);
+        Ok(())
     }
 
-    fn preprocess(&self) -> &Preprocess {
-        &self.members[0].preprocess
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        self.members.iter().enumerate().try_for_each(|(i, m)| turn.minimise(&name(i), &m.loss(batch)?, &[i]))
     }
 
-    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
-        (x.reshape([x.size()[0], -1]), 1)
-    }
-
-    fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
-        let each = |(i, m): (usize, &Member)| {
-            let ln_q = m.flow.log_prob(&batch.theta, &m.context(&batch.x));
-            Loss { name: format!("−E[ln q] of member {i}"), value: -ln_q.mean(None::<Kind>), parts: vec![i] }
-        };
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        let each = |(i, m): (usize, &Member)| Ok(Score { name: name(i), value: m.loss(batch)?, parts: vec![i] });
         self.members.iter().enumerate().map(each).collect()
     }
 
-    fn apply(&self, _x: &Tensor) -> Vec<(String, Tensor)> {
-        vec![]
+    fn eyes(&self) -> Option<&dyn Eyes> {
+        Some(self)
     }
 
     fn log_prob(&self, x: &Tensor, theta: &Tensor) -> Option<Tensor> {
@@ -155,5 +175,23 @@ impl Model for Npe {
             })
             .collect();
         Some(Draws { theta, ln_prob: Tensor::stack(&ln, 0), member, members: self.members.len() })
+    }
+}
+
+impl Eyes for Npe {
+    fn standardise(&self, x: &Tensor) -> Novelty {
+        let (x, views) = self.seen(x);
+        let (first, others) = self.members.split_first().expect("an ensemble has members");
+        let novelty = first.preprocess.fit(&x, views);
+        others.iter().for_each(|m| m.preprocess.copy(&first.preprocess));
+        novelty
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.members[0].preprocess
+    }
+
+    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
+        (x.reshape([x.size()[0], -1]), 1)
     }
 }

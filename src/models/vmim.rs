@@ -1,13 +1,14 @@
 //! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
-use super::{Batch, Loss, Model, Part};
-use crate::io::field::{FieldSpec, Picture};
+use super::{Batch, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
+use crate::error::Result;
+use crate::io::field::Picture;
+use crate::limits;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
-use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// `[train.network]` with `kind = "vmim"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,44 @@ impl Default for VmimConfig {
     }
 }
 
+impl VmimConfig {
+    /// Numbers that the compressor gives where p parameters vary.
+    fn given(&self, p: usize) -> i64 {
+        if self.summaries == 0 { p as i64 } else { self.summaries }
+    }
+}
+
+impl Section for VmimConfig {
+    fn sizes(&self) -> Vec<Size> {
+        let [units, layers] = [limits::UNITS, limits::LAYERS].map(|n| n as i64);
+        // Each stage doubles the channels of the one before.
+        let most = (units / self.cnn.width.max(1)).max(1).ilog2() as i64 + 1;
+        let own = [
+            ("cnn.width", self.cnn.width, [1, units]),
+            ("cnn.blocks", self.cnn.blocks.len() as i64, [1, most]),
+            ("summaries", self.summaries, [0, units]),
+        ];
+        let blocks = self.cnn.blocks.iter().map(|&n| ("cnn.blocks", n, [1, layers]));
+        [self.mlp.sizes(), self.flow.sizes(), own.to_vec(), blocks.collect()].concat()
+    }
+
+    fn weights(&self, inputs: usize, p: usize) -> f64 {
+        let summaries = self.given(p) as f64;
+        let channels = |stage: usize| self.cnn.width as f64 * 2f64.powi(stage as i32);
+        let stage = |(s, blocks): (usize, &i64)| *blocks as f64 * 18.0 * channels(s).powi(2);
+        let cnn: f64 = self.cnn.blocks.iter().enumerate().map(stage).sum();
+        cnn.max(self.mlp.weights(inputs as f64, summaries)) + self.flow.weights(summaries, p)
+    }
+
+    fn summaries(&self, p: usize) -> Option<usize> {
+        Some(self.given(p) as usize)
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Vmim::new(self, task)?))
+    }
+}
+
 enum Compressor {
     Maps(Box<Cnn>),
     Vector(Mlp),
@@ -59,10 +98,8 @@ pub struct Vmim {
 
 impl Vmim {
     /// For samples of such a field. Of maps that are too small to be halved a few times it makes a vector.
-    pub fn new(config: &VmimConfig, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Self {
-        let summaries = if config.summaries == 0 { prior.len() as i64 } else { config.summaries };
-        let mut vs = nn::VarStore::new(device);
-        vs.set_kind(kind);
+    pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
+        let (input, summaries, vs) = (task.array("x")?, config.given(task.prior.len()), task.variables());
         let root = vs.root();
         let (shape, compressor, groups) = match input.picture().filter(Picture::is_large) {
             Some(Picture { views, channels, height, width, periodic }) => {
@@ -77,8 +114,8 @@ impl Vmim {
         };
         let maps = matches!(compressor, Compressor::Maps(_));
         let preprocess = Preprocess::new(&(&root / "input"), &config.transform, groups, maps);
-        let flow = Flow::new(&(&root / "flow"), prior, summaries, &config.flow);
-        Vmim { parts: vec![Part { name: "vmim".into(), vs }], preprocess, compressor, flow, shape }
+        let flow = Flow::new(&(&root / "flow"), task.prior, summaries, &config.flow);
+        Ok(Vmim { parts: vec![Part::new("vmim", vs)], preprocess, compressor, flow, shape })
     }
 
     /// (n, …) → (n, summaries). The views of a universe are seen one by one and averaged.
@@ -96,12 +133,42 @@ impl Vmim {
     }
 }
 
+impl Vmim {
+    /// −ln q(θ | f(x)) of each sample.
+    fn loss(&self, batch: &Batch) -> Result<Tensor> {
+        Ok(-self.flow.log_prob(batch.array("theta")?, &self.summaries(batch.array("x")?)))
+    }
+}
+
 impl Model for Vmim {
     fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    fn standardise(&mut self, x: &Tensor) -> Novelty {
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
+        self.standardise(&all.whole("x")?);
+        Ok(())
+    }
+
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        turn.minimise("−E[ln q]", &self.loss(batch)?, &[0])
+    }
+
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        Ok(vec![Score { name: "−E[ln q]".into(), value: self.loss(batch)?, parts: vec![0] }])
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("summaries".into(), self.summaries(batch.array("x")?))])
+    }
+
+    fn eyes(&self) -> Option<&dyn Eyes> {
+        Some(self)
+    }
+}
+
+impl Eyes for Vmim {
+    fn standardise(&self, x: &Tensor) -> Novelty {
         let (x, views) = self.seen(x);
         self.preprocess.fit(&x, views)
     }
@@ -116,14 +183,5 @@ impl Model for Vmim {
             (Compressor::Maps(_), &[views, channels, h, w]) => (x.reshape([n * views, channels, h, w]), views),
             _ => (x.reshape([n, -1]), 1),
         }
-    }
-
-    fn step(&self, batch: &Batch, _phase: usize) -> Vec<Loss> {
-        let ln_q = self.flow.log_prob(&batch.theta, &self.summaries(&batch.x));
-        vec![Loss { name: "−E[ln q]".into(), value: -ln_q.mean(None::<Kind>), parts: vec![0] }]
-    }
-
-    fn apply(&self, x: &Tensor) -> Vec<(String, Tensor)> {
-        vec![("summaries".into(), self.summaries(x))]
     }
 }

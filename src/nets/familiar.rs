@@ -1,6 +1,7 @@
 //! What the training inputs were like, to tell when another is not: the range of each number, and the distance of all
 //! together (Mahalanobis 1936), measured against that of the training inputs themselves.
 
+use super::put;
 use super::statistics::{Core, core, none_like, quantiles};
 use tch::{Kind, Tensor, nn};
 
@@ -54,15 +55,15 @@ impl Familiar {
     }
 
     /// Takes up the training samples (n, numbers). `scale` is the least width of a range, 0 for constants.
-    pub fn fit(&mut self, x: &Tensor, scale: &Tensor, tolerance: &Tensor) {
+    pub fn fit(&self, x: &Tensor, scale: &Tensor, tolerance: &Tensor) {
         let Core { mean, sd, low, high } = core(x, &none_like(x));
         let varies = scale.gt(0.0).to_kind(Kind::Double);
-        self.width.copy_(&((&high - &low).maximum(scale) * &varies));
-        self.low.copy_(&low);
-        self.high.copy_(&high);
-        self.tolerance.copy_(tolerance);
-        self.mean.copy_(&mean);
-        self.sd.copy_(&sd.where_self(&sd.gt(0.0).logical_and(&scale.gt(0.0)), &sd.ones_like()));
+        put(&self.width, &((&high - &low).maximum(scale) * &varies));
+        put(&self.low, &low);
+        put(&self.high, &high);
+        put(&self.tolerance, tolerance);
+        put(&self.mean, &mean);
+        put(&self.sd, &sd.where_self(&sd.gt(0.0).logical_and(&scale.gt(0.0)), &sd.ones_like()));
         if self.joint.is_some() {
             let z = self.standardised(x).clamp(-10.0, 10.0);
             let (n, numbers) = z.size2().expect("columns");
@@ -75,9 +76,9 @@ impl Familiar {
             let own = (z.matmul(&inverse) * &z).sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
             let distance = (&own / (-&own / n as f64 + 1.0).clamp_min(1e-3)).sqrt();
             let [reference] = quantiles(&distance, [0.99]);
-            if let Some((joint, farthest)) = &mut self.joint {
-                joint.copy_(&inverse);
-                farthest.copy_(&reference.clamp_min(1e-3));
+            if let Some((joint, farthest)) = &self.joint {
+                put(joint, &inverse);
+                put(farthest, &reference.clamp_min(1e-3));
             }
         }
     }

@@ -34,6 +34,11 @@ fn kept(path: &tch::nn::Path, name: &str, shape: &[i64], value: f64) -> Tensor {
     path.add(name, Tensor::full(shape, value, (Kind::Double, path.device())), false)
 }
 
+/// Writes numbers into a variable that is not trained (scales, closed forms).
+pub fn put(to: &Tensor, from: &Tensor) {
+    tch::no_grad(|| to.shallow_clone().copy_(from));
+}
+
 /// A tensor's numbers, in memory order.
 pub fn host(t: &Tensor) -> Vec<f64> {
     let t = t.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous();

@@ -130,11 +130,11 @@ impl Preprocess {
     }
 
     /// Takes location, scale and range from training samples; returns how far each of them lies from the others.
-    pub fn fit(&mut self, x: &Tensor, views: i64) -> Novelty {
+    pub fn fit(&self, x: &Tensor, views: i64) -> Novelty {
         tch::no_grad(|| self.take(x, views))
     }
 
-    fn take(&mut self, x: &Tensor, views: i64) -> Novelty {
+    fn take(&self, x: &Tensor, views: i64) -> Novelty {
         let (samples, all) = ([0i64], [0i64, 2]);
         let [low, high, exact] = self.over(x, |x| {
             let x = self.pixels(x);
@@ -150,13 +150,13 @@ impl Preprocess {
         let size = low.abs().maximum(&high.abs());
         let constant = (&high - &low).le_tensor(&(&rounding * &size));
         let shape = self.centre.size();
-        let put = |to: &mut Tensor, t: &Tensor| to.copy_(&t.view(shape.as_slice()));
+        let put = |to: &Tensor, t: &Tensor| super::put(to, &t.view(shape.as_slice()));
         if self.transforms.each().contains(&Transform::Asinh) {
             let pixels = [2i64];
             let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(pixels.as_slice(), false, Kind::Double)]);
             let [usual] = quantiles(&sizes, [0.5]);
             let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(samples.as_slice(), false, None::<Kind>));
-            put(&mut self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
+            put(&self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
         }
 
         let rows = self.rows(x);
@@ -166,10 +166,10 @@ impl Preprocess {
         let largest = (&mean - &rows.low).maximum(&(&rows.high - &mean)) / &scale;
         let [usual] = quantiles(&largest, [0.5]);
         let limit = (usual * 10.0).clamp_min(LIMIT);
-        put(&mut self.centre, &mean);
-        put(&mut self.scale, &scale);
-        put(&mut self.active, &active.to_kind(Kind::Double));
-        put(&mut self.limit, &limit.where_self(&active, &Tensor::full_like(&limit, LIMIT)));
+        put(&self.centre, &mean);
+        put(&self.scale, &scale);
+        put(&self.active, &active.to_kind(Kind::Double));
+        put(&self.limit, &limit.where_self(&active, &Tensor::full_like(&limit, LIMIT)));
 
         // d ln x = dx/x: a logarithm turns relative rounding into absolute.
         let tolerance = |(t, start, length): (Transform, i64, i64)| {
@@ -184,10 +184,10 @@ impl Preprocess {
     }
 
     /// Takes another's state, of the same shape.
-    pub fn copy(&mut self, other: &Preprocess) {
+    pub fn copy(&self, other: &Preprocess) {
         tch::no_grad(|| {
             let pairs = self.state().into_iter().zip(other.state());
-            pairs.for_each(|(mut mine, theirs)| mine.copy_(&theirs));
+            pairs.for_each(|(mine, theirs)| super::put(&mine, &theirs));
         });
     }
 

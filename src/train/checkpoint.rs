@@ -8,6 +8,8 @@ use crate::error::{At, Error, Result};
 use crate::io::hdf::{publish_keeping, publish_text};
 use crate::io::identity::digest;
 use crate::io::stages::anew;
+use crate::models::Model;
+use crate::nets::put;
 use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,20 +18,24 @@ use tch::Tensor;
 /// Where a training stands, beside its parameters.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
-    /// Epochs done.
+    /// Phase that is being trained.
+    pub phase: usize,
+    /// Epochs of it that are done.
     pub epoch: u64,
-    /// Steps done.
+    /// Steps of it that are done.
+    pub turn: u64,
+    /// Steps done in all.
     pub step: u64,
-    /// Best validation loss of each part.
+    /// Least mean of each score in this phase.
     pub best: Vec<f64>,
-    /// Epochs since each part's best.
+    /// Epochs since each score's best.
     pub waited: Vec<u64>,
     /// Optimiser steps of each part.
     pub steps: Vec<i64>,
     /// Patience has run out.
     pub stopped: bool,
     pub history: Vec<Epoch>,
-    /// Parameters at each part's best.
+    /// Parameters at each part's best in this phase.
     #[serde(skip)]
     pub best_parameters: Vec<Tensor>,
 }
@@ -38,10 +44,12 @@ impl State {
     /// A training that has not begun.
     pub fn new(parts: usize) -> Self {
         State {
+            phase: 0,
             epoch: 0,
+            turn: 0,
             step: 0,
-            best: vec![f64::MAX; parts],
-            waited: vec![0; parts],
+            best: vec![],
+            waited: vec![],
             steps: vec![0; parts],
             stopped: false,
             history: vec![],
@@ -49,21 +57,38 @@ impl State {
         }
     }
 
-    /// Remembers parameters that are the best so far; stops when no part has improved for `patience` epochs (0: never).
-    pub fn judge(&mut self, losses: &[f64], flats: &[Flat], patience: u64) {
+    /// The phase is over, and its best weights are in place.
+    pub fn next_phase(&mut self) {
+        let (phase, step, history) = (self.phase + 1, self.step, std::mem::take(&mut self.history));
+        *self = State { phase, step, history, ..State::new(self.steps.len()) };
+    }
+
+    /// Remembers parameters that are the best so far, by the first score that judges them; those that nothing judges are always
+    /// the newest. Stops when no score has improved for `patience` epochs (0: never).
+    pub fn judge(&mut self, scores: &[(f64, Vec<usize>)], flats: &[Flat], patience: u64) {
+        let begins = self.best_parameters.is_empty();
+        self.best.resize(scores.len(), f64::MAX);
+        self.waited.resize(scores.len(), 0);
         self.best_parameters.resize_with(flats.len(), Tensor::new);
-        for (p, flat) in flats.iter().enumerate() {
-            self.steps[p] = flat.steps;
-            if losses[p] < self.best[p] || !self.best_parameters[p].defined() {
+        let mut better = vec![true; flats.len()];
+        for (i, (score, parts)) in scores.iter().enumerate().rev() {
+            let improved = *score < self.best[i] || begins;
+            if improved {
                 // Finite, for JSON knows no other numbers, and a checkpoint must be read again.
-                self.best[p] = if losses[p].is_finite() { losses[p] } else { f64::MAX };
-                self.waited[p] = 0;
-                self.best_parameters[p] = flat.parameters.copy();
-            } else {
-                self.waited[p] += 1;
+                self.best[i] = if score.is_finite() { *score } else { f64::MAX };
+            }
+            self.waited[i] = if improved { 0 } else { self.waited[i] + 1 };
+            for (p, better) in better.iter_mut().enumerate() {
+                *better = if parts.contains(&p) { improved } else { *better };
             }
         }
-        self.stopped = patience > 0 && self.waited.iter().all(|&w| w >= patience);
+        for (p, flat) in flats.iter().enumerate() {
+            self.steps[p] = flat.steps;
+            if better[p] {
+                self.best_parameters[p] = flat.parameters.copy();
+            }
+        }
+        self.stopped = patience > 0 && !scores.is_empty() && self.waited.iter().all(|&w| w >= patience);
     }
 
     /// Puts the best parameters back.
@@ -91,7 +116,7 @@ pub fn exists(folder: &Path) -> bool {
 }
 
 /// Writes a checkpoint and `history.jsonl`. Collective; the root writes.
-pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Result<()> {
+pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &dyn Model) -> Result<()> {
     comm.on_root(|| {
         let json = serde_json::to_vec(state).map_err(|e| Error::failed(e.to_string()))?;
         let mut tensors = vec![("state".to_string(), Tensor::from_slice(&json))];
@@ -103,6 +128,7 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
                 tensors.push((format!("{p}.{name}"), t.detach().to_device(tch::Device::Cpu)));
             }
         }
+        tensors.extend(kept(model).into_iter().map(|(n, t)| (n, t.detach().to_device(tch::Device::Cpu))));
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
         publish_keeping(&path(folder), &previous(folder), |temporary| save(&tensors, temporary))?;
@@ -110,6 +136,15 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat]) -> Resul
             state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
         publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
     })
+}
+
+/// The variables that no step moves: scales, closed forms.
+fn kept(model: &dyn Model) -> Vec<(String, Tensor)> {
+    let all =
+        model.parts().iter().flat_map(|p| p.vs.variables().into_iter().map(|(n, t)| (format!("{}.{n}", p.name), t)));
+    let mut kept: Vec<_> = all.filter(|(_, t)| !t.requires_grad()).map(|(n, t)| (format!("kept.{n}"), t)).collect();
+    kept.sort_by(|a, b| a.0.cmp(&b.0));
+    kept
 }
 
 /// Name of the tensor that holds the digest of the others, as text.
@@ -132,14 +167,15 @@ pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     Tensor::write_safetensors(tensors, path).map_err(|e| Error::io(format!("cannot be written: {e}")).file(path))
 }
 
-/// Takes up the newest readable checkpoint, if there is one: the same on every rank. Collective.
-pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat]) -> Result<()> {
+/// Takes up the newest readable checkpoint, the same on every rank; false if there is none. Collective.
+pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat], model: &dyn Model) -> Result<bool> {
+    let kept = kept(model);
     let choice = comm.on_root(|| {
         for candidate in [path(folder), previous(folder)] {
             if !candidate.exists() {
                 continue;
             }
-            match read(&candidate, flats) {
+            match read(&candidate, flats, &kept) {
                 Ok(_) => return Ok(Some(candidate)),
                 Err(e) => {
                     let instead = match candidate == path(folder) && previous(folder).exists() {
@@ -152,8 +188,8 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat])
         }
         Ok(None)
     })?;
-    let Some(path) = choice else { return Ok(()) };
-    let (read_state, tensors) = comm.agree(read(&path, flats))?;
+    let Some(path) = choice else { return Ok(false) };
+    let (read_state, tensors, scales) = comm.agree(read(&path, flats, &kept))?;
     *state = read_state;
     tch::no_grad(|| {
         for ((flat, parts), steps) in flats.iter_mut().zip(tensors).zip(&state.steps) {
@@ -165,11 +201,15 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat])
             state.best_parameters.push(best.to_device(flat.parameters.device()));
         }
     });
-    log::info!("going on from {} after {}", path.display(), count(state.epoch as usize, "epoch"));
-    Ok(())
+    kept.iter().zip(scales).for_each(|((_, to), from)| put(to, &from));
+    log::info!("going on from {} after {}", path.display(), count(state.history.len(), "epoch"));
+    Ok(true)
 }
 
-fn read(path: &Path, flats: &[Flat]) -> Result<(State, Vec<[Tensor; 4]>)> {
+/// A checkpoint's state, four vectors of each part, and the kept variables.
+type Read = (State, Vec<[Tensor; 4]>, Vec<Tensor>);
+
+fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> {
     let bad = |problem: String| {
         let stage = path.parent().and_then(Path::file_name).map_or("STAGE".into(), |name| name.to_string_lossy());
         Error::failed(format!("the checkpoint cannot be used: {problem}")).file(path).remedy(anew(&stage))
@@ -191,10 +231,18 @@ fn read(path: &Path, flats: &[Flat]) -> Result<(State, Vec<[Tensor; 4]>)> {
     for (p, flat) in flats.iter().enumerate() {
         let mut one = |name: &str| -> Result<Tensor> {
             let t = take(&format!("{p}.{name}"))?;
-            let fits = t.numel() == flat.parameters.numel();
-            if fits { Ok(t) } else { Err(bad("it belongs to a network of another size".into())) }
+            if t.numel() == flat.parameters.numel() {
+                Ok(t)
+            } else {
+                Err(bad("it belongs to a network of another size".into()))
+            }
         };
         tensors.push([one("parameters")?, one("first")?, one("second")?, one("best")?]);
     }
-    Ok((state, tensors))
+    let same = |(name, of): &(String, Tensor)| -> Result<Tensor> {
+        let t = take(name)?;
+        if t.size() == of.size() { Ok(t) } else { Err(bad(format!("{name} has another shape"))) }
+    };
+    let scales = kept.iter().map(same).collect::<Result<_>>()?;
+    Ok((state, tensors, scales))
 }

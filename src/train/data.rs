@@ -1,62 +1,10 @@
-//! What a stage learns from: inputs and parameters of every universe in memory, and the augmentation of maps.
+//! Numbers of a dataset as tensors.
 
 use crate::error::Result;
 use crate::io::dataset::Dataset;
 use crate::io::field::{Data, Dtype};
-use crate::rng::stream;
-use rand::Rng;
+use crate::models::Column;
 use tch::{Device, Tensor};
-
-/// All samples of a stage.
-pub struct Table {
-    /// (n, …), in the precision that it comes in.
-    pub x: Tensor,
-    /// (n, p), double.
-    pub theta: Tensor,
-    /// Rows to learn from.
-    pub train: Vec<usize>,
-    /// Rows that decide when to stop.
-    pub validation: Vec<usize>,
-    /// Samples are maps of a periodic box (…, H, W), which augmentation may shift, turn and mirror.
-    pub maps: bool,
-}
-
-impl Table {
-    /// The samples to learn from.
-    pub fn training(&self) -> (Tensor, Tensor) {
-        // They stand first: nothing is copied.
-        match self.train.iter().enumerate().all(|(i, &row)| i == row) {
-            true => (self.x.narrow(0, 0, self.train.len() as i64), self.theta.narrow(0, 0, self.train.len() as i64)),
-            false => self.select(&self.train),
-        }
-    }
-
-    /// The samples of these rows.
-    pub fn select(&self, rows: &[usize]) -> (Tensor, Tensor) {
-        let rows: Vec<i64> = rows.iter().map(|&r| r as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(self.x.device());
-        (self.x.index_select(0, &rows), self.theta.index_select(0, &rows))
-    }
-
-    /// The same, each sample's maps transformed by a symmetry of the periodic square (shift, quarter turns, mirror) that
-    /// depends on (seed, epoch, row) alone: all views and channels of a universe alike.
-    pub fn augmented(&self, rows: &[usize], seed: u64, epoch: u64) -> (Tensor, Tensor) {
-        let (x, theta) = self.select(rows);
-        if !self.maps {
-            return (x, theta);
-        }
-        let (h, w) = (x.size()[x.dim() - 2], x.size()[x.dim() - 1]);
-        let each = |(i, &row): (usize, &usize)| {
-            let mut rng = stream(seed, epoch, "augment", row as u64);
-            let mut one = x.select(0, i as i64);
-            one = one.roll([rng.random_range(0..h), rng.random_range(0..w)], [-2i64, -1]);
-            let turns = rng.random_range(0..if h == w { 4 } else { 1 });
-            one = one.rot90(turns, [-2i64, -1]);
-            if rng.random_bool(0.5) { one.flip([-1i64]) } else { one }
-        };
-        (Tensor::stack(&rows.iter().enumerate().map(each).collect::<Vec<_>>(), 0), theta)
-    }
-}
 
 /// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not
 /// doubled in memory. Whole numbers come in double precision.
@@ -65,6 +13,22 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
         Dtype::F32 => Data::F32(dataset.read_f32(field, rows)?),
         Dtype::F64 | Dtype::I64 => Data::F64(dataset.read_f64(field, rows)?),
     })
+}
+
+/// A field of some rows as a column of samples.
+pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
+    let spec = dataset.spec(field)?;
+    let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
+    if !spec.ragged {
+        return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape(rows.len(), &spec.shape), device)));
+    }
+    let lists = rows.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<Vec<_>>>()?;
+    let width = spec.shape[1..].iter().product::<usize>().max(1);
+    let mut offsets = vec![0];
+    lists.iter().for_each(|list| offsets.push(offsets[offsets.len() - 1] + (list.len() / width) as i64));
+    let all = lists.concat();
+    let values = tensor(&Data::F64(all), &shape(offsets[rows.len()] as usize, &spec.shape[1..]), device);
+    Ok(Column::List { values, offsets: Tensor::from_slice(&offsets).to_device(device) })
 }
 
 /// Host numbers as a tensor of this shape, in their own precision.

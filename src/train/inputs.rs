@@ -8,8 +8,8 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::Data;
-use crate::models::{Model, ModelConfig};
-use crate::nets::Novelty;
+use crate::models::{Model, ModelConfig, SampleId};
+use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -70,14 +70,15 @@ pub(super) fn refuse_unfit(
 ) -> Result<()> {
     let mut found = Unfit::default();
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        found.add(&[first], &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk);
+        found.add(&[first], &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk)?;
     }
     let error = |problem: String| Error::input(problem).file(&dataset.path).key(field);
     if let Some(words) = found.words(0) {
         let remedy = "mend or remove them (a `status` other than 0 leaves a row out)";
         return Err(error(format!("{words} of those to learn from")).remedy(remedy));
     }
-    if let (Some(words), Some(transform)) = (found.words(1), first.preprocess().picky()) {
+    let picky = first.eyes().and_then(|eyes| eyes.preprocess().picky());
+    if let (Some(words), Some(transform)) = (found.words(1), picky) {
         let floor = transform.floor().unwrap_or_default();
         let problem =
             format!("transform = \"{}\" takes numbers above {floor} only; there are {words}", transform.name());
@@ -120,7 +121,7 @@ fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, devi
         for chunk in rows[start..start + len].chunks(few) {
             let values = data::read(dataset, field, chunk)?;
             let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
-            found.add(&[first], &tensor(&values, &full, device), chunk);
+            found.add(&[first], &tensor(&values, &full, device), chunk)?;
         }
         Ok(())
     };
@@ -129,20 +130,29 @@ fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, devi
     Ok(found)
 }
 
+/// Of each input (n, …): how many of its numbers are not finite, and how many the model does not take.
+fn unfit(model: &dyn Model, x: &Tensor) -> Vec<[i64; 2]> {
+    let not_finite = || {
+        let bad = x.isfinite().logical_not().reshape([x.size()[0], -1]);
+        whole(&bad.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)).into_iter().map(|n| [n, 0]).collect()
+    };
+    model.eyes().map_or_else(not_finite, |eyes| eyes.unfit(x))
+}
+
 /// Rows with numbers that cannot be used, and how many: not finite, not taken by the transform.
 #[derive(Default)]
 pub struct Unfit([Vec<(usize, i64)>; 2]);
 
 impl Unfit {
     /// Looks at samples, one per row, as each network of a chain sees them; true for each that can be used.
-    pub fn add(&mut self, chain: &[&dyn Model], x: &Tensor, rows: &[usize]) -> Vec<bool> {
+    pub fn add(&mut self, chain: &[&dyn Model], x: &Tensor, rows: &[usize]) -> Result<Vec<bool>> {
         let mut counts = vec![[0, 0]; rows.len()];
         let mut x = x.shallow_clone();
         for (link, model) in chain.iter().enumerate() {
             if link > 0 {
-                x = compress(chain[link - 1], &x);
+                x = compress(chain[link - 1], &x)?;
             }
-            let fit = counts.iter_mut().zip(model.unfit(&x)).filter(|(counts, _)| **counts == [0, 0]);
+            let fit = counts.iter_mut().zip(unfit(*model, &x)).filter(|(counts, _)| **counts == [0, 0]);
             fit.for_each(|(counts, found)| *counts = found);
         }
         for (&row, &[not_finite, refused]) in rows.iter().zip(&counts) {
@@ -152,7 +162,7 @@ impl Unfit {
                 (not_finite, _) => self.0[0].push((row, not_finite)),
             }
         }
-        counts.iter().map(|c| *c == [0, 0]).collect()
+        Ok(counts.iter().map(|c| *c == [0, 0]).collect())
     }
 
     /// Joins what all ranks have found. Collective.
@@ -198,20 +208,22 @@ impl Unfit {
     }
 }
 
-/// Looks at what a model has made of its training samples: refuses what tells nothing, says which numbers drop out and which
-/// samples are far from the others.
+/// Looks at what a model has made of the samples x (n, …) that it learns from: refuses what tells nothing, says which numbers
+/// drop out and which samples are far from the others.
 pub(super) fn look(
     context: &Context,
     config: &StageConfig,
     shape: &[usize],
     model: &dyn Model,
-    novelty: &Novelty,
-    rows: &[usize],
+    x: &Tensor,
+    ids: &[SampleId],
 ) -> Result<()> {
+    let Some(eyes) = model.eyes() else { return Ok(()) };
+    let (novelty, preprocess) = (eyes.novelty(x), eyes.preprocess());
     let name = &config.input;
     let what =
         if context.stages.iter().any(|s| s.name == *name) { format!("summaries of {name}") } else { name.clone() };
-    let (constant, all) = model.preprocess().constants();
+    let (constant, all) = preprocess.constants();
     if constant.len() == all {
         return Err(Error::input("is the same for all universes that are learned from: there is nothing to learn")
             .file(&context.dataset.path)
@@ -219,7 +231,7 @@ pub(super) fn look(
             .remedy("give the stage another input, or more universes"));
     }
     if !constant.is_empty() {
-        let list = constant.iter().take(NAMED).map(|&i| model.preprocess().name(i, &what, shape));
+        let list = constant.iter().take(NAMED).map(|&i| preprocess.name(i, &what, shape));
         let more = if constant.len() > NAMED { ", …" } else { "" };
         log::info!(
             "train {}: {} of {all} numbers do not vary in training and drop out: {}{more}",
@@ -236,8 +248,8 @@ pub(super) fn look(
             config.name,
             far.len(),
             novelty.outside.len(),
-            rows[worst % rows.len()],
-            model.preprocess().fact(novelty.most[worst], &what, shape),
+            ids[worst].universe,
+            preprocess.fact(novelty.most[worst], &what, shape),
             novelty.outside[worst]
         );
     }
@@ -271,18 +283,18 @@ impl Trained {
     }
 
     /// Raw samples (n, …) as the stage's own input.
-    pub fn input(&self, x: &Tensor) -> Tensor {
-        self.before.iter().fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &x))
+    pub fn input(&self, x: &Tensor) -> Result<Tensor> {
+        self.before.iter().try_fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &x))
     }
 
     /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
-    pub fn looked_at(&self, x: &Tensor) -> (Tensor, Outside) {
+    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Outside)> {
         let n = x.size()[0] as usize;
         let mut all = Outside { outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] };
         let mut x = x.shallow_clone();
         for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
-            let found = model.novelty(&x);
-            for i in 0..n {
+            let found = model.eyes().map(|eyes| eyes.novelty(&x));
+            for (i, found) in (0..n).filter_map(|i| Some((i, found.as_ref()?))) {
                 if found.outside[i] > all.outside[i] {
                     all.outside[i] = found.outside[i];
                     all.most[i] = (link as u64) << 32 | found.most[i] as u64;
@@ -290,19 +302,20 @@ impl Trained {
                 all.distance[i] = all.distance[i].max(found.distance[i]);
             }
             if link < self.before.len() {
-                x = compress(model.as_ref(), &x);
+                x = compress(model.as_ref(), &x)?;
             }
         }
-        (x, all)
+        Ok((x, all))
     }
 
     /// What an entry of [`Outside::most`] stands for.
     pub fn fact(&self, most: u64) -> String {
         let (link, number) = ((most >> 32) as usize, (most & u32::MAX as u64) as i64);
         let model = self.before.get(link).unwrap_or(&self.model);
+        let Some(preprocess) = model.eyes().map(|eyes| eyes.preprocess()) else { return self.field.clone() };
         match link {
-            0 => model.preprocess().fact(number, &self.field, &self.shape),
-            _ => model.preprocess().fact(number, "summaries", &[model.preprocess().constants().1]),
+            0 => preprocess.fact(number, &self.field, &self.shape),
+            _ => preprocess.fact(number, "summaries", &[preprocess.constants().1]),
         }
     }
 }

@@ -1,14 +1,20 @@
 //! Data-parallel training: loader, optimiser, gradient all-reduce, checkpoints.
 
+pub mod change;
 pub mod checkpoint;
 pub mod data;
 pub mod inputs;
 pub mod optimiser;
+pub mod source;
 pub mod stage;
+mod stream;
 mod table;
 pub mod trainer;
+mod turn;
 
-pub use optimiser::Rule;
+pub use crate::models::Rule;
+pub use change::{Change, Symmetries};
+pub use source::{Memory, Source};
 pub use stage::{Trained, train_stage};
 pub use trainer::Trainer;
 
@@ -134,7 +140,8 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
-        if let Some((key, value, [least, most])) = self.network.out_of_range() {
+        let mut sizes = self.network.sizes().into_iter();
+        if let Some((key, value, [least, most])) = sizes.find(|(_, n, [least, most])| n < least || n > most) {
             let what =
                 if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" };
             let remedy = format!("give {least} to {most}{what}");
@@ -220,7 +227,7 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
                 .remedy("rename one"));
         }
         if let Some(source) = stages.iter().position(|s| s.name == stage.input)
-            && (source >= i || !stages[source].network.compresses())
+            && (source >= i || stages[source].network.summaries(1).is_none())
         {
             let problem = if source >= i { "that stage comes later" } else { "that stage gives no summaries" };
             return Err(Error::input(problem)

@@ -3,27 +3,16 @@
 
 use crate::comm::Comm;
 use crate::error::{Error, Result};
-use crate::models::Part;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::models::{Optimiser, Part, Rule};
 use tch::{Kind, Tensor};
-
-/// Rule of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Loshchilov & Hutter 2019: decoupled weight decay; β = (0.9, 0.999), ε = 1e-8.
-    #[default]
-    Adamw,
-    /// Plain stochastic gradient descent.
-    Sgd,
-}
 
 /// A part's trainable parameters in one buffer, with the optimiser's state.
 pub struct Flat {
+    pub name: String,
     rule: Rule,
+    optimiser: Optimiser,
     /// Sorted by name, so that every process has the same order.
-    variables: Vec<Tensor>,
+    pub(super) variables: Vec<Tensor>,
     pub parameters: Tensor,
     pub first: Tensor,
     pub second: Tensor,
@@ -31,14 +20,16 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// Moves a part's trainable variables into one buffer.
+    /// Moves a part's trainable variables into one buffer; `rule` is the stage's.
     pub fn new(part: &Part, rule: Rule) -> Self {
         let mut named: Vec<(String, Tensor)> =
             part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let mut variables: Vec<Tensor> = named.into_iter().map(|(_, t)| t).collect();
-        let parameters =
-            tch::no_grad(|| Tensor::cat(&variables.iter().map(|t| t.flatten(0, -1)).collect::<Vec<_>>(), 0));
+        let parameters = match variables.is_empty() {
+            true => Tensor::zeros([0], (part.vs.kind(), part.vs.device())),
+            false => joined(variables.iter().map(Tensor::shallow_clone)),
+        };
         let parameters = parameters.detach().copy();
         let mut at = 0;
         for t in &mut variables {
@@ -47,42 +38,19 @@ impl Flat {
             at += n;
         }
         let (first, second) = (parameters.zeros_like(), parameters.zeros_like());
-        Flat { rule, variables, parameters, first, second, steps: 0 }
+        let (name, optimiser) = (part.name.clone(), part.optimiser.clone());
+        let rule = optimiser.rule.unwrap_or(rule);
+        Flat { name, rule, optimiser, variables, parameters, first, second, steps: 0 }
     }
 
-    /// Forgets the gradients.
-    pub fn zero_grad(&mut self) {
-        self.variables.iter_mut().for_each(|t| t.zero_grad());
+    /// Forgets the steps taken: another phase begins.
+    pub fn refresh(&mut self) {
+        (self.first, self.second, self.steps) = (self.parameters.zeros_like(), self.parameters.zeros_like(), 0);
     }
 
-    /// Gradients in the order of the buffer, summed over ranks unless `reduce` is off (a test does so). Collective.
-    pub fn gradient(&self, comm: &Comm, reduce: bool) -> Result<Tensor> {
-        let zero =
-            |t: &Tensor| if t.grad().defined() { t.grad().flatten(0, -1) } else { t.zeros_like().flatten(0, -1) };
-        let gradient = tch::no_grad(|| Tensor::cat(&self.variables.iter().map(zero).collect::<Vec<_>>(), 0));
-        if comm.size() == 1 || !reduce {
-            return Ok(gradient);
-        }
-        let failed = |e: tch::TchError| Error::failed(format!("the gradients cannot be reduced: {e}"));
-        let (device, kind) = (gradient.device(), gradient.kind());
-        let host = gradient.to_device(tch::Device::Cpu);
-        Ok(match kind {
-            Kind::Double => {
-                let mut v = Vec::<f64>::try_from(&host).map_err(failed)?;
-                comm.sum(&mut v);
-                Tensor::from_slice(&v)
-            }
-            _ => {
-                let mut v = Vec::<f32>::try_from(&host).map_err(failed)?;
-                comm.sum(&mut v);
-                Tensor::from_slice(&v)
-            }
-        }
-        .to_device(device))
-    }
-
-    /// One step along a gradient.
+    /// One step along a gradient; `rate` and `decay` are the stage's.
     pub fn step(&mut self, gradient: &Tensor, rate: f64, decay: f64) {
+        let (rate, decay) = (rate * self.optimiser.rate, self.optimiser.decay.unwrap_or(decay));
         tch::no_grad(|| {
             self.steps += 1;
             match self.rule {
@@ -91,7 +59,7 @@ impl Flat {
                     let _ = self.parameters.g_sub_(&(g * rate));
                 }
                 Rule::Adamw => {
-                    let (b1, b2) = (0.9, 0.999);
+                    let [b1, b2] = self.optimiser.betas;
                     let _ = self.parameters.g_mul_scalar_(1.0 - rate * decay);
                     let _ = self.first.g_mul_scalar_(b1).g_add_(&(gradient * (1.0 - b1)));
                     let _ = self.second.g_mul_scalar_(b2).g_add_(&(gradient * gradient * (1.0 - b2)));
@@ -101,6 +69,36 @@ impl Flat {
                     let _ = self.parameters.g_sub_(&update);
                 }
             }
+            // Autograd counts writes to each variable, not to the buffer behind it: a graph that is older than this step must
+            // not be followed any more.
+            self.variables.iter().for_each(|t| drop(t.detach().reshape([-1]).narrow(0, 0, 0).zero_()));
         });
     }
+}
+
+/// Tensors as one vector.
+pub(super) fn joined(tensors: impl Iterator<Item = Tensor>) -> Tensor {
+    tch::no_grad(|| Tensor::cat(&tensors.map(|t| t.flatten(0, -1)).collect::<Vec<_>>(), 0))
+}
+
+/// A vector summed over ranks. Collective.
+pub(super) fn summed(comm: &Comm, t: &Tensor) -> Result<Tensor> {
+    if comm.size() == 1 {
+        return Ok(t.shallow_clone());
+    }
+    let failed = |e: tch::TchError| Error::failed(format!("the gradients cannot be reduced: {e}"));
+    let host = t.to_device(tch::Device::Cpu);
+    Ok(match t.kind() {
+        Kind::Double => {
+            let mut v = Vec::<f64>::try_from(&host).map_err(failed)?;
+            comm.sum(&mut v);
+            Tensor::from_slice(&v)
+        }
+        _ => {
+            let mut v = Vec::<f32>::try_from(&host).map_err(failed)?;
+            comm.sum(&mut v);
+            Tensor::from_slice(&v)
+        }
+    }
+    .to_device(t.device()))
 }

@@ -1,17 +1,18 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
 use super::checkpoint::{self, save};
-use super::table::table;
+use super::source::Source;
+use super::table::{symmetries, table};
 use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::Dataset;
+use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{AxisKind, Data, FieldSpec};
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
-use crate::io::stages::{NUMERICS, Record, Stages, State, anew};
+use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
-use crate::models::Model;
+use crate::models::{Batch, Model};
 use crate::prior::Prior;
 use crate::suite::Lock;
 use std::path::{Path, PathBuf};
@@ -71,8 +72,10 @@ fn summaries(of: &str, shape: &[usize]) -> FieldSpec {
     FieldSpec::of(of, shape, &vec![AxisKind::Column; shape.len()])
 }
 
-pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Tensor {
-    tch::no_grad(|| model.apply(x).swap_remove(0).1)
+/// Summaries (n, …) of inputs (n, …).
+pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Result<Tensor> {
+    let made = tch::no_grad(|| model.apply(&Batch::observed(x)))?;
+    made.into_iter().next().map(|(_, t)| t).ok_or_else(|| Error::failed("this stage's model gives no summaries"))
 }
 
 /// The configuration of a stage.
@@ -116,17 +119,19 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let input = match &before {
         None => spec.clone(),
         Some(b) => {
-            let x = b.input(&b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1));
-            let size = compress(b.model.as_ref(), &x).size();
+            let x = b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1);
+            let made = b.input(&x).and_then(|x| compress(b.model.as_ref(), &x));
+            let size = comm.agree(made)?.size();
             summaries(&stage.input, &size[1..].iter().map(|&n| n as usize).collect::<Vec<_>>())
         }
     };
     let record = comm.on_root(|| {
         let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
-            numerics: NUMERICS,
-            stage: serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?,
+            numerics: numerics(&stage),
+            stage,
             shape: input.shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
@@ -137,12 +142,23 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         Ok(record)
     })?;
     crate::nets::seed(config.seed as i64);
-    let mut model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
-    let (table, rows) = table(context, &config, &field, &spec, before.as_ref(), model.as_ref())?;
-    let novelty = model.standardise(&table.training().0);
-    comm.agree(inputs::look(context, &config, &input.shape, model.as_ref(), &novelty, &rows))?;
-    Trainer::new(comm, &config, model.as_ref()).run(&table, &folder)?;
-    comm.on_root(|| finish(records, name, model.as_ref(), record))?;
+    let model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
+    let model = model.as_ref();
+    let mut samples = table(context, &config, &field, &spec, before.as_ref(), model)?;
+    let mut trainer = Trainer::new(comm, &config, model);
+    trainer.changes = symmetries(&config, &input);
+    trainer.begin(&mut samples, &folder)?;
+    let (n, x) = (samples.ids(Split::Train).len(), samples.column("x")?);
+    comm.agree(inputs::look(
+        context,
+        &config,
+        &input.shape,
+        model,
+        &x.narrow(0, 0, n as i64),
+        samples.ids(Split::Train),
+    ))?;
+    trainer.run(&mut samples, &folder)?;
+    comm.on_root(|| finish(records, name, model, record))?;
     Ok(true)
 }
 

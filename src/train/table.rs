@@ -1,19 +1,21 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::data::{self, Table, tensor};
+use super::change::{Change, Symmetries};
+use super::data::{self, tensor};
+use super::source::{Memory, Source};
 use super::stage::{Context, Trained, compress};
 use super::{StageConfig, inputs};
 use crate::comm::share;
 use crate::error::Result;
+use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, FieldSpec};
-use crate::models::Model;
+use crate::models::{Batch, Column, Model, Pass, SampleId};
 use tch::{Device, Kind, Tensor};
 
 /// Universes whose inputs are on their way through a network at a time.
 const CHUNK: usize = 32;
 
-/// The stage's samples in memory, the dataset's field or the summaries of it, and the dataset's row of each that is learned
-/// from. Collective.
+/// The stage's samples in memory: the dataset's field or the summaries of it, with the parameters. Collective.
 pub(super) fn table(
     context: &Context,
     config: &StageConfig,
@@ -21,72 +23,98 @@ pub(super) fn table(
     spec: &FieldSpec,
     before: Option<&Trained>,
     model: &dyn Model,
-) -> Result<(Table, Vec<usize>)> {
+) -> Result<Memory> {
     let (comm, dataset) = (context.comm, context.dataset);
-    let p = dataset.prior.len();
-    let (train, validation) = comm.agree(inputs::splits(dataset))?;
-    let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
     comm.agree(dataset.check_prior())?;
-    let values = comm.agree(data::read(dataset, field, &rows))?;
-    let full: Vec<usize> = std::iter::once(rows.len()).chain(spec.shape.iter().copied()).collect();
-    let x = tensor(&values, &full, context.device);
-    drop(values);
+    let table = comm.agree(Memory::read(dataset, &[("x", field)], context.device))?;
+    let rows: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
     let first = before.map_or(model, Trained::first);
-    comm.agree(inputs::refuse_unfit(dataset, field, config, first, &x, &rows))?;
+    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, field, config, first, x, &rows));
+    comm.agree(fit)?;
     if before.is_none() {
         inputs::announce_unfit(comm, dataset, field, first, context.device)?;
     }
-    let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
-    let theta = Tensor::from_slice(&theta).view([-1, p as i64]).to_device(context.device);
-    // From here on rows are counted within the table: training rows first.
-    let (n, all) = (train.len(), rows.len());
-    let maps = spec.picture().is_some_and(|picture| picture.periodic);
-    let table = Table { x, theta, train: (0..n).collect(), validation: (n..all).collect(), maps };
-    match before {
-        None => Ok((table, train)),
-        Some(before) => {
-            let table = summarised(context, config, table, before)?;
-            let of: Vec<usize> =
-                (0..table.train.len() / n).flat_map(|_| train.iter()).chain(&validation).copied().collect();
-            let what = format!("summaries of {}", config.input);
-            comm.agree(inputs::refuse_unfit(dataset, &what, config, model, &table.x, &of))?;
-            Ok((table, train))
-        }
+    let Some(before) = before else { return Ok(table) };
+    let table = summarised(context, config, table, pictures(spec), before)?;
+    let of: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
+    let what = format!("summaries of {}", config.input);
+    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
+    comm.agree(fit).map(|()| table)
+}
+
+/// The symmetries of a stage's own input, if it has some.
+pub(super) fn symmetries(config: &StageConfig, spec: &FieldSpec) -> Vec<Box<dyn Change>> {
+    let maps = Symmetries { columns: vec!["x".into()] };
+    if config.augment && pictures(spec) { vec![Box::new(maps)] } else { vec![] }
+}
+
+/// True for maps of a periodic box.
+fn pictures(spec: &FieldSpec) -> bool {
+    spec.picture().is_some_and(|picture| picture.periodic)
+}
+
+impl Memory {
+    /// Columns of a dataset, each by its name and the field that it is, and "theta": the universes to learn from, then those that
+    /// say when to stop. An id's universe is its row.
+    pub fn read(dataset: &Dataset, columns: &[(&str, &str)], device: Device) -> Result<Memory> {
+        let (train, validation) = inputs::splits(dataset)?;
+        let rows: Vec<usize> = train.iter().chain(&validation).copied().collect();
+        let read = |&(name, field): &(&str, &str)| Ok((name.into(), data::column(dataset, field, &rows, device)?));
+        let mut columns = columns.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let p = dataset.prior.len();
+        let theta: Vec<f64> = rows.iter().flat_map(|&r| dataset.theta()[r * p..(r + 1) * p].iter().copied()).collect();
+        columns.push(("theta".into(), Column::Array(tensor(&Data::F64(theta), &[rows.len(), p], device))));
+        Ok(Memory::new(columns, rows.iter().map(|&row| SampleId::of(row as u64)).collect(), train.len()))
     }
 }
 
 /// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
-fn summarised(context: &Context, config: &StageConfig, table: Table, before: &Trained) -> Result<Table> {
+fn summarised(
+    context: &Context,
+    config: &StageConfig,
+    mut table: Memory,
+    maps: bool,
+    before: &Trained,
+) -> Result<Memory> {
     let comm = context.comm;
-    let (n, all) = (table.train.len(), table.train.len() + table.validation.len());
-    let copies = if table.maps { config.copies } else { 1 };
-    // (copy, row); validation universes stand once, as they are.
-    let items: Vec<(usize, usize)> =
-        (0..copies).flat_map(|c| (0..n).map(move |r| (c, r))).chain((n..all).map(|r| (0, r))).collect();
-    let (start, len) = share(items.len(), comm.size(), comm.rank());
-    let mut mine: Vec<f32> = Vec::new();
-    let mut width = 0;
+    let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
+    let copies = if maps { config.copies as u32 } else { 1 };
+    let symmetries = Symmetries { columns: vec!["x".into()] };
+    let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
+    // Copies of a universe are items of it; validation universes stand once, as they are.
+    let ids: Vec<SampleId> = (0..copies).flat_map(copy).chain(held.iter().copied()).collect();
+    let (start, len) = share(ids.len(), comm.size(), comm.rank());
     let chain = before.chain();
-    for chunk in items[start..start + len].chunks(CHUNK) {
-        // A chunk is of one copy, so that its augmentation has one seed.
-        for part in chunk.chunk_by(|a, b| a.0 == b.0) {
-            let rows: Vec<usize> = part.iter().map(|i| i.1).collect();
-            let x = match part[0].0 {
-                0 => table.select(&rows).0,
-                copy => table.augmented(&rows, config.seed, copy as u64).0,
-            };
-            let s = chain.iter().fold(x, |x, model| compress(*model, &x)).to_device(Device::Cpu).to_kind(Kind::Float);
-            width = s.size()[1] as usize;
-            let mut values = vec![0f32; s.numel()];
-            s.contiguous().copy_data(&mut values, s.numel());
-            mine.extend(values);
+    let mut work = || -> Result<(Vec<f32>, usize)> {
+        let (mut mine, mut width) = (vec![], 0);
+        for chunk in ids[start..start + len].chunks(CHUNK) {
+            // A chunk is of one copy, so that its augmentation has one pass.
+            for part in chunk.chunk_by(|a, b| a.item == b.item) {
+                let of: Vec<SampleId> = part.iter().map(|id| SampleId::of(id.universe)).collect();
+                let pass = Pass::Train { phase: 0, epoch: part[0].item as u64 };
+                let mut batch = Batch::new(table.read(&of, &[])?, of, pass, config.seed, Kind::Float);
+                if part[0].item > 0 {
+                    symmetries.change(&mut batch)?;
+                }
+                let x = batch.array("x")?.shallow_clone();
+                let s = chain.iter().try_fold(x, |x, model| compress(*model, &x))?;
+                let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+                width = s.size()[1] as usize;
+                let mut values = vec![0f32; s.numel()];
+                s.copy_data(&mut values, s.numel());
+                mine.extend(values);
+            }
         }
-    }
+        Ok((mine, width))
+    };
+    let (mine, width) = comm.agree(work())?;
     let values = comm.all_gather(&mine);
     let width = comm.max_of(width as u64) as usize;
-    let x = tensor(&Data::F32(values), &[items.len(), width], context.device);
-    let rows: Vec<i64> = items.iter().map(|i| i.1 as i64).collect();
-    let theta = table.theta.index_select(0, &Tensor::from_slice(&rows).to_device(context.device));
-    let train = (0..copies * n).collect();
-    Ok(Table { x, theta, train, validation: (copies * n..items.len()).collect(), maps: false })
+    let x = tensor(&Data::F32(values), &[ids.len(), width], context.device);
+    let n = (train.len(), held.len());
+    let rows: Vec<i64> =
+        (0..copies as usize).flat_map(|_| 0..n.0).chain(n.0..n.0 + n.1).map(|row| row as i64).collect();
+    let theta = table.column("theta")?.index_select(0, &Tensor::from_slice(&rows).to_device(context.device));
+    let columns = vec![("x".into(), Column::Array(x)), ("theta".into(), Column::Array(theta))];
+    Ok(Memory::new(columns, ids, copies as usize * n.0))
 }

@@ -2,15 +2,17 @@
 //! run goes on from as if nothing had happened.
 
 use super::StageConfig;
+use super::change::Change;
 use super::checkpoint::{self, State};
-use super::data::Table;
 use super::optimiser::Flat;
+use super::source::Source;
+use super::stream::Everything;
+use super::turn::Means;
 use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
-use crate::models::{Batch, Model};
+use crate::io::dataset::Split;
+use crate::models::{Batch, Model, Pass, Phase, SampleId};
 use crate::progress::{Progress, count};
-use crate::rng::stream;
-use rand::seq::SliceRandom;
 use std::path::Path;
 use std::time::Instant;
 use tch::{Kind, Tensor};
@@ -19,6 +21,9 @@ use tch::{Kind, Tensor};
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Epoch {
     pub epoch: u64,
+    /// Which phase of the model's; left out in the first.
+    #[serde(default, skip_serializing_if = "first")]
+    pub phase: usize,
     pub step: u64,
     pub train_loss: f64,
     pub validation_loss: Option<f64>,
@@ -27,15 +32,23 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
+fn first(phase: &usize) -> bool {
+    *phase == 0
+}
+
 /// Trains one model.
 pub struct Trainer<'a> {
     pub comm: &'a Comm,
     pub config: &'a StageConfig,
     pub model: &'a dyn Model,
+    /// What is done to samples on their way, in order.
+    pub changes: Vec<Box<dyn Change>>,
     pub flats: Vec<Flat>,
     /// Off only in the test that shows that the reduction matters.
     pub reduce: bool,
     pub state: State,
+    /// Scales are taken, or came with a checkpoint.
+    ready: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -45,130 +58,181 @@ impl<'a> Trainer<'a> {
         for flat in &flats {
             broadcast(comm, &flat.parameters);
         }
-        let state = State::new(flats.len());
-        Trainer { comm, config, model, flats, reduce: true, state }
+        let (changes, state) = (vec![], State::new(flats.len()));
+        Trainer { comm, config, model, changes, flats, reduce: true, state, ready: false }
     }
 
-    /// Learning rate of a global step: linear warm-up over the first epoch, then a cosine to zero.
-    fn rate(&self, step: u64, per_epoch: u64) -> f64 {
-        let total = (self.config.epochs * per_epoch).max(1) as f64;
-        let warm = ((step + 1) as f64 / per_epoch as f64).min(1.0);
-        self.config.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos())
+    /// What the networks compute in.
+    fn kind(&self) -> Kind {
+        self.model.parts().first().map_or(Kind::Float, |p| p.vs.kind())
     }
 
-    /// One step on a global batch of rows; returns the mean loss over it. Collective.
-    pub fn step(&mut self, table: &Table, rows: &[usize], phase: usize, epoch: u64, rate: f64) -> Result<f64> {
-        let (start, len) = share(rows.len(), self.comm.size(), self.comm.rank());
-        let mine = &rows[start..start + len];
-        let weight = len as f64 / rows.len() as f64;
-        let losses = if mine.is_empty() {
-            vec![]
-        } else {
-            let (x, theta) = match self.config.augment {
-                true => table.augmented(mine, self.config.seed, epoch),
-                false => table.select(mine),
+    /// This rank's part of a global batch. Collective.
+    fn batch(&self, source: &mut dyn Source, ids: &[SampleId], next: &[SampleId], pass: Pass) -> Result<Batch> {
+        let (start, len) = share(ids.len(), self.comm.size(), self.comm.rank());
+        let mine = if len == 0 { &ids[..1] } else { &ids[start..start + len] };
+        let made = source.read(mine, next).and_then(|columns| {
+            let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
+            self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
+            Ok(batch.shared(self.comm, len > 0))
+        });
+        self.comm.agree(made)
+    }
+
+    /// One step on a global batch; the mean of each loss over it. Collective.
+    pub fn step(
+        &mut self,
+        source: &mut dyn Source,
+        ids: &[SampleId],
+        next: &[SampleId],
+        rate: f64,
+    ) -> Result<Vec<(String, f64)>> {
+        let phase = self.state.phase;
+        let batch = self.batch(source, ids, next, Pass::Train { phase, epoch: self.state.epoch })?;
+        let frozen = self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone());
+        let mut turn = Means::new(self.comm, &mut self.flats, &batch, rate, self.config);
+        (turn.frozen, turn.number, turn.reduce) = (frozen, self.state.turn, self.reduce);
+        match self.model.step(phase, &batch, &mut turn) {
+            // The others know of it already.
+            Err(e) if e.agreed_from.is_some() => return Err(e),
+            result => self.comm.agree(result)?,
+        }
+        let losses = turn.losses();
+        self.state.step += 1;
+        self.state.turn += 1;
+        Ok(losses)
+    }
+
+    /// Mean of each score over the held-out samples, with the parts that it judges. Collective.
+    fn evaluate(&self, source: &mut dyn Source) -> Result<Vec<(f64, Vec<usize>)>> {
+        let ids = source.ids(Split::Validation).to_vec();
+        let mut all: Vec<(f64, Vec<usize>)> = vec![];
+        // No gradients are kept: more fit than in a step.
+        for chunk in ids.chunks(self.config.batch_size.max(64)) {
+            let batch = self.batch(source, chunk, &[], Pass::Held)?;
+            let scores = match tch::no_grad(|| self.model.score(self.state.phase, &batch)) {
+                Err(e) if e.agreed_from.is_some() => return Err(e),
+                result => self.comm.agree(result)?,
             };
-            self.model.step(&Batch { x, theta }, phase)
-        };
-        let count = self.comm.max_of(losses.len() as u64) as usize;
-        let mut values = vec![0f64; count];
-        for (i, value) in values.iter_mut().enumerate() {
-            self.flats.iter_mut().for_each(Flat::zero_grad);
-            // A rank without samples of this batch takes part with a gradient of zero.
-            let mut parts = 0u64;
-            if let Some(loss) = losses.get(i) {
-                *value = weight * loss.value.double_value(&[]);
-                (&loss.value * weight).backward();
-                parts = loss.parts.iter().fold(0, |bits, &p| bits | 1 << p);
-            }
-            let parts = self.comm.max_of(parts);
-            for (_, flat) in self.flats.iter_mut().enumerate().filter(|(p, _)| parts >> p & 1 == 1) {
-                let mut gradient = flat.gradient(self.comm, self.reduce)?;
-                if self.config.clip > 0.0 {
-                    let norm = gradient.norm().double_value(&[]);
-                    if norm > self.config.clip {
-                        gradient *= self.config.clip / norm;
-                    }
-                }
-                flat.step(&gradient, rate, self.config.weight_decay);
+            all.resize_with(scores.len(), Default::default);
+            for (sum, score) in all.iter_mut().zip(scores) {
+                let value = (score.value.to_kind(Kind::Double) * &batch.weights).sum(Kind::Double);
+                *sum = (sum.0 + value.double_value(&[]), score.parts);
             }
         }
-        self.comm.sum(&mut values);
-        Ok(values.iter().sum::<f64>() / count.max(1) as f64)
+        let mut sums: Vec<f64> = all.iter().map(|s| s.0 / ids.len() as f64).collect();
+        self.comm.sum(&mut sums);
+        Ok(sums.into_iter().zip(all).map(|(sum, (_, parts))| (sum, parts)).collect())
     }
 
-    /// Mean of each loss over rows, without augmentation. Collective.
-    fn evaluate(&self, table: &Table, rows: &[usize], phase: usize) -> Vec<f64> {
-        let (start, len) = share(rows.len(), self.comm.size(), self.comm.rank());
-        let mut sums = vec![0f64; self.flats.len().max(1)];
-        tch::no_grad(|| {
-            for chunk in rows[start..start + len].chunks(64) {
-                let (x, theta) = table.select(chunk);
-                for (s, loss) in sums.iter_mut().zip(self.model.step(&Batch { x, theta }, phase)) {
-                    *s += chunk.len() as f64 * loss.value.double_value(&[]);
-                }
-            }
-        });
-        self.comm.sum(&mut sums);
-        sums.iter().map(|s| s / rows.len().max(1) as f64).collect()
+    /// Takes up the newest checkpoint in `folder`, or lets the model prepare itself. Collective.
+    pub fn begin(&mut self, source: &mut dyn Source, folder: &Path) -> Result<()> {
+        let resumed = checkpoint::resume(self.comm, folder, &mut self.state, &mut self.flats, self.model)?;
+        if !resumed {
+            self.prepare(source)?;
+        }
+        self.ready = true;
+        Ok(())
+    }
+
+    /// Lets the model prepare itself for the phase that begins. Collective.
+    pub fn prepare(&mut self, source: &mut dyn Source) -> Result<()> {
+        let (comm, seed, kind) = (self.comm, self.config.seed, self.kind());
+        match self.model.prepare(self.state.phase, &mut Everything { comm, source, seed, kind }) {
+            Err(e) if e.agreed_from.is_some() => Err(e),
+            result => comm.agree(result),
+        }
     }
 
     /// Trains to the end, from the newest checkpoint in `folder` if there is one. Leaves the best weights in the model.
     /// Collective.
-    pub fn run(&mut self, table: &Table, folder: &Path) -> Result<()> {
-        let (comm, config) = (self.comm, self.config);
-        checkpoint::resume(comm, folder, &mut self.state, &mut self.flats)?;
-        let batches = table.train.len().div_ceil(config.batch_size.max(1)) as u64;
-        let mut progress = Progress::new(&format!("train {}", config.name), config.epochs, comm.is_root());
-        for phase in 0..self.model.phases() {
-            while self.state.epoch < config.epochs && !self.state.stopped {
-                let start = Instant::now();
-                let epoch = self.state.epoch;
-                let mut rows = table.train.clone();
-                rows.shuffle(&mut stream(config.seed, epoch, "shuffle", phase as u64));
-                let (mut sum, mut rate) = (0.0, 0.0);
-                for batch in rows.chunks(config.batch_size) {
-                    rate = self.rate(self.state.step, batches);
-                    let loss = self.step(table, batch, phase, epoch, rate)?;
-                    if !loss.is_finite() {
-                        let problem = format!("the loss is {loss} in epoch {}, step {}", epoch + 1, self.state.step);
-                        let remedy =
-                            format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
-                        return comm
-                            .agree(Err(Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy)));
-                    }
-                    sum += loss * batch.len() as f64;
-                    self.state.step += 1;
+    pub fn run(&mut self, source: &mut dyn Source, folder: &Path) -> Result<()> {
+        if !self.ready {
+            self.begin(source, folder)?;
+        }
+        let phases = self.model.phases();
+        let epochs = |phase: &Phase| phase.epochs.unwrap_or(self.config.epochs);
+        let (total, name) = (phases.iter().map(epochs).sum(), format!("train {}", self.config.name));
+        let mut progress = Progress::new(&name, total, self.comm.is_root());
+        for (number, phase) in phases.iter().enumerate().skip(self.state.phase) {
+            if number > self.state.phase {
+                self.state.next_phase();
+                self.flats.iter_mut().for_each(Flat::refresh);
+                self.prepare(source)?;
+            }
+            while self.state.epoch < epochs(phase) && !self.state.stopped {
+                self.epoch(source, epochs(phase))?;
+                let (epoch, last) = (self.state.epoch, self.state.epoch == epochs(phase) || self.state.stopped);
+                let asked = stop::requested(self.comm);
+                if epoch.is_multiple_of(self.config.checkpoint_every) || last || asked {
+                    checkpoint::write(self.comm, folder, &self.state, &self.flats, self.model)?;
                 }
-                let validation = self.evaluate(table, &table.validation, phase);
-                let mean = validation.iter().sum::<f64>() / validation.len() as f64;
-                self.state.judge(&validation, &self.flats, config.patience);
-                let before = self.state.history.last().map_or(0.0, |e| e.seconds);
-                self.state.history.push(Epoch {
-                    epoch,
-                    step: self.state.step,
-                    train_loss: sum / rows.len().max(1) as f64,
-                    validation_loss: Some(mean),
-                    learning_rate: rate,
-                    seconds: before + start.elapsed().as_secs_f64(),
-                });
-                self.state.epoch += 1;
-                if self.state.epoch.is_multiple_of(config.checkpoint_every) || self.state.epoch == config.epochs {
-                    checkpoint::write(comm, folder, &self.state, &self.flats)?;
+                if let Some(e) = self.state.history.last() {
+                    let validation = e.validation_loss.map_or(String::new(), |v| format!(", validation {v:.3}"));
+                    progress.set(self.state.history.len() as u64, &format!("loss {:.3}{validation}", e.train_loss));
                 }
-                progress.set(self.state.epoch, &format!("loss {:.3}, validation {mean:.3}", sum / rows.len() as f64));
-                if stop::requested(comm) {
-                    checkpoint::write(comm, folder, &self.state, &self.flats)?;
-                    let done = count(self.state.epoch as usize, "epoch");
-                    stop::check(comm, &format!("after {done} of stage {}", config.name))?;
+                if asked {
+                    let done = count(self.state.history.len(), "epoch");
+                    stop::check(self.comm, &format!("after {done} of stage {}", self.config.name))?;
+                }
+            }
+            self.state.restore_best(&mut self.flats);
+        }
+        let (best, judged) = (self.state.best.iter().sum::<f64>(), self.state.best.len());
+        let best = (judged > 0).then(|| format!(", best validation loss {:.3}", best / judged as f64));
+        progress.finish(&format!("{} epochs{}", self.state.history.len(), best.unwrap_or_default()));
+        Ok(())
+    }
+
+    /// One pass over the samples to learn from, then a look at those that are held out. Collective.
+    fn epoch(&mut self, source: &mut dyn Source, epochs: u64) -> Result<()> {
+        let (start, config, epoch) = (Instant::now(), self.config, self.state.epoch);
+        let ids = source.order(config.seed, self.state.phase, epoch);
+        let batches: Vec<&[SampleId]> = ids.chunks(config.batch_size.max(1)).collect();
+        // Of each loss: its name, the sum over samples, and how many they are.
+        let mut sums: Vec<(String, f64, usize)> = vec![];
+        let mut rate = 0.0;
+        for (i, batch) in batches.iter().enumerate() {
+            rate = learning_rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs);
+            for (name, loss) in self.step(source, batch, batches.get(i + 1).copied().unwrap_or_default(), rate)? {
+                if !loss.is_finite() {
+                    let step = self.state.step - 1;
+                    let problem = format!("the loss is {loss} ({name}) in epoch {}, step {step}", epoch + 1);
+                    let remedy = format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
+                    let error = Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy);
+                    return self.comm.agree(Err(error));
+                }
+                if !sums.iter().any(|s| s.0 == name) {
+                    sums.push((name.clone(), 0.0, 0));
+                }
+                for (_, sum, n) in sums.iter_mut().filter(|s| s.0 == name) {
+                    (*sum, *n) = (*sum + loss * batch.len() as f64, *n + batch.len());
                 }
             }
         }
-        let best = self.state.best.iter().sum::<f64>() / self.state.best.len() as f64;
-        progress.finish(&format!("{} epochs, best validation loss {best:.3}", self.state.epoch));
-        self.state.restore_best(&mut self.flats);
+        let scores = self.evaluate(source)?;
+        self.state.judge(&scores, &self.flats, config.patience);
+        let mean = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / n as f64 };
+        let before = self.state.history.last().map_or(0.0, |e| e.seconds);
+        self.state.history.push(Epoch {
+            epoch: self.state.history.len() as u64,
+            phase: self.state.phase,
+            step: self.state.step,
+            train_loss: mean(sums.iter().map(|s| s.1 / s.2 as f64).sum(), sums.len()),
+            validation_loss: (!scores.is_empty()).then(|| mean(scores.iter().map(|s| s.0).sum(), scores.len())),
+            learning_rate: rate,
+            seconds: before + start.elapsed().as_secs_f64(),
+        });
+        self.state.epoch += 1;
         Ok(())
     }
+}
+
+/// Learning rate of a phase's step: linear warm-up over the first epoch, then a cosine to zero.
+fn learning_rate(peak: f64, step: u64, per_epoch: u64, epochs: u64) -> f64 {
+    let total = (epochs * per_epoch).max(1) as f64;
+    let warm = ((step + 1) as f64 / per_epoch as f64).min(1.0);
+    peak * warm * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos())
 }
 
 /// Copies the root's numbers to everyone.

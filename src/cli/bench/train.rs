@@ -6,10 +6,10 @@ use crate::config::campaign::Config;
 use crate::error::{Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::limits;
-use crate::models::{Device, Kind, Tensor};
+use crate::models::{Device, Kind, SampleId, Tensor};
 use crate::prior::{Parameter, Prior};
 use crate::simulators::bench::{Outcome, Stage};
-use crate::train::{StageConfig, Trainer, data::Table};
+use crate::train::{Memory, StageConfig, Symmetries, Trainer};
 use std::time::Instant;
 
 /// Flags of `polycosm bench train`.
@@ -36,7 +36,7 @@ pub fn steps(
     steps: usize,
     comm: &Comm,
 ) -> Result<(Vec<f64>, u64)> {
-    let mut model = config.network.build(input, prior, Device::Cpu, Kind::Float)?;
+    let model = config.network.build(input, prior, Device::Cpu, Kind::Float)?;
     let n = 2 * batch;
     let size: Vec<i64> = std::iter::once(&n).chain(&input.shape).map(|&n| n as i64).collect();
     let x = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
@@ -44,17 +44,26 @@ pub fn steps(
         (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
     let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]);
     let maps = input.picture().is_some_and(|picture| picture.periodic);
-    let table = Table { x, theta, train: (0..n).collect(), validation: vec![], maps };
-    model.standardise(&table.x);
+    let mut source = Memory::of([("x", x), ("theta", theta)], n);
+    let phases = model.phases().len();
     let mut trainer = Trainer::new(comm, config, model.as_ref());
-    let rows: Vec<usize> = (0..batch).collect();
+    if config.augment && maps {
+        trainer.changes.push(Box::new(Symmetries { columns: vec!["x".into()] }));
+    }
+    for phase in 0..phases {
+        trainer.state.phase = phase;
+        trainer.prepare(&mut source)?;
+    }
+    let ids: Vec<SampleId> = (0..batch as u64).map(SampleId::of).collect();
     let (mut times, before) = (Vec::new(), traffic::sent());
     // The first ones find their memory and their threads.
     for step in 0..steps + 2 {
         comm.barrier();
         let start = Instant::now();
-        for phase in 0..model.phases() {
-            trainer.step(&table, &rows, phase, step as u64, 1e-4)?;
+        trainer.state.epoch = step as u64;
+        for phase in 0..phases {
+            trainer.state.phase = phase;
+            trainer.step(&mut source, &ids, &[], 1e-4)?;
         }
         times.push(comm.max_of(start.elapsed().as_secs_f64()));
     }

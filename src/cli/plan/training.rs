@@ -22,13 +22,11 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
         let mut all = vec![];
         for stage in &config.train {
             let before = config.train.iter().find(|s| s.name == stage.input);
-            let summaries = |n: usize| FieldSpec::of(&stage.input, &[n], &[AxisKind::Column]);
-            let input = match before.map(|s| &s.network) {
-                Some(network) => summaries(network.summaries(plan.prior.len())),
-                None => {
-                    let field = specs.iter().find(|s| s.name == stage.input).cloned();
-                    field.unwrap_or_else(|| FieldSpec::of(&stage.input, &[], &[]))
-                }
+            let summaries = before.and_then(|s| s.network.summaries(plan.prior.len()));
+            let field = || specs.iter().find(|s| s.name == stage.input).cloned();
+            let input = match summaries {
+                Some(n) => FieldSpec::of(&stage.input, &[n], &[AxisKind::Column]),
+                None => field().unwrap_or_else(|| FieldSpec::of(&stage.input, &[], &[])),
             };
             let batch = stage.batch_size.min(NUMBERS / input.shape.iter().product::<usize>().max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.

@@ -1,7 +1,7 @@
 //! What a file holds, however its links run: to nothing, to other files, or round in circles.
 
 use super::{Array, File};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use hdf5::{LinkType, LocationInfo, LocationType};
 use hdf5_sys::h5l::{self, H5L_info_t, H5L_type_t};
 use hdf5_sys::h5p::H5P_DEFAULT;
@@ -88,7 +88,9 @@ impl File {
             there += &format!(" and {} more", all.len() - TOLD);
         }
         let what = if self.exists(name) { "is no array but a group" } else { "no such dataset" };
-        Error::input(format!("{what} (the file's datasets: {there})")).remedy("name one of these, or give another file")
+        let meant = nearest(name, &all.iter().map(String::as_str).collect::<Vec<_>>());
+        let remedy = meant.map_or("name one of these, or give another file".into(), |k| format!("did you mean `{k}`?"));
+        Error::input(format!("{what} (the file's datasets: {there})")).remedy(remedy)
     }
 
     /// Where a soft or external link leads, as it says itself; `None` for anything else.

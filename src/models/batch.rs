@@ -1,0 +1,283 @@
+//! Samples as a model sees them: ids and named columns. What is random belongs to a sample, never to the rank that has it.
+
+use crate::comm::Comm;
+use crate::error::{Error, Result, suggestion};
+use crate::nets::{host, whole};
+use crate::rng::{ChaCha8Rng, stream};
+use rand::{Rng, seq::index};
+use rand_distr::{Distribution, StandardNormal};
+use tch::{Device, Kind, Tensor};
+
+/// Which sample: a universe, or a piece of one (a crop, a halo, a line of sight, a copy). Splits go by universe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleId {
+    pub universe: u64,
+    pub item: u32,
+}
+
+impl SampleId {
+    /// A whole universe.
+    pub fn of(universe: u64) -> Self {
+        SampleId { universe, item: 0 }
+    }
+
+    /// Random numbers of one sample, for one purpose, in one pass.
+    pub fn stream(&self, seed: u64, purpose: &str, pass: Pass) -> ChaCha8Rng {
+        match self.item {
+            0 => stream(seed, pass.number(), purpose, self.universe),
+            item => stream(seed, pass.number(), &format!("{purpose} of item {item}"), self.universe),
+        }
+    }
+}
+
+/// What samples are looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// To learn from: another draw in each epoch.
+    Train { phase: usize, epoch: u64 },
+    /// For validation, tests and calibration: one draw for each sample.
+    Held,
+    /// A real observation.
+    Observation,
+}
+
+impl Pass {
+    fn number(self) -> u64 {
+        match self {
+            Pass::Train { phase, epoch } => (phase as u64) << 32 | epoch,
+            Pass::Held => u64::MAX,
+            Pass::Observation => u64::MAX - 1,
+        }
+    }
+}
+
+/// One column of some samples.
+#[derive(Debug)]
+pub enum Column {
+    /// (n, …): an array of one shape for each sample, in the precision that it comes in.
+    Array(Tensor),
+    /// Lists of any length (halos, galaxies): all rows (m, …) one after another, and where each sample's begin, (n + 1).
+    List { values: Tensor, offsets: Tensor },
+}
+
+/// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
+/// none has one of weight 0, so that it takes part in whatever the others do.
+pub struct Batch {
+    columns: Vec<(String, Column)>,
+    /// One for each sample.
+    pub ids: Vec<SampleId>,
+    /// (n), double: what each sample counts.
+    pub weights: Tensor,
+    pub pass: Pass,
+    seed: u64,
+    kind: Kind,
+    /// The ranks that share the batch; `None`: it is whole.
+    comm: Option<Comm>,
+}
+
+impl Batch {
+    /// This rank's part of a batch; what is random in it is drawn from `seed`, in the precision `kind`.
+    pub fn new(columns: Vec<(String, Column)>, ids: Vec<SampleId>, pass: Pass, seed: u64, kind: Kind) -> Self {
+        let weights = Tensor::ones([ids.len() as i64], (Kind::Double, Device::Cpu));
+        let mut batch = Batch { columns, ids, weights, pass, seed, kind, comm: None };
+        batch.weights = batch.weights.to_device(batch.device());
+        batch
+    }
+
+    /// The same as part of what these ranks have; `counts` is false on a rank that only keeps the others company.
+    pub fn shared(mut self, comm: &Comm, counts: bool) -> Self {
+        self.comm = Some(comm.clone());
+        self.weights *= counts as i64;
+        self
+    }
+
+    /// Inputs (n, …) of which nothing else is known.
+    pub fn observed(x: &Tensor) -> Self {
+        let ids = (0..x.size()[0]).map(|i| SampleId::of(i as u64)).collect();
+        let kind = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        Batch::new(vec![("x".into(), Column::Array(x.shallow_clone()))], ids, Pass::Observation, 0, kind)
+    }
+
+    /// Samples on this rank, at least one.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Never true.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn device(&self) -> Device {
+        self.columns.first().map_or(Device::Cpu, |(_, column)| match column {
+            Column::Array(t) | Column::List { values: t, .. } => t.device(),
+        })
+    }
+
+    fn column(&self, name: &str) -> Result<&Column> {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.0.as_str()).collect();
+        self.columns.iter().find(|c| c.0 == name).map(|c| &c.1).ok_or_else(|| absent(name, &names))
+    }
+
+    /// (n, …): "x", "theta", "target", or a field by its name.
+    pub fn array(&self, name: &str) -> Result<&Tensor> {
+        match self.column(name)? {
+            Column::Array(t) => Ok(t),
+            Column::List { .. } => Err(is_list(name)),
+        }
+    }
+
+    /// A list's rows, (m, …), and where each sample's begin, (n + 1).
+    pub fn list(&self, name: &str) -> Result<(&Tensor, &Tensor)> {
+        match self.column(name)? {
+            Column::List { values, offsets } => Ok((values, offsets)),
+            Column::Array(_) => Err(Error::input("is an array, and a list is needed").key(name)),
+        }
+    }
+
+    /// Labels (n, …) from 0 to `classes` − 1, as whole numbers; any other is refused.
+    pub fn labels(&self, name: &str, classes: i64) -> Result<Tensor> {
+        let given = self.array(name)?;
+        let labels = given.to_kind(Kind::Int64);
+        let fits = labels.ge(0).logical_and(&labels.lt(classes)).logical_and(&labels.eq_tensor(given));
+        let Some(at) = whole(&fits.reshape([-1])).iter().position(|&fits| fits == 0) else { return Ok(labels) };
+        let row = self.ids[at * self.len() / given.numel().max(1)].universe;
+        let problem = format!("row {row}: is no label of {classes} classes");
+        let remedy = format!("labels are whole numbers from 0 to {}", classes - 1);
+        Err(Error::input(problem).key(name).value(host(&given.reshape([-1]))[at]).remedy(remedy))
+    }
+
+    /// Puts another tensor in a column's place (noise, a symmetry).
+    pub fn replace(&mut self, name: &str, with: Tensor) -> Result<()> {
+        self.array(name)?;
+        self.columns.iter_mut().filter(|c| c.0 == name).for_each(|c| c.1 = Column::Array(with.shallow_clone()));
+        Ok(())
+    }
+
+    /// Each sample's random numbers for a purpose.
+    pub fn streams(&self, purpose: &str) -> impl Iterator<Item = ChaCha8Rng> {
+        self.ids.iter().map(move |id| id.stream(self.seed, purpose, self.pass))
+    }
+
+    fn drawn(&self, purpose: &str, shape: &[i64], draw: impl Fn(&mut ChaCha8Rng) -> f64) -> Tensor {
+        let each = shape.iter().product::<i64>();
+        let values: Vec<f64> =
+            self.streams(purpose).flat_map(|mut rng| (0..each).map(|_| draw(&mut rng)).collect::<Vec<_>>()).collect();
+        let full: Vec<i64> = std::iter::once(self.len() as i64).chain(shape.iter().copied()).collect();
+        Tensor::from_slice(&values).view(full.as_slice()).to_kind(self.kind).to_device(self.device())
+    }
+
+    /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws, the same
+    /// purpose has the same again.
+    pub fn normal(&self, purpose: &str, shape: &[i64]) -> Tensor {
+        self.drawn(purpose, shape, |rng| StandardNormal.sample(rng))
+    }
+
+    /// (n, shape): uniform draws from [0, 1), in the same way.
+    pub fn uniform(&self, purpose: &str, shape: &[i64]) -> Tensor {
+        self.drawn(purpose, shape, |rng| rng.random())
+    }
+
+    /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every column.
+    /// Collective.
+    pub fn others(&self, name: &str, k: usize) -> Result<Tensor> {
+        let mine = self.array(name);
+        let mine = match &self.comm {
+            Some(comm) => comm.agree(mine)?,
+            None => mine?,
+        };
+        let own = if host(&self.weights)[0] > 0.0 { self.len() } else { 0 };
+        let gathered = |t: &Tensor| self.comm.as_ref().map_or_else(|| host(t), |comm| comm.all_gather(&host(t)));
+        let (all, start) =
+            (gathered(&mine.narrow(0, 0, own as i64)), self.comm.as_ref().map_or(0, |comm| comm.offset(own)));
+        let each = mine.numel() / self.len();
+        let total = all.len() / each.max(1);
+        if total <= k {
+            let problem = format!("a batch of {total} sample(s) has no {k} other(s) for each: the last may be smaller");
+            return Err(Error::input(problem)
+                .key("batch_size")
+                .remedy("choose one that leaves more for the last batch"));
+        }
+        let partners = self.streams("others").enumerate().flat_map(|(i, mut rng)| {
+            let own = start + i;
+            let chosen = index::sample(&mut rng, total - 1, k).into_vec();
+            chosen.into_iter().map(move |other| (if other < own { other } else { other + 1 }).min(total - 1) as i64)
+        });
+        let partners = Tensor::from_slice(&partners.collect::<Vec<i64>>()).to_device(mine.device());
+        let shape = &mine.size()[1..];
+        let full: Vec<i64> = std::iter::once(total as i64).chain(shape.iter().copied()).collect();
+        let all = Tensor::from_slice(&all).view(full.as_slice()).to_kind(mine.kind()).to_device(mine.device());
+        let full: Vec<i64> = [self.len() as i64, k as i64].into_iter().chain(shape.iter().copied()).collect();
+        Ok(all.index_select(0, &partners).view(full.as_slice()))
+    }
+}
+
+/// The refusal of a column that is not there.
+pub(super) fn absent(name: &str, known: &[&str]) -> Error {
+    Error::input("there is no such column").key(name).remedy(suggestion(name, known, "the samples have none"))
+}
+
+/// The refusal of a list where an array is needed.
+pub fn is_list(name: &str) -> Error {
+    let error = Error::input("is a list whose length differs between universes, and an array is needed").key(name);
+    error.remedy("choose a field of a fixed shape")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(universes: &[u64], pass: Pass) -> Batch {
+        let x: Vec<f64> = universes.iter().map(|&u| u as f64).collect();
+        let x = Tensor::from_slice(&x).view([-1, 1]);
+        let label = x.squeeze_dim(1) * 0.5;
+        let list = Column::List { values: x.shallow_clone(), offsets: Tensor::from_slice(&[0i64, 1]) };
+        let columns = [("x", Column::Array(x)), ("label", Column::Array(label)), ("halos", list)];
+        let columns = columns.into_iter().map(|(name, column)| (name.to_string(), column)).collect();
+        Batch::new(columns, universes.iter().map(|&u| SampleId::of(u)).collect(), pass, 7, Kind::Double)
+    }
+
+    #[test]
+    fn noise_belongs_to_the_sample() {
+        let first = Pass::Train { phase: 0, epoch: 3 };
+        let all = host(&batch(&[2, 4, 6], first).normal("z", &[2, 5]));
+        assert_eq!(all[10..20], host(&batch(&[4], first).normal("z", &[2, 5])), "noise depends on the batch");
+        let others =
+            [(first, "y"), (Pass::Train { phase: 0, epoch: 4 }, "z"), (Pass::Train { phase: 1, epoch: 3 }, "z")];
+        for (pass, purpose) in others.into_iter().chain([(Pass::Held, "z"), (Pass::Observation, "z")]) {
+            assert_ne!(all, host(&batch(&[2, 4, 6], pass).normal(purpose, &[2, 5])), "{purpose} in {pass:?}");
+        }
+        let mut piece = batch(&[4], first);
+        piece.ids[0].item = 1;
+        assert_ne!(all[10..20], host(&piece.normal("z", &[2, 5])));
+        assert!(host(&piece.uniform("u", &[100])).iter().all(|u| (0.0..1.0).contains(u)));
+    }
+
+    #[test]
+    fn partners_are_others() {
+        let universes: Vec<u64> = (0..9).map(|i| 2 * i).collect();
+        let batch = batch(&universes, Pass::Held);
+        let partners = host(&batch.others("x", 8).unwrap());
+        for (u, partners) in universes.iter().zip(partners.chunks(8)) {
+            let mut seen: Vec<u64> = partners.iter().map(|&p| p as u64).chain([*u]).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, universes, "the others of {u} are {partners:?}");
+        }
+        let labels = host(&batch.others("label", 8).unwrap());
+        assert!(labels.iter().zip(&partners).all(|(l, x)| 2.0 * l == *x), "each column has other partners");
+        assert_eq!(batch.others("x", 9).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
+        let batch = batch(&[0, 2, 6], Pass::Held);
+        assert_eq!(host(&batch.labels("label", 4).unwrap()), [0.0, 1.0, 3.0]);
+        let told = |e: Error, words: &[&str]| {
+            assert!(e.exit_code() == 2 && words.iter().all(|w| e.to_string().contains(w)), "{e}");
+        };
+        told(batch.labels("label", 3).unwrap_err(), &["row 6", "label = 3", "0 to 2"]);
+        told(batch.array("lable").unwrap_err(), &["lable", "did you mean `label`"]);
+        told(batch.array("halos").unwrap_err(), &["halos", "a list", "fixed shape"]);
+        told(batch.list("x").unwrap_err(), &["x", "an array"]);
+    }
+}

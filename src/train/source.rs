@@ -1,0 +1,126 @@
+//! Where samples come from: ids of each split, and the columns of any of them.
+
+use crate::error::{Error, Result};
+use crate::io::dataset::Split;
+use crate::models::{Column, SampleId, is_list};
+use crate::nets::whole;
+use crate::rng::stream;
+use rand::seq::SliceRandom;
+use std::collections::HashMap;
+use tch::{Kind, Tensor};
+
+/// Samples to learn from, and to be judged by.
+pub trait Source {
+    /// The samples of a split, in an order that all ranks share.
+    fn ids(&self, split: Split) -> &[SampleId];
+    /// The order in which an epoch sees the samples to learn from.
+    fn order(&self, seed: u64, phase: usize, epoch: u64) -> Vec<SampleId> {
+        let mut ids = self.ids(Split::Train).to_vec();
+        ids.shuffle(&mut stream(seed, epoch, "shuffle", phase as u64));
+        ids
+    }
+    /// Columns of some samples; `next` are those that will be asked for after them.
+    fn read(&mut self, ids: &[SampleId], next: &[SampleId]) -> Result<Vec<(String, Column)>>;
+}
+
+/// Samples in memory.
+pub struct Memory {
+    columns: Vec<(String, Column)>,
+    rows: HashMap<SampleId, i64>,
+    /// Those to learn from stand first.
+    ids: Vec<SampleId>,
+    train: usize,
+}
+
+impl Memory {
+    /// Columns with a row for each id, the first `train` of which are learned from and the others held out.
+    pub fn new(columns: Vec<(String, Column)>, ids: Vec<SampleId>, train: usize) -> Self {
+        let rows = ids.iter().enumerate().map(|(row, &id)| (id, row as i64)).collect();
+        Memory { columns, rows, ids, train }
+    }
+
+    /// Arrays with a row for each of the universes 0, 1, 2, …
+    pub fn of<const N: usize>(columns: [(&str, Tensor); N], train: usize) -> Self {
+        let n = columns.first().map_or(0, |c| c.1.size()[0]) as u64;
+        let columns = columns.into_iter().map(|(name, t)| (name.to_string(), Column::Array(t))).collect();
+        Memory::new(columns, (0..n).map(SampleId::of).collect(), train)
+    }
+
+    /// All samples, those to learn from first.
+    pub fn all(&self) -> &[SampleId] {
+        &self.ids
+    }
+
+    /// A whole array, in the order of the ids.
+    pub fn column(&self, name: &str) -> Result<&Tensor> {
+        match self.columns.iter().find(|c| c.0 == name) {
+            Some((_, Column::Array(t))) => Ok(t),
+            Some(_) => Err(is_list(name)),
+            None => Err(Error::failed("there is no such array").key(name)),
+        }
+    }
+}
+
+impl Source for Memory {
+    fn ids(&self, split: Split) -> &[SampleId] {
+        match split {
+            Split::Train => &self.ids[..self.train],
+            Split::Validation => &self.ids[self.train..],
+            Split::Test => &[],
+        }
+    }
+
+    fn read(&mut self, ids: &[SampleId], _: &[SampleId]) -> Result<Vec<(String, Column)>> {
+        let row = |id: &SampleId| self.rows.get(id).copied();
+        let rows: Option<Vec<i64>> = ids.iter().map(row).collect();
+        let rows = rows.filter(|rows| !rows.is_empty());
+        let rows = rows.ok_or_else(|| Error::failed("a sample was asked for that is not there"))?;
+        Ok(self.columns.iter().map(|(name, column)| (name.clone(), select(column, &rows))).collect())
+    }
+}
+
+/// Some rows of a column. Rows that follow one another are not copied.
+fn select(column: &Column, rows: &[i64]) -> Column {
+    match column {
+        Column::Array(t) if rows.iter().zip(rows[0]..).all(|(&row, at)| row == at) => {
+            Column::Array(t.narrow(0, rows[0], rows.len() as i64))
+        }
+        Column::Array(t) => Column::Array(t.index_select(0, &Tensor::from_slice(rows).to_device(t.device()))),
+        Column::List { values, offsets } => {
+            let starts = whole(offsets);
+            let range = |&row: &i64| starts[row as usize]..starts[row as usize + 1];
+            let of = rows.iter().flat_map(range).collect::<Vec<i64>>();
+            let ends = rows.iter().map(range).scan(0, |end, range| {
+                *end += range.end - range.start;
+                Some(*end)
+            });
+            let offsets = std::iter::once(0).chain(ends).collect::<Vec<i64>>();
+            let on = |list: &[i64]| Tensor::from_slice(list).to_kind(Kind::Int64).to_device(values.device());
+            Column::List { values: values.index_select(0, &on(&of)), offsets: on(&offsets) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::host;
+
+    #[test]
+    fn rows_and_lists_come_in_the_order_that_is_asked_for() {
+        let x = Tensor::from_slice(&[0.0f64, 1.0, 2.0, 3.0]).view([4, 1]);
+        let list = Column::List {
+            values: Tensor::from_slice(&[10.0f64, 30.0, 31.0, 32.0]).view([4, 1]),
+            offsets: Tensor::from_slice(&[0i64, 1, 1, 1, 4]),
+        };
+        let ids: Vec<SampleId> = [5, 6, 8, 9].map(SampleId::of).to_vec();
+        let columns = vec![("x".into(), Column::Array(x)), ("halos".into(), list)];
+        let mut source = Memory::new(columns, ids, 3);
+        assert_eq!(source.ids(Split::Validation), [SampleId::of(9)]);
+        let read = source.read(&[9, 6, 5].map(SampleId::of), &[]).unwrap();
+        let (Column::Array(x), Column::List { values, offsets }) = (&read[0].1, &read[1].1) else { panic!("{read:?}") };
+        assert_eq!(host(x), [3.0, 1.0, 0.0]);
+        assert_eq!((host(values), whole(offsets)), (vec![30.0, 31.0, 32.0, 10.0], vec![0, 3, 3, 4]));
+        assert!(source.read(&[SampleId::of(7)], &[]).is_err());
+    }
+}

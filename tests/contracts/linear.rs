@@ -1,0 +1,50 @@
+//! Least squares: a closed form without a step.
+
+use polycosm::error::Result;
+use polycosm::models::{Batch, Kind, Model, Part, Phase, Stream, Task, Tensor};
+use polycosm::nets::put;
+
+pub struct Linear {
+    parts: [Part; 1],
+    /// (inputs + 1, parameters), the constants last.
+    weights: Tensor,
+}
+
+impl Linear {
+    pub fn new(task: &Task) -> Result<Self> {
+        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
+        let vs = task.variables();
+        let weights = vs.root().zeros_no_train("weights", &[n + 1, task.prior.len() as i64]);
+        Ok(Linear { parts: [Part::new("linear", vs)], weights })
+    }
+
+    fn inputs(batch: &Batch) -> Result<Tensor> {
+        let x = batch.array("x")?.reshape([batch.len() as i64, -1]).to_kind(Kind::Double);
+        Ok(Tensor::cat(&[&x, &Tensor::ones([x.size()[0], 1], (Kind::Double, x.device()))], 1))
+    }
+}
+
+impl Model for Linear {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![]
+    }
+
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
+        let n = self.weights.size()[0];
+        let sums = all.sum(&mut |batch| {
+            let x = Self::inputs(batch)?;
+            Ok(x.tr().matmul(&Tensor::cat(&[&x, &batch.array("theta")?.to_kind(Kind::Double)], 1)))
+        })?;
+        let (xx, xy) = (sums.narrow(1, 0, n), sums.narrow(1, n, sums.size()[1] - n));
+        put(&self.weights, &Tensor::linalg_solve(&xx, &xy, true));
+        Ok(())
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("estimate".into(), Self::inputs(batch)?.matmul(&self.weights.to_kind(Kind::Double)))])
+    }
+}
