@@ -158,8 +158,8 @@ pub fn unseal<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
     use serde_json::json;
+    use std::path::PathBuf;
 
     #[test]
     fn a_sealed_value_comes_back_and_a_flipped_bit_is_noticed() {
