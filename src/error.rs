@@ -33,8 +33,8 @@ pub enum Kind {
     Input,
     /// Stopped cleanly on request, resumable with the same command: exit code 85.
     Stopped,
-    /// A file cannot be written or read (disk full, no permission), whatever stands in it: exit code 1. Once there is room
-    /// the same command goes on.
+    /// A file cannot be written or read (disk full, no permission), whatever stands in it: exit code 1. Once there is
+    /// room the same command goes on.
     Io,
     /// Anything else (numerics, network): exit code 1.
     Failed,

@@ -190,6 +190,7 @@ impl<'de, S: ?Sized + Listed> Deserialize<'de> for Named<S> {
 }
 /// Reads `Section::Variant(Config)` from a section whose first key, `kind`, names the variant in kebab-case, and whose others
 /// are `Config`'s. Unlike serde's tagged enums it buffers nothing, so that an error knows the whole path to its key.
+#[allow(unused_macros, reason = "without libtorch there are no models, which use it")]
 macro_rules! read_by_kind {
     ($section:ident { $($variant:ident),+ }) => {
         impl<'de> serde::Deserialize<'de> for $section {
@@ -225,4 +226,5 @@ macro_rules! read_by_kind {
     };
 }
 
+#[allow(unused_imports, reason = "without libtorch there are no models, which use it")]
 pub(crate) use read_by_kind;

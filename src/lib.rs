@@ -1,6 +1,7 @@
 //! polycosm: simulation suites, training sets, networks and calibrated posteriors for cosmology, in one MPI program.
 //!
-//! Modules are layers; imports go downward only (`tests/layers.rs` keeps it so). `docs/architecture.md` draws the picture.
+//! Modules are layers; imports go downward only (`tests/layers.rs` keeps it so). `docs/architecture.md` draws the
+//! picture.
 
 pub mod calibration;
 pub mod cli;

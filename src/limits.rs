@@ -1,7 +1,7 @@
 //! The most that a campaign may ask for, and the most that is read of a file: every count in one place.
 //!
-//! No count here is a recommendation. Each is far above what any campaign has asked for, and low enough that the lists it
-//! stands for can be made: beyond lie sums that overflow and memory that no machine has.
+//! No count here is a recommendation. Each is far above what any campaign has asked for, and low enough that the lists
+//! it stands for can be made: beyond lie sums that overflow and memory that no machine has.
 
 use crate::error::{Error, Result};
 use std::io::Read;
@@ -77,8 +77,8 @@ pub fn product_at_most(key: &str, counts: &[usize], what: &str, most: usize, rem
     }
 }
 
-/// The text of a file that a user names: refused where it is no ordinary file (a device or a pipe may never end), longer than
-/// `most` bytes, or not UTF-8. The error names neither file nor key, which the caller knows.
+/// The text of a file that a user names: refused where it is no ordinary file (a device or a pipe may never end),
+/// longer than `most` bytes, or not UTF-8. The error names neither file nor key, which the caller knows.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}"));
     let about = std::fs::metadata(path).map_err(unreadable)?;
@@ -107,7 +107,8 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
     })
 }
 
-/// What makes a path unfit for a script, a log line or a header: control characters, of which a line break is the worst.
+/// What makes a path unfit for a script, a log line or a header: control characters, of which a line break is the
+/// worst.
 pub fn plain(text: &str) -> std::result::Result<(), String> {
     match text.chars().find(|c| c.is_control()) {
         Some(c) => Err(format!("holds the control character {:?}", c)),

@@ -106,17 +106,16 @@ impl Prior {
         if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
     }
 
-    /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large design.
-    /// What cannot be made beyond leaves holes that are told when they are there.
+    /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large
+    /// design. What cannot be made beyond leaves holes that are told when they are there.
     pub fn bulk(&self) -> Prior {
         let inner = |p: &Parameter| Parameter { min: p.quantile(0.001), max: p.quantile(0.999), ..p.clone() };
         Prior { parameters: self.parameters.iter().map(inner).collect() }
     }
 
-    /// The outskirts of the box, where a universe fails first. While they are
-    /// few, every corner, that of all minima first. Of more than six parameters (2ᵖ corners would take for ever) the corner
-    /// of all minima, that of all maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice.
-    /// The middle comes last.
+    /// The outskirts of the box, where a universe fails first. While they are few, every corner, that of all minima
+    /// first. Of more than six parameters (2ᵖ corners would take for ever) the corner of all minima, that of all
+    /// maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice. The middle comes last.
     pub fn corners(&self) -> Vec<Vec<f64>> {
         let p = self.len();
         let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
@@ -180,8 +179,8 @@ impl<'a> Theta<'a> {
     }
 }
 
-/// Where a dataset's parameters come from. Gain, contraction and coverage are against a prior: they have a meaning only where
-/// the parameters were drawn from it.
+/// Where a dataset's parameters come from. Gain, contraction and coverage are against a prior: they have a meaning only
+/// where the parameters were drawn from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DrawnFrom {
     /// The prior that stands beside them: by design, or because the user says so.

@@ -32,8 +32,8 @@ pub struct Progress {
 /// Time between two lines of a job log, at least.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// True where the next line is due, `last` after the beginning: after a sixth of the time that has passed, so that a day's work
-/// leaves some fifty lines and not six thousand.
+/// True where the next line is due, `last` after the beginning: after a sixth of the time that has passed, so that a
+/// day's work leaves some fifty lines and not six thousand.
 fn due(elapsed: Duration, last: Duration) -> bool {
     elapsed - last >= INTERVAL.max(last / 6)
 }

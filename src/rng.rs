@@ -1,8 +1,8 @@
 //! Counter-based random numbers: any rank can draw any part of a stream without drawing what comes before it.
 //!
-//! A stream is named by (seed, realisation, purpose); within it, [`ChaCha8Rng::set_stream`] picks one of 2⁶⁴ independent
-//! sub-streams (a row of a mesh, a halo, a training sample), so that a draw depends on *what* is drawn, never on
-//! which rank draws it or in which order.
+//! A stream is named by (seed, realisation, purpose); within it, [`ChaCha8Rng::set_stream`] picks one of 2⁶⁴
+//! independent sub-streams (a row of a mesh, a halo, a training sample), so that a draw depends on *what* is drawn,
+//! never on which rank draws it or in which order.
 
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng;

@@ -78,7 +78,8 @@ fn sees_maps(model: &dyn Model) -> bool {
     cnn
 }
 
-/// What the network makes of maps of noise, less what it makes of the same maps shifted by whole strides of it, over the former.
+/// What the network makes of maps of noise, less what it makes of the same maps shifted by whole strides of it, over
+/// the former.
 fn moved_by_a_shift(input: &FieldSpec) -> f64 {
     let model = model(input);
     assert!(sees_maps(model.as_ref()));

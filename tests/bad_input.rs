@@ -1,4 +1,5 @@
-//! Bad input: one message from one rank that names file, key, value and remedy; exit code 2; no rank hangs; nothing written.
+//! Bad input: one message from one rank that names file, key, value and remedy; exit code 2; no rank hangs; nothing
+//! written.
 
 use polycosm::io::hdf::File;
 use std::collections::BTreeMap;

@@ -12,8 +12,8 @@ use rand_distr::StandardNormal;
 /// Standard deviations of the data.
 const SD: [f64; 2] = [0.004, 0.01];
 
-/// Universes with θ from the uniform prior and one datum per parameter with Gaussian errors of sd `SD`. The exact posterior
-/// is a Gaussian about the datum, cut at the prior's edges; here its draws are moved by `shift` sd.
+/// Universes with θ from the uniform prior and one datum per parameter with Gaussian errors of sd `SD`. The exact
+/// posterior is a Gaussian about the datum, cut at the prior's edges; here its draws are moved by `shift` sd.
 fn gaussian(seed: u64, n: usize, draws: usize, shift: f64) -> Samples {
     let p = |name: &str, min, max| Parameter { name: name.into(), latex: name.into(), min, max };
     let prior = Prior::new(vec![p("Omega_m", 0.1, 0.5), p("sigma8", 0.6, 1.0)]).unwrap();

@@ -5,7 +5,8 @@ mod mpi;
 use std::path::Path;
 use std::time::Duration;
 
-/// `polycosm COMMAND recipes/smoke.toml` with four small simulations below `output`, on two ranks: exit code and all it said.
+/// `polycosm COMMAND recipes/smoke.toml` with four small simulations below `output`, on two ranks: exit code and all it
+/// said.
 fn polycosm(command: &str, output: &Path, more: &[&str]) -> (Option<i32>, String) {
     let mut run = mpi::mpirun(2);
     run.current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -241,8 +241,8 @@ fn tables_of_camb_and_class() {
     );
 }
 
-/// α = δ/Φ today: 2 k² c² T D/(3 Ωm H0²) with Eisenstein and Hu's T (to T at 1e-5 h/Mpc) and Heath's D, D = a early, both
-/// computed elsewhere; and what CAMB makes of Φ = 3/5 ζ of its A_s, with radiation in the background.
+/// α = δ/Φ today: 2 k² c² T D/(3 Ωm H0²) with Eisenstein and Hu's T (to T at 1e-5 h/Mpc) and Heath's D, D = a early,
+/// both computed elsewhere; and what CAMB makes of Φ = 3/5 ζ of its A_s, with radiation in the background.
 #[test]
 fn density_of_a_potential() {
     let d = Growth::new(&planck()).suppression();

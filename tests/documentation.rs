@@ -1,5 +1,5 @@
-//! What the documentation shows is there, and what `Cargo.toml` asks for is used. (The tables of `docs/campaign.md` are checked
-//! in `tests/schema.rs`.)
+//! What the documentation shows is there, and what `Cargo.toml` asks for is used. (The tables of `docs/campaign.md` are
+//! checked in `tests/schema.rs`.)
 
 mod common;
 

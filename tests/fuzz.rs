@@ -1,8 +1,10 @@
-//! Input that nobody means, by the thousand: campaigns, HDF5 files and snapshots, each changed at random from one that is good.
+//! Input that nobody means, by the thousand: campaigns, HDF5 files and snapshots, each changed at random from one that
+//! is good.
 //!
-//! A case is a seed. Workers read it as the program would, in their own process; one that ends in a panic, an abort, or takes
-//! too long or too much memory is a failure, and its worker goes on with the next case in a new process. `make fuzz` runs ten
-//! thousand, and two hundred of the command itself; `make test` a few, and those that failed before.
+//! A case is a seed. Workers read it as the program would, in their own process; one that ends in a panic, an abort, or
+//! takes too long or too much memory is a failure, and its worker goes on with the next case in a new process.
+//! `make fuzz` runs ten thousand, and two hundred of the command itself; `make test` a few, and those that failed
+//! before.
 
 mod mpi;
 

@@ -283,8 +283,8 @@ fn catalogue_of_fastpm() {
     });
 }
 
-/// FastPM's halos of more than 100 particles are about as many as Tinker et al. (2008) expect: 64³ particles on a mesh of
-/// 128³ do not resolve halos, so this catches wrong units, no more.
+/// FastPM's halos of more than 100 particles are about as many as Tinker et al. (2008) expect: 64³ particles on a mesh
+/// of 128³ do not resolve halos, so this catches wrong units, no more.
 #[test]
 fn mass_function() {
     mpi::on_ranks("mass_function", &[1, 2], |comm| {

@@ -1,5 +1,5 @@
-//! Files made elsewhere as they really are, and as nobody should make them: what is needed is read, the rest is left alone,
-//! and what cannot be right is refused in words that are true.
+//! Files made elsewhere as they really are, and as nobody should make them: what is needed is read, the rest is left
+//! alone, and what cannot be right is refused in words that are true.
 
 mod mpi;
 

@@ -152,9 +152,10 @@ fn spectrum(comm: &Comm, cosmology: &CosmologyConfig) -> Vec<f64> {
     power
 }
 
-/// Massive neutrinos, radiation, curvature and dark energy at work in whole runs: with the same sigma8 today, large scales
-/// end alike, since every run starts from its own spectrum scaled back by its own growth. Leapfrog's factors know the
-/// expansion alone (FastPM's know the growth, and give it back whatever forces do), so that growth is the dynamics' own.
+/// Massive neutrinos, radiation, curvature and dark energy at work in whole runs: with the same sigma8 today, large
+/// scales end alike, since every run starts from its own spectrum scaled back by its own growth. Leapfrog's factors
+/// know the expansion alone (FastPM's know the growth, and give it back whatever forces do), so that growth is the
+/// dynamics' own.
 #[test]
 fn every_cosmology_ends_at_its_linear_spectrum() {
     mpi::on_ranks("every_cosmology_ends_at_its_linear_spectrum", &[2], |comm| {

@@ -1,5 +1,5 @@
-//! Inputs as real files have them: constants, offsets, outliers, numbers of both signs, numbers that are none, and inputs that
-//! are unlike all that was trained on.
+//! Inputs as real files have them: constants, offsets, outliers, numbers of both signs, numbers that are none, and
+//! inputs that are unlike all that was trained on.
 #![cfg(feature = "torch")]
 
 mod mpi;
@@ -84,7 +84,8 @@ fn constants_drop_out_and_rounding_is_no_signal() {
     let mut wide = vec![];
     for row in x.chunks(F) {
         let rounded = 1.0 + 1e-15 * rng.random_range(-5.0..5.0);
-        // Two that vary, on an offset and tiny; constants: inexact in single precision, huge, zero, rounded, all from f32.
+        // Two that vary, on an offset and tiny; constants: inexact in single precision, huge, zero, rounded, all from
+        // f32.
         let noisy = f64::from(0.1f32 + rng.random_range(0..3) as f32 * 7.5e-9);
         wide.extend([row[0] + 1e8, row[1] * 1e-14, 0.1, -1e10, 0.0, rounded, noisy, row[2]]);
     }
@@ -281,7 +282,8 @@ fn campaign(file: &Path) -> DatasetConfig {
     toml::from_str(&text).unwrap()
 }
 
-/// Bad numbers and strange inputs, from the file to the draws: the others have the posteriors that they would have anyway.
+/// Bad numbers and strange inputs, from the file to the draws: the others have the posteriors that they would have
+/// anyway.
 #[test]
 fn bad_rows_are_left_out_and_strange_observations_are_told() {
     mpi::on_ranks("bad_rows_are_left_out_and_strange_observations_are_told", &[2], |comm| {

@@ -1,4 +1,5 @@
-//! A universe that is interrupted while it evolves: killed, stopped, its checkpoint damaged, its disk full, its numbers gone.
+//! A universe that is interrupted while it evolves: killed, stopped, its checkpoint damaged, its disk full, its numbers
+//! gone.
 
 mod mpi;
 
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// One universe in many steps, with everything that a checkpoint must keep: two redshifts, a light cone, COLA's columns.
+/// One universe in many steps, with everything that a checkpoint must keep: two redshifts, a light cone, COLA's
+/// columns.
 fn simulate(ranks: usize, output: &Path, more: &[&str]) -> Command {
     let mut run = mpi::mpirun(ranks);
     run.current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -263,8 +265,8 @@ fn what_cannot_be_written_is_no_failure_of_the_universe() {
     }
 }
 
-/// From its second checkpoint on, the first of two groups may write no more than 100 kB into a file: that group's error ends
-/// the job, and both universes go on later.
+/// From its second checkpoint on, the first of two groups may write no more than 100 kB into a file: that group's error
+/// ends the job, and both universes go on later.
 #[test]
 fn file_that_may_not_grow_is_survived() {
     let dir = tempfile::tempdir().unwrap();
@@ -300,7 +302,8 @@ fn full_disk_is_survived() {
     }
 }
 
-/// Files that two ranks write together, which a full disk meets at one place or another: particles, parameters, spectra.
+/// Files that two ranks write together, which a full disk meets at one place or another: particles, parameters,
+/// spectra.
 #[test]
 fn full_disk_leaves_no_rank_waiting() {
     let campaign = tempfile::NamedTempFile::with_suffix(".toml").unwrap();

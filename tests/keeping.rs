@@ -1,4 +1,5 @@
-//! What stands in a folder stays what it says it is: universes of the design, from the same inputs; and what is the user's stays.
+//! What stands in a folder stays what it says it is: universes of the design, from the same inputs; and what is the
+//! user's stays.
 
 mod mpi;
 

@@ -16,7 +16,8 @@ fn status(name: &str) -> u64 {
     line.trim_start_matches(':').split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// Runs one universe and compares the most memory that a rank took with the plan. Returns the sum over ranks per particle.
+/// Runs one universe and compares the most memory that a rank took with the plan. Returns the sum over ranks per
+/// particle.
 fn takes_what_is_planned(comm: &Comm, text: &str) -> f64 {
     let config: PmConfig = toml::from_str(text).unwrap();
     let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";

@@ -152,7 +152,8 @@ fn others(file: &hdf5::File, kind: usize, part: f64) -> hdf5::Result<()> {
     replace(file, &format!("PartType{kind}/Coordinates"), vec![1.0; 30], 3)
 }
 
-/// One test at a time: children of one inherit what another has open, and starting MPI changes the environment that they get.
+/// One test at a time: children of one inherit what another has open, and starting MPI changes the environment that
+/// they get.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ONE.lock().unwrap_or_else(|e| e.into_inner())
@@ -787,7 +788,8 @@ fn check_attributes(file: &hdf5::File) {
     }
 }
 
-/// A box that is a little off, as two values of a megaparsec make it, is scaled to the campaign's: nothing crosses its faces.
+/// A box that is a little off, as two values of a megaparsec make it, is scaled to the campaign's: nothing crosses its
+/// faces.
 #[test]
 fn a_box_a_little_off_is_scaled() {
     let _alone = alone();

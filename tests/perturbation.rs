@@ -100,8 +100,8 @@ fn crossed_waves_in_closed_form() {
         // G = cos x cos y, ∇²φ = G: φ = −cos x cos y / 2.
         check("second order", &of(1), &|x, y| [0.5 * x.sin() * y.cos(), 0.5 * x.cos() * y.sin()]);
         check("determinant", &of(2), &|_, _| [0.0, 0.0]);
-        // χ = ∇∇φ: χ_xx = χ_yy = cos x cos y / 2, χ_xy = −sin x sin y / 2. S_ii χ_jj − S_ij χ_ij = S_xx χ_yy + S_yy χ_xx
-        // = −(cos²x cos y + cos x cos²y)/2, with cos² = (1 + cos 2·)/2; each wave divided by minus its k².
+        // χ = ∇∇φ: χ_xx = χ_yy = cos x cos y / 2, χ_xy = −sin x sin y / 2. S_ii χ_jj − S_ij χ_ij = S_xx χ_yy + S_yy
+        // χ_xx = −(cos²x cos y + cos x cos²y)/2, with cos² = (1 + cos 2·)/2; each wave divided by minus its k².
         let mixed = |x: f64, y: f64| {
             let half = |x: f64, y: f64| 0.25 * (-y.sin() - y.sin() * (2.0 * x).cos() / 5.0);
             let other = |x: f64, y: f64| 0.25 * (-2.0 * (2.0 * x).sin() * y.cos() / 5.0);

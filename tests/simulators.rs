@@ -1,5 +1,5 @@
-//! A new simulator is one file and one line: that of `examples/gaussian.rs`, which has neither mesh nor cosmology and whose
-//! parameters depend on its configuration, goes through every command.
+//! A new simulator is one file and one line: that of `examples/gaussian.rs`, which has neither mesh nor cosmology and
+//! whose parameters depend on its configuration, goes through every command.
 
 mod mpi;
 

@@ -56,8 +56,8 @@ fn summed(comm: &Comm, positions: &[[f64; 3]], l: f64, n: &[[i64; 3]]) -> Vec<[f
     sums
 }
 
-/// P(k) at z = 99 of the particles themselves over linear theory, in shells of one fundamental wavenumber around `parts` of
-/// the particles' Nyquist wavenumber.
+/// P(k) at z = 99 of the particles themselves over linear theory, in shells of one fundamental wavenumber around
+/// `parts` of the particles' Nyquist wavenumber.
 fn initial_power(comm: &Comm, gradient: &str, parts: &[f64]) -> Vec<f64> {
     let (particles, l, a) = (32, 128.0, 0.01);
     let config = pm(&format!(
@@ -87,7 +87,8 @@ fn initial_power(comm: &Comm, gradient: &str, parts: &[f64]) -> Vec<f64> {
     parts.iter().map(ratio).collect()
 }
 
-/// By default the particles carry linear theory up to 0.8 of their Nyquist wavenumber; with FastPM's gradient they do not.
+/// By default the particles carry linear theory up to 0.8 of their Nyquist wavenumber; with FastPM's gradient they do
+/// not.
 #[test]
 fn initial_power_is_that_of_linear_theory() {
     mpi::on_ranks("initial_power_is_that_of_linear_theory", &[2], |comm| {
@@ -104,8 +105,8 @@ fn initial_power_is_that_of_linear_theory() {
     });
 }
 
-/// A deconvolved force amplifies the lattice that the particles start from, and long waves grow at a wrong rate: refused, and
-/// what is advised instead lets them grow as they should.
+/// A deconvolved force amplifies the lattice that the particles start from, and long waves grow at a wrong rate:
+/// refused, and what is advised instead lets them grow as they should.
 #[test]
 fn deconvolution_leaves_long_waves_alone() {
     mpi::on_ranks("deconvolution_leaves_long_waves_alone", &[2], |comm| {
@@ -330,7 +331,8 @@ fn the_plan_tells_scales_and_products() {
         ended.text
     };
     let text = plan("recipes/observables.toml");
-    // Omega_m = 0.3 at the middle of the prior, particles 2 Mpc/h apart: 0.3 · 2.775e11 · 8; 20 of them; 90 to 2880 on 4°.
+    // Omega_m = 0.3 at the middle of the prior, particles 2 Mpc/h apart: 0.3 · 2.775e11 · 8; 20 of them; 90 to 2880 on
+    // 4°.
     for part in
         ["6.661e11 Msun/h", "1.332e13 Msun/h", "3.750 arcmin, ℓ from 90 to 2880", "pixels of maps", "bispectrum "]
     {

@@ -1,5 +1,5 @@
-//! Results know what they are of: whatever they depend on is changed, damaged or taken away, and nothing that is stale is used
-//! or shown without a word.
+//! Results know what they are of: whatever they depend on is changed, damaged or taken away, and nothing that is stale
+//! is used or shown without a word.
 #![cfg(feature = "torch")]
 
 mod mpi;
@@ -333,7 +333,8 @@ fn nothing_incomplete_has_a_final_name() {
     assert!(!done.text.contains("left over"), "{}", done.text);
 }
 
-/// Files that polycosm keeps for itself, in whose place something without an end stands: told or left aside, never read on and on.
+/// Files that polycosm keeps for itself, in whose place something without an end stands: told or left aside, never read
+/// on and on.
 #[test]
 fn nothing_is_read_without_end() {
     let place = Place::new();

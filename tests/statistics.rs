@@ -162,8 +162,8 @@ fn linear_particles(comm: &Comm, n: usize, a: f64) -> (Particles<f64>, f64) {
     (lagrangian_particles(&mut fft, &delta, L, Gradient::Spectral, 1, &start, false), growth.f1(a))
 }
 
-/// Multipoles of linear particles in redshift space, and those of a field planted with Kaiser's factor. A mesh far finer
-/// than the particles' lattice: what its harmonics fold back onto the waves grows as (k h)².
+/// Multipoles of linear particles in redshift space, and those of a field planted with Kaiser's factor. A mesh far
+/// finer than the particles' lattice: what its harmonics fold back onto the waves grows as (k h)².
 fn redshift_space(comm: &Comm, axis: LineOfSight) -> [Multipoles; 2] {
     let (n, a) = (16, 0.6);
     let (mut particles, f) = linear_particles(comm, n, a);
@@ -541,7 +541,8 @@ fn flat_sky_spectra_are_those_planted() {
             println!("C_l of planted maps: chi² per bin {:.2}, of two independent maps {:.2}", chi2[0], chi2[1]);
         }
         assert!(chi2.iter().all(|x| (0.2..2.7).contains(x)), "{chi2:?}");
-        // Averaging 4 × 4 pixels makes the coarser map's window of the finer one's, up to aliases: few in a steep spectrum.
+        // Averaging 4 × 4 pixels makes the coarser map's window of the finer one's, up to aliases: few in a steep
+        // spectrum.
         let steep = sky.filtered(&a, |l| (-0.5 * (l / 200.0).powi(2)).exp()).unwrap();
         let coarse: Vec<f64> = (0..32 * 32)
             .map(|i| (0..16).map(|s| steep[(i / 32 * 4 + s / 4) * pixels + i % 32 * 4 + s % 4]).sum::<f64>() / 16.0)

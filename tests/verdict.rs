@@ -1,4 +1,5 @@
-//! What the commands say of a posterior that nothing is known of: too few universes, nothing learned, no prior, holes in it.
+//! What the commands say of a posterior that nothing is known of: too few universes, nothing learned, no prior, holes
+//! in it.
 #![cfg(feature = "torch")]
 
 mod common;

@@ -1,14 +1,16 @@
 //! Is a posterior worse than its prior? A bet that an exact posterior rarely loses.
 //!
-//! If θ is drawn from q(θ | x), the ratio E = π(θ) / q(θ | x) has the mean ∫ π ≤ 1 over the support of q. A bettor who stakes a
-//! share λ of a wealth of 1 on each universe in turn ends with ∏ (1 − λ + λ Eᵢ), whose mean is at most 1 too, and so has the
-//! mean over several λ. By Markov's inequality an exact posterior lets that wealth exceed W with a probability of at most
-//! 1 / W, for any number of universes and any shape (an e-value: Vovk & Wang 2021, Ann. Stat. 49, 1736).
+//! If θ is drawn from q(θ | x), the ratio E = π(θ) / q(θ | x) has the mean ∫ π ≤ 1 over the support of q. A bettor who
+//! stakes a share λ of a wealth of 1 on each universe in turn ends with ∏ (1 − λ + λ Eᵢ), whose mean is at most 1 too,
+//! and so has the mean over several λ. By Markov's inequality an exact posterior lets that wealth exceed W with a
+//! probability of at most 1 / W, for any number of universes and any shape (an e-value: Vovk & Wang 2021, Ann. Stat.
+//! 49, 1736).
 //!
-//! λ = 1 sums the gains of all universes: a posterior that loses to its prior. λ ~ 1/n sees one truth far outside: ranks
-//! cannot, for beyond the farthest draw they see no farther.
+//! λ = 1 sums the gains of all universes: a posterior that loses to its prior. λ ~ 1/n sees one truth far outside:
+//! ranks cannot, for beyond the farthest draw they see no farther.
 
-/// Bound on the probability that an exact posterior has `gains` ln q(truth) − ln π(truth) as bad as these; 1 for good ones.
+/// Bound on the probability that an exact posterior has `gains` ln q(truth) − ln π(truth) as bad as these; 1 for good
+/// ones.
 pub fn p_value(gains: &[f64]) -> f64 {
     let stakes: Vec<f64> =
         (0..63).map(|k| 0.5f64.powi(k)).take_while(|s| *s == 1.0 || s * gains.len() as f64 >= 1.0).collect();

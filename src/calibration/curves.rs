@@ -8,8 +8,9 @@
 //! | joint HPD | −ln q: the smallest highest-density region that holds the truth | Hermans et al. 2022, arXiv:2110.06581 |
 //! | TARP | distance from a random reference point, in units of the prior's width | Lemos et al. 2023, arXiv:2302.03026 |
 //!
-//! The truth is one more draw of an exact posterior, so the rank of any statistic that treats the draws + 1 points alike is
-//! uniform; that is why the marginal KDE is built from all of them, and why its quality decides power, not validity.
+//! The truth is one more draw of an exact posterior, so the rank of any statistic that treats the draws + 1 points
+//! alike is uniform; that is why the marginal KDE is built from all of them, and why its quality decides power, not
+//! validity.
 
 use super::kde::Kde;
 use super::uniform::{envelope_p_value, ks_distance, ks_p_value};
@@ -124,7 +125,8 @@ impl Curve {
         self.directions = if self.pass { vec![] } else { self.tendency() };
     }
 
-    /// Directions in which the curve leans, the strongest first. Centre and spread of uniform numbers are known: z-scores.
+    /// Directions in which the curve leans, the strongest first. Centre and spread of uniform numbers are known:
+    /// z-scores.
     fn tendency(&self) -> Vec<Direction> {
         use Direction::*;
         let n = self.ranks.len() as f64;
@@ -218,8 +220,8 @@ pub(super) fn all(samples: &Samples, rows: &[usize], seed: u64) -> Vec<Curve> {
     curves
 }
 
-/// Fractional rank of the truth's statistic among the draws', uniform for an exchangeable truth: a place among the ties, and
-/// within the last step of 1 / (draws + 1), is drawn at random.
+/// Fractional rank of the truth's statistic among the draws', uniform for an exchangeable truth: a place among the
+/// ties, and within the last step of 1 / (draws + 1), is drawn at random.
 fn rank(truth: f64, draws: impl Iterator<Item = f64>, rng: &mut ChaCha8Rng) -> f64 {
     let (mut below, mut ties, mut n) = (0usize, 0usize, 0usize);
     for d in draws {

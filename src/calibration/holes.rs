@@ -34,9 +34,9 @@ pub struct Dependence {
 
 /// What is worth a word: more than 0.1% failed, or failures that depend on a parameter. `theta` (n, p), `failed` (n).
 ///
-/// If failures do not ask for a parameter, the ranks of the k that failed among all n are k places drawn without replacement,
-/// and their fractions k numbers that are uniform, and spread no wider than independent ones: the envelope test of the
-/// calibration holds its level for any k.
+/// If failures do not ask for a parameter, the ranks of the k that failed among all n are k places drawn without
+/// replacement, and their fractions k numbers that are uniform, and spread no wider than independent ones: the envelope
+/// test of the calibration holds its level for any k.
 pub fn holes(prior: &Prior, theta: &[f64], failed: &[bool]) -> Option<Holes> {
     let (n, p) = (failed.len(), prior.len());
     let count = failed.iter().filter(|f| **f).count();

@@ -131,8 +131,8 @@ fn cell(t: f64, start: f64, step: f64, points: usize) -> (usize, f64) {
     (i, u - i as f64)
 }
 
-/// Convolves every line of `n` values at distance `stride` with a Gaussian of width `sigma` grid steps; at a reflecting end
-/// what leaves the grid comes back.
+/// Convolves every line of `n` values at distance `stride` with a Gaussian of width `sigma` grid steps; at a reflecting
+/// end what leaves the grid comes back.
 fn smooth(values: &mut [f64], n: usize, lines: usize, stride: usize, sigma: f64, (left, right): (bool, bool)) {
     // Beyond twice the line there is nothing to reach, however wide the kernel.
     let reach = ((4.0 * sigma).ceil() as usize).min(2 * n);

@@ -1,23 +1,24 @@
 //! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls.
 //!
 //! Every diagnostic reduces a universe to one number that is uniform on (0, 1) if the posterior is exact, whatever the
-//! number of draws: the rank of the truth's statistic among those of the draws, ties and the last digit broken at random.
-//! [`curves`] names the statistics. The empirical distribution of each such number over the universes is a curve, and all
-//! curves are judged by the same exact machinery ([`uniform`]): the envelope of equal local levels, and for the SBC ranks
-//! the Kolmogorov–Smirnov distance too.
+//! number of draws: the rank of the truth's statistic among those of the draws, ties and the last digit broken at
+//! random. [`curves`] names the statistics. The empirical distribution of each such number over the universes is a
+//! curve, and all curves are judged by the same exact machinery ([`uniform`]): the envelope of equal local levels, and
+//! for the SBC ranks the Kolmogorov–Smirnov distance too.
 //!
-//! One more test looks at the density itself, beyond the farthest draw: is the posterior worse than its prior ([`bet`])?
+//! One more test looks at the density itself, beyond the farthest draw: is the posterior worse than its prior
+//! ([`bet`])?
 //!
-//! **What is controlled.** With K tests, each is done at level^(1/K) (Šidák); a test failing by itself is enough for the
-//! verdict "fail". However the tests depend on one another, an exact posterior fails any of them with probability at most
-//! K (1 − level^(1/K)) ≤ −ln level, the sum of all: 1.005% at a level of 0.99.
+//! **What is controlled.** With K tests, each is done at level^(1/K) (Šidák); a test failing by itself is enough for
+//! the verdict "fail". However the tests depend on one another, an exact posterior fails any of them with probability
+//! at most K (1 − level^(1/K)) ≤ −ln level, the sum of all: 1.005% at a level of 0.99.
 //!
-//! Tests want independent truths, one entry each. Entries of one universe, and universes that share their parameters (pairs
-//! of a list), have one truth: of all entries with the same, to the last bit, one is drawn.
+//! Tests want independent truths, one entry each. Entries of one universe, and universes that share their parameters
+//! (pairs of a list), have one truth: of all entries with the same, to the last bit, one is drawn.
 //!
-//! **What is not a pass.** A posterior that fails no test passes only if it could have failed ([`power`]: a width wrong by a
-//! factor of two would have been found) and has learned something (its gain is above 0 by two standard errors). Otherwise the
-//! verdict is open. Without a prior that the universes were drawn from there is none.
+//! **What is not a pass.** A posterior that fails no test passes only if it could have failed ([`power`]: a width wrong
+//! by a factor of two would have been found) and has learned something (its gain is above 0 by two standard errors).
+//! Otherwise the verdict is open. Without a prior that the universes were drawn from there is none.
 
 pub mod bet;
 pub mod curves;
@@ -83,7 +84,8 @@ impl CalibrateConfig {
 pub struct Calibration {
     /// Number of universes judged n.
     pub universes: usize,
-    /// Entries left out: truth unknown, or the same as another's (of the same universe, or of one that shares its parameters).
+    /// Entries left out: truth unknown, or the same as another's (of the same universe, or of one that shares its
+    /// parameters).
     pub left_out: usize,
     /// Draws per universe.
     pub draws: usize,
@@ -131,7 +133,8 @@ pub struct Coverage {
     pub upper: f64,
 }
 
-/// Tests that a posterior of so many parameters has to pass: four per parameter (its rank twice), joint HPD, TARP, and the bet.
+/// Tests that a posterior of so many parameters has to pass: four per parameter (its rank twice), joint HPD, TARP, and
+/// the bet.
 pub fn tests(parameters: usize) -> usize {
     4 * parameters + 3
 }
@@ -217,7 +220,8 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
     Ok(calibration)
 }
 
-/// One row per known truth, chosen at random among the rows of the universes that have it, in the order of the universes.
+/// One row per known truth, chosen at random among the rows of the universes that have it, in the order of the
+/// universes.
 fn independent_rows(samples: &Samples, seed: u64) -> Vec<usize> {
     let (mut truths, mut of) = (BTreeMap::new(), BTreeMap::new());
     for (row, &index) in samples.index.iter().enumerate() {

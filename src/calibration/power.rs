@@ -1,9 +1,9 @@
 //! What a verdict could have found: the smallest error of a posterior's width that so many universes show.
 //!
-//! In units of its own standard deviation a Gaussian posterior that is too narrow by a factor s has truths that scatter s times
-//! too far. The central interval that reaches the truth, v = erf(s |g| / √2) with g normal, then has the distribution
-//! P(v ≤ t) = erf(erf⁻¹(t) / s) in place of t, and the probability that its curve leaves the envelope is exact
-//! ([`band_probability`]). The other curves can only add to it.
+//! In units of its own standard deviation a Gaussian posterior that is too narrow by a factor s has truths that scatter
+//! s times too far. The central interval that reaches the truth, v = erf(s |g| / √2) with g normal, then has the
+//! distribution P(v ≤ t) = erf(erf⁻¹(t) / s) in place of t, and the probability that its curve leaves the envelope is
+//! exact ([`band_probability`]). The other curves can only add to it.
 
 use super::number;
 use super::uniform::{Envelope, band_probability};
@@ -12,8 +12,8 @@ use statrs::function::erf::{erf, erf_inv};
 
 /// Probability with which an error "would have been found".
 pub const POWER: f64 = 0.9;
-/// Too few universes are those that may miss a width wrong by more than this factor: a posterior that passes on them may be
-/// twice as certain as it should be.
+/// Too few universes are those that may miss a width wrong by more than this factor: a posterior that passes on them
+/// may be twice as certain as it should be.
 pub const COARSEST: f64 = 2.0;
 /// Largest factor that is looked for.
 const LARGEST: f64 = 100.0;

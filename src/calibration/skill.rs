@@ -19,7 +19,8 @@ pub struct ParameterSummary {
     /// Standard deviation of the pulls; 1 for a Gaussian posterior.
     #[serde(with = "number")]
     pub pull_sd: f64,
-    /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything; NaN without a prior.
+    /// 1 − posterior variance / prior variance, mean over universes: 0 nothing learned, 1 everything; NaN without a
+    /// prior.
     #[serde(with = "number")]
     pub contraction: f64,
     /// Root mean square of truth − posterior mean, in the parameter's unit.
@@ -127,8 +128,8 @@ impl ParameterSummary {
     }
 }
 
-/// Parameters whose pulls scatter far less or more than 1 over n universes. The curves are judged by ranks, which do not see how
-/// far out the draws of wide tails lie, the standard deviation does.
+/// Parameters whose pulls scatter far less or more than 1 over n universes. The curves are judged by ranks, which do
+/// not see how far out the draws of wide tails lie, the standard deviation does.
 pub(super) fn odd_pulls(parameters: &[ParameterSummary], n: usize) -> Vec<String> {
     // Four times the error of a Gaussian's standard deviation.
     let far = 4.0 / (2.0 * n as f64).sqrt();

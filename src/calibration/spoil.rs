@@ -8,9 +8,10 @@ use ndarray_linalg::Solve;
 /// The posterior with its standard deviations scaled by `factor` about each universe's mean m (0.5: overconfident, 2:
 /// underconfident): θ' = m + factor (θ − m), q'(θ') = q(θ) / factorᵖ.
 ///
-/// The draws' densities follow exactly. At the truth q' needs q at m + (truth − m) / factor, which was never evaluated: it
-/// is read from a quadratic fitted to ln q over the universe's draws (exact for a Gaussian). That is good enough to rank the
-/// truth among the draws; far from them it is an extrapolation, and is marked as one, so that no gain is made of it.
+/// The draws' densities follow exactly. At the truth q' needs q at m + (truth − m) / factor, which was never evaluated:
+/// it is read from a quadratic fitted to ln q over the universe's draws (exact for a Gaussian). That is good enough to
+/// rank the truth among the draws; far from them it is an extrapolation, and is marked as one, so that no gain is made
+/// of it.
 pub fn scale_sd(samples: &Samples, factor: f64) -> Result<Samples> {
     samples.check()?;
     if !(factor.is_finite() && factor > 0.0) {

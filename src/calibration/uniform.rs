@@ -2,9 +2,9 @@
 //! stay between two sequences of bounds.
 //!
 //! * Kolmogorov–Smirnov: bounds at constant distance from the diagonal.
-//! * Envelope of equal local levels (Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32; Aldor-Noiman et al. 2013):
-//!   the i-th of n sorted uniforms follows Beta(i, n + 1 − i), and every order statistic gets the same central probability
-//!   1 − γ. It is sensitive in the tails, where over- and underconfidence show.
+//! * Envelope of equal local levels (Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32; Aldor-Noiman et al.
+//!   2013): the i-th of n sorted uniforms follows Beta(i, n + 1 − i), and every order statistic gets the same central
+//!   probability 1 − γ. It is sensitive in the tails, where over- and underconfidence show.
 
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::{beta_reg, inv_beta_reg};
@@ -14,8 +14,8 @@ const TINY: f64 = 1e-13;
 
 /// P(lowerᵢ ≤ u₍ᵢ₎ ≤ upperᵢ for all i) for n sorted independent uniforms, bounds ascending.
 ///
-/// The count N(t) of numbers below t is a Poisson process of rate n given N(1) = n; its distribution is carried from one
-/// bound to the next, dropping the paths that have left the band. O(n · width of the band).
+/// The count N(t) of numbers below t is a Poisson process of rate n given N(1) = n; its distribution is carried from
+/// one bound to the next, dropping the paths that have left the band. O(n · width of the band).
 pub fn band_probability(lower: &[f64], upper: &[f64]) -> f64 {
     let n = lower.len();
     if n == 0 {
@@ -176,7 +176,8 @@ mod tests {
         // P(u₍₁₎ ≤ a, u₍₂₎ ≥ b) = 2 a (1 − b) where a < b.
         let p = band_probability(&[0.0, 0.7], &[0.4, 1.0]);
         assert!((p - 2.0 * 0.4 * 0.3).abs() < 1e-12, "{p}");
-        // Upper bounds that end early: the rest of the way is free. P(u₍₂₎ ≤ c) = c²; P(u₍₁₎ ≤ c, u₍₂₎ ≤ 1) = 1 − (1 − c)².
+        // Upper bounds that end early: the rest of the way is free. P(u₍₂₎ ≤ c) = c²; P(u₍₁₎ ≤ c, u₍₂₎ ≤ 1) = 1 − (1 −
+        // c)².
         assert!((band_probability(&[0.0; 2], &[0.3; 2]) - 0.09).abs() < 1e-12);
         assert!((band_probability(&[0.0; 2], &[0.3, 1.0]) - (1.0 - 0.49)).abs() < 1e-12);
         let p = band_probability(&[0.0, 0.1, 0.1], &[0.3, 0.3, 0.4]);

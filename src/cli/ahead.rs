@@ -1,4 +1,5 @@
-//! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all training.
+//! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all
+//! training.
 
 use crate::comm::Comm;
 use crate::config::plan::Plan;
@@ -50,8 +51,8 @@ impl Ahead {
         format!("{} to learn from, {validation} for validation, {test} for tests", count(train, "row"))
     }
 
-    /// Refuses data that nothing can be learned from or, if posteriors are to be `judged`, of which none could be drawn;
-    /// warns of what will be left out. Collective.
+    /// Refuses data that nothing can be learned from or, if posteriors are to be `judged`, of which none could be
+    /// drawn; warns of what will be left out. Collective.
     pub fn check(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
         if plan.stage_names().is_empty() {
             return Ok(());

@@ -21,15 +21,16 @@ use std::path::Path;
 
 /// Judge the posteriors of the test split: simulation-based calibration, TARP, expected coverage
 ///
-/// Prints the verdict: PASS, FAIL, or INCONCLUSIVE where there are too few universes or nothing was learned; NO VERDICT where
-/// the universes were not drawn from a prior. None of them fails the command, unless --strict is given.
+/// Prints the verdict: PASS, FAIL, or INCONCLUSIVE where there are too few universes or nothing was learned; NO VERDICT
+/// where the universes were not drawn from a prior. None of them fails the command, unless --strict is given.
 ///
 /// Example: polycosm calibrate run.toml
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
-    /// Judge a posterior spoilt on purpose: its standard deviations times this factor. Prints the verdict, writes nothing
+    /// Judge a posterior spoilt on purpose: its standard deviations times this factor. Prints the verdict, writes
+    /// nothing
     #[arg(long, value_name = "FACTOR")]
     pub scale_sd: Option<f64>,
     /// Exit with code 1 unless every posterior passes
@@ -42,8 +43,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| calibrate(plan, comm, args.scale_sd, args.strict, false))
 }
 
-/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline; `brief`: without the
-/// tables of all tests.
+/// Judges every posterior that [`super::infer`] has written, and compares the first with its baseline; `brief`: without
+/// the tables of all tests.
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, brief: bool) -> Result<()> {
     let current = Current::take(plan, comm)?;
     comm.on_root(|| {
@@ -111,8 +112,8 @@ pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
     holes(&dataset.prior, dataset.theta(), &failed)
 }
 
-/// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and what
-/// they would show. The second text is there where a verdict will not be possible.
+/// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and
+/// what they would show. The second text is there where a verdict will not be possible.
 pub fn foresee(plan: &Plan, ahead: &Ahead) -> Option<(String, Option<String>)> {
     if plan.posteriors().is_empty() {
         return None;

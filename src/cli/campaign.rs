@@ -48,8 +48,8 @@ impl Campaign {
         Plan::new(&Config::load(comm, &self.file, &self.set)?, comm)
     }
 
-    /// Collective: reads and checks the campaign, then does the work. Bad input that is found there says in which file and
-    /// line the key stands, unless it came from the command line or names another file.
+    /// Collective: reads and checks the campaign, then does the work. Bad input that is found there says in which file
+    /// and line the key stands, unless it came from the command line or names another file.
     pub fn with(&self, comm: &Comm, work: impl FnOnce(&Plan) -> Result<()>) -> Result<()> {
         let plan = self.plan(comm)?;
         work(&plan).map_err(|e| self.placed(&plan, e))

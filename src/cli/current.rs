@@ -90,7 +90,8 @@ impl Current {
         Ok(Seen { name: name.into(), file: place(file), content: content(file)?, observables })
     }
 
-    /// Why draws are not to be used any more: they are not of what they would be of now. How many there are is their own.
+    /// Why draws are not to be used any more: they are not of what they would be of now. How many there are is their
+    /// own.
     pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
         let Some(of) = &samples.extras.of else { return Ok(Some(OLDER.into())) };
         match self.stage(&of.stage)? {

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 
 /// Copy the dataset into one HDF5 file without links, and posteriors into GetDist chains
 ///
-/// Draws of observations become chains too. An earlier export is replaced; any other file that is in the way is refused.
+/// Draws of observations become chains too. An earlier export is replaced; any other file that is in the way is
+/// refused.
 ///
 /// Example: polycosm export run.toml --to exported
 #[derive(Debug, clap::Args)]

@@ -22,10 +22,11 @@ use std::path::{Path, PathBuf};
 /// Draw posterior samples of the test universes, and of observations
 ///
 /// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
-/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they are
-/// kept. What is accepted stands in docs/files.md, "Observations".
+/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they
+/// are kept. What is accepted stands in docs/files.md, "Observations".
 ///
-/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble disagree.
+/// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble
+/// disagree.
 ///
 /// Example: mpirun -n 2 polycosm infer run.toml --observation obs.hdf5
 #[derive(Debug, clap::Args)]
@@ -67,7 +68,8 @@ fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &
     comm.agree(Trained::load(&context, stage))
 }
 
-/// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations. Collective.
+/// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations.
+/// Collective.
 fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, observes)?;
@@ -222,8 +224,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     Ok(())
 }
 
-/// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps its
-/// own files: this one's name then ends in the first digits of its digest.
+/// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps
+/// its own files: this one's name then ends in the first digits of its digest.
 fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
     let now = current.seen("", file)?;
     let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());

@@ -269,7 +269,8 @@ fn history(path: &Path) -> Result<Vec<Epoch>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
 }
 
-/// The draws of observations, by what they say of themselves. Two observations of one name are told apart by their files.
+/// The draws of observations, by what they say of themselves. Two observations of one name are told apart by their
+/// files.
 fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<()> {
     let of_campaign: Vec<PathBuf> = plan.posteriors().iter().map(|stage| plan.posterior(stage)).collect();
     for stage in plan.posteriors() {

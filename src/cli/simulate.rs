@@ -13,8 +13,8 @@ use std::ops::Range;
 
 /// Run the campaign's simulations and pack them into its dataset; resumes by itself
 ///
-/// A simulation that fails is recorded as failed, with a warning, and the others go on. Where every one fails, so does the
-/// command (exit code 1).
+/// A simulation that fails is recorded as failed, with a warning, and the others go on. Where every one fails, so does
+/// the command (exit code 1).
 ///
 /// Example: mpirun -n 4 polycosm simulate run.toml
 #[derive(Debug, clap::Args)]
@@ -44,8 +44,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| simulate(plan, comm, &options))
 }
 
-/// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the first
-/// one is half done.
+/// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the
+/// first one is half done.
 pub fn fits(plan: &Plan, simulator: &dyn Section, group: usize, ranks_here: usize) -> Result<()> {
     let Some(free) = free_memory() else { return Ok(()) };
     let Some(each) = simulator.memory(&Universes { ranks: group, ..plan.universes() })? else { return Ok(()) };

@@ -55,8 +55,9 @@ pub fn logger(world: &Comm, verbose: u8) {
         .init();
 }
 
-/// Reports an error and returns the exit code; that standard output took all that was said is part of the success. One that all ranks agreed on is printed once; one that only some ranks
-/// know of ends the whole job, because the others may be waiting.
+/// Reports an error and returns the exit code; that standard output took all that was said is part of the success. One
+/// that all ranks agreed on is printed once; one that only some ranks know of ends the whole job, because the others
+/// may be waiting.
 pub fn outcome(world: &Comm, result: Result<()>) -> i32 {
     let said = || world.agree(UNSAID.get().map_or(Ok(()), |e| Err(Error::io(e).remedy(FREE_SOME_SPACE))));
     let Err(error) = result.and_then(|()| said()) else { return 0 };
@@ -73,8 +74,8 @@ pub fn outcome(world: &Comm, result: Result<()>) -> i32 {
     code
 }
 
-/// Prints to standard output. A reader that has gone (`| head`) is no failure; what cannot be written for another reason is
-/// told at the [end](outcome). (`println!` would panic.)
+/// Prints to standard output. A reader that has gone (`| head`) is no failure; what cannot be written for another
+/// reason is told at the [end](outcome). (`println!` would panic.)
 pub fn say(text: impl std::fmt::Display) {
     match writeln!(std::io::stdout(), "{text}") {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => _ = UNSAID.set(unwritten(&e)),

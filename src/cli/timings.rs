@@ -8,7 +8,8 @@ use crate::io::text;
 use crate::report::StageTiming;
 use std::time::Instant;
 
-/// Runs a stage and books its time. Collective; the root writes. A stage that found nothing to do (`None`) is not booked.
+/// Runs a stage and books its time. Collective; the root writes. A stage that found nothing to do (`None`) is not
+/// booked.
 pub fn timed(plan: &Plan, comm: &Comm, stage: &str, work: impl FnOnce() -> Result<Option<String>>) -> Result<()> {
     let start = Instant::now();
     let result = work();

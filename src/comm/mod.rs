@@ -174,9 +174,9 @@ impl Comm {
         self.inner.process_at_rank(root as i32).broadcast_into(values);
     }
 
-    /// Copies any serialisable value of `root`'s to everyone (`value` is looked at on `root` only), numbers that are not
-    /// finite included. It is plain data, of which every instance can be serialised: no path that may not be UTF-8. Where
-    /// that cannot be promised, [`Comm::on_root`] makes an error of it.
+    /// Copies any serialisable value of `root`'s to everyone (`value` is looked at on `root` only), numbers that are
+    /// not finite included. It is plain data, of which every instance can be serialised: no path that may not be UTF-8.
+    /// Where that cannot be promised, [`Comm::on_root`] makes an error of it.
     pub fn broadcast_value<T: Serialize + DeserializeOwned>(&self, root: usize, value: Option<T>) -> T {
         let mut bytes = match (&value, self.rank() == root) {
             (Some(v), true) => encode(v).expect("plain data always serialises"),
@@ -228,7 +228,8 @@ impl Comm {
         Err(Error { agreed_from: Some(root), ..error })
     }
 
-    /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as a path that is not UTF-8.
+    /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as a path that is not
+    /// UTF-8.
     pub fn on_root<T: Serialize + DeserializeOwned>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
         let tellable = |value: T| match self.size() {
             1 => Ok(Some(value)),
@@ -298,13 +299,15 @@ pub fn abort_on_panic() {
     }));
 }
 
-/// The contiguous share of `n` items that part `i` of `parts` holds: `(start, length)`, lengths differing by at most one.
+/// The contiguous share of `n` items that part `i` of `parts` holds: `(start, length)`, lengths differing by at most
+/// one.
 pub fn share(n: usize, parts: usize, i: usize) -> (usize, usize) {
     let (base, extra) = (n / parts, n % parts);
     (i * base + i.min(extra), base + (i < extra) as usize)
 }
 
-/// A list in parts as MPI counts it: where it is long, in units of several items, since MPI's counts and places end at 2³¹.
+/// A list in parts as MPI counts it: where it is long, in units of several items, since MPI's counts and places end at
+/// 2³¹.
 struct Parts {
     unit: UserDatatype,
     items: usize,
@@ -351,7 +354,8 @@ fn units(items: usize, unit: usize) -> i32 {
     i32::try_from(items / unit).expect("MPI counts to 2^31: take more ranks")
 }
 
-/// One item where MPI can count the list; else the largest number of items that divides every part, and that it can count.
+/// One item where MPI can count the list; else the largest number of items that divides every part, and that it can
+/// count.
 fn largest_unit(counts: &[usize]) -> usize {
     if counts.iter().sum::<usize>() <= i32::MAX as usize {
         return 1;

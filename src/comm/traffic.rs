@@ -1,7 +1,8 @@
-//! Bytes that this process has sent to other ranks: what the benches report and the cost model of `polycosm plan` predicts.
+//! Bytes that this process has sent to other ranks: what the benches report and the cost model of `polycosm plan`
+//! predicts.
 //!
-//! Exchanges and shifts count what leaves for another rank. A gather counts a rank's own list once, a reduction or broadcast
-//! the values once: what the MPI library makes of them (trees, rings) is its own affair, and small.
+//! Exchanges and shifts count what leaves for another rank. A gather counts a rank's own list once, a reduction or
+//! broadcast the values once: what the MPI library makes of them (trees, rings) is its own affair, and small.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

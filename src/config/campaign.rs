@@ -123,8 +123,8 @@ impl Config {
         }
     }
 
-    /// What shapes the data, see [`crate::suite::fingerprint`]: a campaign that differs in it may not go on in the same folder. `given` are
-    /// the keys that the file has.
+    /// What shapes the data, see [`crate::suite::fingerprint`]: a campaign that differs in it may not go on in the same
+    /// folder. `given` are the keys that the file has.
     pub(super) fn shape(&self, given: Vec<String>) -> serde_json::Value {
         let mut design = json!(self.design);
         if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
@@ -149,7 +149,8 @@ impl Config {
         })
     }
 
-    /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each simulation.
+    /// The files that universes are made from, by the places of their names (JSON pointers): one, or one for each
+    /// simulation.
     pub fn input_files(&self) -> Result<Vec<(String, Vec<PathBuf>)>> {
         let simulations = self.design.as_ref().map_or(0, |d| d.simulations as u64);
         let tables = self.cosmology.as_ref().map_or(Ok(vec![]), |c| c.files(0..simulations))?;
@@ -176,7 +177,8 @@ impl Config {
         crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
-    /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be made.
+    /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be
+    /// made.
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let own = simulator.parameters();
         let known: Vec<&str> = self.cosmology.iter().flat_map(|_| crate::cosmology::NAMES).collect();
@@ -259,9 +261,13 @@ impl Config {
             }
             let universes = self.universes(prior);
             simulator.check(&universes)?;
-            // The rows of a list may stand anywhere, on the bounds too.
-            let looked_at = if design.kind == design::Sampling::List { prior.clone() } else { prior.bulk() };
-            self.check_prior(simulator, &looked_at, design.simulations as u64)?;
+            let check = |prior: &Prior| self.check_prior(simulator, prior, design.simulations as u64);
+            match design.kind {
+                // The rows of a list may stand anywhere, on the bounds too.
+                design::Sampling::List => check(prior)?,
+                // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's own numbers.
+                _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
+            }
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&universes)?.specs())?;
         }

@@ -139,8 +139,9 @@ impl Plan {
         }
     }
 
-    /// Refuses a campaign that would not make the universes of its dataset: what networks learned from them is not for others.
-    /// With `looks` the simulator is to look at something itself, with the numerics that the universes have. Collective.
+    /// Refuses a campaign that would not make the universes of its dataset: what networks learned from them is not for
+    /// others. With `looks` the simulator is to look at something itself, with the numerics that the universes have.
+    /// Collective.
     pub fn check_begun(&self, comm: &Comm, looks: bool) -> Result<()> {
         comm.on_root(|| {
             let begun = if self.config.simulator.is_some() { fingerprint::read(&self.config.output)? } else { None };
@@ -278,7 +279,8 @@ fn as_begun(loaded: &Loaded<Config>, speak: bool) -> Result<Loaded<Config>> {
     loaded.as_begun(&values)
 }
 
-/// Refuses an output folder that cannot be made or written to, without making it: its nearest existing ancestor decides.
+/// Refuses an output folder that cannot be made or written to, without making it: its nearest existing ancestor
+/// decides.
 pub fn writable(output: &Path) -> Result<()> {
     let refuse = |problem: String| {
         let remedy = "choose a folder you may write to: --set output=DIR";

@@ -88,8 +88,8 @@ impl Cosmology {
         }
     }
 
-    /// d f_K/dχ of the [transverse distance](Self::transverse_distance) f_K: the cosine that belongs to its sine, 1 in a
-    /// flat universe.
+    /// d f_K/dχ of the [transverse distance](Self::transverse_distance) f_K: the cosine that belongs to its sine, 1 in
+    /// a flat universe.
     pub fn transverse_slope(&self, chi: f64) -> f64 {
         let angle = chi / self.curvature_radius();
         if self.beyond.omega_k > 0.0 { angle.cosh() } else { angle.cos() }

@@ -220,8 +220,8 @@ impl CosmologyConfig {
 
     /// The linear spectrum at scale factor `a` of what particles stand for, cold dark matter and baryons (all matter
     /// unless neutrinos have mass), of simulation `index`. With `tables`, all of them times the one factor that gives
-    /// today's its sigma8, ln P/D1² is interpolated in ln a; otherwise the spectrum today is scaled back with the growth
-    /// function, which is the same on all scales unless neutrinos have mass. Not collective.
+    /// today's its sigma8, ln P/D1² is interpolated in ln a; otherwise the spectrum today is scaled back with the
+    /// growth function, which is the same on all scales unless neutrinos have mass. Not collective.
     pub fn cold_power(&self, growth: &Growth, index: u64, a: f64) -> Result<LinearPower> {
         let cosmology = growth.cosmology();
         let response = NeutrinoResponse::new(cosmology);

@@ -1,5 +1,5 @@
-//! Energy and pressure of a relativistic Fermi gas that has decoupled: massive neutrinos (e.g. Lesgourgues & Pastor 2006,
-//! Phys. Rep. 429, 307, section 2.2). Momenta x and masses y are in units of the temperature, y = m a / T₀.
+//! Energy and pressure of a relativistic Fermi gas that has decoupled: massive neutrinos (e.g. Lesgourgues & Pastor
+//! 2006, Phys. Rep. 429, 307, section 2.2). Momenta x and masses y are in units of the temperature, y = m a / T₀.
 
 use gauss_quad::GaussLegendre;
 use std::f64::consts::PI;

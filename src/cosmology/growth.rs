@@ -9,10 +9,10 @@
 //! | D3b | D3b − D1 (D2 − D1²) | 5/21 a³ |
 //! | D3c | −D1³ | −1/7 a³ |
 //!
-//! D1 is normalised to 1 today and order n to D1(1)ⁿ, so that D2 is negative and today near, not exactly, −3/7. Radiation
-//! and dark energy are smooth: D1 begins as a + 2/3 a_eq (Mészáros 1974, A&A 37, 225; exact beside radiation), order n as
-//! its coefficient above times D1ⁿ. Massive neutrinos are taken to cluster as the rest of the matter, which holds on
-//! the largest scales.
+//! D1 is normalised to 1 today and order n to D1(1)ⁿ, so that D2 is negative and today near, not exactly, −3/7.
+//! Radiation and dark energy are smooth: D1 begins as a + 2/3 a_eq (Mészáros 1974, A&A 37, 225; exact beside
+//! radiation), order n as its coefficient above times D1ⁿ. Massive neutrinos are taken to cluster as the rest of the
+//! matter, which holds on the largest scales.
 
 use super::Cosmology;
 
@@ -124,7 +124,8 @@ impl Growth {
         self.at(a)[0][0]
     }
 
-    /// Growth today over that of a universe of matter alone that began alike: below 1 where dark energy has held it back.
+    /// Growth today over that of a universe of matter alone that began alike: below 1 where dark energy has held it
+    /// back.
     pub fn suppression(&self) -> f64 {
         let [[d1, _], ..] = self.nodes[0];
         (START.exp() + 2.0 / 3.0 * self.cosmology.equality()) / d1

@@ -1,8 +1,8 @@
 //! Linear growth beside massive neutrinos, which fall out of everything smaller than they fly (the linear response of
 //! Ali-Haïmoud & Bird 2013, MNRAS 428, 3375, with momenta kept apart so that it holds while they are relativistic).
 //!
-//! A neutrino of comoving momentum q has the energy ε = √(q² + m²a²), all in units of today's temperature, and flies
-//! λ = ∫ dτ q/ε. In the potential k²ψ = −(3/2) (H0/c)² S/a, S = Ω_cb δ_cb + Ω_ν δ_ν, the collisionless Boltzmann equation
+//! A neutrino of comoving momentum q has the energy ε = √(q² + m²a²), all in units of today's temperature, and flies λ
+//! = ∫ dτ q/ε. In the potential k²ψ = −(3/2) (H0/c)² S/a, S = Ω_cb δ_cb + Ω_ν δ_ν, the collisionless Boltzmann equation
 //! has the monopole (with j1 = −j0′ integrated step by step)
 //!
 //! f₁(q, τ) = k f₀′ ∫ dτ′ ε ψ j1(k(λ − λ′)) = (3/2) (H0/ck)² (−f₀′) ∫ (ε²/q) (S/a) dj0(k(λ − λ′)),
@@ -12,11 +12,11 @@
 //!
 //! δ_cb″ + (2 + dlnH/dlna) δ_cb′ = (3/2) S / (a³E²),   ′ = d/dln a.
 //!
-//! They begin at a = 1e-3 as (a + 2/3 a_eq) T/Ω_cb (T of a universe with their density and massless neutrinos, which it is
-//! at that time); neutrinos with what has flown freely since the Big Bang. Newton's equations hold inside the horizon.
-//! Scales that were outside it when neutrinos became slow keep their curvature ζ, and so end as if there had been no
-//! mass: the amplitude is brought to that with the weight exp(−k²/k_nr²), k_nr = 0.018 √(Ω_m m/eV) h/Mpc (Lesgourgues &
-//! Pastor 2006, Phys. Rep. 429, 307, eq. 93).
+//! They begin at a = 1e-3 as (a + 2/3 a_eq) T/Ω_cb (T of a universe with their density and massless neutrinos, which it
+//! is at that time); neutrinos with what has flown freely since the Big Bang. Newton's equations hold inside the
+//! horizon. Scales that were outside it when neutrinos became slow keep their curvature ζ, and so end as if there had
+//! been no mass: the amplitude is brought to that with the weight exp(−k²/k_nr²), k_nr = 0.018 √(Ω_m m/eV) h/Mpc
+//! (Lesgourgues & Pastor 2006, Phys. Rep. 429, 307, eq. 93).
 
 use super::{Cosmology, Growth, Spline, fermi_dirac};
 use crate::units::HUBBLE_DISTANCE;
@@ -93,8 +93,8 @@ impl NeutrinoResponse {
         self.over_k(a, &|m| m.rate)
     }
 
-    /// δ_m of all matter in units of (2/5) k² (c/H0)² ζ T(k), T being [`super::EisensteinHu`]'s, at `a` over k in h/Mpc.
-    /// Without neutrinos it would be D/Ω_m, D = a early.
+    /// δ_m of all matter in units of (2/5) k² (c/H0)² ζ T(k), T being [`super::EisensteinHu`]'s, at `a` over k in
+    /// h/Mpc. Without neutrinos it would be D/Ω_m, D = a early.
     pub fn matter_at(&self, a: f64) -> impl Fn(f64) -> f64 + use<> {
         let (cb, all) = (self.cosmology.omega_cb(), self.cosmology.omega_m());
         let ln_delta = self.over_k(a, &|m| m.ln_cb + ((cb + m.nu) / all).ln());

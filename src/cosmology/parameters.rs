@@ -177,7 +177,8 @@ impl Cosmology {
         self.sigma8
     }
 
-    /// Comoving mean density of cold dark matter and baryons, which particles and halos are made of, in (Msun/h)/(Mpc/h)³.
+    /// Comoving mean density of cold dark matter and baryons, which particles and halos are made of, in
+    /// (Msun/h)/(Mpc/h)³.
     pub fn mean_cold_density(&self) -> f64 {
         self.omega_cb() * RHO_CRIT
     }

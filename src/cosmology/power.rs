@@ -96,7 +96,8 @@ impl LinearPower {
     }
 
     /// α(k) = δ_k / Φ_k today, with Φ Bardeen's potential in the matter era and `d1_over_a` the growth today over that
-    /// of a universe of matter alone: 2 k² T(k) D / (3 Ωm H0²/c²), T the spectrum's own transfer function, 1 at small k.
+    /// of a universe of matter alone: 2 k² T(k) D / (3 Ωm H0²/c²), T the spectrum's own transfer function, 1 at small
+    /// k.
     pub fn poisson(&self, cosmology: &Cosmology, d1_over_a: f64) -> impl Fn(f64) -> f64 + '_ {
         let n_s = cosmology.n_s;
         let shape = move |k: f64| (self.p(k) / k.powf(n_s)).sqrt();

@@ -51,7 +51,8 @@ impl<'a> Tables<'a> {
         read(Path::new(&path)).map_err(|e| e.key(&self.key))
     }
 
-    /// Refuses what is not there or unsound, and one table for all simulations where a parameter of its shape is `varied`.
+    /// Refuses what is not there or unsound, and one table for all simulations where a parameter of its shape is
+    /// `varied`.
     pub fn check(&self, varied: Option<&str>, simulations: u64) -> Result<()> {
         if self.path(0)?.1 {
             return (0..simulations).try_for_each(|i| self.read(i).map(drop));
@@ -77,8 +78,8 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The spectrum at scale factor `a` between `tables` of growing redshifts, ln P over ln k: all times the factor that gives
-/// the first one, today's, its sigma8; between them ln P/D1² is a spline in ln a.
+/// The spectrum at scale factor `a` between `tables` of growing redshifts, ln P over ln k: all times the factor that
+/// gives the first one, today's, its sigma8; between them ln P/D1² is a spline in ln a.
 pub fn interpolated(tables: &[(f64, Spline)], growth: &Growth, a: f64) -> Result<LinearPower> {
     let ln_a: Vec<f64> = tables.iter().rev().map(|(z, _)| -(1.0 + z).ln()).collect();
     let (first, last) = (ln_a[0], ln_a[ln_a.len() - 1]);

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::limits;
 use std::path::Path;
 
-/// A table reaches at least from here to there (h/Mpc): outside lies 1e-4 of sigma8, which the continued power laws supply.
+/// A table reaches at least from here to there (h/Mpc): outside lies 1e-4 of sigma8, which the continued power laws
+/// supply.
 const NEEDED: (f64, f64) = (1e-3, 2.0);
 /// Fewest rows that resolve the acoustic oscillations at all.
 const ROWS: usize = 50;

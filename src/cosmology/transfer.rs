@@ -1,6 +1,6 @@
 //! Transfer functions of Eisenstein & Hu 1998 (ApJ 496, 605), with and without the acoustic oscillations. Equation
-//! numbers are theirs; inside, wavenumbers are in 1/Mpc, as there. Massive neutrinos are no part of its matter: they were
-//! radiation when it took its shape.
+//! numbers are theirs; inside, wavenumbers are in 1/Mpc, as there. Massive neutrinos are no part of its matter: they
+//! were radiation when it took its shape.
 
 use super::Cosmology;
 use crate::error::{Error, Result};

@@ -1,11 +1,12 @@
 //! The bispectrum by fast Fourier transforms (Scoccimarro 2000, 2015; Watkinson et al. 2017).
 //!
-//! ⟨δ_k1 δ_k2 δ_k3⟩ = V⁻² B(k1, k2, k3) for k1 + k2 + k3 = 0, in the convention of [`crate::mesh`]. With the fields filtered
-//! to shells, D_b(x) = Σ_{k∈b} δ_k exp(ik·x), a sum over points keeps just the closed triangles:
+//! ⟨δ_k1 δ_k2 δ_k3⟩ = V⁻² B(k1, k2, k3) for k1 + k2 + k3 = 0, in the convention of [`crate::mesh`]. With the fields
+//! filtered to shells, D_b(x) = Σ_{k∈b} δ_k exp(ik·x), a sum over points keeps just the closed triangles:
 //!
 //! B = V² Σ_x D_1 D_2 D_3 / Σ_x I_1 I_2 I_3,
 //!
-//! I_b being the same of ones: N⁻³ Σ_x I_1 I_2 I_3 is the number of triangles. At most three such fields are held at a time.
+//! I_b being the same of ones: N⁻³ Σ_x I_1 I_2 I_3 is the number of triangles. At most three such fields are held at a
+//! time.
 
 use super::kernels::assignment_window;
 use super::shells::Shells;
@@ -37,8 +38,8 @@ pub struct Bispectrum {
 }
 
 impl Triangles {
-    /// Counts the triangles of `list` (shells in any order) on the mesh of `d`, in double precision, so that the counts are
-    /// exact. Collective.
+    /// Counts the triangles of `list` (shells in any order) on the mesh of `d`, in double precision, so that the counts
+    /// are exact. Collective.
     pub fn new(d: &Decomposition, box_size: f64, shells: Shells, list: Vec<[usize; 3]>) -> Result<Self> {
         if let Some(bad) = list.iter().find(|t| !Shells::close(**t) || t.iter().any(|&b| b >= shells.count())) {
             return Err(Error::input("three such wavenumbers close no triangle below k_max")
@@ -71,8 +72,8 @@ impl Triangles {
         self.sums::<f64, ()>(&products, |_, (), _, _| Complex::new(1.0, 0.0))
     }
 
-    /// N⁻³ Σ_x of each product of three fields, a field being named by its shell and a key: `mode(i, key, n, |n|²)` is the
-    /// i-th mode of this rank of the field with that key.
+    /// N⁻³ Σ_x of each product of three fields, a field being named by its shell and a key: `mode(i, key, n, |n|²)` is
+    /// the i-th mode of this rank of the field with that key.
     fn sums<T: Real, K: Copy + PartialEq>(
         &self,
         products: &[[(usize, K); 3]],
@@ -107,9 +108,9 @@ impl Triangles {
         sums
     }
 
-    /// The bispectrum of *unnormalised* forward modes of 1 + δ, the assignment window of the given order divided out. Of
-    /// Poisson points with `shot_noise` s = V/N, s (P_1 + P_2 + P_3) + s² is subtracted from B and s from P (Matarrese,
-    /// Verde & Heavens 1997). Collective.
+    /// The bispectrum of *unnormalised* forward modes of 1 + δ, the assignment window of the given order divided out.
+    /// Of Poisson points with `shot_noise` s = V/N, s (P_1 + P_2 + P_3) + s² is subtracted from B and s from P
+    /// (Matarrese, Verde & Heavens 1997). Collective.
     pub fn measure<T: Real>(&self, modes: &mut Modes<T>, window: i32, shot_noise: f64) -> Bispectrum {
         let n = self.d.shape()[0];
         let norm = 1.0 / self.d.volume() as f64;
@@ -131,9 +132,9 @@ impl Triangles {
         Bispectrum { k, bispectrum, reduced, power, triangles: self.count.clone() }
     }
 
-    /// The mean over the very same triangles of the template α(k1) α(k2) β(k3) + α(k1) β(k2) α(k3) + β(k1) α(k2) α(k3), which
-    /// is separable and so costs three such sums: no error is made by evaluating it at the shells' middles. With α = P and
-    /// β = 2c it is the tree-level bispectrum of g + c (g² − ⟨g²⟩). Collective.
+    /// The mean over the very same triangles of the template α(k1) α(k2) β(k3) + α(k1) β(k2) α(k3) + β(k1) α(k2) α(k3),
+    /// which is separable and so costs three such sums: no error is made by evaluating it at the shells' middles. With
+    /// α = P and β = 2c it is the tree-level bispectrum of g + c (g² − ⟨g²⟩). Collective.
     pub fn template(&self, alpha: impl Fn(f64) -> f64, beta: impl Fn(f64) -> f64) -> Vec<f64> {
         let keys = [[true, true, false], [true, false, true], [false, true, true]];
         let products: Vec<[(usize, bool); 3]> =
@@ -146,8 +147,8 @@ impl Triangles {
         sums.zip(&self.count).map(|(s, &count)| s / count.max(1) as f64).collect()
     }
 
-    /// Variance of B in a Gaussian universe, s V P_1 P_2 P_3 / N (Scoccimarro 2000): s = 6, 2 or 1 for three, two or no equal
-    /// shells. `power` includes what shot noise there is.
+    /// Variance of B in a Gaussian universe, s V P_1 P_2 P_3 / N (Scoccimarro 2000): s = 6, 2 or 1 for three, two or no
+    /// equal shells. `power` includes what shot noise there is.
     pub fn gaussian_variance(&self, power: impl Fn(usize) -> f64) -> Vec<f64> {
         let one = |(t, &count): (&[usize; 3], &u64)| {
             let equal = [t[0] == t[1], t[1] == t[2], t[2] == t[0]].iter().filter(|e| **e).count();

@@ -26,9 +26,9 @@ impl CrossSpectrum {
     }
 }
 
-/// Measures the spectra of *unnormalised* forward modes of two fields on the same mesh, both assigned with `window`; the
-/// shot noise of each is taken from its own spectrum, that of the cross spectrum is zero unless they share particles.
-/// Collective.
+/// Measures the spectra of *unnormalised* forward modes of two fields on the same mesh, both assigned with `window`;
+/// the shot noise of each is taken from its own spectrum, that of the cross spectrum is zero unless they share
+/// particles. Collective.
 pub fn measure_cross<T: Real>(
     a: &mut Modes<T>,
     b: &Modes<T>,

@@ -36,10 +36,11 @@ impl Default for AngularConfig {
 }
 
 impl AngularConfig {
-    /// The bins on maps of `pixels` per side of `side` degrees; refuses a range beyond the map's, and bins without modes.
+    /// The bins on maps of `pixels` per side of `side` degrees; refuses a range beyond the map's, and bins without
+    /// modes.
     ///
-    /// An edge that is not given lies half-way between two neighbouring multipoles of the map, so that no rounding decides
-    /// which bin a mode is in; one that is given counts the modes on it to the bin above.
+    /// An edge that is not given lies half-way between two neighbouring multipoles of the map, so that no rounding
+    /// decides which bin a mode is in; one that is given counts the modes on it to the bin above.
     pub fn ell_bins(&self, pixels: usize, side: f64) -> Result<Bins> {
         let section = "simulator.c_ell";
         let fundamental = TAU / side.to_radians();
@@ -167,8 +168,8 @@ impl FlatSky {
         Ok(self.plane.filtered(&modes, |i, j| kernel(i, j).into()))
     }
 
-    /// Gaussian smoothing exp(−ℓ² θ²/2) with θ = `theta_g` in degrees. With a mask, G∗(w f) / G∗w, so that what is masked
-    /// does not pull its surroundings down; 0 where all within reach is masked.
+    /// Gaussian smoothing exp(−ℓ² θ²/2) with θ = `theta_g` in degrees. With a mask, G∗(w f) / G∗w, so that what is
+    /// masked does not pull its surroundings down; 0 where all within reach is masked.
     pub fn smoothed(&mut self, map: Map, theta_g: f64) -> Result<Vec<f64>> {
         let theta = theta_g.to_radians();
         let gauss = |ell: f64| (-0.5 * (ell * theta).powi(2)).exp();
@@ -179,11 +180,11 @@ impl FlatSky {
         Ok(sum.into_iter().zip(norm).map(|(s, n)| if n > 1e-6 { s / n } else { 0.0 }).collect())
     }
 
-    /// C_ℓ = Re⟨a_ℓ b_ℓ*⟩ of two maps, or of one with itself: A/N⁴ times the mean of the forward transforms' product over
-    /// the modes of a bin, A the solid angle in steradian and N² the pixels. Each masked map has its weighted mean taken
-    /// away, is multiplied by its mask, and the spectrum is divided by f_sky = ⟨w_a w_b⟩: right on the whole where the
-    /// spectrum hardly varies over the mask's own width in ℓ; the coupling of modes is left as it is. With `pixel_window`,
-    /// [sinc(ℓ_x p/2) sinc(ℓ_y p/2)]² is divided out, p being a pixel's side.
+    /// C_ℓ = Re⟨a_ℓ b_ℓ*⟩ of two maps, or of one with itself: A/N⁴ times the mean of the forward transforms' product
+    /// over the modes of a bin, A the solid angle in steradian and N² the pixels. Each masked map has its weighted mean
+    /// taken away, is multiplied by its mask, and the spectrum is divided by f_sky = ⟨w_a w_b⟩: right on the whole
+    /// where the spectrum hardly varies over the mask's own width in ℓ; the coupling of modes is left as it is. With
+    /// `pixel_window`, [sinc(ℓ_x p/2) sinc(ℓ_y p/2)]² is divided out, p being a pixel's side.
     pub fn c_ell(&mut self, bins: &Bins, a: Map, b: Option<Map>, pixel_window: bool) -> Result<AngularSpectrum> {
         let n = self.pixels;
         let first = self.masked_modes(a)?;

@@ -103,8 +103,8 @@ impl Wavenumbers {
     }
 }
 
-/// What else multiplies a potential: smoothing and the deconvolution of assignment windows, one factor per axis and index;
-/// a sharp cut in |k|.
+/// What else multiplies a potential: smoothing and the deconvolution of assignment windows, one factor per axis and
+/// index; a sharp cut in |k|.
 pub struct Filter<T> {
     axis: [Vec<T>; 3],
     k_max: Option<f64>,

@@ -3,8 +3,8 @@
 use super::kernels::{Gradient, Wavenumbers};
 use crate::mesh::{Complex, Decomposition, Fft, Mesh, Modes, Real};
 
-/// Linear density modes δ_k (normalised: δ(x) = Σ δ_k exp(ik·x)) from real-space white noise: [`coloured`] of its transform.
-/// Destroys `noise`.
+/// Linear density modes δ_k (normalised: δ(x) = Σ δ_k exp(ik·x)) from real-space white noise: [`coloured`] of its
+/// transform. Destroys `noise`.
 pub fn linear_modes<T: Real>(
     fft: &mut Fft<T>,
     noise: &mut Mesh<T>,
@@ -19,10 +19,11 @@ pub fn linear_modes<T: Real>(
     modes
 }
 
-/// Turns the forward transform of unit-variance white noise on N³ points into linear density modes: δ_k = FFT(noise)/N³ ·
-/// √(P(k) N³/V), with `power` in (Mpc/h)³ at k in h/Mpc and V = `box_size`³.
+/// Turns the forward transform of unit-variance white noise on N³ points into linear density modes: δ_k = FFT(noise)/N³
+/// · √(P(k) N³/V), with `power` in (Mpc/h)³ at k in h/Mpc and V = `box_size`³.
 ///
-/// `fixed` sets every amplitude to its mean (Angulo & Pontzen 2016), `inverted` turns all phases by π (the other of a pair).
+/// `fixed` sets every amplitude to its mean (Angulo & Pontzen 2016), `inverted` turns all phases by π (the other of a
+/// pair).
 pub fn coloured<T: Real>(modes: &mut Modes<T>, box_size: f64, power: impl Fn(f64) -> f64, fixed: bool, inverted: bool) {
     let shape = modes.shape();
     let cells = shape.iter().product::<usize>() as f64;
@@ -38,8 +39,8 @@ pub fn coloured<T: Real>(modes: &mut Modes<T>, box_size: f64, power: impl Fn(f64
     });
 }
 
-/// Local primordial non-Gaussianity: Φ → Φ + f_NL (Φ² − ⟨Φ²⟩) with Φ_k = δ_k / α(k), Bardeen's potential in the matter era
-/// (positive where matter gathers), and `alpha` at k in h/Mpc (Dalal et al. 2008, eqs 1–7). `fft` is best exact.
+/// Local primordial non-Gaussianity: Φ → Φ + f_NL (Φ² − ⟨Φ²⟩) with Φ_k = δ_k / α(k), Bardeen's potential in the matter
+/// era (positive where matter gathers), and `alpha` at k in h/Mpc (Dalal et al. 2008, eqs 1–7). `fft` is best exact.
 pub fn add_f_nl<T: Real>(fft: &mut Fft<T>, delta: &mut Modes<T>, box_size: f64, f_nl: f64, alpha: impl Fn(f64) -> f64) {
     let cells = fft.decomposition().volume() as f64;
     let wave = Wavenumbers::new(fft.decomposition().shape(), box_size, Gradient::Spectral);
@@ -64,9 +65,9 @@ pub fn add_f_nl<T: Real>(fft: &mut Fft<T>, delta: &mut Modes<T>, box_size: f64, 
     delta.data_mut().iter_mut().zip(modes.data()).for_each(|(d, m)| *d += *m);
 }
 
-/// Puts the modes below both meshes' Nyquist wavenumbers from the transform of one mesh's white noise into that of another
-/// mesh's, over the same box and process grid: so two resolutions share their large scales. Both are unnormalised
-/// transforms; the grafted modes are rescaled to `onto`'s. Collective.
+/// Puts the modes below both meshes' Nyquist wavenumbers from the transform of one mesh's white noise into that of
+/// another mesh's, over the same box and process grid: so two resolutions share their large scales. Both are
+/// unnormalised transforms; the grafted modes are rescaled to `onto`'s. Collective.
 pub fn graft<T: Real>(d: &Decomposition, from: &mut Modes<T>, onto: &mut Modes<T>) {
     let cells = |m: &Modes<T>| m.shape().iter().product::<usize>() as f64;
     let scale = T::of((cells(onto) / cells(from)).sqrt());

@@ -5,7 +5,8 @@ use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Real-space white noise of zero mean and unit variance. The value at a point depends on (seed, realisation, point)
-/// alone, so it is the same to the last bit on any number of ranks: each row along axis 2 is a random stream of its own.
+/// alone, so it is the same to the last bit on any number of ranks: each row along axis 2 is a random stream of its
+/// own.
 pub fn white_noise<T: Real>(decomposition: &Decomposition, seed: u64, realisation: u64) -> Mesh<T> {
     let mut mesh = Mesh::new(decomposition, Halo::default());
     let (block, shape) = (mesh.block(), decomposition.shape());

@@ -40,8 +40,8 @@ impl Filter {
     }
 }
 
-/// Smooths *unnormalised* forward modes of a field on a mesh over a box of `box_size` Mpc/h with a `radius` in Mpc/h, divides
-/// out the assignment window of the given order, and normalises: an inverse transform gives the smoothed field.
+/// Smooths *unnormalised* forward modes of a field on a mesh over a box of `box_size` Mpc/h with a `radius` in Mpc/h,
+/// divides out the assignment window of the given order, and normalises: an inverse transform gives the smoothed field.
 pub fn smooth<T: Real>(modes: &mut Modes<T>, box_size: f64, filter: Filter, radius: f64, window: i32) {
     let shape = modes.shape();
     let (fundamental, norm) = (TAU / box_size, 1.0 / shape.iter().product::<usize>() as f64);

@@ -67,8 +67,8 @@ impl PeakConfig {
         Bins::new("simulator.peaks", self.spacing, self.min, self.max, self.bins)
     }
 
-    /// Counts of peaks in the bins of [`Self::height_bins`]. `noise` is the rms of the noise in the *smoothed* map, if it is
-    /// known.
+    /// Counts of peaks in the bins of [`Self::height_bins`]. `noise` is the rms of the noise in the *smoothed* map, if
+    /// it is known.
     pub fn count(&self, sky: &mut FlatSky, map: Map, noise: Option<f64>) -> Result<Vec<u64>> {
         let bins = self.height_bins()?;
         sky.fits(map.values)?;
@@ -85,8 +85,8 @@ impl PeakConfig {
     }
 }
 
-/// Pixels above all of their 8 neighbours, in order. A pixel of mask 0 is no peak and is not compared with. A `border` of
-/// 0 joins opposite sides; one of b keeps the outermost b pixels from being peaks.
+/// Pixels above all of their 8 neighbours, in order. A pixel of mask 0 is no peak and is not compared with. A `border`
+/// of 0 joins opposite sides; one of b keeps the outermost b pixels from being peaks.
 pub fn local_maxima(map: &[f64], pixels: usize, mask: Option<&[f64]>, border: usize) -> Vec<usize> {
     let seen = |i: usize| mask.is_none_or(|mask| mask[i] > 0.0);
     let around = |i: usize| [i + pixels - 1, i, i + 1].map(|i| i % pixels);

@@ -15,10 +15,10 @@ pub struct LocalFit {
 ///
 /// B = f_NL T, T = 2 M_1 M_2 M_3 [P_φ1 P_φ2 + P_φ2 P_φ3 + P_φ3 P_φ1] (Komatsu & Spergel 2001),
 ///
-/// averaged over the very triangles that were measured, and f_NL = Σ w B T / Σ w T² with the inverse Gaussian variance as
-/// w. Triangles of a [`super::shells::Shells::squeezed`] list, where gravity leaves least, constrain it best. What gravity
-/// makes is to be subtracted from `measured` beforehand. `transfer` is M(k), `potential` P_φ(k) in (Mpc/h)³, k in h/Mpc;
-/// `shot_noise` V/N in (Mpc/h)³ only widens the variance. Collective.
+/// averaged over the very triangles that were measured, and f_NL = Σ w B T / Σ w T² with the inverse Gaussian variance
+/// as w. Triangles of a [`super::shells::Shells::squeezed`] list, where gravity leaves least, constrain it best. What
+/// gravity makes is to be subtracted from `measured` beforehand. `transfer` is M(k), `potential` P_φ(k) in (Mpc/h)³, k
+/// in h/Mpc; `shot_noise` V/N in (Mpc/h)³ only widens the variance. Collective.
 pub fn fit_local_f_nl(
     triangles: &Triangles,
     measured: &Bispectrum,

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use std::f64::consts::TAU;
 
-/// Shells of a width of `width` fundamental wavenumbers k_f = 2π/L: bin b holds (b + ½) w ≤ |n| < (b + 3/2) w, n = k/k_f,
-/// so that its middle is (b + 1) w k_f. With w = 1 they are the bins of a [`super::spectrum::Spectrum`].
+/// Shells of a width of `width` fundamental wavenumbers k_f = 2π/L: bin b holds (b + ½) w ≤ |n| < (b + 3/2) w, n =
+/// k/k_f, so that its middle is (b + 1) w k_f. With w = 1 they are the bins of a [`super::spectrum::Spectrum`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shells {
     width: f64,
@@ -13,9 +13,9 @@ pub struct Shells {
 }
 
 impl Shells {
-    /// All shells that lie whole below `k_max` h/Mpc, on an `n`³ mesh in a box of `box_size` Mpc/h. Where a product of three
-    /// fields is taken at the mesh's points, three wavenumbers must not add up to a multiple of n by themselves: 3 |n| < n on
-    /// each axis, or k_max ≤ ⅔ k_Ny (Sefusatti et al. 2016). Beyond is refused.
+    /// All shells that lie whole below `k_max` h/Mpc, on an `n`³ mesh in a box of `box_size` Mpc/h. Where a product of
+    /// three fields is taken at the mesh's points, three wavenumbers must not add up to a multiple of n by themselves:
+    /// 3 |n| < n on each axis, or k_max ≤ ⅔ k_Ny (Sefusatti et al. 2016). Beyond is refused.
     pub fn new(n: usize, box_size: f64, width: f64, k_max: f64) -> Result<Self> {
         let fundamental = TAU / box_size;
         let limit = n as f64 / 3.0 * fundamental;

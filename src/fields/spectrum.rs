@@ -92,9 +92,9 @@ pub(super) struct Binned<const Q: usize> {
     pub mean: [Vec<f64>; Q],
 }
 
-/// Averages `Q` quantities quadratic in *unnormalised* modes of fields on an n³ mesh: `quantity(i, n, |c|²-like)` is asked
-/// of the i-th mode of this rank with signed integer wavenumber n. `window` is the sum of both fields' assignment orders
-/// (4 for the CIC spectrum). Collective.
+/// Averages `Q` quantities quadratic in *unnormalised* modes of fields on an n³ mesh: `quantity(i, n, |c|²-like)` is
+/// asked of the i-th mode of this rank with signed integer wavenumber n. `window` is the sum of both fields' assignment
+/// orders (4 for the CIC spectrum). Collective.
 pub(super) fn binned<T: Real, const Q: usize>(
     modes: &mut Modes<T>,
     box_size: f64,
@@ -131,8 +131,9 @@ pub(super) fn binned<T: Real, const Q: usize>(
     }
 }
 
-/// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window of
-/// the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0). Collective.
+/// Measures P(k) = V ⟨|c|²⟩ of *unnormalised* forward modes of 1 + δ on an n³ mesh, dividing out the assignment window
+/// of the given order (2 for CIC, 0 for none; Jing 2005) and subtracting `shot_noise` (V/N particles, or 0).
+/// Collective.
 pub fn measure<T: Real>(modes: &mut Modes<T>, box_size: f64, window: i32, shot_noise: f64, comm: &Comm) -> Spectrum {
     let Binned { k, modes, mean: [power] } = binned(modes, box_size, 2 * window, comm, |_, _, c| [c.norm_sqr()]);
     Spectrum { k, power: power.into_iter().map(|p| p - shot_noise).collect(), modes }

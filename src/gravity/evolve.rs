@@ -22,8 +22,9 @@ impl<T> Observer<T> for () {
     }
 }
 
-/// Executes the table's rows from number `first` on, on particles in a cube of side `force.workspace.box_size` that are on
-/// their ranks. Collective; a force that is not finite anywhere ends it on all ranks with the step, the field and the rank.
+/// Executes the table's rows from number `first` on, on particles in a cube of side `force.workspace.box_size` that are
+/// on their ranks. Collective; a force that is not finite anywhere ends it on all ranks with the step, the field and
+/// the rank.
 pub fn evolve<T: Real>(
     comm: &Comm,
     table: &StepTable,

@@ -1,5 +1,5 @@
-//! Kick and drift factors, in the variables of [`crate::particles::Particles`]: dx/da = p / (a³E), dp/da = (3/2) Ωm/(a²E) · g
-//! with g = −∇φ and ∇²φ = δ.
+//! Kick and drift factors, in the variables of [`crate::particles::Particles`]: dx/da = p / (a³E), dp/da = (3/2)
+//! Ωm/(a²E) · g with g = −∇φ and ∇²φ = δ.
 
 use crate::cosmology::{Cosmology, Growth};
 use gauss_quad::GaussLegendre;
@@ -40,8 +40,8 @@ pub struct Factors<'a> {
 impl Factors<'_> {
     /// Δp for a kick from `from` to `to` with the force known at `at`.
     ///
-    /// FastPM: ΔG / D(at) with G = a³E dD/da, the momentum of the growing mode. Its published form (eq. 16) has dG/da at
-    /// `at` in the denominator; the growth equation, dG/da = (3/2) Ωm D / (a²E), cancels the rest.
+    /// FastPM: ΔG / D(at) with G = a³E dD/da, the momentum of the growing mode. Its published form (eq. 16) has dG/da
+    /// at `at` in the denominator; the growth equation, dG/da = (3/2) Ωm D / (a²E), cancels the rest.
     ///
     /// COLA kicks by the force less that of perturbation theory, g_LPT = D1 Ψ1 + (D2 − D1²) Ψ2 at `at`, and adds the
     /// change in perturbation theory's own momentum, ΔG1 Ψ1 + ΔG2 Ψ2.

@@ -54,8 +54,8 @@ pub struct Workspace<T: Real> {
     pub box_size: f64,
 }
 
-/// Adds to the mesh's accelerations what the mesh cannot resolve: potential gradient descent (Dai et al. 2018), a learned
-/// kernel.
+/// Adds to the mesh's accelerations what the mesh cannot resolve: potential gradient descent (Dai et al. 2018), a
+/// learned kernel.
 pub trait Correction<T: Real> {
     /// Adds to `particles.acceleration` (−∇φ with ∇²φ = δ, Mpc/h) after each evaluation of the force, at scale factor
     /// `a`. Collective; every particle is on its rank, and `workspace` may be used up.

@@ -10,8 +10,8 @@
 //! | 3b | S_ii χ_jj − S_ij χ_ij with χ = ∇Ψ2 | 5/21 a³ |
 //! | 3c | curl Ψ = W, W_i = ε_ijk S_lj χ_lk | −1/7 a³ |
 //!
-//! (Bouchet et al. 1995; Catelan 1995; the growth follows from expanding J ∇_x·ẍ = (3/2) Ωm (J − 1) and ∇_x × ẍ = 0, see
-//! [`Growth`](crate::cosmology::Growth).) Every term is curl-free but the last.
+//! (Bouchet et al. 1995; Catelan 1995; the growth follows from expanding J ∇_x·ẍ = (3/2) Ωm (J − 1) and ∇_x × ẍ = 0,
+//! see [`Growth`](crate::cosmology::Growth).) Every term is curl-free but the last.
 
 use super::factors::Factors;
 use crate::fields::kernels::{Gradient, Wavenumbers};
@@ -49,8 +49,8 @@ struct Lattice<'a, T: Real> {
     particles: Particles<T>,
 }
 
-/// Particles on the lattice q = i L/N of this rank's block, displaced and set in motion to the given `order` (1, 2 or 3),
-/// from linear density modes at D = 1 (δ(x) = Σ δ_k exp(ik·x)). `fft` has no halo. `keep` leaves Ψ1 and Ψ2 in
+/// Particles on the lattice q = i L/N of this rank's block, displaced and set in motion to the given `order` (1, 2 or
+/// 3), from linear density modes at D = 1 (δ(x) = Σ δ_k exp(ik·x)). `fft` has no halo. `keep` leaves Ψ1 and Ψ2 in
 /// [`Particles::psi`]. Collective; the particles are not yet on the ranks they lie on.
 pub fn lagrangian_particles<T: Real>(
     fft: &mut Fft<T>,

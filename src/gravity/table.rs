@@ -158,8 +158,8 @@ pub struct StepTable {
 
 impl StepTable {
     /// Kick–drift–kick with half steps at the geometric mean of their ends, as FastPM has them. Two kicks by the same
-    /// force are one row. Each of the `outputs` (scale factors from the start to the end) ends a step: where none of the
-    /// configured steps ends there, the one around it is cut in two. Steps after the last of them are not taken.
+    /// force are one row. Each of the `outputs` (scale factors from the start to the end) ends a step: where none of
+    /// the configured steps ends there, the one around it is cut in two. Steps after the last of them are not taken.
     pub fn new(config: &StepConfig, factors: &Factors, outputs: &[f64]) -> Self {
         let mut a = config.scale_factors();
         let same = |x: f64, y: f64| (x / y - 1.0).abs() < 1e-9;

@@ -13,8 +13,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Refuses a place for an export of `source` that holds anything but an earlier export: the source itself under whatever name,
-/// a campaign's index, a file that polycosm did not write.
+/// Refuses a place for an export of `source` that holds anything but an earlier export: the source itself under
+/// whatever name, a campaign's index, a file that polycosm did not write.
 pub fn check_place(path: &Path, source: &Path) -> Result<()> {
     let identity = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino())).ok();
     if identity(path).is_some_and(|id| identity(source) == Some(id)) {
@@ -56,8 +56,8 @@ pub fn chosen(dataset: &Dataset, fields: &[String]) -> Result<Vec<FieldSpec>> {
     Ok(specs)
 }
 
-/// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished universes
-/// into one file that stands alone, with the checksums that a dataset has.
+/// Serial: copies parameters, split, status, prior and the named fields (all with none named) of a dataset's finished
+/// universes into one file that stands alone, with the checksums that a dataset has.
 pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String], by: &Provenance) -> Result<()> {
     let specs = chosen(dataset, fields)?;
     let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();

@@ -1,8 +1,8 @@
 //! `dataset.h5`: virtual datasets over the shards, with the prior and everything small as plain data.
 //!
 //! `h5py.File("dataset.h5")["maps"][i]` works from anywhere: the shards are named relative to the index. A list's
-//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`. Of very many shards it
-//! holds copies.
+//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`. Of very many
+//! shards it holds copies.
 
 use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
@@ -23,8 +23,8 @@ pub fn path(output: &Path) -> PathBuf {
     output.join("dataset.h5")
 }
 
-/// The most shards that an index links to: HDF5 keeps each of them open, and reads NaN in silence where a program may open no
-/// more files, commonly 1024.
+/// The most shards that an index links to: HDF5 keeps each of them open, and reads NaN in silence where a program may
+/// open no more files, commonly 1024.
 pub const MOST_LINKS: usize = 900;
 
 /// True if a program that may open an ordinary number of files sees all of the index.
@@ -34,8 +34,8 @@ pub fn opens(file: &File, specs: &[FieldSpec]) -> Result<bool> {
     Ok(file.array(&name)?.sources().len() <= MOST_LINKS)
 }
 
-/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed. Where there are more
-/// shards than `most` links may be, the fields themselves are copied into it.
+/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed. Where there
+/// are more shards than `most` links may be, the fields themselves are copied into it.
 pub fn write(
     alone: &Comm,
     output: &Path,

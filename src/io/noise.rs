@@ -44,8 +44,8 @@ pub fn sums(values: impl Iterator<Item = f64>) -> [f64; 3] {
     values.fold([0.0; 3], |[n, sum, squares], x| [n + 1.0, sum + x, squares + x * x])
 }
 
-/// Refuses what is no white noise by its mean or variance, beyond a tenth (which leaves room for constrained modes) and what
-/// is left to chance (5 standard errors, on a small mesh). Noise of fixed amplitudes passes.
+/// Refuses what is no white noise by its mean or variance, beyond a tenth (which leaves room for constrained modes) and
+/// what is left to chance (5 standard errors, on a small mesh). Noise of fixed amplitudes passes.
 pub fn check_white(path: &Path, dataset: &str, [n, sum, squares]: [f64; 3]) -> Result<()> {
     let mean = sum / n;
     let variance = squares / n - mean * mean;

@@ -68,8 +68,8 @@ pub fn write_field(comm: &Comm, file: &File, field: &Field) -> Result<()> {
     file.set_number(&spec.name, "crc32", crc)
 }
 
-/// Collective: reads `rows` rows of a field from row `from` on, each rank its own and together all of them in rank order;
-/// an error on all ranks if they do not have the field's checksum.
+/// Collective: reads `rows` rows of a field from row `from` on, each rank its own and together all of them in rank
+/// order; an error on all ranks if they do not have the field's checksum.
 pub fn read_field_rows(comm: &Comm, file: &File, spec: &FieldSpec, from: usize, rows: usize) -> Result<Data> {
     let data = comm.agree(file.array(&spec.name))?.read_rows(spec.dtype, from, rows)?;
     let crc = comm.agree(file.unsigned(&spec.name, "crc32"))? as u32;

@@ -5,8 +5,9 @@ use crate::limits;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The text of a file; `None` where there is none. What is no ordinary file (a device or a pipe may never end), is longer
-/// than [`limits::OWN`] or no UTF-8 is not what polycosm writes: an error without a remedy, which the caller knows.
+/// The text of a file; `None` where there is none. What is no ordinary file (a device or a pipe may never end), is
+/// longer than [`limits::OWN`] or no UTF-8 is not what polycosm writes: an error without a remedy, which the caller
+/// knows.
 pub fn read(path: &Path) -> Result<Option<String>> {
     match path.symlink_metadata() {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

@@ -3,8 +3,8 @@
 //!
 //! Slurm sends SIGTERM to the batch shell `grace` seconds before the time limit (`--signal=B:TERM@grace`). The shell
 //! passes it on as SIGUSR1, which both `srun` and `mpirun` hand to every rank (on SIGTERM `mpirun` would kill them),
-//! polycosm writes its checkpoint and leaves with 85, and `scontrol requeue` keeps the job's number, so that the jobs that
-//! wait for it go on waiting.
+//! polycosm writes its checkpoint and leaves with 85, and `scontrol requeue` keeps the job's number, so that the jobs
+//! that wait for it go on waiting.
 
 mod site;
 
@@ -145,8 +145,8 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// A word in an `#SBATCH` line. No shell reads it: `sbatch` takes away quotes and the backslash before a character, and what
-/// follows a bare `#`.
+/// A word in an `#SBATCH` line. No shell reads it: `sbatch` takes away quotes and the backslash before a character, and
+/// what follows a bare `#`.
 pub(super) fn directive(word: &str) -> String {
     match word.contains(|c: char| c.is_whitespace() || "\"'\\#".contains(c)) {
         true => format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"")),

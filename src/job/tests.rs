@@ -112,8 +112,8 @@ fn the_request_to_stop_reaches_the_program() {
     assert_eq!(pretend(body, "0", Some(0.5)), (Some(0), "requeue 77\n".into()));
 }
 
-/// The words of an `#SBATCH` line as `sbatch` reads them (get_argument in its opt.c): a backslash takes the next character as
-/// it is, quotes of either sort keep blanks, and a bare `#` ends the line.
+/// The words of an `#SBATCH` line as `sbatch` reads them (get_argument in its opt.c): a backslash takes the next
+/// character as it is, quotes of either sort keep blanks, and a bare `#` ends the line.
 fn sbatch_words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut escaped) = (vec![], None::<String>, None, false);
     for c in line.chars() {

@@ -1,6 +1,7 @@
 //! The distributed real FFT: 1-D transforms along each axis with an exchange between them, in two buffers.
 //!
-//! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r does.
+//! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r
+//! does.
 
 use super::array::{Aligned, exchange_len, shares};
 use super::plans::with_wisdom;
@@ -200,8 +201,8 @@ impl<T: Real> Fft<T> {
         }
     }
 
-    /// Axis 1 or 0: within modes, or (axis 1 of a pencil) scratch → modes forward and modes → scratch backward. A block of
-    /// neighbouring pencils is copied together, transformed in cache, and copied back.
+    /// Axis 1 or 0: within modes, or (axis 1 of a pencil) scratch → modes forward and modes → scratch backward. A block
+    /// of neighbouring pencils is copied together, transformed in cache, and copied back.
     fn complex_axis(&mut self, axis: usize, mesh: &mut Mesh<T>, modes: &mut Modes<T>, forward: bool) {
         let (a, b, n) = (self.d.real().len, self.d.fourier().len, self.d.shape()[axis]);
         let (planes, pencils) = if axis == 1 { (a[0], b[2]) } else { (1, b[1] * b[2]) };
@@ -258,8 +259,8 @@ impl<T: Real> Mesh<T> {
     }
 }
 
-/// From `[outer][n][inner]`, lays the parts of the middle axis one after another: `[part][outer][len][inner]`. Returns the
-/// number of elements of each part.
+/// From `[outer][n][inner]`, lays the parts of the middle axis one after another: `[part][outer][len][inner]`. Returns
+/// the number of elements of each part.
 fn pack<T: Copy>(
     from: &[T],
     to: &mut [T],

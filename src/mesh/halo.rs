@@ -1,5 +1,6 @@
 //! Halos: copying neighbours' points in ([`fill_halo`](Mesh::fill_halo)), and its adjoint, adding one's own halo to the
-//! points it stands for ([`add_halo`](Mesh::add_halo)). Any width: a halo may reach over several ranks, or around the box.
+//! points it stands for ([`add_halo`](Mesh::add_halo)). Any width: a halo may reach over several ranks, or around the
+//! box.
 
 use super::{Decomposition, Mesh, Real};
 use crate::comm::share;

@@ -1,7 +1,7 @@
 //! Whether plans are estimated or measured, and what has been learnt by measuring (FFTW calls it wisdom).
 //!
-//! Estimated plans are the same on every run, so that runs repeat their bits. Measured ones are faster, but two measurements
-//! may choose differently: they repeat only what is kept of them.
+//! Estimated plans are the same on every run, so that runs repeat their bits. Measured ones are faster, but two
+//! measurements may choose differently: they repeat only what is kept of them.
 
 use super::Real;
 use crate::comm::Comm;
@@ -30,8 +30,9 @@ pub fn known() -> Option<[String; 2]> {
     state().clone()
 }
 
-/// Runs `plan` (told whether to measure) so that it knows what was measured before, and nothing else. Where plans are measured
-/// this is collective: the first rank goes ahead and the others learn from it, so that equal blocks have equal plans.
+/// Runs `plan` (told whether to measure) so that it knows what was measured before, and nothing else. Where plans are
+/// measured this is collective: the first rank goes ahead and the others learn from it, so that equal blocks have equal
+/// plans.
 pub(super) fn with_wisdom<T: Real, P>(comm: &Comm, measurable: bool, plan: impl FnOnce(bool) -> P) -> P {
     let which = usize::from(size_of::<T>() == 8);
     let Some(mut wisdom) = known().filter(|_| measurable).map(|known| known[which].clone()) else {

@@ -21,8 +21,8 @@ pub(super) type Dim = (usize, isize, isize);
 pub trait Real:
     Float + FromPrimitive + NumAssign + Wire + bytemuck::Pod + std::iter::Sum + std::fmt::Debug + Send + Sync
 {
-    /// FFTW's opaque plan of this precision, to be destroyed once. The plans that the crate `fftw` makes are neither batched nor
-    /// in place, as ours are.
+    /// FFTW's opaque plan of this precision, to be destroyed once. The plans that the crate `fftw` makes are neither
+    /// batched nor in place, as ours are.
     type FftPlan: PlanSpec;
     /// Rounds a double.
     fn of(x: f64) -> Self;
@@ -73,8 +73,9 @@ pub trait Real:
     fn set_wisdom(wisdom: &str);
 }
 
-// ESTIMATE chooses the same algorithm on every run (a resumed campaign must repeat its bits). All buffers start on a cache
-// line, so arrays executed on are aligned as those planned on; without that promise FFTW would use no vector instructions.
+// ESTIMATE chooses the same algorithm on every run (a resumed campaign must repeat its bits). All buffers start on a
+// cache line, so arrays executed on are aligned as those planned on; without that promise FFTW would use no vector
+// instructions.
 fn rigour(measured: bool) -> u32 {
     if measured { Flag::MEASURE } else { Flag::ESTIMATE }.bits()
 }

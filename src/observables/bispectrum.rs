@@ -68,7 +68,8 @@ impl Default for BispectrumConfig {
 }
 
 impl BispectrumConfig {
-    /// Shells and triangles on a mesh of `n` points per side of `box_size` Mpc/h; refuses what cannot be measured there.
+    /// Shells and triangles on a mesh of `n` points per side of `box_size` Mpc/h; refuses what cannot be measured
+    /// there.
     pub fn list(&self, n: usize, box_size: f64) -> Result<(Shells, Vec<[usize; 3]>)> {
         let nyquist = std::f64::consts::PI * n as f64 / box_size;
         let shells = Shells::new(n, box_size, self.bin_width, self.k_max.unwrap_or(2.0 / 3.0 * nyquist))?;

@@ -4,8 +4,8 @@ use crate::comm::{Comm, share};
 use crate::mesh::Real;
 use crate::particles::Particles;
 
-/// Positions (Mpc/h) and peculiar velocities (km/s) of all `total` particles at scale factor `a`, sorted by identity and
-/// spread over the ranks in contiguous shares: the same file whatever the number of ranks. Collective.
+/// Positions (Mpc/h) and peculiar velocities (km/s) of all `total` particles at scale factor `a`, sorted by identity
+/// and spread over the ranks in contiguous shares: the same file whatever the number of ranks. Collective.
 pub fn by_lagrangian_id<T: Real>(
     comm: &Comm,
     particles: &Particles<T>,

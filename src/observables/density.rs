@@ -31,8 +31,9 @@ impl<T: Real> DensityMeter<T> {
         self.box_size
     }
 
-    /// *Unnormalised* forward modes of 1 + δ by CIC. `interlaced` takes the mean of two meshes half a cell apart, whose odd
-    /// aliases cancel (Sefusatti et al. 2016). Zero where there are no points at all. Collective; every point is on its rank.
+    /// *Unnormalised* forward modes of 1 + δ by CIC. `interlaced` takes the mean of two meshes half a cell apart, whose
+    /// odd aliases cancel (Sefusatti et al. 2016). Zero where there are no points at all. Collective; every point is on
+    /// its rank.
     pub fn modes(&mut self, points: Points<T>, interlaced: bool) -> Modes<T> {
         let d = self.fft.decomposition().clone();
         let [total, _] = points.weight_sums(&d.comm);
@@ -63,7 +64,8 @@ impl<T: Real> DensityMeter<T> {
         &self.mesh
     }
 
-    /// Poisson noise of the points' spectrum, V Σw²/(Σw)² in (Mpc/h)³: V/N for equal weights, 0 without points. Collective.
+    /// Poisson noise of the points' spectrum, V Σw²/(Σw)² in (Mpc/h)³: V/N for equal weights, 0 without points.
+    /// Collective.
     pub fn shot_noise(&self, points: Points<T>) -> f64 {
         let [sum, squares] = points.weight_sums(&self.fft.decomposition().comm);
         if sum > 0.0 { self.box_size.powi(3) * squares / sum.powi(2) } else { 0.0 }

@@ -1,16 +1,16 @@
 //! Friends of friends (Davis, Efstathiou, Frenk & White 1985, ApJ 292, 371), over any number of ranks.
 //!
 //! Two particles are friends if r² ≤ b², where r² = Δ₀² + Δ₁² + Δ₂² is summed in that order in f64 from the stored
-//! coordinates and Δ = min(|x − y|, L − |x − y|); a group is all particles joined by chains of friends. Every rank would
-//! decide alike, so that the groups depend neither on the ranks nor on the order of the particles.
+//! coordinates and Δ = min(|x − y|, L − |x − y|); a group is all particles joined by chains of friends. Every rank
+//! would decide alike, so that the groups depend neither on the ranks nor on the order of the particles.
 //!
 //! Within a rank: particles are sorted into cells whose diagonal is at most b, so that all particles of a cell are
 //! friends, and a pair of cells is looked at only while they are not yet of one group. The sorted list is walked along
 //! with one pointer for each row of neighbouring cells: no look-up, and a time that hardly grows with the clustering.
 //!
-//! Between ranks: every rank receives copies of the particles that lie within reach of its own, also through the faces of
-//! the periodic box (a rank is its own neighbour there). Groups then learn the smallest identity of all their parts from
-//! these copies until nothing changes.
+//! Between ranks: every rank receives copies of the particles that lie within reach of its own, also through the faces
+//! of the periodic box (a rank is its own neighbour there). Groups then learn the smallest identity of all their parts
+//! from these copies until nothing changes.
 
 use super::rows::Route;
 use crate::comm::Comm;
@@ -36,9 +36,9 @@ impl Groups {
     }
 }
 
-/// Groups of the particles of a periodic cube of side `box_size` that are linked over up to `length` (both Mpc/h), which
-/// is below half the box. Identities are unique. Right however the particles are spread over the ranks; fast if each rank
-/// holds a compact region. Beside them it needs about 60 bytes per particle for a while. Collective.
+/// Groups of the particles of a periodic cube of side `box_size` that are linked over up to `length` (both Mpc/h),
+/// which is below half the box. Identities are unique. Right however the particles are spread over the ranks; fast if
+/// each rank holds a compact region. Beside them it needs about 60 bytes per particle for a while. Collective.
 pub fn friends_of_friends<T: Real>(comm: &Comm, particles: &Particles<T>, box_size: f64, length: f64) -> Groups {
     let grid = Grid::new(box_size, length);
     let cells: Vec<[i32; 3]> = particles.position.iter().map(|x| grid.cell(x)).collect();
@@ -117,7 +117,8 @@ struct Region {
 }
 
 impl Region {
-    /// The cells of every rank's particles and `reach` cells around them; a rank without particles has none. Collective.
+    /// The cells of every rank's particles and `reach` cells around them; a rank without particles has none.
+    /// Collective.
     fn of_all(comm: &Comm, cells: &[[i32; 3]], reach: i32) -> Vec<Region> {
         let far = i32::MAX / 4;
         let low = cells.iter().fold([far; 3], |m, c| std::array::from_fn(|d| m[d].min(c[d] - reach)));
@@ -149,8 +150,8 @@ impl Region {
         (i * self.len(1) + j) * self.len(2) + k
     }
 
-    /// The neighbours within `reach` that follow a cell in C order: from how far behind it, and how many in a row. Where
-    /// this runs over the end of a row it meets other cells, too far away to matter.
+    /// The neighbours within `reach` that follow a cell in C order: from how far behind it, and how many in a row.
+    /// Where this runs over the end of a row it meets other cells, too far away to matter.
     fn rows(&self, reach: i32) -> Vec<(u64, u64)> {
         if self.is_empty() {
             return vec![];
@@ -260,7 +261,8 @@ fn link<T: Real>(
     roots
 }
 
-/// Numbers the groups in the order of their first particle; the first `own` particles are this rank's, the others copies.
+/// Numbers the groups in the order of their first particle; the first `own` particles are this rank's, the others
+/// copies.
 fn number(roots: &[u32], ids: &[u64], own: usize) -> Groups {
     let mut groups = Groups::default();
     let mut fragment_of = vec![u32::MAX; roots.len()];

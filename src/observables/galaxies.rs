@@ -1,4 +1,5 @@
-//! Galaxies in halos: the halo occupation distribution of Zheng, Coil & Zehavi (2007, ApJ 667, 760), and redshift space.
+//! Galaxies in halos: the halo occupation distribution of Zheng, Coil & Zehavi (2007, ApJ 667, 760), and redshift
+//! space.
 
 use super::halos::{HaloCatalogue, PeriodicBox};
 use super::redshift_space::RedshiftSpace;
@@ -16,8 +17,8 @@ use statrs::function::erf::erf;
 const MOST_PER_HALO: f64 = 1e6;
 
 /// `[simulator.galaxies]`: galaxies painted into the halos. The first five may be varied. Masses of halos are those of
-/// their friends-of-friends groups, which are taken for M_200m wherever a radius or concentration is needed. The defaults
-/// are those of Reid et al. (2014, MNRAS 444, 476) for BOSS CMASS.
+/// their friends-of-friends groups, which are taken for M_200m wherever a radius or concentration is needed. The
+/// defaults are those of Reid et al. (2014, MNRAS 444, 476) for BOSS CMASS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HodConfig {
@@ -198,9 +199,9 @@ impl Galaxies {
 }
 
 /// Paints galaxies into halos. A central (yes or no) sits at the centre of mass and moves with the halo; satellites, a
-/// Poisson number whether or not there is a central, follow an NFW profile out to R_200m of the halo's mass and have its
-/// velocity plus a normal deviate of its dispersion along each axis. Every halo draws from a stream of its own, named by
-/// its label. Collective.
+/// Poisson number whether or not there is a central, follow an NFW profile out to R_200m of the halo's mass and have
+/// its velocity plus a normal deviate of its dispersion along each axis. Every halo draws from a stream of its own,
+/// named by its label. Collective.
 pub fn populate(
     comm: &Comm,
     config: &HodConfig,

@@ -60,15 +60,15 @@ pub struct PeriodicBox<'a> {
 }
 
 impl PeriodicBox<'_> {
-    /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean density of what the particles
-    /// stand for: all matter, without massive neutrinos where there are such.
+    /// Comoving radius in Mpc/h of a sphere that holds `mass` (Msun/h) at 200 times the mean density of what the
+    /// particles stand for: all matter, without massive neutrinos where there are such.
     pub fn r_200m(&self, mass: f64) -> f64 {
         (3.0 * mass / (800.0 * PI * self.cosmology.mean_cold_density())).cbrt()
     }
 }
 
-/// Halos, by falling mass and then by label. Each rank holds a contiguous share of the rows; read in rank order they are
-/// the same catalogue on any number of ranks. All columns are of one length.
+/// Halos, by falling mass and then by label. Each rank holds a contiguous share of the rows; read in rank order they
+/// are the same catalogue on any number of ranks. All columns are of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HaloCatalogue {
     /// Smallest Lagrangian identity of the members.
@@ -85,8 +85,8 @@ pub struct HaloCatalogue {
     pub radius: Vec<f64>,
     /// One-dimensional peculiar velocity dispersion √(⟨|v − ⟨v⟩|²⟩ / 3), km/s.
     pub dispersion: Vec<f64>,
-    /// Centre of the members' points on the initial lattice, in [0, L), Mpc/h. Means something if identities are indices
-    /// of lattice points.
+    /// Centre of the members' points on the initial lattice, in [0, L), Mpc/h. Means something if identities are
+    /// indices of lattice points.
     pub lagrangian: Vec<[f64; 3]>,
 }
 

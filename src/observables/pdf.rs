@@ -74,8 +74,8 @@ impl PdfConfig {
         Ok(OnePoint { mean: (one.mean * MEAN_STEPS).round() / MEAN_STEPS, ..one })
     }
 
-    /// The one-point function of a map smoothed with the filter, whose radius is `theta` degrees here, on the calling rank
-    /// alone (`alone` is its own group, [`Comm::alone`]).
+    /// The one-point function of a map smoothed with the filter, whose radius is `theta` degrees here, on the calling
+    /// rank alone (`alone` is its own group, [`Comm::alone`]).
     pub fn measure_map(&self, alone: &Comm, sky: &mut FlatSky, map: &[f64], theta: f64) -> Result<OnePoint> {
         let (bins, theta) = (self.density_bins()?, theta.to_radians());
         let smooth = sky.filtered(map, |ell| self.filter.on_sky(ell * theta))?;

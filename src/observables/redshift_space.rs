@@ -68,8 +68,8 @@ impl MultipoleConfig {
     }
 }
 
-/// What turns a vector that belongs to each particle into its displacement in redshift space: s = x + v/(aH) along the line
-/// of sight (Kaiser 1987), s and x comoving in Mpc/h.
+/// What turns a vector that belongs to each particle into its displacement in redshift space: s = x + v/(aH) along the
+/// line of sight (Kaiser 1987), s and x comoving in Mpc/h.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RedshiftSpace(f64);
 
@@ -108,8 +108,8 @@ impl<T: Real> MultipoleMeter<T> {
         MultipoleMeter { density: DensityMeter::new(d, box_size), domain: Domain::new(d, box_size) }
     }
 
-    /// P_ℓ(k) of points by CIC, window divided out, in redshift space: `motion` is a vector for each point, in the unit that
-    /// `space` is made for. Collective.
+    /// P_ℓ(k) of points by CIC, window divided out, in redshift space: `motion` is a vector for each point, in the unit
+    /// that `space` is made for. Collective.
     pub fn measure(
         &mut self,
         config: &MultipoleConfig,

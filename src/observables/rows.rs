@@ -53,8 +53,8 @@ impl Route {
     }
 }
 
-/// All ranks' rows sorted by their keys, which are unique, and spread over the ranks in contiguous equal shares: read in
-/// rank order they are the same list on any number of ranks. Collective.
+/// All ranks' rows sorted by their keys, which are unique, and spread over the ranks in contiguous equal shares: read
+/// in rank order they are the same list on any number of ranks. Collective.
 ///
 /// Rank r's share begins with the global row number s_r; its key is found by bisection for all r at once, so that no
 /// rank ever holds more than its share.

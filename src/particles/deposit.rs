@@ -4,8 +4,8 @@ use super::assignment::{Assignment, Cic, Tsc, Weights, cell};
 use crate::mesh::{Decomposition, Mesh, Real};
 
 /// Deposits particles of `weight` each onto `mesh` (which is cleared first and has at least [`Assignment::halo`]),
-/// positions shifted by `shift` cells along each axis (½ for the second mesh of an interlaced pair, at most ½). The halo
-/// is added up across ranks: collective. Every particle lies over this rank's block, before the shift.
+/// positions shifted by `shift` cells along each axis (½ for the second mesh of an interlaced pair, at most ½). The
+/// halo is added up across ranks: collective. Every particle lies over this rank's block, before the shift.
 pub fn deposit<T: Real>(
     assignment: Assignment,
     mesh: &mut Mesh<T>,

@@ -1,4 +1,5 @@
-//! Interpolation to particles, the adjoint of the deposit: of a field, and of a potential's gradient taken in real space.
+//! Interpolation to particles, the adjoint of the deposit: of a field, and of a potential's gradient taken in real
+//! space.
 
 use super::assignment::{Assignment, Cic, Tsc, Weights, cell};
 use crate::mesh::{Decomposition, Halo, Mesh, Real};
@@ -16,8 +17,8 @@ pub fn gradient_halo(assignment: Assignment) -> Halo {
 
 /// −∇φ at each position by the four-point difference (8 [φ(+h) − φ(−h)] − [φ(+2h) − φ(−2h)]) / 12h at the mesh points,
 /// interpolated with the assignment's weights; identical to FastPM's kernel `1_4` followed by a read-out of three force
-/// meshes, at one inverse transform instead of three. `mesh` holds φ with a filled [`gradient_halo`]; every position lies
-/// over this rank's block.
+/// meshes, at one inverse transform instead of three. `mesh` holds φ with a filled [`gradient_halo`]; every position
+/// lies over this rank's block.
 pub fn interpolate_gradient<T: Real>(
     assignment: Assignment,
     mesh: &Mesh<T>,
@@ -34,8 +35,8 @@ pub fn interpolate_gradient<T: Real>(
     }
 }
 
-/// The mesh's value at each position, interpolated with the assignment's weights and written to component `component` of
-/// `out`, which is as long as `positions`. The halo of a deposit is filled.
+/// The mesh's value at each position, interpolated with the assignment's weights and written to component `component`
+/// of `out`, which is as long as `positions`. The halo of a deposit is filled.
 pub fn interpolate<T: Real>(
     assignment: Assignment,
     mesh: &Mesh<T>,

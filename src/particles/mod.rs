@@ -42,8 +42,8 @@ impl<T: Real> Particles<T> {
     }
 }
 
-/// Wraps a coordinate into [0, L); one box length of overshoot is the common case, rounding at the edge the rare one. What
-/// is not finite becomes NaN, never a place in the box.
+/// Wraps a coordinate into [0, L); one box length of overshoot is the common case, rounding at the edge the rare one.
+/// What is not finite becomes NaN, never a place in the box.
 #[inline(always)]
 pub fn wrap<T: Real>(x: T, l: T) -> T {
     let x = if x < T::zero() { x + l } else { x };

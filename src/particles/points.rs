@@ -30,7 +30,8 @@ impl<'a, T: Real> Points<'a, T> {
         sums
     }
 
-    /// Deposits with CIC onto `mesh`, which is cleared first, each weight times `scale`, as [`deposit_cic`]. Collective.
+    /// Deposits with CIC onto `mesh`, which is cleared first, each weight times `scale`, as [`deposit_cic`].
+    /// Collective.
     pub fn deposit(&self, mesh: &mut Mesh<T>, d: &Decomposition, box_size: f64, scale: f64, shift: f64) {
         let Some(weights) = self.weight else {
             return deposit_cic(mesh, d, self.position, box_size, scale, shift);
@@ -56,8 +57,8 @@ impl<'a, T: Real> Points<'a, T> {
 }
 
 impl Domain {
-    /// Sends positions in [0, L), with their weights if any, to the ranks over whose blocks they lie; what arrives is in
-    /// rank order. For lists that move for one measurement (redshift space) or come from elsewhere. Collective.
+    /// Sends positions in [0, L), with their weights if any, to the ranks over whose blocks they lie; what arrives is
+    /// in rank order. For lists that move for one measurement (redshift space) or come from elsewhere. Collective.
     pub fn send_home<T: Real>(
         &self,
         comm: &Comm,

@@ -1,5 +1,5 @@
-//! A drawing surface in logical pixels, at twice the resolution: anti-aliased strokes, bands and images; text, colour maps
-//! by `plotters`; PNG files.
+//! A drawing surface in logical pixels, at twice the resolution: anti-aliased strokes, bands and images; text, colour
+//! maps by `plotters`; PNG files.
 
 use super::label::{Run, runs};
 use crate::error::{At, Error, Result};

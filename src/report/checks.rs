@@ -1,5 +1,5 @@
-//! How far a posterior can be believed beside its calibration: whether its input is like what was trained on, and how far
-//! the members of its ensemble agree.
+//! How far a posterior can be believed beside its calibration: whether its input is like what was trained on, and how
+//! far the members of its ensemble agree.
 
 use super::label::html as label;
 use super::{Inputs, Observation};

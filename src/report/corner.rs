@@ -8,8 +8,8 @@ use crate::io::samples::Samples;
 /// Parameters shown, at most: more panels could not be told apart.
 pub const SHOWN: usize = 12;
 
-/// The figure for one universe: name, samples and row of each posterior (at least one; equal priors). `whole_prior` shows
-/// the prior's full range, otherwise the axes follow the posteriors.
+/// The figure for one universe: name, samples and row of each posterior (at least one; equal priors). `whole_prior`
+/// shows the prior's full range, otherwise the axes follow the posteriors.
 pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canvas {
     let (_, first, first_row) = posteriors[0];
     let (p, prior) = (first.dim().min(SHOWN), &first.prior);
@@ -119,8 +119,8 @@ fn axis_range(posteriors: &[(&str, &Samples, usize)], j: usize, truth: Option<&[
     Scale::linear((low - margin).max(p.min.min(low)), (high + margin).min(p.max.max(high)))
 }
 
-/// Fills the 95% and 68% regions and draws their outlines, pixel by pixel: a pixel lies on the outline if the density differs
-/// from the level by less than half a pen's width times its slope.
+/// Fills the 95% and 68% regions and draws their outlines, pixel by pixel: a pixel lies on the outline if the density
+/// differs from the level by less than half a pen's width times its slope.
 fn contours(c: &mut Canvas, axes: &Axes, kde: &Kde2, n: usize) {
     let levels = [kde.level(0.95), kde.level(0.68)];
     let [x0, y0, x1, y1] = axes.frame;

@@ -1,7 +1,8 @@
 //! Plots and the HTML report.
 //!
-//! [`write()`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as PNG
-//! files and one self-contained page. One figure, one file: each function draws one PNG and knows nothing of the page.
+//! [`write()`] takes whatever a campaign has got so far ([`Inputs`]; every part may be empty) and writes the figures as
+//! PNG files and one self-contained page. One figure, one file: each function draws one PNG and knows nothing of the
+//! page.
 
 pub mod axes;
 pub mod canvas;
@@ -241,7 +242,8 @@ fn drawable(s: &Samples) -> bool {
     !s.is_empty() && s.dim() > 0 && s.draws >= 20
 }
 
-/// The universes with a corner plot, spread evenly over the test split; each with the row of every posterior that has it.
+/// The universes with a corner plot, spread evenly over the test split; each with the row of every posterior that has
+/// it.
 fn corner_rows(inputs: &Inputs) -> Vec<Vec<(String, &Samples, usize)>> {
     let usable: Vec<_> = inputs.posteriors.iter().filter(|(_, s)| drawable(s)).collect();
     let Some((_, first)) = usable.first() else { return vec![] };
@@ -257,7 +259,8 @@ fn corner_rows(inputs: &Inputs) -> Vec<Vec<(String, &Samples, usize)>> {
     (0..wanted).map(|i| posteriors(row_of(i))).collect()
 }
 
-/// The name, or where that is `taken`, the first with a number that is not: other names than files can have become alike.
+/// The name, or where that is `taken`, the first with a number that is not: other names than files can have become
+/// alike.
 fn another(file: String, taken: impl Fn(&str) -> bool) -> String {
     let stem = file.trim_end_matches(".png");
     let numbered = (2..).map(|i| format!("{stem}.{i}.png"));

@@ -1,12 +1,14 @@
-//! What shapes a campaign's data, kept in `fingerprint.json`: a folder is only resumed by the campaign that began it, from the
-//! same input files and with the same numerics.
+//! What shapes a campaign's data, kept in `fingerprint.json`: a folder is only resumed by the campaign that began it,
+//! from the same input files and with the same numerics.
 //!
-//! The file carries its own digest, as all JSON of polycosm's. A *shape* is JSON: the resolved sections by name, and beside them
+//! The file carries its own digest, as all JSON of polycosm's. A *shape* is JSON: the resolved sections by name, and
+//! beside them
 //!
 //! * `numerics`: versions by name of the simulator's parts, see [`crate::simulators::Section::numerics`];
-//! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON pointers; a
-//!   list has one for each simulation;
-//! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a default.
+//! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON
+//!   pointers; a list has one for each simulation;
+//! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a
+//!   default.
 
 use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
@@ -224,7 +226,8 @@ fn forget(flat: &mut BTreeMap<String, Value>, place: &str) {
     }
 }
 
-/// Dotted keys of the sections and their values; the place of a key in its table counts too, for theta's columns follow it.
+/// Dotted keys of the sections and their values; the place of a key in its table counts too, for theta's columns follow
+/// it.
 fn flatten(shape: &Value) -> BTreeMap<String, Value> {
     fn walk(at: &str, value: &Value, all: &mut BTreeMap<String, Value>) {
         match value {

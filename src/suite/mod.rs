@@ -246,8 +246,8 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written. Returns the
-    /// lock, and the digests of the input files.
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
+    /// Returns the lock, and the digests of the input files.
     fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
@@ -325,9 +325,9 @@ impl Suite<'_> {
     }
 
     /// Collective over a group: one simulation and its file. A failure of the simulation is recorded there and is no
-    /// error; so is one that cannot be made and lies beyond the [bulk](crate::prior::Prior::bulk) of the prior, where nobody
-    /// looked before. Other bad input is an error, for it would not get better; so are files that cannot be written, for that
-    /// may.
+    /// error; so is one that cannot be made and lies beyond the [bulk](crate::prior::Prior::bulk) of the prior, where
+    /// nobody looked before. Other bad input is an error, for it would not get better; so are files that cannot be
+    /// written, for that may.
     fn run_one(&self, group: &Comm, runner: &dyn Runner, inputs: &Inputs, i: u64, timers: &mut Timers) -> Result<bool> {
         let row = self.design.row(i as usize);
         let path = simulation::path(self.output, i);

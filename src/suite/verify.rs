@@ -62,8 +62,8 @@ fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> 
     Ok(())
 }
 
-/// Collective: reads the whole dataset of a campaign, each rank its shards, and the same numbers through the index, as users
-/// do. The index and every shard have the design's parameters.
+/// Collective: reads the whole dataset of a campaign, each rank its shards, and the same numbers through the index, as
+/// users do. The index and every shard have the design's parameters.
 pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) -> Result<Verification> {
     let data = comm.agree(Dataset::open(index::path(output), "theta"))?;
     let (n, specs) = (data.len(), data.specs());

@@ -10,7 +10,8 @@ fn universe(m_nu: f64) -> Cosmology {
     Cosmology::extended(PLANCK, Extension { m_nu, radiation: true, ..Extension::default() }).unwrap()
 }
 
-/// P with neutrinos over P without, at fixed primordial amplitude, Omega_m, Omega_b, h; of all matter and of what is cold.
+/// P with neutrinos over P without, at fixed primordial amplitude, Omega_m, Omega_b, h; of all matter and of what is
+/// cold.
 #[test]
 fn suppression_as_camb() {
     let table = rows("camb_neutrino_pk.txt");

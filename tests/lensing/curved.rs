@@ -4,8 +4,8 @@ use super::*;
 
 const HUBBLE: f64 = 2997.92458;
 
-/// Matter and curvature alone: distances are Mattig's, between two places Peebles' (1993, eqs 13.32 and 13.39; Hogg 1999,
-/// eq. 19), volumes those of hyperbolic balls.
+/// Matter and curvature alone: distances are Mattig's, between two places Peebles' (1993, eqs 13.32 and 13.39; Hogg
+/// 1999, eq. 19), volumes those of hyperbolic balls.
 #[test]
 fn distances_of_an_open_universe() {
     let cosmology = Cosmology::extended([0.3, 0.05, 0.7, 1.0, 0.8], Extension { omega_k: 0.7, ..Extension::default() });
@@ -48,7 +48,8 @@ fn distances_of_an_open_universe() {
     assert!((white / ball(far) - 1.0).abs() < 1e-9 && (red * 100.5 / far - 1.0).abs() < 1e-9, "{white}, {red}");
 }
 
-/// Rays through random planes, against β and its Jacobian carried from plane to plane as in Hilbert et al. 2009, eqs 14–19:
+/// Rays through random planes, against β and its Jacobian carried from plane to plane as in Hilbert et al. 2009, eqs
+/// 14–19:
 ///
 /// β_{k+1} = (1 − r) β_{k−1} + r β_k − f_K(χ_{k+1} − χ_k)/f_K(χ_{k+1}) α_k(β_k),
 /// r = f_K(χ_k)/f_K(χ_{k+1}) · f_K(χ_{k+1} − χ_{k−1})/f_K(χ_k − χ_{k−1}).
@@ -113,9 +114,9 @@ fn rays_follow_the_recursion() {
     });
 }
 
-/// The Jacobian that is carried along is the derivative of where rays end, to all orders on two strong planes:
-/// ∂β/∂θ = (1 − κ − γ1, −γ2 − ω; −γ2 + ω, 1 − κ + γ1) by differences between pixels. Rotation is second order, and would
-/// change its sign were the second plane's tide multiplied from the other side.
+/// The Jacobian that is carried along is the derivative of where rays end, to all orders on two strong planes: ∂β/∂θ =
+/// (1 − κ − γ1, −γ2 − ω; −γ2 + ω, 1 − κ + γ1) by differences between pixels. Rotation is second order, and would change
+/// its sign were the second plane's tide multiplied from the other side.
 #[test]
 fn jacobian_is_the_derivative_of_positions() {
     mpi::on_ranks("curved::jacobian_is_the_derivative_of_positions", &[2], |comm| {

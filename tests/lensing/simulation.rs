@@ -34,9 +34,9 @@ fn halofit(cosmology: &Cosmology) -> impl Fn(f64, f64) -> f64 {
     }
 }
 
-/// The convergence of a simulated universe, on the way through its evolve loop: its spectrum is Limber's. Many cones through one
-/// small universe of fixed amplitudes tell whether all factors are in their places, to 3% of κ. What pixels and edges do is left
-/// out; `convergence_against_limber` of `make validate` has it, and eight universes.
+/// The convergence of a simulated universe, on the way through its evolve loop: its spectrum is Limber's. Many cones
+/// through one small universe of fixed amplitudes tell whether all factors are in their places, to 3% of κ. What pixels
+/// and edges do is left out; `convergence_against_limber` of `make validate` has it, and eight universes.
 #[test]
 fn convergence_of_a_simulation() {
     mpi::on_ranks("simulation::convergence_of_a_simulation", &[2], |comm| {
@@ -98,8 +98,8 @@ fn convergence_of_a_simulation() {
             }
         }
         if comm.is_root() {
-            // One small universe: over eight of them, with four cones each, the two lowest bands are 1.01 ± 0.06 of Limber's. The
-            // highest, where shot noise is most, lose a little to the pixels.
+            // One small universe: over eight of them, with four cones each, the two lowest bands are 1.01 ± 0.06 of
+            // Limber's. The highest, where shot noise is most, lose a little to the pixels.
             let ratios: Vec<f64> = bands.iter().map(|[_, c, expected, _]| c / expected).collect();
             for ([ell, ..], ratio) in bands.iter().zip(&ratios) {
                 say(comm, format_args!("C_ell at {ell:6.0}: {ratio:.3} of Limber's"));

@@ -9,7 +9,8 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/validation/{name}.txt"))
 }
 
-/// A table of N columns, whose names are its first line. It is written when it goes out of scope, and thus whole or not at all.
+/// A table of N columns, whose names are its first line. It is written when it goes out of scope, and thus whole or not
+/// at all.
 pub struct Table<const N: usize> {
     name: String,
     text: String,

@@ -135,7 +135,8 @@ pub fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has another.
+/// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has
+/// another.
 pub fn send(signal: &str, to: &str) {
     let _ = Command::new("sh").arg("-c").arg(format!("kill -s {signal} -- {to}")).stderr(Stdio::null()).status();
 }

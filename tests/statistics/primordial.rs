@@ -6,9 +6,10 @@ use polycosm::cosmology::LinearPower;
 use polycosm::prior::Theta;
 use polycosm::simulators::{InitialConfig, Job};
 
-/// `simulator.initial.f_nl` in linear density fields of ΛCDM, found again in their squeezed triangles: means of six universes,
-/// each set its own. The fit's sigma is that of a Gaussian universe. What is planted multiplies the actual power of the few
-/// longest waves, which scatters by √(2 / 80 modes / 6), 6% of f_NL: beside a sigma of 58 little at 400, not so at 1000.
+/// `simulator.initial.f_nl` in linear density fields of ΛCDM, found again in their squeezed triangles: means of six
+/// universes, each set its own. The fit's sigma is that of a Gaussian universe. What is planted multiplies the actual
+/// power of the few longest waves, which scatters by √(2 / 80 modes / 6), 6% of f_NL: beside a sigma of 58 little at
+/// 400, not so at 1000.
 #[test]
 fn planted_f_nl_is_recovered() {
     mpi::on_ranks("primordial::planted_f_nl_is_recovered", &[2], |comm| {

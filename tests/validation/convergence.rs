@@ -20,16 +20,16 @@ const FOLDS: [usize; 3] = [1, 4, 16];
 const UNIVERSES: u64 = 8;
 const VIEWS: u32 = 10;
 
-/// P(k) of all scales that a map shows. Folded m times along each axis, the box's modes are every m-th of the whole box's
-/// (Jenkins et al. 1998), and its L³/N is m³ times smaller.
+/// P(k) of all scales that a map shows. Folded m times along each axis, the box's modes are every m-th of the whole
+/// box's (Jenkins et al. 1998), and its L³/N is m³ times smaller.
 struct Spectra {
     comm: Comm,
     total: u64,
     folded: Vec<(f64, Domain, PowerMeter<f32>)>,
     /// Scale factor before which nothing is seen.
     from: f64,
-    /// Scale factors, and at each k in h/Mpc and P(k) in (Mpc/h)³, the mean over simulations: a drift's end, the middle of
-    /// the next, its end, and so on.
+    /// Scale factors, and at each k in h/Mpc and P(k) in (Mpc/h)³, the mean over simulations: a drift's end, the middle
+    /// of the next, its end, and so on.
     at: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
@@ -40,8 +40,8 @@ impl Spectra {
         Spectra { comm: pm.comm.clone(), total: pm.total(), folded: FOLDS.map(meter).into(), from, at: vec![] }
     }
 
-    /// P(k), shot noise included: of each folding what lies below a quarter of its mesh's Nyquist wavenumber, and of the
-    /// last what lies below 0.6 of it.
+    /// P(k), shot noise included: of each folding what lies below a quarter of its mesh's Nyquist wavenumber, and of
+    /// the last what lies below 0.6 of it.
     fn measure(&mut self, a: f64, positions: &[[f32; 3]], box_size: f64) {
         let (mut k, mut power) = (vec![], vec![]);
         for (m, domain, meter) in &mut self.folded {
@@ -63,8 +63,8 @@ impl Spectra {
     }
 }
 
-/// Light cones through one simulation, and its spectra in the middle and at the end of each drift: between the ends particles
-/// move along chords of their orbits, and halos are smaller there.
+/// Light cones through one simulation, and its spectra in the middle and at the end of each drift: between the ends
+/// particles move along chords of their orbits, and halos are smaller there.
 struct Watch<'a, F> {
     cones: Vec<LightCone<F>>,
     spectra: &'a mut Spectra,
@@ -91,8 +91,8 @@ impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
     }
 }
 
-/// P(k, a): over each drift the parabola in a through its three moments, beyond the measured k shot noise alone, and nothing
-/// below half the smallest.
+/// P(k, a): over each drift the parabola in a through its three moments, beyond the measured k shot noise alone, and
+/// nothing below half the smallest.
 struct Measured {
     at: Vec<(f64, Spline)>,
     shot: f64,
@@ -125,9 +125,10 @@ impl Measured {
     }
 }
 
-/// What the spectrum of an untapered map of pixels is expected to be at its mode (i, j), for a sky with spectrum C(ℓ): counts in pixels multiply it by sinc² of each axis and fold what lies
-/// beyond Nyquist back (aliases), and the map's edges mix neighbouring modes. Exact up to the sky's period of four maps:
-/// ⟨|FFT f|²⟩ is the transform of the correlation function times (1 − |Δ_1|/side) (1 − |Δ_2|/side).
+/// What the spectrum of an untapered map of pixels is expected to be at its mode (i, j), for a sky with spectrum C(ℓ):
+/// counts in pixels multiply it by sinc² of each axis and fold what lies beyond Nyquist back (aliases), and the map's
+/// edges mix neighbouring modes. Exact up to the sky's period of four maps: ⟨|FFT f|²⟩ is the transform of the
+/// correlation function times (1 − |Δ_1|/side) (1 − |Δ_2|/side).
 fn expected(c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
     const SKY: usize = 4 * PIXELS;
     /// Aliases on each side.
@@ -160,9 +161,9 @@ fn expected(c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
 }
 
 /// Mean over 80 light cones (ten through each of eight simulations) of the Born convergence's C_ℓ for sources at z = 1,
-/// within 5% of Limber's integral over the mean P(k, a) of those simulations, shot noise included in both: from three times
-/// the map's fundamental, below which a few modes are left to chance, to its Nyquist frequency. 128³ particles in 256 Mpc/h,
-/// B = 2, 20 steps; maps of 128² pixels over 6 degrees.
+/// within 5% of Limber's integral over the mean P(k, a) of those simulations, shot noise included in both: from three
+/// times the map's fundamental, below which a few modes are left to chance, to its Nyquist frequency. 128³ particles in
+/// 256 Mpc/h, B = 2, 20 steps; maps of 128² pixels over 6 degrees.
 #[test]
 #[ignore = "minutes: run by make validate"]
 fn convergence_against_limber() {

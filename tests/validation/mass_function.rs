@@ -50,8 +50,8 @@ fn halos(comm: &Comm, n: usize, box_size: f64, factor: usize, steps: usize, pair
     found.iter().enumerate().map(|(bin, &found)| (found, expected(bin))).collect()
 }
 
-/// Within 15%, beyond the Poisson error, of Warren et al.: 128³ particles in 128 Mpc/h (spacing 1 Mpc/h), B = 3, 40 FastPM
-/// steps from a = 0.1, a fixed pair.
+/// Within 15%, beyond the Poisson error, of Warren et al.: 128³ particles in 128 Mpc/h (spacing 1 Mpc/h), B = 3, 40
+/// FastPM steps from a = 0.1, a fixed pair.
 #[test]
 #[ignore = "minutes: run by make validate"]
 fn mass_function_against_fits() {

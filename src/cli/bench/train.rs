@@ -26,8 +26,8 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
-/// Seconds of `steps` steps on `batch` rows of noise of such a field, all phases together, from the fastest on; and bytes that
-/// this rank sends for a row. Collective.
+/// Seconds of `steps` steps on `batch` rows of noise of such a field, all phases together, from the fastest on; and
+/// bytes that this rank sends for a row. Collective.
 pub fn steps(
     config: &StageConfig,
     input: &FieldSpec,

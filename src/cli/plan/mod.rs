@@ -61,7 +61,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     #[cfg(feature = "torch")]
     let stages = training::seconds(plan, &specs, comm)?;
     #[cfg(not(feature = "torch"))]
-    let stages = vec![];
+    let stages: Vec<(String, f64)> = vec![];
     if !comm.is_root() {
         return Ok(());
     }

@@ -57,7 +57,8 @@ pub fn default_test() -> f64 {
 }
 
 impl DatasetConfig {
-    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe. The file, opened.
+    /// Checks the values and that the file has what they name; reads `theta`, and of the data one universe. The file,
+    /// opened.
     pub fn check(&self) -> Result<Dataset> {
         check_fractions("dataset", self.validation, self.test)?;
         let dataset = self.open()?;

@@ -8,8 +8,8 @@ use crate::io::index::RESERVED;
 use crate::prior::{Parameter, Prior};
 use std::collections::BTreeSet;
 
-/// Names of the columns of the parameters' array, from its attributes `parameters` or `names`; `None` where they cannot be
-/// that, which is said.
+/// Names of the columns of the parameters' array, from its attributes `parameters` or `names`; `None` where they cannot
+/// be that, which is said.
 pub(super) fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<Vec<String>>> {
     for attribute in ["parameters", "names"] {
         let Some(names) = file.texts(theta, attribute)? else { continue };

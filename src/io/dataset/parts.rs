@@ -1,5 +1,5 @@
-//! Files that a dataset is put together from, and the checksums of what this program wrote: looked at before anything is
-//! read, for HDF5 gives NaN for a file that is gone, and a flipped bit is a number like any other.
+//! Files that a dataset is put together from, and the checksums of what this program wrote: looked at before anything
+//! is read, for HDF5 gives NaN for a file that is gone, and a flipped bit is a number like any other.
 
 use super::Dataset;
 use crate::error::{Error, Result};
@@ -76,8 +76,8 @@ impl Dataset {
         shard.map_or(&self.path, |(path, _)| path).clone()
     }
 
-    /// Refuses to read a field where a file that it is put together from is gone or damaged: HDF5 would give NaN for its
-    /// universes and say nothing. Looks once at each field and each file.
+    /// Refuses to read a field where a file that it is put together from is gone or damaged: HDF5 would give NaN for
+    /// its universes and say nothing. Looks once at each field and each file.
     pub(super) fn parts_are_there(&self, spec: &FieldSpec) -> Result<()> {
         if self.parts.borrow().fields.contains(&spec.name) {
             return Ok(());

@@ -72,8 +72,8 @@ pub(super) const STATUS: Labels = Labels {
 };
 
 impl Labels {
-    /// The labels of `n` rows; `None` if the file has none. Whatever cannot be understood is refused: rows kept for tests
-    /// must not be learned from.
+    /// The labels of `n` rows; `None` if the file has none. Whatever cannot be understood is refused: rows kept for
+    /// tests must not be learned from.
     pub fn read(&self, file: &File, n: usize) -> Result<Option<Vec<u8>>> {
         if !file.exists(self.name) {
             return Ok(None);

@@ -8,8 +8,8 @@ use crate::progress::{count, first_time};
 const NAMED: usize = 5;
 
 impl Dataset {
-    /// Refuses rows to learn from whose parameters lie outside the prior; names such rows of the test split, which no posterior
-    /// can be right about.
+    /// Refuses rows to learn from whose parameters lie outside the prior; names such rows of the test split, which no
+    /// posterior can be right about.
     pub fn check_prior(&self) -> Result<()> {
         let p = self.prior.len();
         let theta = |row: usize| &self.theta[row * p..(row + 1) * p];

@@ -6,8 +6,8 @@ use crate::io::hdf::File;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// All files of the snapshot that `path` names: itself, any one of several, or what comes before their numbers; and those that
-/// virtual arrays take their particles from.
+/// All files of the snapshot that `path` names: itself, any one of several, or what comes before their numbers; and
+/// those that virtual arrays take their particles from.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let header = super::header(path)?;
     let first = first(path);

@@ -67,8 +67,8 @@ pub(super) struct Units {
     pub mass: f64,
 }
 
-/// Serial: the header of a snapshot whose first file, any of its files or base name `path` is. Refuses files that do not
-/// belong together.
+/// Serial: the header of a snapshot whose first file, any of its files or base name `path` is. Refuses files that do
+/// not belong together.
 pub fn header(path: &Path) -> Result<Header> {
     read(&files::first(path)).map_err(given)
 }
@@ -79,7 +79,8 @@ impl Header {
         self.counts.len()
     }
 
-    /// Refuses particles that cannot stand for all matter, as far as the table of masses tells; what is ignored, in words.
+    /// Refuses particles that cannot stand for all matter, as far as the table of masses tells; what is ignored, in
+    /// words.
     pub fn check_matter(&self) -> Result<Vec<String>> {
         match self.own_masses.contains(&true) {
             true => Ok(vec![]),

@@ -1,8 +1,9 @@
-//! Snapshots in the HDF5 conventions of GADGET-4 (Springel et al. 2021): `Header`, `Parameters`, `PartType1`; in one file or
-//! many, by GADGET-2 to -4, AREPO, GIZMO or SWIFT.
+//! Snapshots in the HDF5 conventions of GADGET-4 (Springel et al. 2021): `Header`, `Parameters`, `PartType1`; in one
+//! file or many, by GADGET-2 to -4, AREPO, GIZMO or SWIFT.
 //!
-//! GADGET's files hold comoving positions and peculiar velocities over √a; the program holds comoving Mpc/h and peculiar
-//! km/s. Only dark matter (`PartType1`) is read; what else there is decides whether it can stand for all matter.
+//! GADGET's files hold comoving positions and peculiar velocities over √a; the program holds comoving Mpc/h and
+//! peculiar km/s. Only dark matter (`PartType1`) is read; what else there is decides whether it can stand for all
+//! matter.
 
 mod files;
 mod header;

@@ -122,8 +122,8 @@ fn vectors(
     Ok(())
 }
 
-/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective: ranks begin to read when
-/// none of them refuses.
+/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective: ranks begin to read
+/// when none of them refuses.
 pub(super) fn block<T: Element>(
     comm: &Comm,
     file: &File,

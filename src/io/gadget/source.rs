@@ -168,8 +168,8 @@ impl Source<'_> {
         Ok((!sources.is_empty(), self.0.exists("PartType1/Velocities")))
     }
 
-    /// The arrays that are read and are only references to files, as SWIFT's virtual snapshots have them, and these files as
-    /// the arrays name them. HDF5 would give zeros for one that is not there.
+    /// The arrays that are read and are only references to files, as SWIFT's virtual snapshots have them, and these
+    /// files as the arrays name them. HDF5 would give zeros for one that is not there.
     fn sources(&self) -> Vec<(String, String)> {
         let dark = ["Coordinates", "Velocities", "ParticleIDs"].map(|name| format!("PartType{DARK}/{name}"));
         let names = dark.into_iter().chain((0..TYPES).map(|t| format!("PartType{t}/Masses")));

@@ -79,8 +79,8 @@ pub fn write(
     })
 }
 
-/// `Header` and `Parameters`. Box, cosmology and units stand in both: in `Parameters` for GADGET-4's readers, in `Header`
-/// for those of GADGET-2's and -3's files.
+/// `Header` and `Parameters`. Box, cosmology and units stand in both: in `Parameters` for GADGET-4's readers, in
+/// `Header` for those of GADGET-2's and -3's files.
 fn write_header(file: &File, header: &SnapshotHeader, n: u64) -> Result<()> {
     let (a, cosmology) = (header.scale_factor, &header.cosmology);
     // Particles stand for cold matter, as halos do: neutrinos are in Omega0 alone. In 1e10 Msun/h.

@@ -35,8 +35,8 @@ impl Array {
         self.inner.shape()
     }
 
-    /// The files that a virtual array takes its rows from and the arrays in them, as it names them; none for an ordinary
-    /// array.
+    /// The files that a virtual array takes its rows from and the arrays in them, as it names them; none for an
+    /// ordinary array.
     pub fn sources(&self) -> Vec<(String, String)> {
         let Ok(plist) = self.inner.create_plist() else { return vec![] };
         type Ask = unsafe extern "C" fn(hid_t, usize, *mut std::ffi::c_char, usize) -> isize;
@@ -109,8 +109,8 @@ impl Array {
         agreed(&self.comm, written)
     }
 
-    /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file, where no rank begins before
-    /// all have room for theirs.
+    /// Reads the block `start .. start + count`, converted to `T`; collective in a parallel file, where no rank begins
+    /// before all have room for theirs.
     pub fn read<T: Element>(&self, start: &[usize], count: &[usize]) -> Result<Vec<T>> {
         let empty = self.fits(start, count).and_then(|n| zeros(n).map_err(|e| self.name_it(e)));
         let mut data: Vec<T> = agreed(&self.comm, empty)?;
@@ -221,7 +221,8 @@ impl Array {
         done.map_or(Ok(()), |e| Err(self.name_it(self.missing_filter().unwrap_or_else(|| explain(e)))))
     }
 
-    /// The error about a filter of this array that is not installed, if there is one: HDF5's own tells of the vain search.
+    /// The error about a filter of this array that is not installed, if there is one: HDF5's own tells of the vain
+    /// search.
     fn missing_filter(&self) -> Option<Error> {
         let plist = self.inner.create_plist().ok()?;
         // SAFETY: asks a list that lives here; every output may be left out but the number of values, which is none.

@@ -70,8 +70,8 @@ impl File {
         self.with_object(at, |o| o.attr_names())
     }
 
-    /// The texts of an attribute (one for a scalar), however they are encoded; `None` if there is no such attribute or it
-    /// holds no text.
+    /// The texts of an attribute (one for a scalar), however they are encoded; `None` if there is no such attribute or
+    /// it holds no text.
     pub fn texts(&self, at: &str, name: &str) -> Result<Option<Vec<String>>> {
         let Some(attr) = self.attribute(at, name)? else { return Ok(None) };
         let Ok(stored) = attr.dtype() else { return Ok(None) };

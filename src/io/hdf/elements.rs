@@ -88,7 +88,8 @@ unsafe fn member(id: hid_t, i: u32) -> Option<String> {
 
 /// Members of an enumeration; `None` for what is wider than 64 bits.
 unsafe fn members(id: hid_t) -> Option<Vec<(String, i64)>> {
-    // SAFETY: `native` is of this machine's byte order and closed below; a value has as many bytes as the type, at most 8.
+    // SAFETY: `native` is of this machine's byte order and closed below; a value has as many bytes as the type, at most
+    // 8.
     unsafe {
         let native = h5t::H5Tget_native_type(id, H5T_direction_t::H5T_DIR_ASCEND);
         let size = h5t::H5Tget_size(native);

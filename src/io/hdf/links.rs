@@ -16,8 +16,8 @@ const OBJECTS: usize = 100_000;
 const TOLD: usize = 20;
 
 impl File {
-    /// Names of the arrays in the file, with their groups, in alphabetical order: each array once, by the shortest of its
-    /// names. Only hard links are followed, and each group is entered once.
+    /// Names of the arrays in the file, with their groups, in alphabetical order: each array once, by the shortest of
+    /// its names. Only hard links are followed, and each group is entered once.
     pub fn arrays(&self) -> Vec<String> {
         let identity = |info: &LocationInfo| (info.fileno, format!("{:?}", info.token));
         let mut seen: HashSet<_> = self.inner.loc_info().iter().map(identity).collect();
@@ -98,8 +98,8 @@ impl File {
         let (name, id) = (CString::new(name).ok()?, self.inner.id());
         hdf5::sync::sync(|| {
             let mut info = H5L_info_t::default();
-            // SAFETY: HDF5 fills in the description of a link of an open file, and then at most as many bytes of its value
-            // as that says; both texts of an external link lie within them.
+            // SAFETY: HDF5 fills in the description of a link of an open file, and then at most as many bytes of its
+            // value as that says; both texts of an external link lie within them.
             unsafe {
                 if h5l::H5Lget_info1(id, name.as_ptr(), &mut info, H5P_DEFAULT) < 0 {
                     return None;

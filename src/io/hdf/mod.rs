@@ -37,8 +37,8 @@ pub struct File {
     comm: Option<Comm>,
 }
 
-/// Starts the library; the program does so before it starts MPI. HDF5 that finds MPI running hooks into its shut-down, closes
-/// there what is still open, and crashes on a file that could not be closed: on a full disk, say.
+/// Starts the library; the program does so before it starts MPI. HDF5 that finds MPI running hooks into its shut-down,
+/// closes there what is still open, and crashes on a file that could not be closed: on a full disk, say.
 pub fn start() {
     hdf5::library_version();
 }
@@ -140,8 +140,8 @@ impl File {
         }
     }
 
-    /// Collective: a new array with its contents, which rank 0 writes (`comm` is the one the file was created on; `None`
-    /// for a serial file).
+    /// Collective: a new array with its contents, which rank 0 writes (`comm` is the one the file was created on;
+    /// `None` for a serial file).
     pub fn write<T: Element>(&self, comm: Option<&Comm>, name: &str, shape: &[usize], data: &[T]) -> Result<()> {
         let array = self.create_array::<T>(name, shape)?;
         let mut count = shape.to_vec();

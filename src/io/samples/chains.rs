@@ -6,8 +6,8 @@ use crate::io::hdf::{publish_text, remove_unfinished};
 use std::path::{Path, PathBuf};
 
 impl Samples {
-    /// Writes one chain per universe for GetDist (`loadMCSamples(dir/universe_000123)`): `.txt` with weight, −ln q and the
-    /// parameters, `.paramnames`, `.ranges`. Returns the chains' roots.
+    /// Writes one chain per universe for GetDist (`loadMCSamples(dir/universe_000123)`): `.txt` with weight, −ln q and
+    /// the parameters, `.paramnames`, `.ranges`. Returns the chains' roots.
     pub fn to_getdist(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         use std::fmt::Write;
         self.check()?;

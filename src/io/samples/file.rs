@@ -116,7 +116,8 @@ impl Extras {
     }
 }
 
-/// Digest of all arrays, and of the attributes that say what they mean (not of those that say where the file comes from).
+/// Digest of all arrays, and of the attributes that say what they mean (not of those that say where the file comes
+/// from).
 fn contents(file: &File) -> Result<String> {
     let mut sums = String::new();
     for name in file.arrays() {

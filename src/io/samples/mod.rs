@@ -1,4 +1,5 @@
-//! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on request.
+//! Posterior samples: draws, their densities and the truth they are judged against. HDF5, and GetDist chains on
+//! request.
 
 mod chains;
 mod file;
@@ -40,8 +41,8 @@ pub struct Extras {
     pub outside: Vec<f64>,
     /// Distance of the input from the training inputs, over that of the farthest hundredth of them (n).
     pub distance: Vec<f64>,
-    /// Standard deviation of the posterior means of an ensemble's members over the posterior's own (n, p); NaN with fewer
-    /// than two members.
+    /// Standard deviation of the posterior means of an ensemble's members over the posterior's own (n, p); NaN with
+    /// fewer than two members.
     pub spread: Vec<f64>,
     /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
     pub left_out: Vec<u64>,

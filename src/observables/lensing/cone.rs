@@ -46,8 +46,8 @@ pub struct Cone {
 
 impl Cone {
     /// The cone of a checked `config` out to `chi_max` Mpc/h ([`super::Sources::farthest`]) through boxes of `box_size`
-    /// Mpc/h. Refuses a field wider than the box unless the box may stand side by side with itself, and sources beyond a
-    /// quarter of a closed universe's circumference.
+    /// Mpc/h. Refuses a field wider than the box unless the box may stand side by side with itself, and sources beyond
+    /// a quarter of a closed universe's circumference.
     pub fn new(config: &LightConeConfig, box_size: f64, cosmology: &Cosmology, chi_max: f64) -> Result<Self> {
         let field = config.field_of_view_deg.to_radians();
         let listed = |z: &f64| cosmology.comoving_distance(1.0 / (1.0 + z)) >= chi_max * (1.0 - 1e-9);
@@ -93,8 +93,8 @@ impl Cone {
         Ok(Cone { field, pixels: config.pixels, box_size, cosmology: *cosmology, slices, sources })
     }
 
-    /// Refuses a simulation from `a_start` to `a_end` that does not pass every plane's moment. Which key says where it ends
-    /// the caller knows.
+    /// Refuses a simulation from `a_start` to `a_end` that does not pass every plane's moment. Which key says where it
+    /// ends the caller knows.
     pub fn check_time(&self, a_start: f64, a_end: f64) -> Result<()> {
         let (first, last) = (self.slices[self.slices.len() - 1], self.slices[0]);
         let redshift = |a: f64| 1.0 / a - 1.0;

@@ -85,7 +85,8 @@ pub enum SourceDistribution {
         #[serde(default = "smail_z_max")]
         z_max: f64,
     },
-    /// A text file, `#` starting a comment, with z in column 0 (growing) and n in column `column`, of any normalisation.
+    /// A text file, `#` starting a comment, with z in column 0 (growing) and n in column `column`, of any
+    /// normalisation.
     Table {
         path: PathBuf,
         #[serde(default = "first_column")]

@@ -26,10 +26,10 @@ impl LensPlane {
 
     /// From `sigma` (pixels, pixels) on pixels of side `pixel` radians: ψ(ℓ) = −2σ(ℓ)/ℓ², derivatives spectral.
     ///
-    /// The transform leaves out the mean of the doubled field and adds copies a doubled field apart. The mean density σ̄
-    /// is put back as a uniform sheet, α = σ̄ (θ − θ_c) around the centre of mass. By the symmetry of their square
-    /// lattice the copies' tide then begins with the cube of θ: a compact lens at the centre deflects as if
-    /// alone to 1% at a quarter of the doubled field, to 0.1% at an eighth.
+    /// The transform leaves out the mean of the doubled field and adds copies a doubled field apart. The mean density
+    /// σ̄ is put back as a uniform sheet, α = σ̄ (θ − θ_c) around the centre of mass. By the symmetry of their square
+    /// lattice the copies' tide then begins with the cube of θ: a compact lens at the centre deflects as if alone to 1%
+    /// at a quarter of the doubled field, to 0.1% at an eighth.
     pub fn new(solver: &mut Plane<f64>, sigma: &[f64], pixels: usize, pixel: f64) -> Self {
         let (n, wide) = (pixels, 2 * pixels);
         let mut padded = vec![0.0; wide * wide];

@@ -8,11 +8,11 @@ use std::num::NonZeroUsize;
 ///
 /// C_ℓ = ∫ dχ W_i(χ) W_j(χ) / f_K²(χ) · P(k = (ℓ + ½)/f_K(χ), χ)
 ///
-/// (Limber 1953; Kaiser 1998 for the transverse distance f_K; LoVerde & Afshordi 2008 for the ½). `weights` is W_i W_j in
-/// (h/Mpc)² — of convergence the product of two [kernels](super::Sources::kernel) —, `power` the spectrum P(k, χ) in (Mpc/h)³
-/// at k in h/Mpc when light left the distance χ in Mpc/h: of convergence that of all matter, which beside massive neutrinos
-/// is the particles' times the square of [`factor`](crate::cosmology::NeutrinoResponse::factor). By a Gauss rule of 256
-/// points from 0 to `chi_max`.
+/// (Limber 1953; Kaiser 1998 for the transverse distance f_K; LoVerde & Afshordi 2008 for the ½). `weights` is W_i W_j
+/// in (h/Mpc)² — of convergence the product of two [kernels](super::Sources::kernel) —, `power` the spectrum P(k, χ) in
+/// (Mpc/h)³ at k in h/Mpc when light left the distance χ in Mpc/h: of convergence that of all matter, which beside
+/// massive neutrinos is the particles' times the square of [`factor`](crate::cosmology::NeutrinoResponse::factor). By a
+/// Gauss rule of 256 points from 0 to `chi_max`.
 pub fn limber_cl(
     cosmology: &Cosmology,
     ell: f64,

@@ -1,10 +1,11 @@
 //! The light cone of a simulation and the weak lensing of its matter.
 //!
 //! The sky is flat: an observer at one point of the periodic box looks along a line of sight, and angles θ = x_⊥/f_K(χ)
-//! fill a square [field of view](Cone); f_K is the [transverse
-//! distance](crate::cosmology::Cosmology::transverse_distance), which is χ in a flat universe. Distances up to the farthest [source](Sources) are cut into slices; while the
-//! simulation runs, the [`LightCone`] projects the particles of each slice, at the moment light left it, onto a map of
-//! the sky. These [`Planes`] give convergence by the [Born approximation](born) or by [ray tracing](raytrace).
+//! fill a square [field of view](Cone); f_K is the
+//! [transverse distance](crate::cosmology::Cosmology::transverse_distance), which is χ in a flat universe. Distances up
+//! to the farthest [source](Sources) are cut into slices; while the simulation runs, the [`LightCone`] projects the
+//! particles of each slice, at the moment light left it, onto a map of the sky. These [`Planes`] give convergence by
+//! the [Born approximation](born) or by [ray tracing](raytrace).
 //!
 //! Maps have shape (pixels, pixels), C order; pixel (i, j) is centred at θ = ((i, j) + ½ − pixels/2) · field/pixels.
 

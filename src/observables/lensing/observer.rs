@@ -13,23 +13,23 @@ use crate::particles::Particles;
 /// Projects particles onto lens planes while the simulation passes the moments when light left them.
 ///
 /// The observer stands on the line of sight through the box's centre, along axis 2 of each [replica](Replicas). A
-/// particle at comoving distance χ in [near, far) of a slice and x_⊥ from the line of sight is seen at θ = x_⊥/f_K(χ) and
-/// counted in the pixel it falls into (nearest grid point: maps are averages over pixels, with the Fourier window
-/// sinc(ℓ_1 Δ/2) sinc(ℓ_2 Δ/2) of pixels of side Δ). With n̄ particles per volume a pixel of solid angle Ω expects
-/// N̄ = n̄ Ω ∫ f_K² dχ of them, and the plane holds
+/// particle at comoving distance χ in [near, far) of a slice and x_⊥ from the line of sight is seen at θ = x_⊥/f_K(χ)
+/// and counted in the pixel it falls into (nearest grid point: maps are averages over pixels, with the Fourier window
+/// sinc(ℓ_1 Δ/2) sinc(ℓ_2 Δ/2) of pixels of side Δ). With n̄ particles per volume a pixel of solid angle Ω expects N̄ =
+/// n̄ Ω ∫ f_K² dχ of them, and the plane holds
 ///
 /// Σ_δ = (far − near) (N/N̄ − 1) ≈ ∫ δ dχ,   with shot noise C_ℓ = (far − near)² / (n̄ ∫ f_K² dχ).
 ///
 /// Counts are whole numbers, so their sum over ranks is exact.
 ///
-/// Beside massive [neutrinos](Self::neutrinos) particles show the other matter, and light is deflected by all. Across the
-/// line of sight ℓ = k f_K(χ), and the plane is multiplied in Fourier space by the δ_m/δ_cb that the force has,
+/// Beside massive [neutrinos](Self::neutrinos) particles show the other matter, and light is deflected by all. Across
+/// the line of sight ℓ = k f_K(χ), and the plane is multiplied in Fourier space by the δ_m/δ_cb that the force has,
 ///
 /// Σ_δ(ℓ) → [f_cb + f_ν δ_ν/δ_cb](k = |ℓ|/f_K(χ), a) Σ_δ(ℓ),
 ///
-/// (the linear response of Ali-Haïmoud & Bird 2013), shot noise by its square. The field is taken as periodic for this. The
-/// factor goes smoothly from 1 on large scales to f_cb = 1 − f_ν below free streaming, so that only the part f_ν of the plane
-/// is smoothed, and only that part knows, within a free-streaming length of an edge, the opposite one.
+/// (the linear response of Ali-Haïmoud & Bird 2013), shot noise by its square. The field is taken as periodic for this.
+/// The factor goes smoothly from 1 on large scales to f_cb = 1 − f_ν below free streaming, so that only the part f_ν of
+/// the plane is smoothed, and only that part knows, within a free-streaming length of an edge, the opposite one.
 pub struct LightCone<F> {
     planes: Planes,
     replicas: Replicas,

@@ -4,7 +4,8 @@ use super::{Cone, LensPlane};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 
-/// Maps of Σ_δ(θ) = ∫ δ dχ over each slice of a cone, in Mpc/h, δ being that of all matter. Plane k is held whole by rank k modulo their number.
+/// Maps of Σ_δ(θ) = ∫ δ dχ over each slice of a cone, in Mpc/h, δ being that of all matter. Plane k is held whole by
+/// rank k modulo their number.
 pub struct Planes {
     pub(super) comm: Comm,
     cone: Cone,

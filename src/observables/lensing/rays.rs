@@ -2,8 +2,8 @@
 
 use super::{LensPlane, LensingMaps, Planes, Sources, Traced, gather_rows, my_rows};
 
-/// A light ray traced back from the observer. Behind a plane it is at β = p + q f_K'/f_K: p, q, and their derivatives by
-/// the image position θ (11, 12, 21, 22).
+/// A light ray traced back from the observer. Behind a plane it is at β = p + q f_K'/f_K: p, q, and their derivatives
+/// by the image position θ (11, 12, 21, 22).
 #[derive(Clone)]
 struct Ray {
     p: [f64; 6],
@@ -49,10 +49,10 @@ impl Ray {
 ///
 /// β(χ) = θ − Σ_k f_K(χ − χ_k)/f_K(χ) α_k(β_k) over the planes before it,   α_k = ∇ψ_k,   ∇²ψ_k = 2 σ_k
 ///
-/// with the Jacobian A(χ) = 1 − Σ_k f_K(χ − χ_k)/f_K(χ) U_k A_k and σ_k = 3/2 Ωm (H0/c)² Σ_δ f_K(χ_k)/a_k (Jain, Seljak &
-/// White 2000, ApJ 530, 547; Hilbert et al. 2009, A&A 499, 31, whose eqs 14–19 are the same sums from plane to plane). As
-/// f_K(χ − χ_k) = f_K(χ) f_K'(χ_k) − f_K'(χ) f_K(χ_k), two running sums do for all distances. Each rank traces the rays of
-/// some rows; the planes' fields are found by as many ranks at a time. Collective.
+/// with the Jacobian A(χ) = 1 − Σ_k f_K(χ − χ_k)/f_K(χ) U_k A_k and σ_k = 3/2 Ωm (H0/c)² Σ_δ f_K(χ_k)/a_k (Jain, Seljak
+/// & White 2000, ApJ 530, 547; Hilbert et al. 2009, A&A 499, 31, whose eqs 14–19 are the same sums from plane to
+/// plane). As f_K(χ − χ_k) = f_K(χ) f_K'(χ_k) − f_K'(χ) f_K(χ_k), two running sums do for all distances. Each rank
+/// traces the rays of some rows; the planes' fields are found by as many ranks at a time. Collective.
 pub fn raytrace(planes: &Planes, sources: &Sources) -> LensingMaps {
     let (comm, cone) = (&planes.comm, planes.cone());
     let (n, slices) = (cone.pixels, &cone.slices);

@@ -41,8 +41,8 @@ impl Replicas {
     }
 
     /// One of the 48 symmetries of the cube and a uniform shift for each place, so that no structure is met twice at
-    /// the same angle. They depend on (seed, realisation, view, place) alone; every `view` is another light cone through
-    /// the same simulation.
+    /// the same angle. They depend on (seed, realisation, view, place) alone; every `view` is another light cone
+    /// through the same simulation.
     pub fn random(seed: u64, realisation: u64, view: u32) -> Self {
         Replicas { random: Some((seed, realisation, u64::from(view))) }
     }

@@ -27,8 +27,8 @@ impl ShapeNoise {
     }
 }
 
-/// Sets pixels where `mask` is 0 to `fill`, in every one of the `maps` (n, pixels, pixels). The mask has one number, from
-/// 0 to 1, for each of the pixels × pixels; what it returns says which pixels are seen.
+/// Sets pixels where `mask` is 0 to `fill`, in every one of the `maps` (n, pixels, pixels). The mask has one number,
+/// from 0 to 1, for each of the pixels × pixels; what it returns says which pixels are seen.
 pub fn apply_mask(maps: &mut [f64], pixels: usize, mask: &[f64], fill: f64) -> Result<Vec<bool>> {
     if mask.len() != pixels * pixels {
         let problem = format!("the mask has {} numbers, the map {pixels} x {pixels} pixels", mask.len());
