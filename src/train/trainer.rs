@@ -7,9 +7,9 @@ use super::checkpoint::{self, State};
 use super::optimiser::Flat;
 use super::source::Source;
 use super::stream::Everything;
-use super::turn::Means;
+use super::turn::{Means, Share};
 use crate::comm::{Comm, share, stop};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::dataset::Split;
 use crate::models::{Batch, Model, Pass, Phase, SampleId};
 use crate::progress::{Progress, count};
@@ -67,31 +67,34 @@ impl<'a> Trainer<'a> {
         self.model.parts().first().map_or(Kind::Float, |p| p.vs.kind())
     }
 
-    /// This rank's part of a global batch. Collective.
+    /// This rank's part of a global batch.
     fn batch(&self, source: &mut dyn Source, ids: &[SampleId], next: &[SampleId], pass: Pass) -> Result<Batch> {
         let (start, len) = share(ids.len(), self.comm.size(), self.comm.rank());
         let mine = if len == 0 { &ids[..1] } else { &ids[start..start + len] };
-        let made = source.read(mine, next).and_then(|columns| {
-            let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
-            self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
-            Ok(batch.shared(self.comm, len > 0))
-        });
-        self.comm.agree(made)
+        let columns = source.read(mine, next)?;
+        let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
+        self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
+        Ok(batch.shared(self.comm, len > 0))
     }
 
-    /// One step on a global batch; the mean of each loss over it. Collective.
+    /// One step on a global batch; this rank's share of each loss. Collective.
     pub fn step(
         &mut self,
         source: &mut dyn Source,
         ids: &[SampleId],
         next: &[SampleId],
         rate: f64,
-    ) -> Result<Vec<(String, f64)>> {
+    ) -> Result<Vec<Share>> {
         let phase = self.state.phase;
-        let batch = self.batch(source, ids, next, Pass::Train { phase, epoch: self.state.epoch })?;
-        let frozen = self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone());
-        let mut turn = Means::new(self.comm, &mut self.flats, &batch, rate, self.config);
-        (turn.frozen, turn.number, turn.reduce) = (frozen, self.state.turn, self.reduce);
+        let made = self.batch(source, ids, next, Pass::Train { phase, epoch: self.state.epoch });
+        // What cannot be read weighs NaN: one sum tells that too.
+        let weight = made.as_ref().map_or(f64::NAN, |batch| batch.weights.sum(Kind::Double).double_value(&[]));
+        let total = self.comm.sum_of(weight);
+        let batch = if total.is_nan() { self.comm.agree(made)? } else { made? };
+        let mut turn = Means::new(self.comm, &mut self.flats, &batch.weights, total, rate, self.config);
+        turn.frozen = self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone());
+        (turn.number, turn.reduce) = (self.state.turn, self.reduce);
+        turn.place = [self.state.epoch, self.state.step];
         match self.model.step(phase, &batch, &mut turn) {
             // The others know of it already.
             Err(e) if e.agreed_from.is_some() => return Err(e),
@@ -109,14 +112,17 @@ impl<'a> Trainer<'a> {
         let mut all: Vec<(f64, Vec<usize>)> = vec![];
         // No gradients are kept: more fit than in a step.
         for chunk in ids.chunks(self.config.batch_size.max(64)) {
-            let batch = self.batch(source, chunk, &[], Pass::Held)?;
-            let scores = match tch::no_grad(|| self.model.score(self.state.phase, &batch)) {
+            let scored = || -> Result<_> {
+                let batch = self.batch(source, chunk, &[], Pass::Held)?;
+                Ok((self.model.score(self.state.phase, &batch)?, batch.weights))
+            };
+            let (scores, weights) = match tch::no_grad(scored) {
                 Err(e) if e.agreed_from.is_some() => return Err(e),
                 result => self.comm.agree(result)?,
             };
             all.resize_with(scores.len(), Default::default);
             for (sum, score) in all.iter_mut().zip(scores) {
-                let value = (score.value.to_kind(Kind::Double) * &batch.weights).sum(Kind::Double);
+                let value = (score.value.to_kind(Kind::Double) * &weights).sum(Kind::Double);
                 *sum = (sum.0 + value.double_value(&[]), score.parts);
             }
         }
@@ -189,37 +195,31 @@ impl<'a> Trainer<'a> {
         let (start, config, epoch) = (Instant::now(), self.config, self.state.epoch);
         let ids = source.order(config.seed, self.state.phase, epoch);
         let batches: Vec<&[SampleId]> = ids.chunks(config.batch_size.max(1)).collect();
-        // Of each loss: its name, the sum over samples, and how many they are.
-        let mut sums: Vec<(String, f64, usize)> = vec![];
+        let mut shares: Vec<Share> = vec![];
         let mut rate = 0.0;
         for (i, batch) in batches.iter().enumerate() {
             rate = learning_rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs);
-            for (name, loss) in self.step(source, batch, batches.get(i + 1).copied().unwrap_or_default(), rate)? {
-                if !loss.is_finite() {
-                    let step = self.state.step - 1;
-                    let problem = format!("the loss is {loss} ({name}) in epoch {}, step {step}", epoch + 1);
-                    let remedy = format!("lower train.{}.learning_rate, or look at the input for NaNs", config.name);
-                    let error = Error::failed(problem).key(format!("train.{}", config.name)).remedy(remedy);
-                    return self.comm.agree(Err(error));
-                }
-                if !sums.iter().any(|s| s.0 == name) {
-                    sums.push((name.clone(), 0.0, 0));
-                }
-                for (_, sum, n) in sums.iter_mut().filter(|s| s.0 == name) {
-                    (*sum, *n) = (*sum + loss * batch.len() as f64, *n + batch.len());
+            for new in self.step(source, batch, batches.get(i + 1).copied().unwrap_or_default(), rate)? {
+                match shares.iter_mut().find(|share| share.name == new.name) {
+                    Some(share) => (share.sum, share.weights) = (share.sum + new.sum, share.weights + new.weights),
+                    None => shares.push(new),
                 }
             }
         }
+        let mut sums: Vec<f64> = shares.iter().map(|share| share.sum).collect();
+        self.comm.sum(&mut sums);
+        let losses: Vec<f64> = sums.iter().zip(&shares).map(|(sum, share)| sum / share.weights).collect();
         let scores = self.evaluate(source)?;
         self.state.judge(&scores, &self.flats, config.patience);
-        let mean = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / n as f64 };
+        let judged: Vec<f64> = scores.iter().map(|s| s.0).collect();
+        let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
         let before = self.state.history.last().map_or(0.0, |e| e.seconds);
         self.state.history.push(Epoch {
             epoch: self.state.history.len() as u64,
             phase: self.state.phase,
             step: self.state.step,
-            train_loss: mean(sums.iter().map(|s| s.1 / s.2 as f64).sum(), sums.len()),
-            validation_loss: (!scores.is_empty()).then(|| mean(scores.iter().map(|s| s.0).sum(), scores.len())),
+            train_loss: mean(&losses),
+            validation_loss: (!judged.is_empty()).then(|| mean(&judged)),
             learning_rate: rate,
             seconds: before + start.elapsed().as_secs_f64(),
         });

@@ -4,8 +4,16 @@ use super::StageConfig;
 use super::optimiser::{Flat, joined, summed};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
-use crate::models::{Batch, Turn};
+use crate::models::Turn;
 use tch::{Kind, Tensor};
+
+/// This rank's share of a loss: times the weights that it is a mean over, and these of all ranks.
+#[derive(Debug, Clone)]
+pub struct Share {
+    pub name: String,
+    pub sum: f64,
+    pub weights: f64,
+}
 
 /// One step of the trainer.
 pub(super) struct Means<'a> {
@@ -19,26 +27,42 @@ pub(super) struct Means<'a> {
     /// Parts that must not move.
     pub frozen: Vec<usize>,
     pub number: u64,
+    /// The epoch and the step, for whoever reads an error.
+    pub place: [u64; 2],
     /// Off only in the test that shows that the reduction matters.
     pub reduce: bool,
-    /// Each loss, times the weights that it is a mean over; this rank's share.
-    losses: Vec<(String, f64)>,
+    losses: Vec<Share>,
 }
 
 impl<'a> Means<'a> {
-    /// Collective.
-    pub fn new(comm: &'a Comm, flats: &'a mut [Flat], batch: &'a Batch, rate: f64, config: &'a StageConfig) -> Self {
-        let total = comm.sum_of(batch.weights.sum(Kind::Double).double_value(&[]));
-        let weights = &batch.weights;
-        let (frozen, losses) = (vec![], vec![]);
-        Means { comm, flats, weights, total, rate, config, frozen, number: 0, reduce: true, losses }
+    /// For samples of these weights, whose sum over all ranks is `total`.
+    pub fn new(
+        comm: &'a Comm,
+        flats: &'a mut [Flat],
+        weights: &'a Tensor,
+        total: f64,
+        rate: f64,
+        config: &'a StageConfig,
+    ) -> Self {
+        let (frozen, losses, place) = (vec![], vec![], [0, 0]);
+        Means { comm, flats, weights, total, rate, config, frozen, number: 0, place, reduce: true, losses }
     }
 
-    /// Mean of each loss over the batch of all ranks. Collective.
-    pub fn losses(self) -> Vec<(String, f64)> {
-        let (names, mut values): (Vec<String>, Vec<f64>) = self.losses.into_iter().unzip();
-        self.comm.sum(&mut values);
-        names.into_iter().zip(values.into_iter().map(|v| v / self.total)).collect()
+    /// This rank's shares of the losses.
+    pub fn losses(self) -> Vec<Share> {
+        self.losses
+    }
+
+    /// Keeps this rank's share of a loss; refuses one that is no number, before anything follows it.
+    fn keep(&mut self, name: &str, sum: f64) -> Result<()> {
+        if !sum.is_finite() {
+            let ([epoch, step], stage) = (self.place, &self.config.name);
+            let problem = format!("the loss is {sum} ({name}) in epoch {}, step {step}", epoch + 1);
+            let remedy = format!("lower train.{stage}.learning_rate, or look at the input for NaNs");
+            return Err(Error::failed(problem).key(format!("train.{stage}")).remedy(remedy));
+        }
+        self.losses.push(Share { name: name.into(), sum, weights: self.total });
+        Ok(())
     }
 
     /// Refuses what is no loss of these parts.
@@ -113,11 +137,12 @@ impl<'a> Means<'a> {
 
 impl Turn for Means<'_> {
     fn minimise(&mut self, name: &str, loss: &Tensor, parts: &[usize]) -> Result<()> {
-        let share =
-            self.check(name, loss, 1, parts).map(|()| (loss * self.weights.to_kind(loss.kind())).sum(loss.kind()));
-        self.losses.push((name.into(), share.as_ref().map_or(f64::NAN, |s| s.double_value(&[]))));
         let total = self.total;
-        self.descend(name, share.map(|share| share / total), parts)
+        let share = self.check(name, loss, 1, parts).and_then(|()| {
+            let share = (loss * self.weights.to_kind(loss.kind())).sum(loss.kind());
+            self.keep(name, share.double_value(&[])).map(|()| share / total)
+        });
+        self.descend(name, share, parts)
     }
 
     fn minimise_of_means(
@@ -136,12 +161,13 @@ impl Turn for Means<'_> {
             true => Tensor::f_run_backward(&[&value], &[&means], false, false).map_err(|e| e.to_string()),
             false => Err("what is made of the means is not one number that depends on them".into()),
         };
-        let slope = self.comm.agree(slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))))?.swap_remove(0);
-        // All ranks have the same means and the same value: one of them tells it.
-        let told = if self.comm.is_root() { self.total * value.double_value(&[]) } else { 0.0 };
-        self.losses.push((name.into(), told));
+        let slope = slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))).and_then(|slope| {
+            // All ranks have the same means and the same value: one of them tells it.
+            let value = value.double_value(&[]);
+            self.keep(name, if self.comm.is_root() { self.total * value } else { 0.0 * value }).map(|()| slope)
+        });
         // dL/dw = Σ_k dL/dm_k dm_k/dw, and m_k is a sum over samples.
-        self.descend(name, Ok((&share * slope).sum(share.kind())), parts)
+        self.descend(name, slope.map(|slope| (&share * &slope[0]).sum(share.kind())), parts)
     }
 
     fn number(&self) -> u64 {
