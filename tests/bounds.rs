@@ -223,7 +223,7 @@ fn what_is_no_text_is_refused_unread() {
         for ended in [
             polycosm(folder.path(), &["check", name]),
             polycosm(folder.path(), &["job", "run.toml", "--site", name]),
-            polycosm(folder.path(), &["plan", "run.toml", "--bench", name]),
+            polycosm(folder.path(), &["plan", "run.toml", "-n", "2", "--bench", name]),
             set(list(name)),
             polycosm(folder.path(), &tabled),
             set(n_of_z(name)),
