@@ -263,6 +263,8 @@ fn a_killed_training_goes_on_to_the_same_bits_in_each_phase() {
 struct Passing {
     parts: [Part; 2],
     weights: [Tensor; 2],
+    /// Of the distances from that value.
+    judge: fn(Tensor) -> Tensor,
 }
 
 impl Model for Passing {
@@ -280,21 +282,39 @@ impl Model for Passing {
 
     fn score(&self, phase: usize, batch: &Batch) -> Result<Vec<Score>> {
         let value = (&self.weights[phase] - 1.9).square() * batch.array("x")?.ones_like();
-        Ok(vec![Score { name: "distance".into(), value, parts: vec![phase] }])
+        Ok(vec![Score { name: "distance".into(), value: (self.judge)(value), parts: vec![phase] }])
     }
+}
+
+fn passing(judge: fn(Tensor) -> Tensor) -> (Passing, StageConfig, Memory) {
+    let mut config = stage(Rule::Sgd);
+    (config.learning_rate, config.weight_decay, config.epochs) = (0.03, 0.0, 6);
+    let (prior, columns) = (prior(), []);
+    let task = Task { columns: &columns, prior: &prior, device: Device::Cpu, kind: Kind::Double };
+    let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
+    let weights = [0, 1].map(|p| parts[p].vs.root().var("w", &[1], tch::nn::Init::Const(2.0)));
+    let source = Memory::of([("x", Tensor::ones([ALL as i64], (Kind::Double, Device::Cpu)))], TRAIN);
+    (Passing { parts, weights, judge }, config, source)
+}
+
+#[test]
+fn scores_that_say_nothing_are_refused() {
+    mpi::on_ranks("scores_that_say_nothing_are_refused", &[1, 2], |comm| {
+        let refused = |judge, words: &[&str]| {
+            let (model, config, mut source) = passing(judge);
+            let folder = tempfile::tempdir().unwrap();
+            let e = Trainer::new(comm, &config, &model).run(&mut source, folder.path()).unwrap_err().to_string();
+            assert!(words.iter().all(|w| e.contains(w)), "{e}");
+        };
+        refused(|of| of.unsqueeze(1), &["score distance", "one number for each sample"]);
+        refused(|of| of / 0.0, &["no finite number in any epoch", "validation split"]);
+    });
 }
 
 #[test]
 fn a_phase_begins_on_the_best_weights_of_the_one_before() {
     mpi::on_ranks("a_phase_begins_on_the_best_weights_of_the_one_before", &[1], |comm| {
-        let mut config = stage(Rule::Sgd);
-        (config.learning_rate, config.weight_decay, config.epochs) = (0.03, 0.0, 6);
-        let (prior, columns) = (prior(), []);
-        let task = Task { columns: &columns, prior: &prior, device: Device::Cpu, kind: Kind::Double };
-        let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
-        let weights = [0, 1].map(|p| parts[p].vs.root().var("w", &[1], tch::nn::Init::Const(2.0)));
-        let model = Passing { parts, weights };
-        let mut source = Memory::of([("x", Tensor::ones([ALL as i64], (Kind::Double, Device::Cpu)))], TRAIN);
+        let (model, config, mut source) = passing(|of| of);
         let folder = tempfile::tempdir().unwrap();
         let mut trainer = Trainer::new(comm, &config, &model);
         trainer.run(&mut source, folder.path()).unwrap();
@@ -451,6 +471,12 @@ fn what_would_be_a_wrong_gradient_is_refused() {
             turn.minimise_of_means("c", &columns, &|m| Tensor::cat(&[m, m], 0), &[0])
         };
         refused(of_sums, &[], &["loss c", "not one number"]);
+        let beside: Step = |w, batch, turn| {
+            let weight = w[0].get(0).get(0);
+            let columns = (&weight * batch.array("x")?).unsqueeze(1);
+            turn.minimise_of_means("c", &columns, &|m| m.sum(Kind::Double) * &weight, &[0])
+        };
+        refused(beside, &[], &["loss c", "beside them"]);
     });
 }
 

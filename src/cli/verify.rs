@@ -60,7 +60,7 @@ fn spectra(plan: &Plan) -> Result<()> {
     const BINS: usize = 3;
     let dataset = plan.open_dataset()?;
     let p = dataset.prior.len();
-    for spec in dataset.specs() {
+    'fields: for spec in dataset.specs() {
         let k = match (&spec.shape[..], spec.axes.first()) {
             ([n], Some(a)) if spec.name.starts_with("power") && a.values.len() == *n && *n >= BINS => {
                 a.values[..BINS].to_vec()
@@ -73,7 +73,9 @@ fn spectra(plan: &Plan) -> Result<()> {
             let measured = dataset.read_f64(&spec.name, &[row])?;
             let theta = &dataset.theta()[row * p..(row + 1) * p];
             // A kind without theory has none for any universe.
-            let Some(theory) = theory(plan, &spec, theta, row as u64)? else { return Ok(()) };
+            let Some(theory) = theory(plan, &spec, theta, row as u64)?.filter(|theory| theory.len() >= BINS) else {
+                continue 'fields;
+            };
             (0..BINS).for_each(|b| ratio[b] += measured[b] / theory[b] / rows.len() as f64);
         }
         let each: Vec<String> = k.iter().zip(ratio).map(|(k, r)| format!("{r:.3} at k = {k:.3} h/Mpc")).collect();

@@ -161,8 +161,10 @@ impl Batch {
 
     fn drawn(&self, purpose: &str, shape: &[i64], draw: impl Fn(&mut ChaCha8Rng) -> f64) -> Tensor {
         let each = shape.iter().product::<i64>();
+        // Simulations have purposes of their own, which no model's may meet.
+        let streams = self.ids.iter().map(|id| id.stream(self.seed, &format!("{purpose} of a batch"), self.pass));
         let values: Vec<f64> =
-            self.streams(purpose).flat_map(|mut rng| (0..each).map(|_| draw(&mut rng)).collect::<Vec<_>>()).collect();
+            streams.flat_map(|mut rng| (0..each).map(|_| draw(&mut rng)).collect::<Vec<_>>()).collect();
         let full: Vec<i64> = std::iter::once(self.len() as i64).chain(shape.iter().copied()).collect();
         Tensor::from_slice(&values).view(full.as_slice()).to_kind(self.kind).to_device(self.device())
     }
@@ -198,7 +200,7 @@ impl Batch {
                 .key("batch_size")
                 .remedy("choose one that leaves more for the last batch"));
         }
-        let partners = self.streams("others").enumerate().flat_map(|(i, mut rng)| {
+        let partners = self.streams("others of a batch").enumerate().flat_map(|(i, mut rng)| {
             let own = start + i;
             let chosen = index::sample(&mut rng, total - 1, k).into_vec();
             chosen.into_iter().map(move |other| (if other < own { other } else { other + 1 }).min(total - 1) as i64)

@@ -39,7 +39,7 @@ impl Default for Optimiser {
 }
 
 /// A named network with an optimiser of its own. Whatever a model learns stands in its parts' variables, trainable or not:
-/// they make the weights and the checkpoints.
+/// they make the weights and the checkpoints. Those that are not trainable may change in [`Model::prepare`] alone.
 pub struct Part {
     pub name: String,
     pub vs: nn::VarStore,

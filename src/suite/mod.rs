@@ -18,7 +18,7 @@ pub use lock::Lock;
 
 use crate::comm::{Comm, share, stop, timers::Timers};
 use crate::error::{At, Error, Kind, Result};
-use crate::io::field::FieldSpec;
+use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::hdf::{File, TEMPORARY};
 use crate::io::ours;
 use crate::io::provenance::Provenance;
@@ -240,6 +240,12 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
         if taken || spec.name.contains('/') || spec.shape.is_empty() || spec.axes.len() != spec.shape.len() {
             let error = Error::input("a field needs a name of its own and one axis per dimension").key(&spec.name);
             return Err(error.value(&spec.shape).remedy("rename this product of the simulator"));
+        }
+        let kinds: Vec<AxisKind> = spec.axes.iter().map(|axis| axis.kind).collect();
+        let said = kinds.iter().all(|kind| !kind.is_unsaid());
+        if let Some(problem) = AxisKind::mismatch(&kinds, &spec.shape).filter(|_| said) {
+            let error = Error::input(format!("this product of the simulator {problem}")).key(&spec.name);
+            return Err(error.remedy("say what its axes are, in their order"));
         }
     }
     Ok(())

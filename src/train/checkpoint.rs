@@ -19,10 +19,12 @@ use tch::Tensor;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
     /// Phase that is being trained.
+    #[serde(default)]
     pub phase: usize,
     /// Epochs of it that are done.
     pub epoch: u64,
     /// Steps of it that are done.
+    #[serde(default)]
     pub turn: u64,
     /// Steps done in all.
     pub step: u64,
@@ -167,7 +169,8 @@ pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     Tensor::write_safetensors(tensors, path).map_err(|e| Error::io(format!("cannot be written: {e}")).file(path))
 }
 
-/// Takes up the newest readable checkpoint, the same on every rank; false if there is none. Collective.
+/// Takes up the newest readable checkpoint, the same on every rank; false if the model must still prepare itself: there is none,
+/// or it is from when checkpoints did not hold what is kept. Collective.
 pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat], model: &dyn Model) -> Result<bool> {
     let kept = kept(model);
     let choice = comm.on_root(|| {
@@ -201,9 +204,10 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
             state.best_parameters.push(best.to_device(flat.parameters.device()));
         }
     });
+    let prepared = scales.len() == kept.len();
     kept.iter().zip(scales).for_each(|((_, to), from)| put(to, &from));
     log::info!("going on from {} after {}", path.display(), count(state.history.len(), "epoch"));
-    Ok(true)
+    Ok(prepared)
 }
 
 /// A checkpoint's state, four vectors of each part, and the kept variables.
@@ -224,9 +228,14 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
     {
         return Err(bad("it is damaged, for its checksum does not match".into()));
     }
+    // Programs of one phase kept no scales: they took them anew.
+    let before = kept.iter().all(|(name, _)| !all.contains_key(name));
     let mut take = |name: &str| all.remove(name).ok_or_else(|| bad(format!("{name} is missing")));
     let json = Vec::<u8>::try_from(take("state")?).map_err(|e| bad(e.to_string()))?;
-    let state: State = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+    let mut state: State = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+    if state.phase == 0 {
+        state.turn = state.step;
+    }
     let mut tensors = Vec::new();
     for (p, flat) in flats.iter().enumerate() {
         let mut one = |name: &str| -> Result<Tensor> {
@@ -243,6 +252,58 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
         let t = take(name)?;
         if t.size() == of.size() { Ok(t) } else { Err(bad(format!("{name} has another shape"))) }
     };
-    let scales = kept.iter().map(same).collect::<Result<_>>()?;
+    let scales = if before { vec![] } else { kept.iter().map(same).collect::<Result<_>>()? };
     Ok((state, tensors, scales))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{Part, Rule};
+    use tch::{Device, nn};
+
+    struct Line([Part; 1]);
+
+    impl Model for Line {
+        fn parts(&self) -> &[Part] {
+            &self.0
+        }
+    }
+
+    /// One weight, and one scale that is kept.
+    fn line(scale: f64) -> Line {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let _ = vs.root().var("w", &[1], nn::Init::Const(2.0));
+        let _ = vs.root().add("scale", Tensor::from_slice(&[scale]), false);
+        Line([Part::new("line", vs)])
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_program_without_phases_is_gone_on_from() {
+        let (dir, comm) = (tempfile::tempdir().unwrap(), Comm::world());
+        let model = line(3.0);
+        let flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
+        let state = State { epoch: 4, turn: 40, step: 40, ..State::new(1) };
+        write(&comm, dir.path(), &state, &flats, &model).unwrap();
+
+        let (again, mut found) = (line(0.0), State::new(1));
+        let mut own: Vec<Flat> = again.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
+        assert!(resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales came with it");
+        assert_eq!((found.epoch, crate::nets::host(&kept(&again)[0].1)), (4, vec![3.0]));
+
+        // As programs before wrote it: no phase, no steps of a phase, no scales.
+        let mut all = Tensor::read_safetensors(path(dir.path())).unwrap();
+        all.retain(|(name, _)| name != CHECKSUM && !name.starts_with("kept."));
+        for (name, t) in all.iter_mut().filter(|(name, _)| name == "state") {
+            let mut json: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&*t).unwrap()).unwrap();
+            let table = json.as_object_mut().unwrap();
+            assert!(table.remove("phase").is_some() && table.remove("turn").is_some(), "{name}");
+            *t = Tensor::from_slice(json.to_string().as_bytes());
+        }
+        all.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&all).as_bytes())));
+        save(&all, &path(dir.path())).unwrap();
+        let mut found = State::new(1);
+        assert!(!resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales are to be taken anew");
+        assert_eq!((found.phase, found.epoch, found.turn, found.step), (0, 4, 40, 40));
+    }
 }

@@ -19,7 +19,7 @@ pub trait Source {
         ids.shuffle(&mut stream(seed, epoch, "shuffle", phase as u64));
         ids
     }
-    /// Columns of some samples; `next` are those that will be asked for after them.
+    /// Columns of this rank's samples; `next` are those that it will ask for after them.
     fn read(&mut self, ids: &[SampleId], next: &[SampleId]) -> Result<Vec<(String, Column)>>;
 }
 

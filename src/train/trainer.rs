@@ -9,9 +9,9 @@ use super::source::Source;
 use super::stream::Everything;
 use super::turn::{Means, Share};
 use crate::comm::{Comm, share, stop};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::dataset::Split;
-use crate::models::{Batch, Model, Pass, Phase, SampleId};
+use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
 use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
@@ -71,7 +71,8 @@ impl<'a> Trainer<'a> {
     fn batch(&self, source: &mut dyn Source, ids: &[SampleId], next: &[SampleId], pass: Pass) -> Result<Batch> {
         let (start, len) = share(ids.len(), self.comm.size(), self.comm.rank());
         let mine = if len == 0 { &ids[..1] } else { &ids[start..start + len] };
-        let columns = source.read(mine, next)?;
+        let (from, after) = share(next.len(), self.comm.size(), self.comm.rank());
+        let columns = source.read(mine, &next[from..from + after])?;
         let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
         self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
         Ok(batch.shared(self.comm, len > 0))
@@ -114,7 +115,9 @@ impl<'a> Trainer<'a> {
         for chunk in ids.chunks(self.config.batch_size.max(64)) {
             let scored = || -> Result<_> {
                 let batch = self.batch(source, chunk, &[], Pass::Held)?;
-                Ok((self.model.score(self.state.phase, &batch)?, batch.weights))
+                let scores = self.model.score(self.state.phase, &batch)?;
+                scores.iter().try_for_each(|score| self.check_score(score, batch.len()))?;
+                Ok((scores, batch.weights))
             };
             let (scores, weights) = match tch::no_grad(scored) {
                 Err(e) if e.agreed_from.is_some() => return Err(e),
@@ -129,6 +132,29 @@ impl<'a> Trainer<'a> {
         let mut sums: Vec<f64> = all.iter().map(|s| s.0 / ids.len() as f64).collect();
         self.comm.sum(&mut sums);
         Ok(sums.into_iter().zip(all).map(|(sum, (_, parts))| (sum, parts)).collect())
+    }
+
+    /// Refuses what is no score of n samples.
+    fn check_score(&self, score: &Score, n: usize) -> Result<()> {
+        let bad = |problem: String| Err(Error::failed(format!("score {}: {problem}", score.name)));
+        let size = score.value.size();
+        if size != [n as i64] {
+            return bad(format!("has the shape {size:?}, and not ({n}): one number for each sample is needed"));
+        }
+        match score.parts.iter().find(|p| **p >= self.flats.len()) {
+            Some(p) => bad(format!("judges part number {p}, which is not there")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a phase in which no look at the held-out samples gave a number: there are no best weights.
+    fn check_best(&self) -> Result<()> {
+        if self.state.best.iter().all(|&best| best < f64::MAX) {
+            return Ok(());
+        }
+        let key = format!("train.{}", self.config.name);
+        let error = Error::failed("the validation loss was no finite number in any epoch").key(&key);
+        Err(error.remedy(format!("look at the validation split's numbers, or lower {key}.learning_rate")))
     }
 
     /// Takes up the newest checkpoint in `folder`, or lets the model prepare itself. Collective.
@@ -182,6 +208,7 @@ impl<'a> Trainer<'a> {
                     stop::check(self.comm, &format!("after {done} of stage {}", self.config.name))?;
                 }
             }
+            self.comm.agree(self.check_best())?;
             self.state.restore_best(&mut self.flats);
         }
         let (best, judged) = (self.state.best.iter().sum::<f64>(), self.state.best.len());

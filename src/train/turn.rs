@@ -111,6 +111,17 @@ impl<'a> Means<'a> {
         Ok(joined(found.iter().zip(&variables).map(whole)))
     }
 
+    /// The gradient of a number by the means that it is made of, and of nothing else that moves.
+    fn by_means(&self, value: &Tensor, means: &Tensor, parts: &[usize]) -> std::result::Result<Vec<Tensor>, String> {
+        let weights = parts.iter().flat_map(|&p| &self.flats[p].variables);
+        let of: Vec<&Tensor> = std::iter::once(means).chain(weights).collect();
+        let mut slopes = Tensor::f_run_backward(&[value], &of, false, false).map_err(|e| e.to_string())?;
+        if slopes.drain(1..).any(|slope| slope.defined()) {
+            return Err("what is made of the means depends on weights beside them: make these a column too".into());
+        }
+        Ok(slopes)
+    }
+
     /// One step of the parts down this rank's share of a loss. Collective.
     fn descend(&mut self, name: &str, value: Result<Tensor>, parts: &[usize]) -> Result<()> {
         let gradient = value.and_then(|value| self.gradient(name, &value, parts));
@@ -158,7 +169,7 @@ impl Turn for Means<'_> {
         let means = summed(self.comm, &share.detach())?.set_requires_grad(true);
         let value = f(&means);
         let slope = match value.requires_grad() && value.numel() == 1 {
-            true => Tensor::f_run_backward(&[&value], &[&means], false, false).map_err(|e| e.to_string()),
+            true => self.by_means(&value, &means, parts),
             false => Err("what is made of the means is not one number that depends on them".into()),
         };
         let slope = slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))).and_then(|slope| {

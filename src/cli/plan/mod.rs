@@ -131,7 +131,7 @@ pub struct MachineArgs {
     /// Ranks that share a node
     #[arg(long, value_name = "RANKS", default_value_t = 64)]
     pub ranks_per_node: usize,
-    /// Particles of the slowest rank over the mean
+    /// Work of the slowest rank over the mean
     #[arg(long, value_name = "FACTOR", default_value_t = 1.1)]
     pub imbalance: f64,
 }
