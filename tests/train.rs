@@ -5,7 +5,7 @@ mod mpi;
 
 use polycosm::comm::Comm;
 use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
+use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
@@ -108,13 +108,14 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     };
     let (a, b) = (axis(bounds[0]), axis(bounds[1]));
     let grid = Tensor::stack(&[a.repeat_interleave_self_int(n, 0, None), b.repeat([n])], 1);
-    let ln = model.log_prob(&x.expand([n * n, 3], true), &grid).unwrap();
+    let batch = Batch::observed(&x);
+    let ln = ln_density(model.as_ref(), &batch, &grid.unsqueeze(0)).squeeze_dim(0);
     let p = ln.exp() * (0.16 / (n * n) as f64);
     let total = values(&p.sum(Kind::Double))[0];
     assert!((total - 1.0).abs() < 1e-3, "the density integrates to {total}");
-    let beyond = Tensor::from_slice(&[0.3f64, 1.01]).view([1, 2]);
-    assert_eq!(values(&model.log_prob(&x, &beyond).unwrap()), [f64::NEG_INFINITY], "density outside the prior");
-    let drawn = model.sample(&x, 20_000, &[7]).unwrap();
+    let beyond = Tensor::from_slice(&[0.3f64, 1.01]).view([1, 1, 2]);
+    assert_eq!(values(&ln_density(model.as_ref(), &batch, &beyond)), [f64::NEG_INFINITY], "density outside the prior");
+    let drawn = model.density().unwrap().draw(&batch, 0, 20_000, &[7]).unwrap().unwrap();
     let (theta, ln_draws) = (drawn.theta.squeeze_dim(0), drawn.ln_prob);
     for d in 0..2 {
         let mean = values(&(grid.select(1, d) * &p).sum(Kind::Double))[0];
@@ -125,8 +126,19 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
         let (low, high) = bounds[d as usize];
         assert!(draws.iter().all(|t| (low..=high).contains(t)), "a draw left the prior");
     }
-    let again = model.log_prob(&x.expand([20_000, 3], true), &theta).unwrap();
-    assert!(values(&(again - ln_draws.squeeze_dim(0)).abs().max())[0] < 1e-9);
+    let again = ln_density(model.as_ref(), &batch, &drawn.theta);
+    assert!(values(&(again - ln_draws).abs().max())[0] < 1e-9);
+    // Differentiable by θ and by the weights.
+    let theta = drawn.theta.narrow(1, 0, 5).set_requires_grad(true);
+    let weight = &model.parts()[1].vs.variables()["flow.layer0.context.weight"];
+    let sum = ln_density(model.as_ref(), &batch, &theta).sum(Kind::Double);
+    let gradients = Tensor::run_backward(&[sum], &[&theta, weight], false, false);
+    assert!(gradients.iter().all(|g| values(&g.abs().max())[0] > 0.0), "{gradients:?}");
+}
+
+/// ln of a model's density at θ (n, m, p): (n, m).
+fn ln_density(model: &dyn Model, batch: &Batch, theta: &Tensor) -> Tensor {
+    model.density().unwrap().ln(batch, 0, theta).unwrap()
 }
 
 fn moments(v: &[f64]) -> (f64, f64) {
@@ -158,7 +170,7 @@ fn linear_gaussian_posterior_is_learned() {
         let (x, theta) = draw(6000);
         let inside = x.abs().amax([1i64].as_slice(), false).lt(3.0).nonzero().squeeze_dim(1);
         let (x, theta) = (x.index_select(0, &inside), theta.index_select(0, &inside));
-        let learned = values(&model.log_prob(&x, &theta).unwrap());
+        let learned = values(&ln_density(model.as_ref(), &Batch::observed(&x), &theta.unsqueeze(1)));
         let exact =
             values(&(((&theta - &x) / sd).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double) * -0.5));
         let norm = -(std::f64::consts::TAU * sd * sd).ln();

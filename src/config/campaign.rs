@@ -284,9 +284,8 @@ impl Config {
         #[cfg(feature = "torch")]
         {
             crate::train::check_stages(&self.train)?;
-            let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
             if let Some(infer) = &self.infer {
-                infer.check(&names)?;
+                infer.check(&self.train)?;
                 if let Some(missing) = infer.observations.iter().find(|o| !gadget::first(o).is_file()) {
                     return Err(Error::input("there is no such file")
                         .key("infer.observations")

@@ -60,6 +60,30 @@ pub enum Column {
     List { values: Tensor, offsets: Tensor },
 }
 
+impl Column {
+    /// Some of its rows. Rows that follow one another are not copied.
+    pub fn select(&self, rows: &[i64]) -> Column {
+        match self {
+            Column::Array(t) if rows.iter().zip(rows[0]..).all(|(&row, at)| row == at) => {
+                Column::Array(t.narrow(0, rows[0], rows.len() as i64))
+            }
+            Column::Array(t) => Column::Array(t.index_select(0, &Tensor::from_slice(rows).to_device(t.device()))),
+            Column::List { values, offsets } => {
+                let starts = whole(offsets);
+                let range = |&row: &i64| starts[row as usize]..starts[row as usize + 1];
+                let of = rows.iter().flat_map(range).collect::<Vec<i64>>();
+                let ends = rows.iter().map(range).scan(0, |end, range| {
+                    *end += range.end - range.start;
+                    Some(*end)
+                });
+                let offsets = std::iter::once(0).chain(ends).collect::<Vec<i64>>();
+                let on = |list: &[i64]| Tensor::from_slice(list).to_kind(Kind::Int64).to_device(values.device());
+                Column::List { values: values.index_select(0, &on(&of)), offsets: on(&offsets) }
+            }
+        }
+    }
+}
+
 /// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
 /// none has one of weight 0, so that it takes part in whatever the others do.
 pub struct Batch {
@@ -103,12 +127,19 @@ impl Batch {
         self.ids.len()
     }
 
+    /// One of the samples by itself.
+    pub fn one(&self, i: usize) -> Batch {
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.select(&[i as i64]))).collect();
+        Batch { columns, ids: vec![self.ids[i]], weights: self.weights.narrow(0, i as i64, 1), comm: None, ..*self }
+    }
+
     /// Never true.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    fn device(&self) -> Device {
+    /// Where its columns are.
+    pub fn device(&self) -> Device {
         self.columns.first().map_or(Device::Cpu, |(_, column)| match column {
             Column::Array(t) | Column::List { values: t, .. } => t.device(),
         })

@@ -1,7 +1,7 @@
 //! What a model is: named parts, phases, and a step that says what is minimised over which of them. The trainer lends the
 //! means, and knows nothing else about networks.
 
-use super::Batch;
+use super::{Batch, Density};
 use crate::error::Result;
 use crate::nets::{Novelty, Preprocess};
 use schemars::JsonSchema;
@@ -97,18 +97,6 @@ pub trait Stream {
     fn sum(&mut self, f: &mut dyn FnMut(&Batch) -> Result<Tensor>) -> Result<Tensor>;
 }
 
-/// Draws from posteriors of n inputs.
-pub struct Draws {
-    /// (n, draws, p), double.
-    pub theta: Tensor,
-    /// ln q of each, (n, draws).
-    pub ln_prob: Tensor,
-    /// Which member of an ensemble each is from, (n, draws) in memory order.
-    pub member: Vec<usize>,
-    /// Members of the ensemble.
-    pub members: usize,
-}
-
 /// A published system.
 pub trait Model {
     /// The networks, in a fixed order.
@@ -137,12 +125,8 @@ pub trait Model {
     fn eyes(&self) -> Option<&dyn Eyes> {
         None
     }
-    /// ln q(θ | x) of each row, (n), for models that are densities.
-    fn log_prob(&self, _x: &Tensor, _theta: &Tensor) -> Option<Tensor> {
-        None
-    }
-    /// `draws` parameters for each row of x; `seeds`, one per row, fix them.
-    fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<Draws> {
+    /// What it knows of the parameters, for models that are densities.
+    fn density(&self) -> Option<&dyn Density> {
         None
     }
 }

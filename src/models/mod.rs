@@ -2,13 +2,15 @@
 
 mod batch;
 mod contract;
+mod density;
 mod npe;
 mod section;
 mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
-pub use contract::{Draws, Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use contract::{Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use density::{Density, Draws, Estimand};
 pub use section::{Section, Size};
 pub use task::Task;
 

@@ -1,7 +1,7 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Draws, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
+use super::{Batch, Density, Draws, Estimand, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
 use crate::error::Result;
 use crate::limits;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
@@ -45,6 +45,10 @@ impl Section for NpeConfig {
         let members = self.ensemble.min(i64::MAX as usize) as i64;
         let own = vec![("ensemble", members, [1, 64]), ("embedding", self.embedding, [0, limits::UNITS as i64])];
         [self.mlp.sizes(), self.flow.sizes(), own].concat()
+    }
+
+    fn density(&self) -> Option<Estimand> {
+        Some(Estimand::Posterior)
     }
 
     fn weights(&self, inputs: usize, p: usize) -> f64 {
@@ -134,23 +138,39 @@ impl Model for Npe {
         Some(self)
     }
 
-    fn log_prob(&self, x: &Tensor, theta: &Tensor) -> Option<Tensor> {
-        let all: Vec<Tensor> = self.members.iter().map(|m| m.flow.log_prob(theta, &m.context(x))).collect();
-        let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
-        Some(mean)
+    fn density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+}
+
+impl Density for Npe {
+    fn of(&self) -> Estimand {
+        Estimand::Posterior
     }
 
-    fn sample(&self, x: &Tensor, draws: i64, seeds: &[u64]) -> Option<Draws> {
-        let (n, p, kind) = (x.size()[0], self.p, self.parts[0].vs.kind());
-        let (mut theta, mut member) = (Vec::new(), Vec::new());
-        for (row, &seed) in (0..n).zip(seeds) {
+    fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> Result<Tensor> {
+        let (x, m) = (batch.array("x")?, theta.size()[1]);
+        let shape = x.size();
+        let each: Vec<i64> = [&[shape[0], m], &shape[1..]].concat();
+        let x = x.unsqueeze(1).expand(each.as_slice(), true).flatten(0, 1);
+        let theta = theta.flatten(0, 1);
+        let all: Vec<Tensor> = self.members.iter().map(|one| one.flow.log_prob(&theta, &one.context(&x))).collect();
+        let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
+        Ok(mean.view([-1, m]))
+    }
+
+    fn draw(&self, batch: &Batch, block: usize, draws: usize, seeds: &[u64]) -> Result<Option<Draws>> {
+        let (draws, p, kind) = (draws as i64, self.p, self.parts[0].vs.kind());
+        let (mut theta, mut ln, mut member) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, &seed) in seeds.iter().enumerate() {
             // Draws of a universe depend on its seed alone, not on the rank or batch it is in.
             let mut rng = stream(seed, 0, "posterior draws", 0);
             let pick = Uniform::new(0, self.members.len()).expect("an ensemble has members");
             let members: Vec<usize> = (0..draws).map(|_| pick.sample(&mut rng)).collect();
             let z: Vec<f64> = (0..draws * p).map(|_| StandardNormal.sample(&mut rng)).collect();
+            let one = batch.one(row);
+            let x = one.array("x")?;
             let z = Tensor::from_slice(&z).view([draws, p]).to_device(x.device()).to_kind(kind);
-            let one = x.narrow(0, row, 1);
             let mut out = Tensor::zeros([draws, p], (Kind::Double, x.device()));
             for (m, one_of) in self.members.iter().enumerate() {
                 let own: Vec<i64> = (0..draws).filter(|&d| members[d as usize] == m).collect();
@@ -158,23 +178,18 @@ impl Model for Npe {
                     continue;
                 }
                 let own = Tensor::from_slice(&own).to_device(x.device());
-                let c = one_of.context(&one);
+                let c = one_of.context(x);
                 let context = c.expand([own.size()[0], c.size()[1]], true);
                 out = out.index_copy(0, &own, &one_of.flow.sample(&z.index_select(0, &own), &context));
             }
+            let out = out.unsqueeze(0);
+            ln.push(self.ln(&one, block, &out)?);
             theta.push(out);
             member.extend(members);
         }
-        let theta = Tensor::stack(&theta, 0);
-        let ln: Vec<Tensor> = (0..n)
-            .filter_map(|row| {
-                let one = x.narrow(0, row, 1);
-                let mut shape = one.size();
-                shape[0] = draws;
-                self.log_prob(&one.expand(shape.as_slice(), true), &theta.select(0, row))
-            })
-            .collect();
-        Some(Draws { theta, ln_prob: Tensor::stack(&ln, 0), member, members: self.members.len() })
+        let (theta, ln_prob) = (Tensor::cat(&theta, 0), Tensor::cat(&ln, 0));
+        let (ln_evidence, members) = (vec![0.0; seeds.len()], self.members.len());
+        Ok(Some(Draws { theta, ln_prob, ln_evidence, member, members }))
     }
 }
 

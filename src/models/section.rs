@@ -1,6 +1,6 @@
 //! What may be asked of a kind of model: all that the campaign file, the plan and the trainer want to know before it is built.
 
-use super::{Model, Task};
+use super::{Estimand, Model, Task};
 use crate::error::Result;
 use crate::limits;
 use crate::nets::{FlowConfig, MlpConfig};
@@ -12,10 +12,18 @@ pub type Size = (&'static str, i64, [i64; 2]);
 pub trait Section: std::fmt::Debug {
     /// Its sizes, which are refused out of their ranges.
     fn sizes(&self) -> Vec<Size>;
+    /// What a refusal of one of them says behind its range.
+    fn besides(&self, _key: &str) -> &'static str {
+        ""
+    }
     /// About how many weights its networks have, for samples of so many numbers and p parameters.
     fn weights(&self, inputs: usize, p: usize) -> f64;
     /// How many numbers it makes of a sample for later stages, where p parameters vary; `None` if it gives them nothing.
     fn summaries(&self, _p: usize) -> Option<usize> {
+        None
+    }
+    /// What it estimates, if it is a density that posteriors can be drawn from.
+    fn density(&self) -> Option<Estimand> {
         None
     }
     /// An untrained model.

@@ -64,6 +64,10 @@ impl Section for VmimConfig {
         [self.mlp.sizes(), self.flow.sizes(), own.to_vec(), blocks.collect()].concat()
     }
 
+    fn besides(&self, key: &str) -> &'static str {
+        if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" }
+    }
+
     fn weights(&self, inputs: usize, p: usize) -> f64 {
         let summaries = self.given(p) as f64;
         let channels = |stage: usize| self.cnn.width as f64 * 2f64.powi(stage as i32);

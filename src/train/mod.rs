@@ -142,9 +142,7 @@ impl StageConfig {
         }
         let mut sizes = self.network.sizes().into_iter();
         if let Some((key, value, [least, most])) = sizes.find(|(_, n, [least, most])| n < least || n > most) {
-            let what =
-                if key == "cnn.blocks" { " blocks, and no more stages than double the width to 16384" } else { "" };
-            let remedy = format!("give {least} to {most}{what}");
+            let remedy = format!("give {least} to {most}{}", self.network.besides(key));
             return bad(&format!("network.{key}"), "is out of range", value.to_string(), &remedy);
         }
         // What is known before the data are: the rest is looked at when they are.

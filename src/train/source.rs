@@ -3,11 +3,10 @@
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::models::{Column, SampleId, is_list};
-use crate::nets::whole;
 use crate::rng::stream;
 use rand::seq::SliceRandom;
 use std::collections::HashMap;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Samples to learn from, and to be judged by.
 pub trait Source {
@@ -75,36 +74,14 @@ impl Source for Memory {
         let rows: Option<Vec<i64>> = ids.iter().map(row).collect();
         let rows = rows.filter(|rows| !rows.is_empty());
         let rows = rows.ok_or_else(|| Error::failed("a sample was asked for that is not there"))?;
-        Ok(self.columns.iter().map(|(name, column)| (name.clone(), select(column, &rows))).collect())
-    }
-}
-
-/// Some rows of a column. Rows that follow one another are not copied.
-fn select(column: &Column, rows: &[i64]) -> Column {
-    match column {
-        Column::Array(t) if rows.iter().zip(rows[0]..).all(|(&row, at)| row == at) => {
-            Column::Array(t.narrow(0, rows[0], rows.len() as i64))
-        }
-        Column::Array(t) => Column::Array(t.index_select(0, &Tensor::from_slice(rows).to_device(t.device()))),
-        Column::List { values, offsets } => {
-            let starts = whole(offsets);
-            let range = |&row: &i64| starts[row as usize]..starts[row as usize + 1];
-            let of = rows.iter().flat_map(range).collect::<Vec<i64>>();
-            let ends = rows.iter().map(range).scan(0, |end, range| {
-                *end += range.end - range.start;
-                Some(*end)
-            });
-            let offsets = std::iter::once(0).chain(ends).collect::<Vec<i64>>();
-            let on = |list: &[i64]| Tensor::from_slice(list).to_kind(Kind::Int64).to_device(values.device());
-            Column::List { values: values.index_select(0, &on(&of)), offsets: on(&offsets) }
-        }
+        Ok(self.columns.iter().map(|(name, column)| (name.clone(), column.select(&rows))).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::host;
+    use crate::nets::{host, whole};
 
     #[test]
     fn rows_and_lists_come_in_the_order_that_is_asked_for() {

@@ -40,11 +40,11 @@ pub struct Trained {
     /// Shape of that field.
     pub shape: Vec<usize>,
     /// Compressors, in order; their summaries are the next one's input.
-    pub(super) before: Vec<Box<dyn Model>>,
+    pub before: Vec<Box<dyn Model>>,
     /// The stage itself.
     pub model: Box<dyn Model>,
     pub prior: Prior,
-    pub(super) device: Device,
+    pub device: Device,
 }
 
 impl Trained {

@@ -1,0 +1,62 @@
+//! `[infer]`.
+
+use crate::error::{Error, Result};
+use crate::io::gadget::Velocities;
+use crate::limits;
+use crate::train::StageConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `[infer]`: which posterior to draw from, and how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InferConfig {
+    /// Name of the stage to draw from.
+    pub posterior: String,
+    /// Stage that it is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// Posterior draws per universe.
+    #[serde(default = "draws")]
+    pub draws: usize,
+    /// Snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time; of one in several files
+    /// any one. What is accepted: docs/files.md#observations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-type" = "[path, …]"))]
+    pub observations: Vec<PathBuf>,
+    /// How the snapshots' velocities are written: peculiar over √a, or peculiar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "as each file tells, else `\"gadget\"`"))]
+    pub velocities: Option<Velocities>,
+}
+
+fn draws() -> usize {
+    1000
+}
+
+impl InferConfig {
+    /// Refuses stages that are not there, and those that know no density.
+    pub fn check(&self, stages: &[StageConfig]) -> Result<()> {
+        let densities = stages.iter().filter(|s| s.network.density().is_some());
+        let names: Vec<&str> = densities.map(|s| s.name.as_str()).collect();
+        for (key, name) in [("posterior", Some(&self.posterior)), ("baseline", self.baseline.as_ref())] {
+            let Some(name) = name.filter(|name| !names.contains(&name.as_str())) else { continue };
+            let problem = match stages.iter().any(|s| s.name == *name) {
+                true => "nothing can be drawn from this stage: its model is no density of the parameters",
+                false => "there is no such training stage",
+            };
+            let remedy = match names[..] {
+                [] => {
+                    "add a [[train]] stage whose network gives a density, on this one's output if it compresses".into()
+                }
+                _ => format!("choose one of {}", names.join(", ")),
+            };
+            return Err(Error::input(problem).key(format!("infer.{key}")).value(name).remedy(remedy));
+        }
+        if self.draws == 0 {
+            return Err(Error::input("must be at least 1").key("infer.draws").value(0).remedy("1000 is usual"));
+        }
+        limits::at_most("infer.draws", self.draws, limits::DRAWS)
+    }
+}

@@ -1,0 +1,127 @@
+//! Draws of one universe after another.
+
+use super::sampler::{Target, draw};
+use crate::error::{Error, Result};
+use crate::models::{Batch, Column, Density, Kind, Pass, SampleId};
+use crate::nets::host;
+use crate::rng::stream;
+use crate::train::Trained;
+use rand::RngCore;
+use tch::Tensor;
+
+/// Draws of one universe depend on the campaign's seed and its number alone; those of an observation on the seed.
+fn seed_of(seed: u64, id: SampleId, pass: Pass) -> u64 {
+    let universe = if pass == Pass::Observation { u64::MAX } else { id.universe };
+    stream(seed, universe, "posterior", id.item as u64).next_u64()
+}
+
+/// The density that a stage has learned, of all parameters together.
+fn density(trained: &Trained) -> Result<&dyn Density> {
+    let p = trained.prior.len();
+    let refused = |problem: &str, remedy: &str| Err(Error::input(problem).key("infer.posterior").remedy(remedy));
+    match trained.model.density() {
+        Some(density) if density.blocks(p) == [(0..p).collect::<Vec<_>>()] => Ok(density),
+        Some(_) => refused(
+            "this stage knows marginals of some parameters at a time, and draws are of all together",
+            "name a stage that knows their joint density",
+        ),
+        None => refused("this stage's model is no density of the parameters", "name a stage whose model is one"),
+    }
+}
+
+/// Draws and densities of some universes, one after another.
+#[derive(Default)]
+pub(super) struct Drawn {
+    pub rows: Vec<u64>,
+    pub theta: Vec<f64>,
+    pub ln_prob: Vec<f64>,
+    pub ln_prob_truth: Vec<f64>,
+    pub outside: Vec<f64>,
+    pub most: Vec<u64>,
+    pub distance: Vec<f64>,
+    pub spread: Vec<f64>,
+}
+
+impl Drawn {
+    /// Some more: raw inputs (n, …), their ids, and what is true of them (n, p) where it is known.
+    pub fn extend(
+        &mut self,
+        trained: &Trained,
+        x: &Tensor,
+        (ids, pass): (&[SampleId], Pass),
+        truth: Option<&[f64]>,
+        draws: usize,
+        seed: u64,
+    ) -> Result<()> {
+        let (density, prior) = (density(trained)?, &trained.prior);
+        tch::no_grad(|| {
+            let (x, looked) = trained.looked_at(x)?;
+            self.outside.extend(looked.outside);
+            self.most.extend(looked.most);
+            self.distance.extend(looked.distance);
+            let device = x.device();
+            let batch = Batch::new(vec![("x".into(), Column::Array(x))], ids.to_vec(), pass, seed, Kind::Float);
+            let seeds: Vec<u64> = ids.iter().map(|&id| seed_of(seed, id, pass)).collect();
+            let target = Target { density, block: 0, batch: &batch, prior };
+            let drawn = draw(&target, draws, &seeds)?;
+            let theta = host(&drawn.theta);
+            self.spread.extend(spreads(&theta, prior.len(), draws, &drawn.member, drawn.members));
+            self.theta.extend(theta);
+            self.ln_prob.extend(host(&drawn.ln_prob));
+            if let Some(truth) = truth {
+                let truth = Tensor::from_slice(truth).view([ids.len() as i64, 1, -1]).to_device(device);
+                let ln = target.ln(&truth)?;
+                self.ln_prob_truth.extend(ln.iter().zip(&drawn.ln_evidence).map(|(ln, evidence)| ln - evidence));
+            }
+            self.rows.extend(ids.iter().map(|id| id.universe));
+            Ok(())
+        })
+    }
+}
+
+/// Standard deviation of the members' means over that of all draws, (n, p), without what the number of draws makes of it.
+fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usize) -> Vec<f64> {
+    let moments = |values: &[f64]| {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        (mean, values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0))
+    };
+    let one = |draws: &[f64], member: &[usize], j: usize| {
+        let column: Vec<f64> = draws.iter().skip(j).step_by(p).copied().collect();
+        let of = |m| column.iter().zip(member).filter(|(_, k)| **k == m).map(|(v, _)| *v).collect::<Vec<f64>>();
+        let each: Vec<(Vec<f64>, f64, f64)> = (0..members)
+            .map(of)
+            .map(|v| {
+                let (mean, variance) = moments(&v);
+                (v, mean, variance)
+            })
+            .collect();
+        let (_, between) = moments(&each.iter().map(|e| e.1).collect::<Vec<_>>());
+        let noise = each.iter().map(|(v, _, variance)| variance / v.len() as f64).sum::<f64>() / members as f64;
+        let all = moments(&column).1;
+        // A member without draws has no mean: NaN.
+        if between > 0.0 && all > 0.0 { ((between - noise).max(0.0) / all).sqrt() } else { between / all }
+    };
+    let universes = theta.chunks(draws * p).zip(member.chunks(draws));
+    universes.flat_map(|(d, m)| (0..p).map(|j| one(d, m, j)).collect::<Vec<_>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_that_of_the_members_means_without_the_noise_of_few_draws() {
+        let mut rng = stream(3, 0, "spread", 0);
+        let mut gauss = || {
+            <rand_distr::StandardNormal as rand_distr::Distribution<f64>>::sample(&rand_distr::StandardNormal, &mut rng)
+        };
+        let member: Vec<usize> = (0..400).map(|i| i % 4).collect();
+        let same: Vec<f64> = member.iter().map(|_| gauss()).collect();
+        assert!(spreads(&same, 1, 400, &member, 4)[0] < 0.15);
+        // Means at ±1: a standard deviation of 2/√3 over one of √(1 + 1).
+        let apart: Vec<f64> = member.iter().map(|&m| gauss() + if m < 2 { 1.0 } else { -1.0 }).collect();
+        assert!((spreads(&apart, 1, 400, &member, 4)[0] - (4.0f64 / 3.0 / 2.0).sqrt()).abs() < 0.1);
+        assert!(spreads(&same, 1, 400, &vec![0; 400], 1)[0].is_nan(), "one member says nothing");
+    }
+}

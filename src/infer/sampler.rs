@@ -1,0 +1,58 @@
+//! From a density to draws of p(θ | x), and its normalised logarithm.
+
+use super::Tempered;
+use crate::error::{Error, Result};
+use crate::models::{Batch, Density, Draws, Estimand};
+use crate::nets::host;
+use crate::prior::Prior;
+use tch::Tensor;
+
+/// What is drawn from: p(θ | x) of some of the parameters, for n samples x.
+pub struct Target<'a> {
+    pub density: &'a dyn Density,
+    /// Which of its densities.
+    pub block: usize,
+    pub batch: &'a Batch,
+    /// Of that block's parameters, b.
+    pub prior: &'a Prior,
+}
+
+impl Target<'_> {
+    /// ln p(θ | x) + ln Z at m points of each sample, (n, m, b) → (n · m); Z is a number of each sample, 1 for a posterior.
+    pub fn ln(&self, theta: &Tensor) -> Result<Vec<f64>> {
+        let ln = host(&self.density.ln(self.batch, self.block, theta)?);
+        if self.density.of() == Estimand::Posterior {
+            return Ok(ln);
+        }
+        let theta = host(theta);
+        let each = ln.iter().zip(theta.chunks(self.prior.len()));
+        Ok(each
+            .map(|(ln, theta)| match self.prior.ln_density(theta) {
+                f64::NEG_INFINITY => f64::NEG_INFINITY,
+                prior => ln + prior,
+            })
+            .collect())
+    }
+}
+
+/// A way from a density to draws.
+pub trait Sampler {
+    /// `draws` for each sample; `seeds`, one per sample, fix them. `None` where this way does not lead there.
+    fn draw(&self, target: &Target, draws: usize, seeds: &[u64]) -> Result<Option<Draws>>;
+}
+
+/// Of a density that draws by itself.
+pub struct Direct;
+
+impl Sampler for Direct {
+    fn draw(&self, target: &Target, draws: usize, seeds: &[u64]) -> Result<Option<Draws>> {
+        target.density.draw(target.batch, target.block, draws, seeds)
+    }
+}
+
+/// Draws by the first of all samplers that can.
+pub fn draw(target: &Target, draws: usize, seeds: &[u64]) -> Result<Draws> {
+    let samplers: [&dyn Sampler; 2] = [&Direct, &Tempered];
+    let first = samplers.iter().find_map(|sampler| sampler.draw(target, draws, seeds).transpose());
+    first.unwrap_or_else(|| Err(Error::failed("no sampler can draw from this density")))
+}

@@ -1,0 +1,59 @@
+//! Neural ratio estimation (Hermans, Begy & Louppe 2020): a classifier that tells pairs (x, θ) from pairs of strangers has the
+//! logit ln p(x | θ)/p(x), here quadratic in θ.
+
+use polycosm::error::Result;
+use polycosm::models::{Batch, Density, Estimand, Model, Part, Score, Task, Tensor, Turn};
+use polycosm::nets::{Mlp, MlpConfig};
+
+pub struct Ratio {
+    parts: [Part; 1],
+    /// x (n, d) → what 1, θ and θθᵀ are multiplied by, (n, 1 + p + p²).
+    net: Mlp,
+}
+
+impl Ratio {
+    pub fn new(task: &Task) -> Result<Self> {
+        let (p, d) = (task.prior.len() as i64, task.array("x")?.shape.iter().product::<usize>() as i64);
+        let vs = task.variables();
+        let net = Mlp::new(&vs.root(), d, 1 + p + p * p, &MlpConfig { hidden: 64, layers: 2 });
+        Ok(Ratio { parts: [Part::new("ratio", vs)], net })
+    }
+
+    fn loss(&self, batch: &Batch) -> Result<Tensor> {
+        let own = self.ln(batch, 0, &batch.array("theta")?.unsqueeze(1))?;
+        let strange = self.ln(batch, 0, &batch.others("theta", 1)?)?;
+        Ok(((-own).softplus() + strange.softplus()).squeeze_dim(1))
+    }
+}
+
+impl Model for Ratio {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        turn.minimise("cross entropy", &self.loss(batch)?, &[0])
+    }
+
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        Ok(vec![Score { name: "cross entropy".into(), value: self.loss(batch)?, parts: vec![0] }])
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+}
+
+impl Density for Ratio {
+    fn of(&self) -> Estimand {
+        Estimand::Ratio
+    }
+
+    fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> Result<Tensor> {
+        let x = batch.array("x")?;
+        let theta = theta.to_kind(x.kind());
+        let squares = (theta.unsqueeze(3) * theta.unsqueeze(2)).flatten(2, 3);
+        let features = Tensor::cat(&[&theta.narrow(2, 0, 1).ones_like(), &theta, &squares], 2);
+        Ok(features.matmul(&self.net.forward(&x.flatten(1, -1)).unsqueeze(2)).squeeze_dim(2))
+    }
+}
