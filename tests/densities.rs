@@ -14,7 +14,7 @@ use polycosm::comm::Comm;
 use polycosm::error::Result;
 use polycosm::infer::sampler::{Sampler, Target, draw};
 use polycosm::infer::{InferConfig, Tempered, test_split};
-use polycosm::io::dataset::{Dataset, DatasetConfig};
+use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Density, Device, Draws, Estimand, Kind, Model, ModelConfig, Task, Tensor};
 use polycosm::nets::host;
@@ -121,7 +121,7 @@ fn a_posterior_a_likelihood_and_a_ratio_of_a_gaussian_have_its_moments_and_its_d
             }
             let off = (draws.ln_evidence[0] - evidence).abs();
             assert!(off < 0.25, "{of:?}, p = {p}: ln Z is {off} off");
-            let worst = host(&draws.ln_prob).iter().zip(theta.chunks(p)).map(|(ln, t)| (ln - exact(t)).abs());
+            let worst = host(&draws.ln_prob).into_iter().zip(theta.chunks(p)).map(|(ln, t)| (ln - exact(t)).abs());
             assert!(worst.fold(0.0, f64::max) < 0.25 + 1e-6, "{of:?}, p = {p}: ln q is not normalised");
             let again = drawn(&density, 0, &prior, n, 7).unwrap();
             assert!(host(&again.theta) == theta, "another draw of the same seed");
@@ -255,7 +255,7 @@ fn inferred(comm: &Comm, ratio: bool) {
     assert!(alone.theta == samples.theta && alone.ln_prob == samples.ln_prob, "draws depend on the number of ranks");
     // What was fitted to 2000 universes is the exact posterior to a few percent, and what is trained a little further off.
     let most = if ratio { 0.25 } else { 0.1 };
-    let x = dataset.read("x", &samples.index.iter().map(|&row| row as usize).collect::<Vec<_>>()).unwrap();
+    let x = dataset.read_f64("x", &samples.index.iter().map(|&row| row as usize).collect::<Vec<_>>()).unwrap();
     let (mut pulls, mut widths) = (vec![], vec![]);
     for i in 0..samples.len() {
         for (j, [mean, sd]) in exact(&x[3 * i..3 * i + 3]).into_iter().enumerate() {
@@ -284,6 +284,7 @@ fn a_ratio_is_inferred_with_and_judged() {
 /// A posterior that draws by itself is drawn from by tempering too, and both agree.
 #[test]
 fn a_flow_and_its_tempered_draws_agree() {
+    polycosm::nets::set_threads(1);
     polycosm::nets::seed(3);
     let prior = prior(2, -1.0, 1.0);
     let task = Task {
@@ -295,21 +296,23 @@ fn a_flow_and_its_tempered_draws_agree() {
     let config: ModelConfig = toml::from_str("kind = \"npe\"\nensemble = 2").unwrap();
     let model = polycosm::models::build(&*config, &task).unwrap();
     for part in model.parts() {
-        part.vs.variables().into_values().filter(Tensor::requires_grad).for_each(|t| {
-            let _ = t.detach().g_add_(&(Tensor::randn_like(&t) * 0.1));
+        let mut named: Vec<_> = part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        named.iter().for_each(|(_, t)| {
+            let _ = t.detach().g_add_(&(Tensor::randn_like(t) * 0.04));
         });
     }
-    let batch = Batch::observed(&Tensor::randn([2, 3], (Kind::Double, Device::Cpu)));
+    let batch = Batch::observed(&Tensor::randn([2, 3], (Kind::Float, Device::Cpu)));
     let target = Target { density: model.density().unwrap(), block: 0, batch: &batch, prior: &prior };
-    let (own, other) = (draw(&target, 4000, &[1, 2]).unwrap(), Tempered.draw(&target, 4000, &[1, 2]).unwrap().unwrap());
-    assert_eq!((own.members, own.ln_evidence), (2, vec![0.0; 2]));
+    let (own, other) = (draw(&target, 2000, &[1, 2]).unwrap(), Tempered.draw(&target, 2000, &[1, 2]).unwrap().unwrap());
+    assert_eq!((own.members, &own.ln_evidence), (2, &vec![0.0; 2]));
     for row in 0..2 {
         let of = |draws: &Draws| moments(&host(&draws.theta.get(row)), 2);
         let ((m, c), (n, d)) = (of(&own), of(&other));
         for j in 0..2 {
             let sd = c[3 * j].sqrt();
             assert!(
-                (m[j] - n[j]).abs() < 0.12 * sd && (d[3 * j].sqrt() / sd - 1.0).abs() < 0.08,
+                (m[j] - n[j]).abs() < 0.15 * sd && (d[3 * j].sqrt() / sd - 1.0).abs() < 0.1,
                 "{m:?} {c:?} {n:?} {d:?}"
             );
         }

@@ -1,14 +1,15 @@
 //! Draws from any density, by tempering from the prior to the posterior (sequential Monte Carlo: Del Moral, Doucet & Jasra 2006;
 //! "transitional" MCMC: Ching & Chen 2007), which gives the evidence too.
 //!
-//! Points u stand in the unit cube, θ = θ(u) through the quantiles of the prior, which is uniform there: the posterior of u is
-//! f(u)/Z, with f = p(x | θ), or p(θ | x)/p(θ), and Z = ∫ f du. N points of the prior go from β = 0 to 1 with p_β ∝ f^β:
+//! θ is a function of u in the unit cube, through the quantiles of the prior, which is uniform there: the posterior of u is f(u)/Z
+//! with f = p(x | θ), or p(θ | x)/p(θ), and Z = ∫ f du. N points of the prior go from β = 0 to 1 with p_β ∝ f^β:
 //!
 //! - Δβ is such that the weights w = f^Δβ are worth N/2 points, (Σw)²/Σw²; ln Z grows by the logarithm of their mean;
 //! - the points are resampled by these weights;
-//! - they are moved under p_β by differential evolution (ter Braak 2006): half of them by differences of two of the other half,
-//!   u + γ(u_a − u_b), γ near 2.38/√(2b), sometimes 1, which leads from one mode to another. That goes on until they have forgotten where
-//!   they were: no coordinate's correlation with its value before the moves is above a half, 0.1 under the posterior itself.
+//! - they are moved under p_β by differential evolution (ter Braak 2006), as y = logit u, which knows no bounds: half of them by
+//!   differences of two of the other half, y + γ(y_a − y_b), γ near 2.38/√(2b), sometimes 1, which leads from one mode to
+//!   another. That goes on until they have forgotten where they were: no coordinate's correlation with its value before the
+//!   moves is above a half, 0.1 under the posterior itself.
 //!
 //! It needs no gradients, and is good for some five parameters, several modes of one shape included. What it cannot draw from it
 //! refuses: where 1000 sweeps do not make the points forget. ln Z has an error of about √(steps/N).
@@ -16,8 +17,10 @@
 use super::sampler::{Sampler, Target};
 use crate::error::{Error, Result};
 use crate::models::{Draws, Tensor};
+use crate::prior::Prior;
 use crate::rng::{ChaCha8Rng, stream};
 use rand::Rng;
+use rand_distr::Open01;
 
 /// Fewest points.
 const LEAST: usize = 1000;
@@ -46,7 +49,7 @@ impl Sampler for Tempered {
             let points = Points::of_posterior(&one, draws, stream(seed, 0, "tempered draws", 0))?;
             // Neighbours may stem from one point: they are taken far between.
             for i in (0..draws).map(|i| i * points.ln.len() / draws) {
-                let of_one = prior.from_unit(&points.u[i * prior.len()..][..prior.len()]);
+                let of_one = theta_of(prior, &points.y[i * prior.len()..][..prior.len()]);
                 ln_prob.push(points.ln[i] + prior.ln_density(&of_one) - points.ln_evidence);
                 theta.extend(of_one);
             }
@@ -61,12 +64,22 @@ impl Sampler for Tempered {
     }
 }
 
+/// θ at y.
+fn theta_of(prior: &Prior, y: &[f64]) -> Vec<f64> {
+    prior.from_unit(&y.iter().map(|y| 1.0 / (1.0 + (-y).exp())).collect::<Vec<_>>())
+}
+
+/// ln du/dy = ln u(1 − u), of all coordinates: the prior of y.
+fn ln_prior(y: &[f64]) -> f64 {
+    y.iter().map(|y| -y.abs() - 2.0 * (-y.abs()).exp().ln_1p()).sum()
+}
+
 /// N points on their way to the posterior of one sample.
 struct Points<'a> {
     target: &'a Target<'a>,
     rng: ChaCha8Rng,
     /// (N, b).
-    u: Vec<f64>,
+    y: Vec<f64>,
     /// ln f, (N).
     ln: Vec<f64>,
     beta: f64,
@@ -77,9 +90,10 @@ struct Points<'a> {
 impl<'a> Points<'a> {
     fn of_posterior(target: &'a Target, draws: usize, mut rng: ChaCha8Rng) -> Result<Self> {
         let n = draws.max(LEAST).next_multiple_of(2);
-        let u: Vec<f64> = (0..n * target.prior.len()).map(|_| rng.random()).collect();
-        let mut points = Points { target, rng, u, ln: vec![], beta: 0.0, ln_evidence: 0.0, sweeps: 0 };
-        points.ln = points.ln_f(&points.u)?;
+        let y: Vec<f64> =
+            (0..n * target.prior.len()).map(|_| rng.sample::<f64, _>(Open01)).map(|u| (u / (1.0 - u)).ln()).collect();
+        let mut points = Points { target, rng, y, ln: vec![], beta: 0.0, ln_evidence: 0.0, sweeps: 0 };
+        points.ln = points.ln_f(&points.y)?;
         while points.beta < 1.0 {
             points.reweight()?;
             points.wander()?;
@@ -92,13 +106,13 @@ impl<'a> Points<'a> {
     }
 
     /// ln f at points (m, b).
-    fn ln_f(&self, u: &[f64]) -> Result<Vec<f64>> {
+    fn ln_f(&self, y: &[f64]) -> Result<Vec<f64>> {
         let (target, prior) = (self.target, self.target.prior);
-        let mut all = Vec::with_capacity(u.len() / prior.len());
-        for some in u.chunks(CHUNK * prior.len()) {
-            let theta: Vec<f64> = some.chunks(prior.len()).flat_map(|u| prior.from_unit(u)).collect();
+        let mut all = Vec::with_capacity(y.len() / prior.len());
+        for some in y.chunks(CHUNK * prior.len()) {
+            let theta: Vec<f64> = some.chunks(prior.len()).flat_map(|y| theta_of(prior, y)).collect();
             let tensor = Tensor::from_slice(&theta).view([1, -1, prior.len() as i64]);
-            let ln = target.ln(&tensor.to_device(target.batch.device()))?;
+            let ln = tch::no_grad(|| target.ln(&tensor.to_device(target.batch.device())))?;
             for (ln, theta) in ln.into_iter().zip(theta.chunks(prior.len())) {
                 let ln = ln - prior.ln_density(theta);
                 if ln.is_nan() || ln == f64::INFINITY {
@@ -147,14 +161,14 @@ impl<'a> Points<'a> {
             from
         });
         let chosen: Vec<usize> = chosen.collect();
-        self.u = chosen.iter().flat_map(|&i| self.u[i * b..(i + 1) * b].to_vec()).collect();
+        self.y = chosen.iter().flat_map(|&i| self.y[i * b..(i + 1) * b].to_vec()).collect();
         self.ln = chosen.iter().map(|&i| self.ln[i]).collect();
         Ok(())
     }
 
     /// Moves the points under p_β until they have forgotten where they were.
     fn wander(&mut self) -> Result<()> {
-        let (before, forgotten) = (self.u.clone(), FORGOTTEN[(self.beta == 1.0) as usize]);
+        let (before, forgotten) = (self.y.clone(), FORGOTTEN[(self.beta == 1.0) as usize]);
         loop {
             self.sweep()?;
             self.sweeps += 1;
@@ -178,26 +192,22 @@ impl<'a> Points<'a> {
     fn sweep(&mut self) -> Result<()> {
         let (b, half) = (self.target.prior.len(), self.ln.len() / 2);
         let scale = 2.38 / (2.0 * b as f64).sqrt();
-        for first in [0, half] {
-            let others = half - first;
-            let (mut moved, mut proposed) = (vec![], vec![]);
+        for (first, others) in [(0, half), (half, 0)] {
+            let mut proposed = Vec::with_capacity(half * b);
             for i in first..first + half {
                 let one = self.rng.random_range(0..half);
                 let two = (one + self.rng.random_range(1..half)) % half;
                 let jumps = self.rng.random::<f64>() < JUMPS;
                 let gamma = if jumps { 1.0 } else { scale * self.rng.random_range(0.5..1.5) };
-                let at = |point: usize, j: usize| self.u[point * b + j];
-                let to = (0..b).map(|j| at(i, j) + gamma * (at(others + one, j) - at(others + two, j)));
-                let to: Vec<f64> = to.collect();
-                if to.iter().all(|u| (0.0..1.0).contains(u)) {
-                    moved.push(i);
-                    proposed.extend(to);
-                }
+                let at = |point: usize, j: usize| self.y[point * b + j];
+                proposed.extend((0..b).map(|j| at(i, j) + gamma * (at(others + one, j) - at(others + two, j))));
             }
-            let ln = self.ln_f(&proposed)?;
-            for ((i, ln), to) in moved.into_iter().zip(ln).zip(proposed.chunks(b)) {
-                if self.rng.random::<f64>().ln() < self.beta * (ln - self.ln[i]) {
-                    self.u[i * b..(i + 1) * b].copy_from_slice(to);
+            for (i, (ln, y)) in self.ln_f(&proposed)?.into_iter().zip(proposed.chunks(b)).enumerate() {
+                let i = first + i;
+                let own = &mut self.y[i * b..(i + 1) * b];
+                let gain = self.beta * (ln - self.ln[i]) + ln_prior(y) - ln_prior(own);
+                if self.rng.random::<f64>().ln() < gain {
+                    own.copy_from_slice(y);
                     self.ln[i] = ln;
                 }
             }
@@ -210,7 +220,7 @@ impl<'a> Points<'a> {
         let (b, n) = (self.target.prior.len(), self.ln.len() as f64);
         let mean = |of: &dyn Fn(usize) -> f64| (0..self.ln.len()).map(of).sum::<f64>() / n;
         let each = |j: usize| {
-            let (x, y) = (|i: usize| before[i * b + j], |i: usize| self.u[i * b + j]);
+            let (x, y) = (|i: usize| before[i * b + j], |i: usize| self.y[i * b + j]);
             let (mx, my) = (mean(&x), mean(&y));
             let [xx, yy, xy] =
                 [mean(&|i| (x(i) - mx).powi(2)), mean(&|i| (y(i) - my).powi(2)), mean(&|i| (x(i) - mx) * (y(i) - my))];

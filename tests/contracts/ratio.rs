@@ -50,8 +50,8 @@ impl Density for Ratio {
     }
 
     fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> Result<Tensor> {
-        let x = batch.array("x")?;
-        let theta = theta.to_kind(x.kind());
+        let kind = self.parts[0].vs.kind();
+        let (x, theta) = (batch.array("x")?.to_kind(kind), theta.to_kind(kind));
         let squares = (theta.unsqueeze(3) * theta.unsqueeze(2)).flatten(2, 3);
         let features = Tensor::cat(&[&theta.narrow(2, 0, 1).ones_like(), &theta, &squares], 2);
         Ok(features.matmul(&self.net.forward(&x.flatten(1, -1)).unsqueeze(2)).squeeze_dim(2))
