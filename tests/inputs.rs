@@ -300,7 +300,7 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             let dataset = campaign(&path).open().unwrap();
             let (stages, folder) = (stages(), base.join(name));
             let (seed, device) = (1, Device::Cpu);
-            let identity = Identity::of(comm, &dataset, "x").unwrap();
+            let identity = Identity::of(comm, &dataset, &["x"]).unwrap();
             let (records, dataset) = (&records(&stages, &folder, seed), &dataset);
             let context = Context { comm, stages: &stages, records, dataset, identity: &identity, seed, device };
             for stage in ["compressor", "posterior"] {

@@ -94,14 +94,15 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.field(name).unwrap_or(&stage.input).to_string();
+    let field = records.fields(name).first().unwrap_or(&stage.input.as_str()).to_string();
     let spec = comm.agree(dataset.input(&field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
             return Ok(true);
         }
-        records.source(name).map_or(Ok(()), |source| records.trained(source, Some(context.identity)).map(drop))?;
+        let stands = |source: &&str| records.trained(source, Some(context.identity)).map(drop);
+        records.sources(name).iter().try_for_each(stands)?;
         std::fs::create_dir_all(&folder).at(&folder)?;
         lock = Some(Lock::take(&folder, "is training in")?);
         // The job that was waited for may have done it.
@@ -111,7 +112,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         return Ok(false);
     }
     begins()?;
-    let before = match records.source(name) {
+    let before = match records.sources(name).first() {
         Some(source) => Some(comm.agree(Trained::load(context, source))?),
         None => None,
     };
@@ -126,7 +127,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         }
     };
     let record = comm.on_root(|| {
-        let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let weights = |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
         let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -135,7 +136,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: input.shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: stands_on.map(|r| r.weights),
+            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;
