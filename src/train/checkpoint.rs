@@ -157,9 +157,9 @@ const CHECKSUM: &str = "sha256";
 fn checksum(all: &[(String, Tensor)]) -> String {
     let mut sorted: Vec<&(String, Tensor)> = all.iter().filter(|(name, _)| name != CHECKSUM).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    let each = sorted.into_iter().map(|(name, t)| {
-        format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), digest(&tensors::bytes(t)))
-    });
+    let each = sorted
+        .into_iter()
+        .map(|(name, t)| format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), digest(&tensors::bytes(t))));
     digest(each.collect::<String>().as_bytes())
 }
 
