@@ -196,7 +196,8 @@ impl Stages {
             return Ok(Some(guess));
         }
         let sources = self.sources(name);
-        if let Some(other) = record.stands_on.keys().find(|stage| !sources.contains(&stage.as_str()) && *stage != ITS_INPUT)
+        if let Some(other) =
+            record.stands_on.keys().find(|stage| !sources.contains(&stage.as_str()) && *stage != ITS_INPUT)
         {
             return Ok(Some(format!("it stood on stage {other}")));
         }

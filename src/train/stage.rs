@@ -127,7 +127,8 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         }
     };
     let record = comm.on_root(|| {
-        let weights = |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
+        let weights =
+            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
         let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
