@@ -18,6 +18,10 @@ pub trait Section: std::fmt::Debug {
     fn summaries(&self, _p: usize) -> Option<usize> {
         None
     }
+    /// Epochs of all its phases together, in a stage with so many for each.
+    fn epochs(&self, stage: u64) -> u64 {
+        stage
+    }
     /// An untrained model.
     fn build(&self, task: &Task) -> Result<Box<dyn Model>>;
 }

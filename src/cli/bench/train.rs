@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::limits;
 use crate::models::{Device, Kind, SampleId, Tensor};
+use crate::nets::device;
 use crate::prior::{Parameter, Prior};
 use crate::simulators::bench::{Outcome, Stage};
 use crate::train::{Memory, StageConfig, Symmetries, Trainer};
@@ -26,7 +27,7 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
-/// Seconds of `steps` steps on `batch` rows of noise of such a field, all phases together, from the fastest on; and
+/// Seconds of `steps` steps on `batch` rows of noise of such a field, the mean of all phases, from the fastest on; and
 /// bytes that this rank sends for a row. Collective.
 pub fn steps(
     config: &StageConfig,
@@ -34,15 +35,16 @@ pub fn steps(
     prior: &Prior,
     batch: usize,
     steps: usize,
+    device: Device,
     comm: &Comm,
 ) -> Result<(Vec<f64>, u64)> {
-    let model = config.network.build(input, prior, Device::Cpu, Kind::Float)?;
+    let model = config.network.build(input, prior, device, Kind::Float)?;
     let n = 2 * batch;
     let size: Vec<i64> = std::iter::once(&n).chain(&input.shape).map(|&n| n as i64).collect();
-    let x = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
+    let x = Tensor::rand(size.as_slice(), (Kind::Float, device));
     let uniform: Vec<f64> =
         (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
-    let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]);
+    let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]).to_device(device);
     let maps = input.picture().is_some_and(|picture| picture.periodic);
     let mut source = Memory::of([("x", x), ("theta", theta)], n);
     let phases = model.phases().len();
@@ -65,9 +67,9 @@ pub fn steps(
             trainer.state.phase = phase;
             trainer.step(&mut source, &ids, &[], 1e-4)?;
         }
-        times.push(comm.max_of(start.elapsed().as_secs_f64()));
+        times.push(comm.max_of(start.elapsed().as_secs_f64()) / phases.max(1) as f64);
     }
-    let sent = (traffic::sent() - before) / (times.len() * batch) as u64;
+    let sent = (traffic::sent() - before) / (times.len() * phases.max(1) * batch) as u64;
     let mut times = times.split_off(2);
     times.sort_by(f64::total_cmp);
     Ok((times, sent))
@@ -87,7 +89,7 @@ pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
     let maps = FieldSpec::of("maps", &[3, 4, 64, 64], &kinds);
     let sets = [format!("train.0.batch_size={}", args.batch)];
     let demo: Config = crate::config::parse("demo", RECIPES[0].text.to_string(), &sets)?.value;
-    let (times, sent) = steps(&demo.train[0], &maps, &prior, args.batch, args.steps, comm)?;
+    let (times, sent) = steps(&demo.train[0], &maps, &prior, args.batch, args.steps, device(comm), comm)?;
     let step = times[times.len() / 2];
     let each = step / args.batch as f64;
     let one = Stage::of(OverRanks { name: "one universe".into(), max: each, mean: each, sent: comm.sum_of(sent) }, 1);

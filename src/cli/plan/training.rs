@@ -5,6 +5,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::io::field::{AxisKind, FieldSpec};
+use crate::nets::device;
 
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
 const NUMBERS: usize = 1 << 21;
@@ -18,6 +19,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     let learned = design.simulations as f64 * (1.0 - held_out).max(0.0);
     // Those that decide when to stop are looked at without a gradient, which is some third of a step.
     let looked_at = design.simulations as f64 * design.validation / 3.0;
+    let device = device(comm);
     let measured = || -> Result<Vec<f64>> {
         let mut all = vec![];
         for stage in &config.train {
@@ -30,10 +32,12 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             };
             let batch = stage.batch_size.min(NUMBERS / input.shape.iter().product::<usize>().max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.
-            let (times, _) = steps(stage, &input, &plan.prior, batch, 5, &alone)?;
+            let (times, _) = steps(stage, &input, &plan.prior, batch, 5, device, &alone)?;
             let step = times[0];
             let copies = if before.is_some() { stage.copies } else { 1 };
-            all.push(stage.epochs as f64 * (learned * copies as f64 + looked_at) * step / batch as f64);
+            all.push(
+                stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at) * step / batch as f64,
+            );
         }
         Ok(all)
     };
