@@ -9,6 +9,7 @@ pub mod source;
 pub mod stage;
 mod stream;
 mod table;
+mod tensors;
 pub mod trainer;
 mod turn;
 
