@@ -114,7 +114,8 @@ impl StageConfig {
     fn wanted(&self, seed: u64) -> Wanted {
         let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
         let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
-        Wanted { name: self.name.clone(), input: self.input.words(), config }
+        let [inputs, targets] = [&self.input, &self.target].map(|names| names.0.clone());
+        Wanted { name: self.name.clone(), inputs, targets, config }
     }
 
     /// All that it reads, each with its key.
@@ -181,18 +182,6 @@ pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageCon
     named(input).or_else(|| named(input.split_once('/')?.0))
 }
 
-/// The fields that a stage and those that it stands on read, each once; `columns` alone, or the targets too.
-pub fn fields<'a>(stages: &'a [StageConfig], stage: &'a StageConfig, targets: bool) -> Vec<&'a str> {
-    let own = stage.input.iter().chain(stage.target.iter().filter(|_| targets));
-    let below = |name: &'a String| match source(stages, name) {
-        Some(below) if below.name != stage.name => fields(stages, below, targets),
-        _ => vec![name.as_str()],
-    };
-    let mut all: Vec<&str> = vec![];
-    own.flat_map(below).for_each(|field| if !all.contains(&field) { all.push(field) });
-    all
-}
-
 /// Refuses symmetries that a stage's field does not have. `spec`: the field of this name, where it is known.
 pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
     for stage in stages {
@@ -206,7 +195,7 @@ pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<Fi
             let remedy = "leave it out; `copies` has several views of each universe";
             return refuse("augment", "true".into(), problem, remedy);
         }
-        for field in fields(stages, stage, false) {
+        for field in records(stages, Path::new(""), 0).inputs(&stage.name) {
             let Some(spec) = spec(field) else { continue };
             let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
             let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

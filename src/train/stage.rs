@@ -51,7 +51,7 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before, inputs) = match context.records.source(name) {
+        let (field, shape, before, inputs) = match context.records.sources(name).first() {
             None => {
                 let inputs = specs(context.dataset, &stage.input, "x")?;
                 (stage.input[0].clone(), record.shape.clone(), vec![], inputs)
@@ -107,14 +107,15 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.field(name).unwrap_or(&stage.input[0]).to_string();
+    let field = records.inputs(name).first().unwrap_or(&stage.input[0].as_str()).to_string();
     let spec = comm.agree(data::spec(dataset, &field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
             return Ok(true);
         }
-        records.source(name).map_or(Ok(()), |source| records.trained(source, Some(context.identity)).map(drop))?;
+        let stands = |source: &&str| records.trained(source, Some(context.identity)).map(drop);
+        records.sources(name).iter().try_for_each(stands)?;
         std::fs::create_dir_all(&folder).at(&folder)?;
         lock = Some(Lock::take(&folder, "is training in")?);
         // The job that was waited for may have done it.
@@ -124,18 +125,19 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         return Ok(false);
     }
     begins()?;
-    let before = match records.source(name) {
+    let before = match records.sources(name).first() {
         Some(source) => Some(comm.agree(Trained::load(context, source))?),
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let inputs = comm.agree(match &before {
         None => specs(dataset, &stage.input, "x"),
-        Some(before) => made(before.model.as_ref(), records.source(name).unwrap_or_default()),
+        Some(before) => made(before.model.as_ref(), records.sources(name)[0]),
     })?;
     let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
     let record = comm.on_root(|| {
-        let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let weights =
+            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
         let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -144,7 +146,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: stands_on.map(|r| r.weights),
+            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;
@@ -164,7 +166,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = symmetries(&config, inputs.iter().chain(&targets));
     trainer.begin(&mut samples, &folder)?;
-    let called = |name: &str| match records.source(name) {
+    let called = |name: &str| match records.sources(name).first() {
         Some(source) => format!("summaries of {source}"),
         None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
     };
