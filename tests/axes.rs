@@ -105,8 +105,7 @@ fn a_network_asks_the_axes_and_not_the_shape() {
     let views = model(&of(&[2, 3, 3, 32, 32], &[View, Channel, Channel, Flat, Flat]));
     let one = Tensor::rand([4, 1, 3, 3, 32, 32], (Kind::Float, Device::Cpu));
     let other = Tensor::rand([4, 1, 3, 3, 32, 32], (Kind::Float, Device::Cpu));
-    let seen =
-        |a: &Tensor, b: &Tensor| views.apply(&Batch::observed(&Tensor::cat(&[a, b], 1))).unwrap().swap_remove(0);
+    let seen = |a: &Tensor, b: &Tensor| views.apply(&Batch::observed(&Tensor::cat(&[a, b], 1))).unwrap().swap_remove(0);
     let (both, mean) = (seen(&one, &other), (seen(&one, &one) + seen(&other, &other)) / 2.0);
     assert!(polycosm::nets::host(&(both - mean).abs().max())[0] < 1e-5);
     // Only what is periodic is padded so.

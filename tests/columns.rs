@@ -68,7 +68,8 @@ fn a_network_sees_several_fields() {
     for part in ["input0.cnn", "input1.mlp", "joint"] {
         assert!(weights.iter().any(|(name, _)| name.contains(part)), "no part {part}");
     }
-    let centre = |at: &str| weights.iter().find(|w| w.0.ends_with(at)).map(|w| f64::try_from(w.1.get(0).view([-1]).get(0)));
+    let centre =
+        |at: &str| weights.iter().find(|w| w.0.ends_with(at)).map(|w| f64::try_from(w.1.get(0).view([-1]).get(0)));
     // Of the power's logarithm: its first bin is 0.5 in all universes.
     let first = centre("input1.input.centre").expect("the power is standardised").unwrap();
     assert!((first - 0.5f64.ln()).abs() < 1e-6, "{first}");

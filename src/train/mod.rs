@@ -211,7 +211,12 @@ pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<Fi
             }
             if stage.copies > 1 && below.is_some() && !has {
                 let remedy = "leave it out: the copies would all be alike";
-                return refuse("copies", stage.copies.to_string(), format!("{none} alone have others by symmetry"), remedy);
+                return refuse(
+                    "copies",
+                    stage.copies.to_string(),
+                    format!("{none} alone have others by symmetry"),
+                    remedy,
+                );
             }
         }
     }

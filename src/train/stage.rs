@@ -38,6 +38,8 @@ pub struct Trained {
     pub field: String,
     /// Shape of that field.
     pub shape: Vec<usize>,
+    /// All fields that it sees, each with its name in a batch.
+    pub(super) columns: Vec<(String, String)>,
     /// Compressors, in order; their summaries are the next one's input.
     pub(super) before: Vec<Box<dyn Model>>,
     /// The stage itself.
@@ -51,16 +53,17 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before, inputs) = match context.records.sources(name).first() {
+        let (field, shape, columns, before, inputs) = match context.records.sources(name).first() {
             None => {
                 let inputs = specs(context.dataset, &stage.input, "x")?;
-                (stage.input[0].clone(), record.shape.clone(), vec![], inputs)
+                let columns = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+                (stage.input[0].clone(), record.shape.clone(), columns, vec![], inputs)
             }
             Some(source) => {
-                let Trained { field, shape, mut before, model, .. } = Trained::load(context, source)?;
+                let Trained { field, shape, columns, mut before, model, .. } = Trained::load(context, source)?;
                 let inputs = made(model.as_ref(), source)?;
                 before.push(model);
-                (field, shape, before, inputs)
+                (field, shape, columns, before, inputs)
             }
         };
         let (device, prior) = (context.device, record.prior);
@@ -68,7 +71,7 @@ impl Trained {
         let task = Task { inputs: &inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
         let model = build(&*stage.network, &task)?;
         load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
-        Ok(Trained { field, shape, before, model, prior, device })
+        Ok(Trained { field, shape, columns, before, model, prior, device })
     }
 }
 
@@ -157,11 +160,11 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let task = Task { inputs: &inputs, targets: &targets, prior, device, kind: Kind::Float };
     let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
-    let fields = if before.is_some() { std::slice::from_ref(&field) } else { &stage.input[..] };
     // Of a stage on another, what that one sees.
-    let seen = if before.is_some() { vec!["x"] } else { inputs.iter().map(|spec| spec.name.as_str()).collect() };
-    let columns = seen.into_iter().zip(fields).chain(targets.iter().map(|s| s.name.as_str()).zip(&stage.target[..]));
-    let columns: Vec<(&str, &str)> = columns.map(|(name, field)| (name, field.as_str())).collect();
+    let own = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+    let columns: Vec<(String, String)> = before.as_ref().map_or(own, |before| before.columns.clone());
+    let learned = targets.iter().map(|s| s.name.as_str()).zip(stage.target.iter().map(String::as_str));
+    let columns: Vec<(&str, &str)> = columns.iter().map(|c| (&*c.0, &*c.1)).chain(learned).collect();
     let mut samples = table(context, &config, &columns, &spec, before.as_ref(), model)?;
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = symmetries(&config, inputs.iter().chain(&targets));

@@ -79,7 +79,7 @@ fn summarised(
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
     let copies = if maps { config.copies as u32 } else { 1 };
-    let symmetries = Symmetries { columns: vec!["x".into()] };
+    let symmetries = Symmetries { columns: before.columns.iter().map(|c| c.0.clone()).collect() };
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
     // Copies of a universe are items of it; validation universes stand once, as they are.
     let ids: Vec<SampleId> = (0..copies).flat_map(copy).chain(held.iter().copied()).collect();
@@ -96,8 +96,8 @@ fn summarised(
                 if part[0].item > 0 {
                     symmetries.change(&mut batch)?;
                 }
-                let x = batch.array("x")?.shallow_clone();
-                let s = chain.iter().try_fold(x, |x, model| compress(*model, &Batch::observed(&x)))?;
+                let s = compress(chain[0], &batch)?;
+                let s = chain[1..].iter().try_fold(s, |s, model| compress(*model, &Batch::observed(&s)))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
                 width = s.size()[1] as usize;
                 let mut values = vec![0f32; s.numel()];
