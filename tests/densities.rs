@@ -12,8 +12,7 @@ use contracts::{likelihood::Likelihood, ratio::Ratio};
 use polycosm::calibration::{Outcome, assess};
 use polycosm::comm::Comm;
 use polycosm::error::Result;
-use polycosm::infer::sampler::{Sampler, Target, draw};
-use polycosm::infer::{InferConfig, Tempered, test_split};
+use polycosm::infer::{InferConfig, Sampler, Target, Tempered, draw, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Density, Device, Draws, Estimand, Kind, Model, ModelConfig, Task, Tensor};
@@ -26,7 +25,7 @@ use rand_distr::StandardNormal;
 use std::path::Path;
 
 fn prior(p: usize, min: f64, max: f64) -> Prior {
-    let one = |i| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
+    let one = |i| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
     Prior::new((0..p).map(one).collect()).unwrap()
 }
 
@@ -238,7 +237,7 @@ fn inferred(comm: &Comm, ratio: bool) {
     let spec = FieldSpec::of("x", &[3], &[AxisKind::Column]);
     let (prior, columns) = (dataset.prior.clone(), [spec]);
     polycosm::nets::seed(1);
-    let task = Task { columns: &columns, prior: &prior, device: Device::Cpu, kind: Kind::Float };
+    let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Float };
     let model: Box<dyn Model> =
         if ratio { Box::new(Ratio::new(&task).unwrap()) } else { Box::new(Likelihood::new(&task).unwrap()) };
     let config: StageConfig = toml::from_str(
@@ -248,7 +247,8 @@ fn inferred(comm: &Comm, ratio: bool) {
     let mut source = Memory::read(&dataset, &[("x", "x")], Device::Cpu).unwrap();
     let folder = mpi::shared_dir().join("stage");
     Trainer::new(comm, &config, model.as_ref()).run(&mut source, &folder).unwrap();
-    let trained = Trained { field: "x".into(), shape: vec![3], before: vec![], model, prior, device: Device::Cpu };
+    let (field, columns) = ("x".to_string(), vec![("x".into(), "x".into())]);
+    let trained = Trained { field, shape: vec![3], columns, before: vec![], model, prior, device: Device::Cpu };
     let samples = test_split(comm, &trained, &dataset, 300, 1).unwrap();
     assert!(samples.check().is_ok() && samples.len() == 100);
     let alone = test_split(&comm.alone(), &trained, &dataset, 300, 1).unwrap();
@@ -288,7 +288,8 @@ fn a_flow_and_its_tempered_draws_agree() {
     polycosm::nets::seed(3);
     let prior = prior(2, -1.0, 1.0);
     let task = Task {
-        columns: &[FieldSpec::of("x", &[3], &[AxisKind::Column])],
+        inputs: &[FieldSpec::of("x", &[3], &[AxisKind::Column])],
+        targets: &[],
         prior: &prior,
         device: Device::Cpu,
         kind: Kind::Double,
@@ -299,7 +300,7 @@ fn a_flow_and_its_tempered_draws_agree() {
         let mut named: Vec<_> = part.vs.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         named.iter().for_each(|(_, t)| {
-            let _ = t.detach().g_add_(&(Tensor::randn_like(t) * 0.04));
+            let _ = t.detach().g_add_(&(Tensor::randn_like(t) * 0.015));
         });
     }
     let batch = Batch::observed(&Tensor::randn([2, 3], (Kind::Float, Device::Cpu)));

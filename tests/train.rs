@@ -11,8 +11,7 @@ use polycosm::prior::{Parameter, Prior};
 use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
-    let one =
-        |(i, &(min, max)): (usize, &(f64, f64))| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
+    let one = |(i, &(min, max)): (usize, &(f64, f64))| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
     Prior::new(bounds.iter().enumerate().map(one).collect()).unwrap()
 }
 
@@ -30,6 +29,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
     StageConfig {
         name: "test".into(),
         input: "x".into(),
+        target: Default::default(),
         network,
         epochs: 6,
         batch_size: 32,
@@ -279,6 +279,16 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
         }
         comm.barrier();
         assert_eq!(train(&rough), (expect, 6));
+    });
+}
+
+#[test]
+fn ranks_of_a_node_know_their_place() {
+    mpi::on_ranks("ranks_of_a_node_know_their_place", &[3], |comm| {
+        let rank = comm.rank();
+        assert_eq!((comm.place_on_this_node(""), comm.ranks_on_this_node()), ([rank, 3], 3));
+        let shown = if rank == 1 { "another GPU" } else { "the same" };
+        assert_eq!(comm.place_on_this_node(shown), [[0, 2], [0, 1], [1, 2]][rank]);
     });
 }
 

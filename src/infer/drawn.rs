@@ -1,6 +1,6 @@
 //! Draws of one universe after another.
 
-use super::sampler::{Target, draw};
+use super::{Target, draw};
 use crate::error::{Error, Result};
 use crate::models::{Batch, Column, Density, Kind, Pass, SampleId};
 use crate::nets::host;

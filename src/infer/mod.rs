@@ -2,11 +2,12 @@
 
 mod config;
 mod drawn;
-pub mod sampler;
+mod sampler;
 mod tempered;
 mod words;
 
 pub use config::InferConfig;
+pub use sampler::{Direct, Sampler, Target};
 pub use tempered::Tempered;
 
 use crate::comm::{Comm, share};
@@ -15,13 +16,20 @@ use crate::io::dataset::{Dataset, Split};
 use crate::io::field::Field;
 use crate::io::samples::{Extras, Samples};
 use crate::limits;
-use crate::models::{Pass, SampleId};
+use crate::models::{Batch, Draws, Pass, SampleId};
 use crate::train::Trained;
 use crate::train::data::read;
 use crate::train::inputs::Unfit;
 use drawn::Drawn;
 use tch::Tensor;
 use words::{spread, tell, unfamiliar};
+
+/// Draws by the first of all samplers that can.
+pub fn draw(target: &Target, draws: usize, seeds: &[u64]) -> Result<Draws> {
+    let samplers: [&dyn Sampler; 2] = [&Direct, &Tempered];
+    let first = samplers.iter().find_map(|sampler| sampler.draw(target, draws, seeds).transpose());
+    first.unwrap_or_else(|| Err(Error::failed("no sampler can draw from this density")))
+}
 
 /// Posterior samples of the test split, spread over the ranks; every rank gets all. Rows whose input cannot be used are left
 /// out, and told. Collective.
@@ -37,7 +45,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
             let x = trained.raw(&read(dataset, &trained.field, chunk)?, chunk.len());
-            let fit = unfit.add(&trained.chain(), &x, chunk)?;
+            let fit = unfit.add(&trained.chain(), Batch::observed(&x), chunk)?;
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
                 continue;
@@ -95,7 +103,7 @@ pub fn observation(
     }
     let x = trained.raw(&field.data, 1);
     let mut unfit = Unfit::default();
-    unfit.add(&trained.chain(), &x, &[0])?;
+    unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {
         let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));

@@ -1,7 +1,6 @@
 //! From a density to draws of p(θ | x), and its normalised logarithm.
 
-use super::Tempered;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::{Batch, Density, Draws, Estimand};
 use crate::nets::host;
 use crate::prior::Prior;
@@ -48,11 +47,4 @@ impl Sampler for Direct {
     fn draw(&self, target: &Target, draws: usize, seeds: &[u64]) -> Result<Option<Draws>> {
         target.density.draw(target.batch, target.block, draws, seeds)
     }
-}
-
-/// Draws by the first of all samplers that can.
-pub fn draw(target: &Target, draws: usize, seeds: &[u64]) -> Result<Draws> {
-    let samplers: [&dyn Sampler; 2] = [&Direct, &Tempered];
-    let first = samplers.iter().find_map(|sampler| sampler.draw(target, draws, seeds).transpose());
-    first.unwrap_or_else(|| Err(Error::failed("no sampler can draw from this density")))
 }

@@ -44,7 +44,7 @@ impl Sampler for Tempered {
         let (mut theta, mut ln_prob, mut ln_evidence) = (vec![], vec![], vec![]);
         for (row, &seed) in seeds.iter().enumerate() {
             // One by one: the draws of a universe do not depend on the batch that it is in.
-            let batch = target.batch.one(row);
+            let batch = target.batch.rows(&[row]);
             let one = Target { batch: &batch, ..*target };
             let points = Points::of_posterior(&one, draws, stream(seed, 0, "tempered draws", 0))?;
             // Neighbours may stem from one point: they are taken far between.

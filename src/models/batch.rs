@@ -127,10 +127,12 @@ impl Batch {
         self.ids.len()
     }
 
-    /// One of the samples by itself.
-    pub fn one(&self, i: usize) -> Batch {
-        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.select(&[i as i64]))).collect();
-        Batch { columns, ids: vec![self.ids[i]], weights: self.weights.narrow(0, i as i64, 1), comm: None, ..*self }
+    /// Some of the samples by themselves.
+    pub fn rows(&self, rows: &[usize]) -> Batch {
+        let at: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.select(&at))).collect();
+        let weights = self.weights.index_select(0, &Tensor::from_slice(&at).to_device(self.weights.device()));
+        Batch { columns, ids: rows.iter().map(|&row| self.ids[row]).collect(), weights, comm: None, ..*self }
     }
 
     /// Never true.
@@ -143,6 +145,11 @@ impl Batch {
         self.columns.first().map_or(Device::Cpu, |(_, column)| match column {
             Column::Array(t) | Column::List { values: t, .. } => t.device(),
         })
+    }
+
+    /// Its columns, in order.
+    pub fn columns(&self) -> &[(String, Column)] {
+        &self.columns
     }
 
     fn column(&self, name: &str) -> Result<&Column> {
