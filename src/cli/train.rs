@@ -82,7 +82,7 @@ fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
-    let records = plan.stages();
+    let (records, by) = (plan.stages(), plan.provenance(comm));
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
         let key = format!("train.{stage}.input");
@@ -97,6 +97,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             identity: &plan.identity(comm, &dataset, &field)?,
             seed: plan.config.seed,
             device: Device::cuda_if_available(),
+            by: &by,
         };
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;

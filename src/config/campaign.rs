@@ -165,6 +165,7 @@ impl Config {
     /// The stages' inputs are fields of the simulator, or other stages.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
+        crate::train::check_names(&self.train, fields.iter().map(|f| f.name.as_str()))?;
         let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
         for stage in &self.train {
             let source = stage.input.as_str();
@@ -275,7 +276,10 @@ impl Config {
         if let Some(dataset) = &self.dataset {
             let file = dataset.check()?;
             #[cfg(feature = "torch")]
-            crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            {
+                crate::train::check_names(&self.train, file.specs().iter().map(|f| f.name.as_str()))?;
+                crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            }
             #[cfg(not(feature = "torch"))]
             drop(file);
         }

@@ -7,6 +7,7 @@ use super::stage::{Context, Trained, compress};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::derived::Looks;
 use crate::io::field::Data;
 use crate::models::{Model, ModelConfig, SampleId};
 use crate::nets::whole;
@@ -256,15 +257,6 @@ pub(super) fn look(
     Ok(())
 }
 
-/// How far samples lie outside the training samples, by the worst of a chain of networks.
-#[derive(Debug, Clone, Default)]
-pub struct Outside {
-    pub outside: Vec<f64>,
-    pub distance: Vec<f64>,
-    /// Network and number that are furthest outside.
-    pub most: Vec<u64>,
-}
-
 impl Trained {
     /// The network that sees the field.
     pub fn first(&self) -> &dyn Model {
@@ -288,18 +280,17 @@ impl Trained {
     }
 
     /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
-    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Outside)> {
+    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Looks)> {
         let n = x.size()[0] as usize;
-        let mut all = Outside { outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] };
+        let mut all = Looks::new(n);
         let mut x = x.shallow_clone();
         for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
             let found = model.eyes().map(|eyes| eyes.novelty(&x));
+            for (i, unfit) in unfit(model.as_ref(), &x).into_iter().enumerate().filter(|(_, unfit)| *unfit != [0, 0]) {
+                all.refuse(i, unfit);
+            }
             for (i, found) in (0..n).filter_map(|i| Some((i, found.as_ref()?))) {
-                if found.outside[i] > all.outside[i] {
-                    all.outside[i] = found.outside[i];
-                    all.most[i] = (link as u64) << 32 | found.most[i] as u64;
-                }
-                all.distance[i] = all.distance[i].max(found.distance[i]);
+                all.see(i, found.outside[i], found.distance[i], (link as u64) << 32 | found.most[i] as u64);
             }
             if link < self.before.len() {
                 x = compress(model.as_ref(), &x)?;
@@ -308,7 +299,7 @@ impl Trained {
         Ok((x, all))
     }
 
-    /// What an entry of [`Outside::most`] stands for.
+    /// What an entry of [`Looks::most`] stands for.
     pub fn fact(&self, most: u64) -> String {
         let (link, number) = ((most >> 32) as usize, (most & u32::MAX as u64) as i64);
         let model = self.before.get(link).unwrap_or(&self.model);

@@ -44,8 +44,13 @@ pub(super) fn table(
 
 /// The symmetries of a stage's own input, if it has some.
 pub(super) fn symmetries(config: &StageConfig, spec: &FieldSpec) -> Vec<Box<dyn Change>> {
+    if config.augment { symmetries_of(spec) } else { vec![] }
+}
+
+/// The symmetries of a field.
+pub(super) fn symmetries_of(spec: &FieldSpec) -> Vec<Box<dyn Change>> {
     let maps = Symmetries { columns: vec!["x".into()] };
-    if config.augment && pictures(spec) { vec![Box::new(maps)] } else { vec![] }
+    if pictures(spec) { vec![Box::new(maps)] } else { vec![] }
 }
 
 /// True for maps of a periodic box.
