@@ -8,7 +8,7 @@ use common::repository;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 
 /// `mpirun -n RANKS polycosm COMMAND recipes/smoke.toml --set output=DIR`.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::models::Device;
 use crate::progress::count;
 use crate::train::outputs::{make, makes};
-use crate::train::stage::Context;
+use crate::train::stage::{Context, find};
 
 /// Write what trained stages make of the dataset: fields of every universe, for other programs and later stages
 ///
@@ -39,14 +39,13 @@ pub fn apply(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
         None => makes(&plan.config.train),
     };
     for stage in stages {
-        let field = comm.agree(crate::train::stage::find(&plan.config.train, &stage).map(|s| s.input.clone()))?;
-        let field = records.field(&stage).map_or(field, String::from);
+        comm.agree(find(&plan.config.train, &stage))?;
         let context = Context {
             comm,
             stages: &plan.config.train,
             records: &records,
             dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &field)?,
+            identity: &plan.identity(comm, &dataset, &records.fields(&stage))?,
             seed: plan.config.seed,
             device: Device::cuda_if_available(),
             by: &by,

@@ -158,8 +158,8 @@ pub fn write(
     publish(comm, path, |file| {
         by.write(file)?;
         file.set_json("", "of", of)?;
-        let theta = |s: &Sample| dataset.theta()[s.universe * p..(s.universe + 1) * p].to_vec();
-        file.write_checked(all, "theta", &[n, p], &samples.iter().flat_map(theta).collect::<Vec<_>>())?;
+        let theta = dataset.thetas(&samples.iter().map(|s| s.universe).collect::<Vec<_>>());
+        file.write_checked(all, "theta", &[n, p], &theta)?;
         write_prior(file, &dataset.prior, dataset.drawn_from)?;
         file.write_checked(all, "universe", &[n], &samples.iter().map(|s| s.universe as u64).collect::<Vec<_>>())?;
         file.write_checked(all, "item", &[n], &samples.iter().map(|s| s.item as u64).collect::<Vec<_>>())?;
@@ -355,7 +355,7 @@ mod tests {
         use super::super::field::{AxisKind, Dtype};
         let cube = FieldSpec { dtype: Dtype::F64, ..FieldSpec::of("cube", &[2, 2, 2], &[AxisKind::Periodic; 3]) };
         let specs = [FieldSpec::of("sums", &[2], &[AxisKind::Column]), cube];
-        let identity = Identity::of(comm, dataset, "x").unwrap();
+        let identity = Identity::of(comm, dataset, &["x"]).unwrap();
         let (of, by) = (Of::new("stage", &digest(b"weights"), &identity, copies), Provenance::collect(comm, 7, ""));
         let samples = samples(dataset, copies);
         let new = New { of: &of, dataset, samples: &samples, specs: &specs, block, by: &by };
@@ -395,7 +395,7 @@ mod tests {
     fn a_file_serves_while_it_is_of_all_that_is_wanted() {
         let (dir, comm) = (tempfile::tempdir().unwrap(), Comm::world());
         let (dataset, path) = (dataset(dir.path()), dir.path().join("stage.h5"));
-        let absent = Of::new("stage", "w", &Identity::of(&comm, &dataset, "x").unwrap(), 1);
+        let absent = Of::new("stage", "w", &Identity::of(&comm, &dataset, &["x"]).unwrap(), 1);
         assert_eq!(due(&path, &absent), Some(None));
         let (of, written) = write_on(&comm, &path, &dataset, 2, 4);
         written.unwrap();
@@ -403,7 +403,8 @@ mod tests {
         assert_eq!(why(&Of { copies: 1, ..of.clone() }), "");
         assert!(why(&Of { copies: 3, ..of.clone() }).contains("it has 2 of each"));
         assert!(why(&Of { weights: "other".into(), ..of.clone() }).contains("trained anew"));
-        let changed = Identity { data: "other".into(), ..of.dataset.clone() };
+        let mut changed = of.dataset.clone();
+        changed.fields[0].data = "other".into();
         assert!(why(&Of { dataset: changed, ..of.clone() }).contains("data in x"));
         // Damage beside the fields is a reason to make it anew, damage in a field is told where it is read.
         let change = |name: &str| {
