@@ -10,7 +10,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-
 /// `mpirun -n RANKS polycosm COMMAND recipes/smoke.toml --set output=DIR`.
 fn polycosm(ranks: usize, command: &str, output: &Path, more: &[&str]) -> Command {
     let mut run = mpi::mpirun(ranks);
