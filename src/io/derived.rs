@@ -93,9 +93,9 @@ impl Looks {
         self.unfit[row] == [0, 0]
     }
 
-    /// A row holds numbers that a network does not take: nothing else counts.
+    /// A row may hold numbers that a network does not take: then nothing else counts.
     pub fn refuse(&mut self, row: usize, unfit: [i64; 2]) {
-        if self.fit(row) {
+        if self.fit(row) && unfit != [0, 0] {
             self.put(row, &Looks { unfit: vec![unfit], ..Looks::new(1) }, 0);
         }
     }

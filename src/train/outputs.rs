@@ -19,7 +19,7 @@ const NUMBERS: usize = 1 << 24;
 
 /// The stages that make something.
 pub fn makes(stages: &[StageConfig]) -> Vec<String> {
-    stages.iter().filter(|s| s.network.summaries(1).is_some()).map(|s| s.name.clone()).collect()
+    stages.iter().filter(|s| !s.network.outputs().is_empty()).map(|s| s.name.clone()).collect()
 }
 
 /// Makes the file of a stage unless it is there, of the stage as it is now; true if there was something to do, which `begins` is
@@ -28,7 +28,7 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     let (comm, dataset, path) = (context.comm, context.dataset, context.records.made(name));
     let mut lock = None;
     let of = comm.on_root(|| {
-        if find(context.stages, name)?.network.summaries(1).is_none() {
+        if find(context.stages, name)?.network.outputs().is_empty() {
             let error = Error::input("this stage makes no fields: it is a density, which `polycosm infer` draws from");
             return Err(error.key("train").value(name).remedy("name one whose outputs others can read"));
         }
@@ -51,10 +51,10 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     let maker = Maker {
         trained: &trained,
         dataset,
-        changes: symmetries_of(&spec),
+        changes: symmetries_of([FieldSpec { name: "x".into(), ..spec.clone() }].iter()),
         seed: context.seed.wrapping_add(config.seed),
     };
-    let specs = comm.agree(maker.outputs(&spec))?;
+    let specs = trained.model.outputs();
     let numbers: usize = specs.iter().chain([&spec]).map(|spec| spec.shape.iter().product::<usize>()).sum();
     let block = (NUMBERS / numbers.max(1)).clamp(1, BLOCK);
     let new = New { of: &of, dataset, samples: &samples, specs: &specs, block, by: context.by };
@@ -83,15 +83,6 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// What is made of samples of such a field.
-    fn outputs(&self, spec: &FieldSpec) -> Result<Vec<FieldSpec>> {
-        let x = self.trained.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1);
-        let made = tch::no_grad(|| self.trained.model.apply(&Batch::observed(&self.trained.input(&x)?)))?;
-        let shape = |t: &Tensor| t.size()[1..].iter().map(|&n| n as usize).collect::<Vec<_>>();
-        let kinds = |n| vec![crate::io::field::AxisKind::Column; n];
-        Ok(made.iter().map(|(name, t)| FieldSpec::of(name, &shape(t), &kinds(t.dim() - 1))).collect())
-    }
-
     /// The outputs of some samples, and how their inputs looked on the way. Universes as they are and draws of their views go
     /// through the networks apart, each in one pass.
     fn make(&self, specs: &[FieldSpec], samples: &[Sample]) -> Result<(Vec<Data>, Looks)> {
@@ -116,7 +107,7 @@ impl Maker<'_> {
         }
         let join = |f: usize, spec: &FieldSpec| {
             let order = parts.iter().flat_map(|(own, _)| own).map(|&at| at as i64).collect::<Vec<_>>();
-            let all: Vec<&Tensor> = parts.iter().map(|(_, made)| &made[f].1).collect();
+            let all: Vec<&Tensor> = parts.iter().map(|(_, made)| &made[f]).collect();
             let all = Tensor::cat(&all, 0).to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
             let all = all.zeros_like().index_copy(0, &Tensor::from_slice(&order), &all);
             let mut values = vec![0f32; samples.len() * spec.shape.iter().product::<usize>()];
