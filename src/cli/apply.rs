@@ -5,7 +5,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
-use crate::models::Device;
+use crate::nets::device;
 use crate::progress::count;
 use crate::train::outputs::{make, makes};
 use crate::train::stage::{Context, find};
@@ -33,7 +33,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 pub fn apply(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
-    let (records, by) = (plan.stages(), plan.provenance(comm));
+    let (records, by, device) = (plan.stages(), plan.provenance(comm), device(comm));
     let stages = match only {
         Some(stage) => vec![stage.to_string()],
         None => makes(&plan.config.train),
@@ -47,7 +47,7 @@ pub fn apply(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             dataset: &dataset,
             identity: &plan.identity(comm, &dataset, &records.fields(&stage))?,
             seed: plan.config.seed,
-            device: Device::cuda_if_available(),
+            device,
             by: &by,
         };
         timed(plan, comm, &format!("apply {stage}"), || {
