@@ -7,6 +7,7 @@ pub mod export;
 pub mod field;
 pub mod gadget;
 pub mod hdf;
+pub mod history;
 pub mod identity;
 pub mod index;
 pub mod noise;

@@ -11,30 +11,12 @@ use super::turn::{Means, Share};
 use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
+use crate::io::history::Epoch;
 use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
 use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Kind, Tensor};
-
-/// One line of `history.jsonl`.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Epoch {
-    pub epoch: u64,
-    /// Which phase of the model's; left out in the first.
-    #[serde(default, skip_serializing_if = "first")]
-    pub phase: usize,
-    pub step: u64,
-    pub train_loss: f64,
-    pub validation_loss: Option<f64>,
-    pub learning_rate: f64,
-    /// Since the stage began, over all runs.
-    pub seconds: f64,
-}
-
-fn first(phase: &usize) -> bool {
-    *phase == 0
-}
 
 /// Trains one model.
 pub struct Trainer<'a> {
