@@ -1,6 +1,6 @@
 //! Reading a TOML file into a struct, with `--set` applied, and remembering where every value came from.
 
-use super::source::Source;
+use super::written::Written;
 use super::{explain, origin, set, text};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -15,7 +15,7 @@ pub struct Loaded<T> {
     pub path: PathBuf,
     /// What it says.
     pub value: T,
-    pub(super) source: Source,
+    pub(super) source: Written,
 }
 
 /// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
@@ -30,7 +30,7 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Res
 pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
     let table: Table = text.parse().map_err(|e| explain::syntax(path, &text, &e))?;
-    let mut source = Source { path: path.to_path_buf(), text, table, set: vec![], begun: vec![] };
+    let mut source = Written { path: path.to_path_buf(), text, table, set: vec![], begun: vec![] };
     for given in sets {
         let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
         source.set.push(key);
@@ -45,7 +45,7 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
     read(source)
 }
 
-fn read<T: DeserializeOwned>(source: Source) -> Result<Loaded<T>> {
+fn read<T: DeserializeOwned>(source: Written) -> Result<Loaded<T>> {
     match serde_path_to_error::deserialize(kind_first(Value::Table(source.table.clone()))) {
         Ok(value) => Ok(Loaded { path: source.path.clone(), value, source }),
         Err(e) => Err(explain::meaning(&source, &e)),

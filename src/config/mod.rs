@@ -10,10 +10,10 @@ pub mod origin;
 pub mod plan;
 pub mod schema;
 mod set;
-mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod written;
 
 pub use load::{Loaded, load, parse};
-pub use source::Origin;
+pub use written::Origin;
