@@ -11,10 +11,6 @@ mod moments;
 use polycosm::error::Result;
 use polycosm::models::{Batch, KINDS, Model, Part, Phase, Score, Section, Task, Turn, kind};
 use std::path::Path;
-use std::time::Duration;
-
-/// Arguments for the program, one a line, in the process that is to be it.
-const ARGUMENTS: &str = "POLYCOSM_TEST_ARGUMENTS";
 
 /// The same in two phases, the second of two epochs, and how many it says that they are.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -52,10 +48,10 @@ impl Model for InTwoPhases {
 /// The program of somebody with models of their own; in a test's process nothing.
 #[test]
 fn program() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let Some(arguments) = mpi::arguments() else { return };
     KINDS.add(kind::<moments::Config>("moments"));
     KINDS.add(kind::<Twice>("twice"));
-    polycosm::cli::main(arguments.lines().map(Into::into))
+    polycosm::cli::main(arguments)
 }
 
 const CAMPAIGN: &str = r#"
@@ -100,11 +96,7 @@ fn campaign() -> tempfile::TempDir {
 /// `program COMMAND run.toml MORE` in a folder; what it said.
 #[track_caller]
 fn says(ranks: usize, folder: &Path, command: &str, code: i32, parts: &[&str]) -> String {
-    let mut run = mpi::mpirun(ranks);
-    run.current_dir(folder).arg(std::env::current_exe().unwrap());
-    run.args(["--exact", "program", "--test-threads=1", "--nocapture"]);
-    run.env(ARGUMENTS, format!("polycosm {command}").replace(' ', "\n"));
-    let ended = mpi::finish(run, Duration::from_secs(120));
+    let ended = mpi::own_program(ranks, folder, &command.split(' ').collect::<Vec<_>>());
     assert_eq!(ended.code, Some(code), "{command}: {}", ended.text);
     parts
         .iter()
