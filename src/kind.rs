@@ -1,5 +1,5 @@
-//! Sections whose key `kind` decides which others are known: one list of kinds for each such section. A kind is an object, not
-//! a case: whatever anybody wants of it is asked of the trait `S` that its keys were read into.
+//! Sections whose key `kind` decides which others are known: one list of kinds for each such section. A kind is an
+//! object, not a case: whatever anybody wants of it is asked of the trait `S` that its keys were read into.
 
 use dyn_clone::DynClone;
 use erased_serde::Deserializer as Keys;
@@ -150,8 +150,8 @@ impl<S: ?Sized + Listed> JsonSchema for Kinded<S> {
     }
 }
 
-/// Reads `kind`, which stands first, and hands the others on unread. Unlike serde's tagged enums this buffers nothing, so that
-/// an error knows the whole path to its key.
+/// Reads `kind`, which stands first, and hands the others on unread. Unlike serde's tagged enums this buffers nothing,
+/// so that an error knows the whole path to its key.
 impl<'de, S: ?Sized + Listed> Deserialize<'de> for Kinded<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Section<S: ?Sized>(PhantomData<S>);

@@ -1,5 +1,5 @@
-//! A new model is one file and one line: that of `examples/moments.rs`, which stands in no table, is trained, and what it makes
-//! is a later stage's input.
+//! A new model is one file and one line: that of `examples/moments.rs`, which stands in no table, is trained, and what
+//! it makes is a later stage's input.
 #![cfg(feature = "torch")]
 
 mod mpi;

@@ -18,7 +18,8 @@ pub struct Loaded<T> {
     pub(super) source: Written,
 }
 
-/// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
+/// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and
+/// remedy.
 pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
     let text = limits::read_text(path, limits::CAMPAIGN)
@@ -52,8 +53,9 @@ fn read<T: DeserializeOwned>(source: Written) -> Result<Loaded<T>> {
     }
 }
 
-/// The first text (or key) with a control character, such as a line break: in a path it would end a line of a job script, and
-/// what follows be run; in a name it would garble logs and plots. Lines of a site's `preamble` are the shell's.
+/// The first text (or key) with a control character, such as a line break: in a path it would end a line of a job
+/// script, and what follows be run; in a name it would garble logs and plots. Lines of a site's `preamble` are the
+/// shell's.
 fn unprintable(value: &Value, at: &str) -> Option<(String, String)> {
     let found = |text: &str| limits::plain(text).is_err().then(|| (at.to_string(), text.to_string()));
     match value {
