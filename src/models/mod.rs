@@ -26,12 +26,7 @@ use serde::de::DeserializeOwned;
 pub use tch::{Device, Kind, Tensor};
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
-    // A compressor trained by variational mutual information maximisation.
-    kind::<VmimConfig>("vmim"),
-    // An ensemble of neural posterior estimators.
-    kind::<NpeConfig>("npe"),
-]);
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<NpeConfig>("npe")]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;
