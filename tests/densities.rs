@@ -29,11 +29,14 @@ fn prior(p: usize, min: f64, max: f64) -> Prior {
     Prior::new((0..p).map(one).collect()).unwrap()
 }
 
+/// ln f of a block's θ.
+type Ln = dyn Fn(usize, &[f64]) -> f64;
+
 /// A density that is a function of θ, whatever the sample.
 struct Known {
     of: Estimand,
     blocks: Vec<Vec<usize>>,
-    ln: Box<dyn Fn(usize, &[f64]) -> f64>,
+    ln: Box<Ln>,
 }
 
 impl Known {
