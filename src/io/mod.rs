@@ -12,6 +12,7 @@ pub mod index;
 pub mod noise;
 pub mod ours;
 pub mod parameters;
+pub mod prior;
 pub mod provenance;
 pub mod samples;
 pub mod shard;
