@@ -7,8 +7,9 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::io::stages::State;
-use crate::models::Device;
+use crate::nets::device;
 use crate::train::stage::{Context, find, forget, train_stage};
+use crate::train::{data, source};
 
 /// Train the campaign's stages, data-parallel over all ranks; resumes by itself
 ///
@@ -50,15 +51,13 @@ fn refuse_in_vain(plan: &Plan, comm: &Comm, retrain: &[String]) -> Result<()> {
     let records = plan.stages();
     let all: Vec<&str> = retrain.iter().flat_map(|stage| records.with_dependents(stage)).collect();
     for stage in retrain {
-        let (Some(source), Some(field)) = (records.source(stage), records.field(stage)) else { continue };
-        if all.contains(&source) {
-            continue;
+        for source in records.sources(stage).into_iter().filter(|source| !all.contains(source)) {
+            let identity = plan.identity(comm, &dataset, &records.fields(source))?;
+            comm.on_root(|| match records.state(source, Some(&identity))? {
+                State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
+                _ => Ok(()),
+            })?;
         }
-        let identity = plan.identity(comm, &dataset, field)?;
-        comm.on_root(|| match records.state(source, Some(&identity))? {
-            State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
-            _ => Ok(()),
-        })?;
     }
     Ok(())
 }
@@ -83,20 +82,23 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
     let records = plan.stages();
+    let device = device(comm);
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
-        let key = format!("train.{stage}.input");
-        let unknown = || comm.agree(find(&plan.config.train, &stage).map(|s| s.input.clone()));
-        let field = records.field(&stage).map_or_else(unknown, |field| Ok(field.to_string()))?;
-        comm.agree(dataset.spec(&field).map_err(|e| e.key(key)))?;
+        let config = comm.agree(find(&plan.config.train, &stage))?;
+        let fields = records.fields(&stage);
+        for (key, name) in config.columns().filter(|(_, name)| source(&plan.config.train, name).is_none()) {
+            let key = format!("train.{stage}.{key}");
+            comm.agree(data::spec(&dataset, name).map_err(|e| e.key(key)))?;
+        }
         let context = Context {
             comm,
             stages: &plan.config.train,
             records: &records,
             dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &field)?,
+            identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
-            device: Device::cuda_if_available(),
+            device,
         };
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;
