@@ -127,9 +127,11 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     }
     let again = model.log_prob(&x.expand([20_000, 3], true), &theta).unwrap();
     assert!(values(&(again - ln_draws.squeeze_dim(0)).abs().max())[0] < 1e-9);
+    // One after the other, for libtorch's generator is one for all.
+    flow_lives_where_the_prior_does();
 }
 
-#[test]
+/// The same over a line, a half-line and a box of the logarithm.
 fn flow_lives_where_the_prior_does() {
     tch_seed(4);
     let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -145,10 +147,11 @@ fn flow_lives_where_the_prior_does() {
     let prior = Prior::new(all.iter().enumerate().map(parameter).collect()).unwrap();
     let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
     let model = config.build(&vector(3), &prior, Device::Cpu, Kind::Double).unwrap();
-    shake(model.as_ref(), 0.04);
+    // So little that the cells below still see where the density is.
+    shake(model.as_ref(), 0.01);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
     // ∫ q dθ is the prior's mean of q over the prior, here over the midpoints of n³ cells of equal probability.
-    let n = 50;
+    let n = 24;
     let at = |cell: usize| (cell as f64 + 0.5) / n as f64;
     let (mut theta, mut ln_prior) = (vec![], vec![]);
     for i in 0..n * n * n {
@@ -160,7 +163,7 @@ fn flow_lives_where_the_prior_does() {
     let theta = Tensor::from_slice(&theta).view([rows, 3]);
     let ln = model.log_prob(&x.expand([rows, 3], true), &theta).unwrap();
     let total = values(&(ln - Tensor::from_slice(&ln_prior)).exp().mean(Kind::Double))[0];
-    assert!((total - 1.0).abs() < 0.03, "the density integrates to {total}");
+    assert!((total - 1.0).abs() < 0.05, "the density integrates to {total}");
     let drawn = model.sample(&x, 2000, &[7]).unwrap();
     let (theta, ln_draws) = (drawn.theta.squeeze_dim(0), drawn.ln_prob.squeeze_dim(0));
     let inside = values(&theta).chunks(3).all(|t| prior.ln_density(t).is_finite());
