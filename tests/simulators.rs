@@ -199,8 +199,8 @@ fn priors_of_every_kind_go_through_every_command() {
         let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
         assert!(page.contains("~ N(1, 0.5²), ") && page.contains("~ N(0.2, 0.2²) above 0"), "{page}");
         says(run(1, at, "export run.toml --to out", &[]), 0, &[]);
-        let ranges = std::fs::read_dir(at.join("out/chains-posterior")).unwrap().flatten().map(|e| e.path());
-        let ranges = ranges.filter(|p| p.extension().is_some_and(|e| e == "ranges")).next().unwrap();
+        let mut chains = std::fs::read_dir(at.join("out/chains-posterior")).unwrap().flatten().map(|e| e.path());
+        let ranges = chains.find(|p| p.extension().is_some_and(|e| e == "ranges")).unwrap();
         assert_eq!(std::fs::read_to_string(ranges).unwrap(), "slope N N\nshift_0 0 N\nshift_1 0.01 1\n");
         let posterior = at.join("run/posterior/posterior.h5");
         let draws = polycosm::io::samples::Samples::read(&posterior).unwrap();
