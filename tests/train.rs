@@ -145,7 +145,7 @@ fn flow_lives_where_the_prior_does() {
         ..Parameter::uniform(format!("t{j}"), "", 0.0, 1.0)
     };
     let prior = Prior::new(all.iter().enumerate().map(parameter).collect()).unwrap();
-    let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
+    let config = ModelConfig::new("npe", Box::new(NpeConfig { ensemble: 2, ..NpeConfig::default() }));
     let model = config.build(&vector(3), &prior, Device::Cpu, Kind::Double).unwrap();
     // So little that the cells below still see where the density is.
     shake(model.as_ref(), 0.01);
