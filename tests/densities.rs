@@ -17,7 +17,7 @@ use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Density, Device, Draws, Estimand, Kind, Model, ModelConfig, Task, Tensor};
 use polycosm::nets::host;
-use polycosm::prior::{Parameter, Prior};
+use polycosm::prior::{Distribution, Parameter, Prior};
 use polycosm::rng::stream;
 use polycosm::train::{Memory, StageConfig, Trained, Trainer};
 use rand::Rng;
@@ -157,6 +157,19 @@ fn modes_keep_their_shares_and_bounds_cut() {
         let exact = (0.1 * (std::f64::consts::PI / 2.0).sqrt() / (bounds.1 - bounds.0)).ln();
         assert!((draws.ln_evidence[0] - exact).abs() < 0.2, "ln Z is {}, not {exact}", draws.ln_evidence[0]);
     }
+}
+
+/// A Gaussian likelihood times a Gaussian prior on the line is one: width⁻² = Σ σ⁻².
+#[test]
+fn priors_on_the_line_are_taken_as_they_are() {
+    let distribution = Distribution::Normal { mean: 1.0, sigma: 0.5, min: f64::NEG_INFINITY, max: f64::INFINITY };
+    let normal = Prior::new(vec![Parameter { distribution, ..Parameter::uniform("a", "a", 0.0, 1.0) }]).unwrap();
+    let density = Known::joint(Estimand::Likelihood, 1, |t| -0.5 * ((t[0] - 2.0) / 0.5).powi(2));
+    let draws = drawn(&density, 0, &normal, 4000, 4).unwrap();
+    let (mean, variance) = moments(&host(&draws.theta), 1);
+    assert!((mean[0] - 1.5).abs() < 0.04 && (variance[0] - 0.125).abs() < 0.015, "{mean:?} {variance:?}");
+    // ∫ exp(−(θ − 2)²/2s²) N(θ; 1, s) dθ = exp(−1/4s²)/√2.
+    assert!((draws.ln_evidence[0] + 1.0 + 0.5 * 2f64.ln()).abs() < 0.15, "{:?}", draws.ln_evidence);
 }
 
 /// Ratios of single parameters: each block has draws of its own, of which no joint density is known.

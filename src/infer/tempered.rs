@@ -114,7 +114,9 @@ impl<'a> Points<'a> {
             let tensor = Tensor::from_slice(&theta).view([1, -1, prior.len() as i64]);
             let ln = tch::no_grad(|| target.ln(&tensor.to_device(target.batch.device())))?;
             for (ln, theta) in ln.into_iter().zip(theta.chunks(prior.len())) {
-                let ln = ln - prior.ln_density(theta);
+                // Nothing is at the ends of a line.
+                let finite = theta.iter().all(|t| t.is_finite());
+                let ln = if finite { ln - prior.ln_density(theta) } else { f64::NEG_INFINITY };
                 if ln.is_nan() || ln == f64::INFINITY {
                     let problem = format!("the logarithm of its density is {ln} at {theta:?}");
                     return Err(self.refused(&problem, "train the stage anew with a smaller learning rate"));

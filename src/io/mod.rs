@@ -15,6 +15,7 @@ pub mod known;
 pub mod noise;
 pub mod ours;
 pub mod parameters;
+pub mod prior;
 pub mod provenance;
 pub mod rows;
 pub mod samples;
