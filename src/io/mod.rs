@@ -9,6 +9,7 @@ pub mod gadget;
 pub mod hdf;
 pub mod identity;
 pub mod index;
+pub mod mask;
 pub mod noise;
 pub mod ours;
 pub mod parameters;

@@ -98,6 +98,19 @@ impl Batch {
         Batch::new(vec![("x".into(), Column::Array(x.shallow_clone()))], ids, Pass::Observation, 0, kind)
     }
 
+    /// The same samples, to be changed otherwise.
+    pub fn shallow_clone(&self) -> Self {
+        let column = |column: &Column| match column {
+            Column::Array(t) => Column::Array(t.shallow_clone()),
+            Column::List { values, offsets } => {
+                Column::List { values: values.shallow_clone(), offsets: offsets.shallow_clone() }
+            }
+        };
+        let columns = self.columns.iter().map(|(name, of)| (name.clone(), column(of))).collect();
+        let (ids, weights, comm) = (self.ids.clone(), self.weights.shallow_clone(), self.comm.clone());
+        Batch { columns, ids, weights, comm, ..*self }
+    }
+
     /// Samples on this rank, at least one.
     pub fn len(&self) -> usize {
         self.ids.len()

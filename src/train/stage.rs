@@ -2,7 +2,9 @@
 
 use super::checkpoint::{self, save};
 use super::source::Source;
-use super::table::{symmetries, table};
+use super::change::Change;
+use super::table::{seen_as, table};
+use super::view::changes;
 use super::{StageConfig, Trainer, inputs};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
@@ -39,6 +41,10 @@ pub struct Trained {
     pub field: String,
     /// Shape of that field.
     pub shape: Vec<usize>,
+    /// What was done to that field's samples, the seed of it, and the stage that did it.
+    pub(super) view: Vec<Box<dyn Change>>,
+    pub(super) seed: u64,
+    pub(super) sees: String,
     /// Compressors, in order; their summaries are the next one's input.
     pub(super) before: Vec<Box<dyn Model>>,
     /// The stage itself.
@@ -52,18 +58,22 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before, input) = match context.stages.iter().any(|s| s.name == stage.input) {
-            false => (stage.input.clone(), record.shape.clone(), vec![], context.dataset.input(&stage.input)?),
-            true => {
-                let Trained { field, shape, mut before, model, .. } = Trained::load(context, &stage.input)?;
-                before.push(model);
-                (field, shape, before, summaries(&stage.input, &record.shape))
-            }
-        };
         let (device, prior) = (context.device, record.prior);
-        let model = stage.network.build(&input, &prior, device, Kind::Float)?;
-        load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
-        Ok(Trained { field, shape, before, model, prior, device })
+        let build = |input: &FieldSpec| -> Result<Box<dyn Model>> {
+            let model = stage.network.build(input, &prior, device, Kind::Float)?;
+            load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
+            Ok(model)
+        };
+        if context.stages.iter().any(|s| s.name == stage.input) {
+            let mut chain = Trained::load(context, &stage.input)?;
+            let model = build(&summaries(&stage.input, &record.shape))?;
+            chain.before.push(std::mem::replace(&mut chain.model, model));
+            return Ok(Trained { prior, ..chain });
+        }
+        let (field, input) = (stage.input.clone(), context.dataset.input(&stage.input)?);
+        let (view, seed) = (changes(stage, &seen_as(&input))?, context.seed.wrapping_add(stage.seed));
+        let (model, before, shape, sees) = (build(&input)?, vec![], record.shape.clone(), name.into());
+        Ok(Trained { field, shape, view, seed, sees, before, model, prior, device })
     }
 }
 
@@ -116,6 +126,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
+    let recorded = stage.recorded(context.seed);
     let input = match &before {
         None => spec.clone(),
         Some(b) => {
@@ -127,7 +138,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     };
     let record = comm.on_root(|| {
         let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
-        let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
+        let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: numerics(&stage),
@@ -144,9 +155,10 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     crate::nets::seed(config.seed as i64);
     let model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
     let model = model.as_ref();
+    let changes = comm.agree(changes(&config, &seen_as(&input)))?;
     let mut samples = table(context, &config, &field, &spec, before.as_ref(), model)?;
     let mut trainer = Trainer::new(comm, &config, model);
-    trainer.changes = symmetries(&config, &input);
+    trainer.changes = changes;
     trainer.begin(&mut samples, &folder)?;
     let (n, x) = (samples.ids(Split::Train).len(), samples.column("x")?);
     comm.agree(inputs::look(

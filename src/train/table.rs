@@ -1,10 +1,10 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::change::{Change, Symmetries};
+use super::change::change;
 use super::data::{self, tensor};
 use super::source::{Memory, Source};
-use super::stage::{Context, Trained, compress};
-use super::{StageConfig, inputs};
+use super::stage::{Context, Trained, compress, find};
+use super::{StageConfig, inputs, view};
 use crate::comm::share;
 use crate::error::Result;
 use crate::io::dataset::{Dataset, Split};
@@ -35,22 +35,16 @@ pub(super) fn table(
         inputs::announce_unfit(comm, dataset, field, first, context.device)?;
     }
     let Some(before) = before else { return Ok(table) };
-    let table = summarised(context, config, table, pictures(spec), before)?;
+    let table = summarised(context, config, table, spec, before)?;
     let of: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
     let what = format!("summaries of {}", config.input);
     let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
     comm.agree(fit).map(|()| table)
 }
 
-/// The symmetries of a stage's own input, if it has some.
-pub(super) fn symmetries(config: &StageConfig, spec: &FieldSpec) -> Vec<Box<dyn Change>> {
-    let maps = Symmetries { columns: vec!["x".into()] };
-    if config.augment && pictures(spec) { vec![Box::new(maps)] } else { vec![] }
-}
-
-/// True for maps of a periodic box.
-fn pictures(spec: &FieldSpec) -> bool {
-    spec.picture().is_some_and(|picture| picture.periodic)
+/// A stage's only input as it is called in a batch.
+pub(super) fn seen_as(spec: &FieldSpec) -> [FieldSpec; 1] {
+    [FieldSpec { name: "x".into(), ..spec.clone() }]
 }
 
 impl Memory {
@@ -68,18 +62,22 @@ impl Memory {
     }
 }
 
-/// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
+/// Summaries of every universe: `copies` of each training universe, changed as the compressor's own training saw them.
 fn summarised(
     context: &Context,
     config: &StageConfig,
     mut table: Memory,
-    maps: bool,
+    spec: &FieldSpec,
     before: &Trained,
 ) -> Result<Memory> {
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
-    let copies = if maps { config.copies as u32 } else { 1 };
-    let symmetries = Symmetries { columns: vec!["x".into()] };
+    let first = find(context.stages, &before.sees)?;
+    let changes = match config.copies {
+        1 => view::changes(first, &seen_as(spec))?,
+        _ => view::copies(first, &seen_as(spec))?,
+    };
+    let copies = config.copies as u32;
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
     // Copies of a universe are items of it; validation universes stand once, as they are.
     let ids: Vec<SampleId> = (0..copies).flat_map(copy).chain(held.iter().copied()).collect();
@@ -88,14 +86,15 @@ fn summarised(
     let mut work = || -> Result<(Vec<f32>, usize)> {
         let (mut mine, mut width) = (vec![], 0);
         for chunk in ids[start..start + len].chunks(CHUNK) {
-            // A chunk is of one copy, so that its augmentation has one pass.
+            // A chunk is of one copy, so that it has one pass; the first is seen as those are that are held out.
             for part in chunk.chunk_by(|a, b| a.item == b.item) {
                 let of: Vec<SampleId> = part.iter().map(|id| SampleId::of(id.universe)).collect();
-                let pass = Pass::Train { phase: 0, epoch: part[0].item as u64 };
+                let pass = match part[0].item {
+                    0 => Pass::Held,
+                    item => Pass::Train { phase: 0, epoch: item as u64 },
+                };
                 let mut batch = Batch::new(table.read(&of, &[])?, of, pass, config.seed, Kind::Float);
-                if part[0].item > 0 {
-                    symmetries.change(&mut batch)?;
-                }
+                change(&changes, &mut batch)?;
                 let x = batch.array("x")?.shallow_clone();
                 let s = chain.iter().try_fold(x, |x, model| compress(*model, &x))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();

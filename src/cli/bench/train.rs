@@ -9,7 +9,7 @@ use crate::limits;
 use crate::models::{Device, Kind, SampleId, Tensor};
 use crate::prior::{Parameter, Prior};
 use crate::simulators::bench::{Outcome, Stage};
-use crate::train::{Memory, StageConfig, Symmetries, Trainer};
+use crate::train::{Memory, StageConfig, Trainer, changes};
 use std::time::Instant;
 
 /// Flags of `polycosm bench train`.
@@ -43,13 +43,10 @@ pub fn steps(
     let uniform: Vec<f64> =
         (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();
     let theta = Tensor::from_slice(&uniform).view([n as i64, prior.len() as i64]);
-    let maps = input.picture().is_some_and(|picture| picture.periodic);
     let mut source = Memory::of([("x", x), ("theta", theta)], n);
     let phases = model.phases().len();
     let mut trainer = Trainer::new(comm, config, model.as_ref());
-    if config.augment && maps {
-        trainer.changes.push(Box::new(Symmetries { columns: vec!["x".into()] }));
-    }
+    trainer.changes = changes(config, &[FieldSpec { name: "x".into(), ..input.clone() }])?;
     for phase in 0..phases {
         trainer.state.phase = phase;
         trainer.prepare(&mut source)?;
