@@ -29,7 +29,7 @@ const F: usize = 6;
 const MAPS: [AxisKind; 3] = [AxisKind::Channel, AxisKind::Periodic, AxisKind::Periodic];
 
 fn prior(p: usize) -> Prior {
-    let one = |i| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min: -0.1, max: 1.1 };
+    let one = |i| Parameter::uniform(format!("t{i}"), format!("t{i}"), -0.1, 1.1);
     Prior::new((0..p).map(one).collect()).unwrap()
 }
 

@@ -10,6 +10,7 @@ pub mod stage;
 mod stream;
 mod symmetry;
 mod table;
+mod tensors;
 pub mod trainer;
 mod turn;
 mod view;

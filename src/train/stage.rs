@@ -1,11 +1,11 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
-use super::checkpoint::{self, save};
-use super::source::Source;
 use super::change::Change;
+use super::checkpoint;
+use super::source::Source;
 use super::table::{seen_as, table};
 use super::view::changes;
-use super::{StageConfig, Trainer, inputs};
+use super::{StageConfig, Trainer, inputs, tensors};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
@@ -261,7 +261,7 @@ fn weights(folder: &Path) -> PathBuf {
 
 fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
     let path = weights(&records.folder.join(name));
-    publish_file(&path, |temporary| save(&named(model), temporary))?;
+    publish_file(&path, |temporary| tensors::write(&named(model), temporary))?;
     seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
 }
 
@@ -271,7 +271,6 @@ fn named(model: &dyn Model) -> Vec<(String, Tensor)> {
         .parts()
         .iter()
         .flat_map(|p| p.vs.variables().into_iter().map(|(n, t)| (format!("{}.{n}", p.name), t)))
-        .map(|(n, t)| (n, t.detach().to_device(Device::Cpu).contiguous()))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
@@ -296,7 +295,7 @@ fn load_weights(model: &dyn Model, path: &Path, digest: &str, name: &str) -> Res
     check_weights(path, digest, name)?;
     let bad = |problem: String| unusable(problem, path, name);
     let mut there: std::collections::HashMap<String, Tensor> =
-        Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
+        tensors::read(path).map_err(|e| bad(e.problem))?.into_iter().collect();
     for part in model.parts() {
         for (name, mut variable) in part.vs.variables() {
             let name = format!("{}.{name}", part.name);
