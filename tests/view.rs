@@ -10,6 +10,7 @@ use polycosm::train::{
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const TRAIN: Pass = Pass::Train { phase: 0, epoch: 3 };
 
@@ -17,6 +18,7 @@ fn stage(data: DataConfig) -> StageConfig {
     StageConfig {
         name: "test".into(),
         input: "maps".into(),
+        target: Default::default(),
         network: ModelConfig::Npe(NpeConfig::default()),
         data,
         epochs: 6,
@@ -457,4 +459,74 @@ fn what_a_field_does_not_have_is_refused() {
     let both = StageConfig { augment: true, ..stage(symmetric(&[Flip])) };
     let e = changes(&both, &periodic()).err().unwrap().to_string();
     assert!(e.contains("train.test.augment") && e.contains("two ways"), "{e}");
+}
+
+/// Rows of a foreign file, one number each that is its parameter itself.
+const ROWS: usize = 600;
+
+/// A campaign on them, in a folder of its own.
+fn campaign(data: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let theta: Vec<f64> = (0..ROWS).map(|i| (i as f64 * 0.618_034).fract()).collect();
+    let file = hdf5::File::create(folder.path().join("d.h5")).unwrap();
+    for (name, shape) in [("theta", &[ROWS, 1][..]), ("x", &[ROWS, 1, 1])] {
+        file.new_dataset::<f64>().shape(shape).create(name).unwrap().write_raw(&theta).unwrap();
+    }
+    let text = format!(
+        "output = \"o\"\n[[train]]\nname = \"posterior\"\ninput = \"x\"\nepochs = 30\nbatch_size = 64\nlearning_rate = 5e-3\n\
+         network = {{ kind = \"npe\", ensemble = 1, flow = {{ layers = 2, hidden = 32 }} }}\n{data}\n\
+         [dataset]\nfile = \"d.h5\"\nparameters.a = {{ min = 0.0, max = 1.0 }}\naxes = {{ x = [\"flat\", \"flat\"] }}\n\
+         [infer]\nposterior = \"posterior\"\ndraws = 200\n"
+    );
+    std::fs::write(folder.path().join("run.toml"), text).unwrap();
+    folder
+}
+
+fn polycosm(folder: &tempfile::TempDir, arguments: &[&str]) -> (i32, String) {
+    let mut command = mpi::mpirun(1);
+    command.current_dir(folder.path()).arg(env!("CARGO_BIN_EXE_polycosm")).args(arguments);
+    let run = mpi::finish(command, Duration::from_secs(200));
+    (run.code.unwrap_or(-1), run.text)
+}
+
+/// Test universes are as noisy as those that were learned from: posterior means scatter about the truth by the noise, and are as
+/// wide.
+#[test]
+fn posteriors_of_tests_are_of_noisy_data() {
+    let folder = campaign("data = { noise = [{ sigma = 0.1 }] }");
+    for command in ["train", "infer"] {
+        let (code, text) = polycosm(&folder, &[command, "run.toml"]);
+        assert_eq!(code, 0, "{text}");
+    }
+    let samples = polycosm::io::samples::Samples::read(&folder.path().join("o/posterior/posterior.h5")).unwrap();
+    let (mut off, mut width, mut n) = (0.0, 0.0, 0.0);
+    // Away from the bounds of the prior.
+    for (i, &truth) in samples.truth.iter().enumerate().filter(|(_, truth)| (0.25..0.75).contains(*truth)) {
+        let draws = &samples.theta[i * 200..(i + 1) * 200];
+        let mean = draws.iter().sum::<f64>() / 200.0;
+        off += (mean - truth).powi(2);
+        width += draws.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 199.0;
+        n += 1.0;
+    }
+    let [off, width] = [off, width].map(|sum| (sum / n).sqrt());
+    assert!(n > 30.0 && (off - 0.1).abs() < 0.03 && (width - 0.1).abs() < 0.03, "{off} off, {width} wide, {n} rows");
+}
+
+/// A stage depends on what a mask hides, not on where its file lies.
+#[test]
+fn a_mask_is_its_content() {
+    let folder = campaign("data = { noise = [{ sigma = 0.1 }], masks = [{ file = \"m.h5\" }] }\nepochs = 1");
+    let text = std::fs::read_to_string(folder.path().join("run.toml")).unwrap().replace("epochs = 30\n", "");
+    std::fs::write(folder.path().join("run.toml"), &text).unwrap();
+    mask(folder.path(), "m.h5", &[1, 1], &[1.0]);
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert_eq!(code, 0, "{said}");
+    std::fs::rename(folder.path().join("m.h5"), folder.path().join("elsewhere.h5")).unwrap();
+    std::fs::write(folder.path().join("run.toml"), text.replace("m.h5", "elsewhere.h5")).unwrap();
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert!(code == 0 && !said.contains("best validation loss"), "{said}");
+    std::fs::remove_file(folder.path().join("elsewhere.h5")).unwrap();
+    mask(folder.path(), "elsewhere.h5", &[1, 1], &[0.5]);
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert!(code == 2 && said.contains("outdated") && said.contains("data.masks"), "{said}");
 }

@@ -100,11 +100,15 @@ impl Ahead {
         let stages = plan.stages();
         let seen: Vec<_> = plan.posteriors().iter().filter_map(|stage| stages.field(stage)).map(String::from).collect();
         for stage in &plan.config.train {
-            let field = stages.field(&stage.name).unwrap_or(&stage.input);
-            let key = format!("train.{}.input", stage.name);
-            let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
-            comm.agree(data.spec(field).map_err(named))?;
-            if !judged || stage.input != field || !seen.iter().any(|seen| seen == field) {
+            for (key, field) in stage.columns() {
+                if crate::train::source(&plan.config.train, field).is_none() {
+                    let key = format!("train.{}.{key}", stage.name);
+                    let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+                    comm.agree(crate::train::data::spec(data, field).map_err(named))?;
+                }
+            }
+            let [field] = &stage.input[..] else { continue };
+            if !judged || !seen.iter().any(|seen| seen == field) {
                 continue;
             }
             let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;

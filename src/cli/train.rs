@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::io::stages::State;
 use crate::models::Device;
 use crate::train::stage::{Context, find, forget, train_stage};
+use crate::train::{data, source};
 
 /// Train the campaign's stages, data-parallel over all ranks; resumes by itself
 ///
@@ -85,10 +86,12 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let records = plan.stages();
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
-        let key = format!("train.{stage}.input");
-        let unknown = || comm.agree(find(&plan.config.train, &stage).map(|s| s.input.clone()));
-        let field = records.field(&stage).map_or_else(unknown, |field| Ok(field.to_string()))?;
-        comm.agree(dataset.spec(&field).map_err(|e| e.key(key)))?;
+        let config = comm.agree(find(&plan.config.train, &stage))?;
+        let field = records.field(&stage).unwrap_or(&config.input[0]).to_string();
+        for (key, name) in config.columns().filter(|(_, name)| source(&plan.config.train, name).is_none()) {
+            let key = format!("train.{stage}.{key}");
+            comm.agree(data::spec(&dataset, name).map_err(|e| e.key(key)))?;
+        }
         let context = Context {
             comm,
             stages: &plan.config.train,

@@ -61,9 +61,11 @@ impl Plan {
     /// The fields that the posteriors' networks read, those below them included.
     #[cfg(feature = "torch")]
     pub fn observed_fields(&self) -> Vec<String> {
-        let input = |name: &str| self.config.train.iter().find(|s| s.name == name).map(|s| s.input.clone());
-        let field = |stage: String| std::iter::successors(Some(stage), |name| input(name)).last();
-        let mut fields: Vec<String> = self.posteriors().into_iter().filter_map(field).collect();
+        let stages = &self.config.train;
+        let all = self.posteriors();
+        let read = all.iter().filter_map(|name| stages.iter().find(|s| s.name == *name));
+        let mut fields: Vec<String> =
+            read.flat_map(|stage| crate::train::fields(stages, stage, false)).map(String::from).collect();
         fields.sort();
         fields.dedup();
         fields

@@ -8,7 +8,7 @@ use crate::io::field::Field;
 use crate::io::gadget::Velocities;
 use crate::io::samples::{Extras, OUTSIDE, SPREAD, Samples};
 use crate::limits;
-use crate::models::{Pass, SampleId};
+use crate::models::{Batch, Pass, SampleId};
 use crate::nets::host;
 use crate::rng::stream;
 use crate::train::Trained;
@@ -85,7 +85,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
         for chunk in mine.chunks(16) {
             let ids = chunk.iter().map(|&row| SampleId::of(row as u64)).collect();
             let x = trained.seen(&read(dataset, &trained.field, chunk)?, ids, Pass::Held)?;
-            let fit = unfit.add(&trained.chain(), &x, chunk)?;
+            let fit = unfit.add(&trained.chain(), Batch::observed(&x), chunk)?;
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
                 continue;
@@ -144,7 +144,7 @@ pub fn observation(
     }
     let x = trained.seen(&field.data, vec![SampleId::of(0)], Pass::Observation)?;
     let mut unfit = Unfit::default();
-    unfit.add(&trained.chain(), &x, &[0])?;
+    unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {
         let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));

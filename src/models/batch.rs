@@ -60,6 +60,18 @@ pub enum Column {
     List { values: Tensor, offsets: Tensor },
 }
 
+impl Column {
+    /// The same numbers.
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Column::Array(t) => Column::Array(t.shallow_clone()),
+            Column::List { values, offsets } => {
+                Column::List { values: values.shallow_clone(), offsets: offsets.shallow_clone() }
+            }
+        }
+    }
+}
+
 /// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
 /// none has one of weight 0, so that it takes part in whatever the others do.
 pub struct Batch {
@@ -100,13 +112,7 @@ impl Batch {
 
     /// The same samples, to be changed otherwise.
     pub fn shallow_clone(&self) -> Self {
-        let column = |column: &Column| match column {
-            Column::Array(t) => Column::Array(t.shallow_clone()),
-            Column::List { values, offsets } => {
-                Column::List { values: values.shallow_clone(), offsets: offsets.shallow_clone() }
-            }
-        };
-        let columns = self.columns.iter().map(|(name, of)| (name.clone(), column(of))).collect();
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
         let (ids, weights, comm) = (self.ids.clone(), self.weights.shallow_clone(), self.comm.clone());
         Batch { columns, ids, weights, comm, ..*self }
     }
@@ -125,6 +131,11 @@ impl Batch {
         self.columns.first().map_or(Device::Cpu, |(_, column)| match column {
             Column::Array(t) | Column::List { values: t, .. } => t.device(),
         })
+    }
+
+    /// Its columns, in order.
+    pub fn columns(&self) -> &[(String, Column)] {
+        &self.columns
     }
 
     fn column(&self, name: &str) -> Result<&Column> {
@@ -158,6 +169,11 @@ impl Batch {
         let problem = format!("row {row}: is no label of {classes} classes");
         let remedy = format!("labels are whole numbers from 0 to {}", classes - 1);
         Err(Error::input(problem).key(name).value(host(&given.reshape([-1]))[at]).remedy(remedy))
+    }
+
+    /// The columns alone.
+    pub fn into_columns(self) -> Vec<(String, Column)> {
+        self.columns
     }
 
     /// Puts another tensor in a column's place (noise, a symmetry).

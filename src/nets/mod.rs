@@ -15,7 +15,7 @@ pub use flow::{Flow, FlowConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
-pub use transform::{Transform, Transforms};
+pub use transform::{Each, Transform, Transforms};
 
 pub use tch::{Device, Kind, Tensor};
 

@@ -55,7 +55,8 @@ impl Change for Noise {
         if left == 0.0 {
             return Ok(());
         }
-        let x = batch.array(&self.column)?;
+        // An observation has no targets.
+        let Ok(x) = batch.array(&self.column) else { return Ok(()) };
         let noise = batch.normal(&self.purpose, &x.size()[1..]) * (&self.rms * left).to_device(x.device());
         let noisy = x + noise.to_kind(x.kind());
         batch.replace(&self.column, noisy)
@@ -72,7 +73,7 @@ pub struct Mask {
 
 impl Change for Mask {
     fn change(&self, batch: &mut Batch) -> Result<()> {
-        let x = batch.array(&self.column)?;
+        let Ok(x) = batch.array(&self.column) else { return Ok(()) };
         let masked = x.masked_fill(&self.hidden.to_device(x.device()), self.fill);
         batch.replace(&self.column, masked)
     }

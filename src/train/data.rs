@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::field::{Data, Dtype};
+use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::models::Column;
 use tch::{Device, Tensor};
 
@@ -15,9 +15,24 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
     })
 }
 
-/// A field of some rows as a column of samples.
+/// What a stage may read of a dataset: a field, or a parameter by its name.
+pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
+    match dataset.input(name) {
+        Err(_) if dataset.prior.names().contains(&name) => {
+            Ok(FieldSpec { dtype: Dtype::F64, ..FieldSpec::of(name, &[], &[]) })
+        }
+        spec => spec,
+    }
+}
+
+/// A field (or a parameter) of some rows as a column of samples.
 pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
-    let spec = dataset.spec(field)?;
+    let spec = spec(dataset, field)?;
+    if let (Err(_), Some(j)) = (dataset.spec(field), dataset.prior.names().iter().position(|name| *name == field)) {
+        let p = dataset.prior.len();
+        let values = rows.iter().map(|row| dataset.theta()[row * p + j]).collect();
+        return Ok(Column::Array(tensor(&Data::F64(values), &[rows.len()], device)));
+    }
     let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
     if !spec.ragged {
         return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape(rows.len(), &spec.shape), device)));

@@ -23,9 +23,10 @@ pub use symmetry::Symmetry;
 pub use trainer::Trainer;
 pub use view::{DataConfig, MaskConfig, NoiseConfig, changes, check_views};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, suggestion};
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
+use crate::list::OneOrMany;
 use crate::models::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,14 @@ use std::path::Path;
 pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
-    /// A field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that is no list,
-    /// or an earlier stage whose summaries are the input.
-    pub input: String,
+    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that
+    /// is no list; several of these, `["maps", "power_z0.500"]`; or an earlier stage whose summaries are the input.
+    #[schemars(extend("x-type" = "string, or [string, …]"))]
+    pub input: OneOrMany<String>,
+    /// What it is to make of that, for networks that learn it: fields, or parameters by their names.
+    #[serde(default, skip_serializing_if = "no_names")]
+    #[schemars(extend("x-type" = "string, or [string, …]", "x-default" = "none"))]
+    pub target: OneOrMany<String>,
     /// The model and its size.
     pub network: ModelConfig,
     /// Passes over the training split.
@@ -82,6 +88,9 @@ pub struct StageConfig {
     pub checkpoint_every: u64,
 }
 
+fn no_names(names: &OneOrMany<String>) -> bool {
+    names.is_empty()
+}
 fn epochs() -> u64 {
     50
 }
@@ -108,7 +117,13 @@ impl StageConfig {
     /// The stage as records of trained ones have it: of a campaign with this seed, and without what weights do not depend on.
     fn wanted(&self, seed: u64) -> Wanted {
         let config = serde_json::to_value(self.recorded(seed)).ok().map(|v| Self::normal(&v));
-        Wanted { name: self.name.clone(), input: self.input.clone(), config }
+        Wanted { name: self.name.clone(), input: self.input.words(), config }
+    }
+
+    /// All that it reads, each with its key.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("input", &self.input), ("target", &self.target)];
+        all.into_iter().flat_map(|(key, names)| names.iter().map(move |name| (key, name.as_str())))
     }
 
     /// The same with the campaign's seed added to its own, and digests of its files.
@@ -170,6 +185,24 @@ impl StageConfig {
     }
 }
 
+/// The earlier stage that an input names, by itself (`compressor`) or with one of its outputs (`compressor/summaries`).
+pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageConfig> {
+    let named = |name: &str| stages.iter().find(|stage| stage.name == name);
+    named(input).or_else(|| named(input.split_once('/')?.0))
+}
+
+/// The fields that a stage and those that it stands on read, each once; `columns` alone, or the targets too.
+pub fn fields<'a>(stages: &'a [StageConfig], stage: &'a StageConfig, targets: bool) -> Vec<&'a str> {
+    let own = stage.input.iter().chain(stage.target.iter().filter(|_| targets));
+    let below = |name: &'a String| match source(stages, name) {
+        Some(below) if below.name != stage.name => fields(stages, below, targets),
+        _ => vec![name.as_str()],
+    };
+    let mut all: Vec<&str> = vec![];
+    own.flat_map(below).for_each(|field| if !all.contains(&field) { all.push(field) });
+    all
+}
+
 /// Stages as their files below `folder` tell.
 pub fn records(stages: &[StageConfig], folder: &Path, seed: u64) -> Stages {
     let wanted = stages.iter().map(|s| s.wanted(seed)).collect();
@@ -199,15 +232,59 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
                 .value(&stage.name)
                 .remedy("rename one"));
         }
-        if let Some(source) = stages.iter().position(|s| s.name == stage.input)
-            && (source >= i || stages[source].network.summaries(1).is_none())
-        {
-            let problem = if source >= i { "that stage comes later" } else { "that stage gives no summaries" };
-            return Err(Error::input(problem)
-                .key(format!("train.{}.input", stage.name))
-                .value(&stage.input)
-                .remedy("name a dataset field, or an earlier stage that compresses"));
+        check_columns(&stages[..i], stage, stages)?;
+    }
+    Ok(())
+}
+
+/// Inputs and targets of a stage are different fields, or what earlier stages make.
+fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig]) -> Result<()> {
+    let refuse = |key: &str, value: &str, problem: &str, remedy: String| {
+        let error = Error::input(problem).key(format!("train.{}.{key}", stage.name));
+        Err(Error { value: Some(format!("{value:?}")), ..error.remedy(remedy) })
+    };
+    let network = stage.network.kind();
+    for (key, names) in [("input", &stage.input), ("target", &stage.target)] {
+        for (i, name) in names.iter().enumerate() {
+            if names[..i].contains(name) {
+                return refuse(key, name, "is named twice", "name it once".into());
+            }
+            if ["theta", "target"].contains(&name.as_str()) && names.len() > 1 {
+                let problem = "is how another column of a sample is called";
+                return refuse(key, name, problem, "rename that field in its file".into());
+            }
+            let Some(source) = source(all, name) else { continue };
+            let made = source.network.outputs();
+            let remedy = "name a dataset field, or an earlier stage that compresses".to_string();
+            if !before.iter().any(|s| s.name == source.name) {
+                return refuse(key, name, "that stage comes later", remedy);
+            }
+            match name.strip_prefix(&format!("{}/", source.name)) {
+                None if made.is_empty() => return refuse(key, name, "that stage gives no summaries", remedy),
+                None if made.len() > 1 => {
+                    let which = format!("say which: \"{}/{}\"", source.name, made.join("\", or \""));
+                    return refuse(key, name, "that stage makes more than one field", which);
+                }
+                Some(output) if !made.contains(&output) => {
+                    let remedy = suggestion(output, &made, "it makes none");
+                    return refuse(key, name, "that stage makes no such field", remedy);
+                }
+                _ => {}
+            }
         }
+    }
+    if stage.target.is_empty() == stage.network.wants_target() {
+        return match stage.target.first() {
+            Some(target) => {
+                let problem = format!("networks of kind \"{network}\" learn the parameters, and no target");
+                refuse("target", target, &problem, "leave it out".into())
+            }
+            None => {
+                let problem = format!("is missing: networks of kind \"{network}\" learn to make something");
+                let error = Error::input(problem).key(format!("train.{}.target", stage.name));
+                Err(error.remedy("name a field of the dataset, or a parameter"))
+            }
+        };
     }
     Ok(())
 }

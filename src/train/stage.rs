@@ -2,19 +2,18 @@
 
 use super::change::Change;
 use super::checkpoint;
-use super::source::Source;
-use super::table::{seen_as, table};
+use super::table::table;
 use super::view::changes;
-use super::{StageConfig, Trainer, inputs, tensors};
+use super::{StageConfig, Trainer, data, inputs, tensors};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::{Dataset, Split};
-use crate::io::field::{AxisKind, Data, FieldSpec};
+use crate::io::dataset::Dataset;
+use crate::io::field::FieldSpec;
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
-use crate::models::{Batch, Model};
+use crate::models::{Batch, Model, Task, build, named};
 use crate::prior::Prior;
 use crate::suite::Lock;
 use std::path::{Path, PathBuf};
@@ -59,33 +58,44 @@ impl Trained {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
         let (device, prior) = (context.device, record.prior);
-        let build = |input: &FieldSpec| -> Result<Box<dyn Model>> {
-            let model = stage.network.build(input, &prior, device, Kind::Float)?;
+        let targets = specs(context.dataset, &stage.target, "target")?;
+        let build = |inputs: &[FieldSpec]| -> Result<Box<dyn Model>> {
+            let task = Task { inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
+            let model = build(&*stage.network, &task)?;
             load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
             Ok(model)
         };
-        if context.stages.iter().any(|s| s.name == stage.input) {
-            let mut chain = Trained::load(context, &stage.input)?;
-            let model = build(&summaries(&stage.input, &record.shape))?;
+        if let Some(source) = context.records.source(name) {
+            let mut chain = Trained::load(context, source)?;
+            let model = build(&made(chain.model.as_ref(), source)?)?;
             chain.before.push(std::mem::replace(&mut chain.model, model));
             return Ok(Trained { prior, ..chain });
         }
-        let (field, input) = (stage.input.clone(), context.dataset.input(&stage.input)?);
-        let (view, seed) = (changes(stage, &seen_as(&input))?, context.seed.wrapping_add(stage.seed));
-        let (model, before, shape, sees) = (build(&input)?, vec![], record.shape.clone(), name.into());
+        let inputs = specs(context.dataset, &stage.input, "x")?;
+        let view = changes(stage, &[&inputs[..], &targets].concat())?;
+        let (field, seed) = (stage.input[0].clone(), context.seed.wrapping_add(stage.seed));
+        let (model, before, shape, sees) = (build(&inputs)?, vec![], record.shape.clone(), name.into());
         Ok(Trained { field, shape, view, seed, sees, before, model, prior, device })
     }
 }
 
-/// What a compressor gives, as the input of another stage.
-fn summaries(of: &str, shape: &[usize]) -> FieldSpec {
-    FieldSpec::of(of, shape, &vec![AxisKind::Column; shape.len()])
+/// Fields of a dataset as columns of a batch.
+fn specs(dataset: &Dataset, names: &[String], alone: &str) -> Result<Vec<FieldSpec>> {
+    Ok(named(names.iter().map(|name| data::spec(dataset, name)).collect::<Result<_>>()?, alone))
 }
 
-/// Summaries (n, …) of inputs (n, …).
-pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Result<Tensor> {
-    let made = tch::no_grad(|| model.apply(&Batch::observed(x)))?;
-    made.into_iter().next().map(|(_, t)| t).ok_or_else(|| Error::failed("this stage's model gives no summaries"))
+/// What a model makes, as the input of another.
+fn made(model: &dyn Model, stage: &str) -> Result<Vec<FieldSpec>> {
+    match model.outputs() {
+        one if one.len() == 1 => Ok(named(one, "x")),
+        _ => Err(Error::failed(format!("stage {stage} makes no field, or more than one"))),
+    }
+}
+
+/// Summaries (n, …) of samples.
+pub(super) fn compress(model: &dyn Model, batch: &Batch) -> Result<Tensor> {
+    let made = tch::no_grad(|| model.apply(batch))?;
+    made.into_iter().next().ok_or_else(|| Error::failed("this stage's model gives no summaries"))
 }
 
 /// The configuration of a stage.
@@ -104,8 +114,8 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.field(name).unwrap_or(&stage.input).to_string();
-    let spec = comm.agree(dataset.input(&field))?;
+    let field = records.field(name).unwrap_or(&stage.input[0]).to_string();
+    let spec = comm.agree(data::spec(dataset, &field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -127,15 +137,12 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let recorded = stage.recorded(context.seed);
-    let input = match &before {
-        None => spec.clone(),
-        Some(b) => {
-            let x = b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1);
-            let made = b.input(&x).and_then(|x| compress(b.model.as_ref(), &x));
-            let size = comm.agree(made)?.size();
-            summaries(&stage.input, &size[1..].iter().map(|&n| n as usize).collect::<Vec<_>>())
-        }
-    };
+    let inputs = comm.agree(match &before {
+        None => specs(dataset, &stage.input, "x"),
+        Some(before) => made(before.model.as_ref(), records.source(name).unwrap_or_default()),
+    })?;
+    let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
+    let changes = comm.agree(changes(&config, &[&inputs[..], &targets].concat()))?;
     let record = comm.on_root(|| {
         let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
         let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
@@ -143,7 +150,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: numerics(&stage),
             stage,
-            shape: input.shape.clone(),
+            shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
             stands_on: stands_on.map(|r| r.weights),
@@ -153,22 +160,26 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         Ok(record)
     })?;
     crate::nets::seed(config.seed as i64);
-    let model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
+    let (prior, device) = (&dataset.prior, context.device);
+    let task = Task { inputs: &inputs, targets: &targets, prior, device, kind: Kind::Float };
+    let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
-    let changes = comm.agree(changes(&config, &seen_as(&input)))?;
-    let mut samples = table(context, &config, &field, &spec, before.as_ref(), model)?;
+    let fields = if before.is_some() { std::slice::from_ref(&field) } else { &stage.input[..] };
+    // Of a stage on another, what that one sees.
+    let seen = if before.is_some() { vec!["x"] } else { inputs.iter().map(|spec| spec.name.as_str()).collect() };
+    let columns = seen.into_iter().zip(fields).chain(targets.iter().map(|s| s.name.as_str()).zip(&stage.target[..]));
+    let columns: Vec<(&str, &str)> = columns.map(|(name, field)| (name, field.as_str())).collect();
+    let mut samples = table(context, &config, &columns, &spec, before.as_ref(), (model, &changes))?;
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = changes;
     trainer.begin(&mut samples, &folder)?;
-    let (n, x) = (samples.ids(Split::Train).len(), samples.column("x")?);
-    comm.agree(inputs::look(
-        context,
-        &config,
-        &input.shape,
-        model,
-        &x.narrow(0, 0, n as i64),
-        samples.ids(Split::Train),
-    ))?;
+    let called = |name: &str| match records.source(name) {
+        Some(source) => format!("summaries of {source}"),
+        None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
+    };
+    let seen = comm.agree(samples.held(&trainer.changes, config.seed))?;
+    comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
+    drop(seen);
     trainer.run(&mut samples, &folder)?;
     comm.on_root(|| finish(records, name, model, record))?;
     Ok(true)
@@ -261,12 +272,12 @@ fn weights(folder: &Path) -> PathBuf {
 
 fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
     let path = weights(&records.folder.join(name));
-    publish_file(&path, |temporary| tensors::write(&named(model), temporary))?;
+    publish_file(&path, |temporary| tensors::write(&variables(model), temporary))?;
     seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
 }
 
 /// Every variable, trainable or not, as `part.name`, sorted.
-fn named(model: &dyn Model) -> Vec<(String, Tensor)> {
+fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
     let mut all: Vec<(String, Tensor)> = model
         .parts()
         .iter()

@@ -170,14 +170,19 @@ impl Symmetries {
         Ok(Symmetries { steps, rotations, turn: of(Symmetry::Turn), flip: of(Symmetry::Flip), slabs, places })
     }
 
-    /// What `augment = true` means: shifts, quarter turns and mirrors of the periodic maps "x".
-    pub fn of_maps(spec: &FieldSpec) -> Result<Self> {
-        let (n, none) = (spec.axes.len(), |axis: &mut crate::io::field::Axis| axis.kind = AxisKind::Channel);
-        let mut maps = spec.clone();
-        // Of a cube the slices, and nothing else.
-        maps.axes[..n - 2].iter_mut().for_each(none);
-        let mut all = Symmetries::new(&[Symmetry::Shift, Symmetry::Turn, Symmetry::Flip], &[("x", &maps)])?;
-        if spec.shape[n - 2] != spec.shape[n - 1] {
+    /// What `augment = true` means: shifts, quarter turns and mirrors of periodic maps.
+    pub fn of_maps<'a>(maps: impl Iterator<Item = &'a FieldSpec>) -> Result<Self> {
+        let slices = |spec: &FieldSpec| {
+            let mut spec = spec.clone();
+            let before = spec.axes.len() - 2;
+            // Of a cube the slices, and nothing else.
+            spec.axes[..before].iter_mut().for_each(|axis| axis.kind = AxisKind::Channel);
+            spec
+        };
+        let maps: Vec<FieldSpec> = maps.map(slices).collect();
+        let columns: Vec<(&str, &FieldSpec)> = maps.iter().map(|spec| (spec.name.as_str(), spec)).collect();
+        let mut all = Symmetries::new(&[Symmetry::Shift, Symmetry::Turn, Symmetry::Flip], &columns)?;
+        if all.places.iter().any(|place| place.sides[0] != place.sides[1]) {
             all.rotations.truncate(1);
         }
         Ok(all)
@@ -227,7 +232,8 @@ impl Symmetries {
     fn apply(&self, batch: &mut Batch, purpose: &str) -> Result<()> {
         let elements: Vec<Element> = batch.streams(purpose).map(|mut rng| self.draw(&mut rng)).collect();
         for place in &self.places {
-            let x = batch.array(&place.name)?;
+            // An observation has no targets.
+            let Ok(x) = batch.array(&place.name) else { continue };
             let each = elements.iter().enumerate().map(|(i, e)| self.moved(place, e, &x.select(0, i as i64)));
             let moved = Tensor::stack(&each.collect::<Vec<_>>(), 0);
             batch.replace(&place.name, moved)?;

@@ -1,6 +1,6 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::change::change;
+use super::change::{Change, change};
 use super::data::{self, tensor};
 use super::source::{Memory, Source};
 use super::stage::{Context, Trained, compress, find};
@@ -9,42 +9,40 @@ use crate::comm::share;
 use crate::error::Result;
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{Data, FieldSpec};
-use crate::models::{Batch, Column, Model, Pass, SampleId};
+use crate::models::{Batch, Column, Model, Pass, SampleId, named};
 use tch::{Device, Kind, Tensor};
 
 /// Universes whose inputs are on their way through a network at a time.
 const CHUNK: usize = 32;
 
-/// The stage's samples in memory: the dataset's field or the summaries of it, with the parameters. Collective.
+/// The stage's samples in memory: fields of the dataset by the names that they have in a batch, with the parameters; of a
+/// stage on another, its summaries in place of the field. Collective.
 pub(super) fn table(
     context: &Context,
     config: &StageConfig,
-    field: &str,
+    columns: &[(&str, &str)],
     spec: &FieldSpec,
     before: Option<&Trained>,
-    model: &dyn Model,
+    (model, changes): (&dyn Model, &[Box<dyn Change>]),
 ) -> Result<Memory> {
     let (comm, dataset) = (context.comm, context.dataset);
     comm.agree(dataset.check_prior())?;
-    let table = comm.agree(Memory::read(dataset, &[("x", field)], context.device))?;
-    let rows: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
+    let table = comm.agree(Memory::read(dataset, columns, context.device))?;
     let first = before.map_or(model, Trained::first);
-    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, field, config, first, x, &rows));
-    comm.agree(fit)?;
-    if before.is_none() {
-        inputs::announce_unfit(comm, dataset, field, first, context.device)?;
-    }
-    let Some(before) = before else { return Ok(table) };
-    let table = summarised(context, config, table, spec, before)?;
-    let of: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
-    let what = format!("summaries of {}", config.input);
-    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
-    comm.agree(fit).map(|()| table)
-}
-
-/// A stage's only input as it is called in a batch.
-pub(super) fn seen_as(spec: &FieldSpec) -> [FieldSpec; 1] {
-    [FieldSpec { name: "x".into(), ..spec.clone() }]
+    let (changes, seed) = before.map_or((changes, config.seed), |before| (&before.view[..], before.seed));
+    let mut seen = comm.agree(table.held(changes, seed))?;
+    let called = |name: &str| columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string();
+    comm.agree(inputs::refuse_unfit(dataset, &called, config, first, &mut seen))?;
+    drop(seen);
+    let Some(before) = before else {
+        if let [(_, field)] = columns {
+            inputs::announce_unfit(comm, dataset, field, first, context.device)?;
+        }
+        return Ok(table);
+    };
+    let mut table = summarised(context, config, table, spec, before)?;
+    let called = |_: &str| format!("summaries of {}", config.input.words());
+    comm.agree(inputs::refuse_unfit(dataset, &called, config, model, &mut table)).map(|()| table)
 }
 
 impl Memory {
@@ -74,8 +72,8 @@ fn summarised(
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
     let first = find(context.stages, &before.sees)?;
     let changes = match config.copies {
-        1 => view::changes(first, &seen_as(spec))?,
-        _ => view::copies(first, &seen_as(spec))?,
+        1 => view::changes(first, &named(vec![spec.clone()], "x"))?,
+        _ => view::copies(first, &named(vec![spec.clone()], "x"))?,
     };
     let copies = config.copies as u32;
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
@@ -96,7 +94,7 @@ fn summarised(
                 let mut batch = Batch::new(table.read(&of, &[])?, of, pass, config.seed, Kind::Float);
                 change(&changes, &mut batch)?;
                 let x = batch.array("x")?.shallow_clone();
-                let s = chain.iter().try_fold(x, |x, model| compress(*model, &x))?;
+                let s = chain.iter().try_fold(x, |x, model| compress(*model, &Batch::observed(&x)))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
                 width = s.size()[1] as usize;
                 let mut values = vec![0f32; s.numel()];

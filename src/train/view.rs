@@ -1,6 +1,6 @@
 //! `[train.data]`: how a stage sees its samples.
 
-use super::StageConfig;
+use super::{StageConfig, source};
 use super::change::{Change, Mask, Noise};
 use super::symmetry::{Symmetries, Symmetry};
 use crate::error::{Error, Result, suggestion};
@@ -9,6 +9,7 @@ use crate::io::identity::digest_again;
 use crate::io::mask;
 use crate::limits;
 use crate::list::OneOrMany;
+use crate::models::named;
 use crate::observables::lensing::ShapeNoise;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,19 +123,28 @@ impl Seen<'_> {
 
     /// What a column is called in the campaign.
     fn field<'a>(&'a self, column: &'a str) -> &'a str {
-        if column == "x" { &self.stage.input } else { column }
+        let alone = |names: &'a [String]| names.first().map_or(column, String::as_str);
+        match column {
+            "x" => alone(&self.stage.input),
+            "target" => alone(&self.stage.target),
+            name => name,
+        }
     }
 
     /// The column that a part of the section is about.
     fn column(&self, part: &str, field: &Option<String>) -> Result<&FieldSpec> {
         let names: Vec<&str> = self.columns.iter().map(|c| self.field(&c.name)).collect();
         let error = |problem: &str| Error::input(problem).key(self.key(&format!("data.{part}.field")));
-        match (field, self.columns) {
+        let found = match (field, self.columns) {
             (None, [only, ..]) if only.name == "x" => Ok(only),
             (None, _) => Err(error("is missing").remedy(format!("choose one of {}", names.join(", ")))),
             (Some(field), columns) => columns.iter().find(|c| self.field(&c.name) == field).ok_or_else(|| {
                 error("the stage has no such column").value(field).remedy(suggestion(field, &names, "leave it out"))
             }),
+        }?;
+        match found.ragged {
+            true => Err(error("is a list").value(self.field(&found.name)).remedy("choose a field of a fixed shape")),
+            false => Ok(found),
         }
     }
 
@@ -161,13 +171,12 @@ impl Seen<'_> {
         let refuse = |problem: String, remedy: &str| {
             Err(Error { value: Some(value.into()), ..Error::input(problem).key(self.key(key)).remedy(remedy) })
         };
-        let [spec] = self.columns else {
-            let remedy = "leave it out, and say in [train.data] which symmetries they have";
-            return refuse("the stage has several columns".into(), remedy);
+        let periodic = |spec: &&FieldSpec| {
+            spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|axis| axis.spins.is_empty())
         };
-        if spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|axis| axis.spins.is_empty()) {
-            return Symmetries::of_maps(spec);
-        }
+        let Some(spec) = self.columns[..self.stage.input.len()].iter().find(|spec| !periodic(spec)) else {
+            return Symmetries::of_maps(self.columns.iter().filter(periodic));
+        };
         let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let field = self.field(&spec.name);
         let remedy = match spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
@@ -331,11 +340,16 @@ pub fn copies(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn 
 
 /// Refuses what cannot be done to the samples of a stage. `spec`: the field of this name, where it is known.
 pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
+    // What a stage reads, where it is known; of parameters, which are not moved, nothing need be.
+    let columns = |stage: &StageConfig| -> Option<Vec<FieldSpec>> {
+        let inputs = stage.input.iter().map(|name| spec(name)).collect::<Option<Vec<_>>>()?;
+        let targets = stage.target.iter().map(|name| spec(name).unwrap_or_else(|| FieldSpec::of(name, &[], &[])));
+        Some([named(inputs, "x"), named(targets.collect(), "target")].concat())
+    };
     for stage in stages {
-        let source = |s: &&StageConfig| stages.iter().find(|other| other.name == s.input);
-        let first = std::iter::successors(Some(stage), source).take(stages.len()).last().unwrap_or(stage);
-        let Some(spec) = spec(&first.input) else { continue };
-        let columns = [FieldSpec { name: "x".into(), ..spec }];
+        let below = |stage: &&StageConfig| stage.input.iter().find_map(|input| source(stages, input));
+        let first = std::iter::successors(Some(stage), below).take(stages.len()).last().unwrap_or(stage);
+        let Some(columns) = columns(first) else { continue };
         if stage.name == first.name {
             changes(stage, &columns)?;
             continue;
@@ -343,7 +357,8 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
         let key = |key: &str| format!("train.{}.{key}", stage.name);
         let shown = [("augment", stage.augment), ("data", !stage.data.is_plain())];
         if let Some((name, _)) = shown.iter().find(|(_, given)| *given) {
-            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", stage.input);
+            let of = below(&stage).map_or("", |below| &below.name);
+            let problem = format!("its input are summaries of {of}, which are neither shifted nor turned");
             let remedy = format!(
                 "say it of stage {}, which sees the field; `copies` has several views of each universe",
                 first.name
@@ -352,8 +367,8 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
         }
         let differ = first.augment || !first.data.symmetries.is_empty() || !first.data.noise.is_empty();
         if stage.copies > 1 && !differ && (!first.data.is_plain() || copies(first, &columns).is_err()) {
-            let problem = format!("the samples of stage {} have neither symmetries nor noise to differ by", first.name);
-            let remedy = format!("leave it out: the copies would all be alike; or give stage {} a [train.data]", first.name);
+            let problem = format!("samples of stage {} have neither symmetries nor noise by which to differ", first.name);
+            let remedy = format!("leave it out: the copies would all be alike; or give {} a [train.data]", first.name);
             return Err(Error::input(problem).key(key("copies")).value(stage.copies).remedy(remedy));
         }
     }
