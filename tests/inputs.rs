@@ -10,7 +10,7 @@ use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
 use polycosm::io::samples::{FAR, OUTSIDE};
-use polycosm::models::{Device, Eyes, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
+use polycosm::models::{Device, Eye, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Look, Pm, PmConfig, Runner};
@@ -55,8 +55,8 @@ fn npe(transform: impl Into<Transforms>, columns: usize) -> Box<dyn Model> {
         .unwrap()
 }
 
-fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &dyn Eyes {
-    model.eyes().expect("it tells what it sees")
+fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &Eye {
+    model.eyes()[0]
 }
 
 /// Moves every trainable number, so that the network listens to its inputs.
@@ -300,7 +300,7 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             let dataset = campaign(&path).open().unwrap();
             let (stages, folder) = (stages(), base.join(name));
             let (seed, device) = (1, Device::Cpu);
-            let identity = Identity::of(comm, &dataset, "x").unwrap();
+            let identity = Identity::of(comm, &dataset, &["x"]).unwrap();
             let (records, dataset) = (&records(&stages, &folder, seed), &dataset);
             let context = Context { comm, stages: &stages, records, dataset, identity: &identity, seed, device };
             for stage in ["compressor", "posterior"] {

@@ -29,6 +29,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
     StageConfig {
         name: "test".into(),
         input: "x".into(),
+        target: Default::default(),
         network,
         epochs: 6,
         batch_size: 32,

@@ -98,7 +98,8 @@ impl Ahead {
     fn check_inputs(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
         let Some(data) = &self.dataset else { return Ok(()) };
         let stages = plan.stages();
-        let seen: Vec<_> = plan.posteriors().iter().filter_map(|stage| stages.field(stage)).map(String::from).collect();
+        let posteriors = plan.posteriors();
+        let seen: Vec<&str> = posteriors.iter().flat_map(|stage| stages.inputs(stage)).collect();
         for stage in &plan.config.train {
             for (key, field) in stage.columns() {
                 if crate::train::source(&plan.config.train, field).is_none() {
@@ -108,7 +109,7 @@ impl Ahead {
                 }
             }
             let [field] = &stage.input[..] else { continue };
-            if !judged || !seen.iter().any(|seen| seen == field) {
+            if !judged || !seen.contains(&field.as_str()) {
                 continue;
             }
             let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The data as they are now, and the stages that learned from them.
 pub struct Current {
     pub stages: Stages,
-    /// By field.
+    /// By the names of the fields.
     data: BTreeMap<String, Identity>,
     seed: u64,
     observables: String,
@@ -48,21 +48,24 @@ impl Current {
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
     pub fn look(&mut self, plan: &Plan, comm: &Comm, dataset: &Dataset, stage: &str) -> Result<()> {
-        let Some(field) = self.stages.field(stage).map(String::from) else { return Ok(()) };
-        if !self.data.contains_key(&field) && dataset.spec(&field).is_ok() {
-            self.data.insert(field.clone(), plan.identity(comm, dataset, &field)?);
+        let fields: Vec<String> = self.stages.fields(stage).into_iter().map(String::from).collect();
+        let there = |field: &String| dataset.is_parameter(field) || dataset.spec(field).is_ok();
+        let names = fields.join(", ");
+        if !self.data.contains_key(&names) && fields.iter().all(there) {
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            self.data.insert(names, plan.identity(comm, dataset, &fields)?);
         }
         Ok(())
     }
 
     /// What a stage's chain sees.
     pub fn identity(&self, stage: &str) -> Option<&Identity> {
-        self.data.get(self.stages.field(stage)?)
+        self.data.get(&self.stages.fields(stage).join(", "))
     }
 
     /// Digests of the data, by name.
     pub fn data(&self) -> BTreeMap<String, String> {
-        self.data.iter().map(|(field, identity)| (format!("dataset {field}"), identity.digest())).collect()
+        self.data.iter().map(|(names, identity)| (format!("dataset {names}"), identity.digest())).collect()
     }
 
     /// Where a stage stands.

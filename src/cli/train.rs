@@ -51,15 +51,13 @@ fn refuse_in_vain(plan: &Plan, comm: &Comm, retrain: &[String]) -> Result<()> {
     let records = plan.stages();
     let all: Vec<&str> = retrain.iter().flat_map(|stage| records.with_dependents(stage)).collect();
     for stage in retrain {
-        let (Some(source), Some(field)) = (records.source(stage), records.field(stage)) else { continue };
-        if all.contains(&source) {
-            continue;
+        for source in records.sources(stage).into_iter().filter(|source| !all.contains(source)) {
+            let identity = plan.identity(comm, &dataset, &records.fields(source))?;
+            comm.on_root(|| match records.state(source, Some(&identity))? {
+                State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
+                _ => Ok(()),
+            })?;
         }
-        let identity = plan.identity(comm, &dataset, field)?;
-        comm.on_root(|| match records.state(source, Some(&identity))? {
-            State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
-            _ => Ok(()),
-        })?;
     }
     Ok(())
 }
@@ -87,7 +85,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
         let config = comm.agree(find(&plan.config.train, &stage))?;
-        let field = records.field(&stage).unwrap_or(&config.input[0]).to_string();
+        let fields = records.fields(&stage);
         for (key, name) in config.columns().filter(|(_, name)| source(&plan.config.train, name).is_none()) {
             let key = format!("train.{stage}.{key}");
             comm.agree(data::spec(&dataset, name).map_err(|e| e.key(key)))?;
@@ -97,7 +95,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             stages: &plan.config.train,
             records: &records,
             dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &field)?,
+            identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
             device: Device::cuda_if_available(),
         };

@@ -113,4 +113,3 @@ impl<'de> Deserialize<'de> for Transforms {
         d.deserialize_any(Said)
     }
 }
-

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::field::{Data, Dtype, FieldSpec};
+use crate::io::field::{AxisKind, Data, Dtype, FieldSpec};
 use crate::models::Column;
 use tch::{Device, Tensor};
 
@@ -15,11 +15,13 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
     })
 }
 
-/// What a stage may read of a dataset: a field, or a parameter by its name.
+/// What a stage may read of a dataset: a field, or a parameter by its name ("theta": all).
 pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
     match dataset.input(name) {
-        Err(_) if dataset.prior.names().contains(&name) => {
-            Ok(FieldSpec { dtype: Dtype::F64, ..FieldSpec::of(name, &[], &[]) })
+        Err(_) if dataset.is_parameter(name) => {
+            let all = FieldSpec::of(name, &[dataset.prior.len()], &[AxisKind::Column]);
+            let spec = if name == "theta" { all } else { FieldSpec::of(name, &[], &[]) };
+            Ok(FieldSpec { dtype: Dtype::F64, ..spec })
         }
         spec => spec,
     }
@@ -28,10 +30,10 @@ pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
 /// A field (or a parameter) of some rows as a column of samples.
 pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
     let spec = spec(dataset, field)?;
-    if let (Err(_), Some(j)) = (dataset.spec(field), dataset.prior.names().iter().position(|name| *name == field)) {
-        let p = dataset.prior.len();
-        let values = rows.iter().map(|row| dataset.theta()[row * p + j]).collect();
-        return Ok(Column::Array(tensor(&Data::F64(values), &[rows.len()], device)));
+    if dataset.is_parameter(field) {
+        let theta = tensor(&Data::F64(dataset.thetas(rows)), &[rows.len(), dataset.prior.len()], device);
+        let at = dataset.prior.names().iter().position(|name| *name == field);
+        return Ok(Column::Array(at.map_or_else(|| theta.shallow_clone(), |j| theta.select(1, j as i64))));
     }
     let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
     if !spec.ragged {

@@ -117,7 +117,8 @@ impl StageConfig {
     /// The stage as records of trained ones have it: of a campaign with this seed, and without what weights do not depend on.
     fn wanted(&self, seed: u64) -> Wanted {
         let config = serde_json::to_value(self.recorded(seed)).ok().map(|v| Self::normal(&v));
-        Wanted { name: self.name.clone(), input: self.input.words(), config }
+        let [inputs, targets] = [&self.input, &self.target].map(|names| names.0.clone());
+        Wanted { name: self.name.clone(), inputs, targets, config }
     }
 
     /// All that it reads, each with its key.
@@ -189,18 +190,6 @@ impl StageConfig {
 pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageConfig> {
     let named = |name: &str| stages.iter().find(|stage| stage.name == name);
     named(input).or_else(|| named(input.split_once('/')?.0))
-}
-
-/// The fields that a stage and those that it stands on read, each once; `columns` alone, or the targets too.
-pub fn fields<'a>(stages: &'a [StageConfig], stage: &'a StageConfig, targets: bool) -> Vec<&'a str> {
-    let own = stage.input.iter().chain(stage.target.iter().filter(|_| targets));
-    let below = |name: &'a String| match source(stages, name) {
-        Some(below) if below.name != stage.name => fields(stages, below, targets),
-        _ => vec![name.as_str()],
-    };
-    let mut all: Vec<&str> = vec![];
-    own.flat_map(below).for_each(|field| if !all.contains(&field) { all.push(field) });
-    all
 }
 
 /// Stages as their files below `folder` tell.

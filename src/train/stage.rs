@@ -40,7 +40,10 @@ pub struct Trained {
     pub field: String,
     /// Shape of that field.
     pub shape: Vec<usize>,
-    /// What was done to that field's samples, the seed of it, and the stage that did it.
+    /// All fields that it sees, each with its name in a batch, and what they are.
+    pub(super) columns: Vec<(String, String)>,
+    pub(super) specs: Vec<FieldSpec>,
+    /// What was done to their samples, the seed of it, and the stage that did it.
     pub(super) view: Vec<Box<dyn Change>>,
     pub(super) seed: u64,
     pub(super) sees: String,
@@ -65,17 +68,18 @@ impl Trained {
             load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
             Ok(model)
         };
-        if let Some(source) = context.records.source(name) {
+        if let Some(source) = context.records.sources(name).first() {
             let mut chain = Trained::load(context, source)?;
             let model = build(&made(chain.model.as_ref(), source)?)?;
             chain.before.push(std::mem::replace(&mut chain.model, model));
             return Ok(Trained { prior, ..chain });
         }
-        let inputs = specs(context.dataset, &stage.input, "x")?;
-        let view = changes(stage, &[&inputs[..], &targets].concat())?;
+        let specs = specs(context.dataset, &stage.input, "x")?;
+        let view = changes(stage, &[&specs[..], &targets].concat())?;
+        let columns = specs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
         let (field, seed) = (stage.input[0].clone(), context.seed.wrapping_add(stage.seed));
-        let (model, before, shape, sees) = (build(&inputs)?, vec![], record.shape.clone(), name.into());
-        Ok(Trained { field, shape, view, seed, sees, before, model, prior, device })
+        let (model, before, shape, sees) = (build(&specs)?, vec![], record.shape.clone(), name.into());
+        Ok(Trained { field, shape, view, seed, sees, specs, columns, before, model, prior, device })
     }
 }
 
@@ -114,14 +118,13 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.field(name).unwrap_or(&stage.input[0]).to_string();
-    let spec = comm.agree(data::spec(dataset, &field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
             return Ok(true);
         }
-        records.source(name).map_or(Ok(()), |source| records.trained(source, Some(context.identity)).map(drop))?;
+        let stands = |source: &&str| records.trained(source, Some(context.identity)).map(drop);
+        records.sources(name).iter().try_for_each(stands)?;
         std::fs::create_dir_all(&folder).at(&folder)?;
         lock = Some(Lock::take(&folder, "is training in")?);
         // The job that was waited for may have done it.
@@ -131,7 +134,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         return Ok(false);
     }
     begins()?;
-    let before = match records.source(name) {
+    let before = match records.sources(name).first() {
         Some(source) => Some(comm.agree(Trained::load(context, source))?),
         None => None,
     };
@@ -139,12 +142,13 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let recorded = stage.recorded(context.seed);
     let inputs = comm.agree(match &before {
         None => specs(dataset, &stage.input, "x"),
-        Some(before) => made(before.model.as_ref(), records.source(name).unwrap_or_default()),
+        Some(before) => made(before.model.as_ref(), records.sources(name)[0]),
     })?;
     let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
     let changes = comm.agree(changes(&config, &[&inputs[..], &targets].concat()))?;
     let record = comm.on_root(|| {
-        let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let weights =
+            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
         let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -153,7 +157,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: stands_on.map(|r| r.weights),
+            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;
@@ -164,16 +168,16 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let task = Task { inputs: &inputs, targets: &targets, prior, device, kind: Kind::Float };
     let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
-    let fields = if before.is_some() { std::slice::from_ref(&field) } else { &stage.input[..] };
     // Of a stage on another, what that one sees.
-    let seen = if before.is_some() { vec!["x"] } else { inputs.iter().map(|spec| spec.name.as_str()).collect() };
-    let columns = seen.into_iter().zip(fields).chain(targets.iter().map(|s| s.name.as_str()).zip(&stage.target[..]));
-    let columns: Vec<(&str, &str)> = columns.map(|(name, field)| (name, field.as_str())).collect();
-    let mut samples = table(context, &config, &columns, &spec, before.as_ref(), (model, &changes))?;
+    let own = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+    let columns: Vec<(String, String)> = before.as_ref().map_or(own, |before| before.columns.clone());
+    let learned = targets.iter().map(|s| s.name.as_str()).zip(stage.target.iter().map(String::as_str));
+    let columns: Vec<(&str, &str)> = columns.iter().map(|c| (&*c.0, &*c.1)).chain(learned).collect();
+    let mut samples = table(context, &config, &columns, before.as_ref(), (model, &changes))?;
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = changes;
     trainer.begin(&mut samples, &folder)?;
-    let called = |name: &str| match records.source(name) {
+    let called = |name: &str| match records.sources(name).first() {
         Some(source) => format!("summaries of {source}"),
         None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
     };

@@ -8,8 +8,8 @@ use super::{StageConfig, inputs, view};
 use crate::comm::share;
 use crate::error::Result;
 use crate::io::dataset::{Dataset, Split};
-use crate::io::field::{Data, FieldSpec};
-use crate::models::{Batch, Column, Model, Pass, SampleId, named};
+use crate::io::field::Data;
+use crate::models::{Batch, Column, Model, Pass, SampleId};
 use tch::{Device, Kind, Tensor};
 
 /// Universes whose inputs are on their way through a network at a time.
@@ -21,7 +21,6 @@ pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     columns: &[(&str, &str)],
-    spec: &FieldSpec,
     before: Option<&Trained>,
     (model, changes): (&dyn Model, &[Box<dyn Change>]),
 ) -> Result<Memory> {
@@ -40,7 +39,7 @@ pub(super) fn table(
         }
         return Ok(table);
     };
-    let mut table = summarised(context, config, table, spec, before)?;
+    let mut table = summarised(context, config, table, before)?;
     let called = |_: &str| format!("summaries of {}", config.input.words());
     comm.agree(inputs::refuse_unfit(dataset, &called, config, model, &mut table)).map(|()| table)
 }
@@ -65,15 +64,14 @@ fn summarised(
     context: &Context,
     config: &StageConfig,
     mut table: Memory,
-    spec: &FieldSpec,
     before: &Trained,
 ) -> Result<Memory> {
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
     let first = find(context.stages, &before.sees)?;
     let changes = match config.copies {
-        1 => view::changes(first, &named(vec![spec.clone()], "x"))?,
-        _ => view::copies(first, &named(vec![spec.clone()], "x"))?,
+        1 => view::changes(first, &before.specs)?,
+        _ => view::copies(first, &before.specs)?,
     };
     let copies = config.copies as u32;
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
@@ -93,8 +91,8 @@ fn summarised(
                 };
                 let mut batch = Batch::new(table.read(&of, &[])?, of, pass, config.seed, Kind::Float);
                 change(&changes, &mut batch)?;
-                let x = batch.array("x")?.shallow_clone();
-                let s = chain.iter().try_fold(x, |x, model| compress(*model, &Batch::observed(&x)))?;
+                let s = compress(chain[0], &batch)?;
+                let s = chain[1..].iter().try_fold(s, |s, model| compress(*model, &Batch::observed(&s)))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
                 width = s.size()[1] as usize;
                 let mut values = vec![0f32; s.numel()];

@@ -1,6 +1,7 @@
 //! Least squares: a closed form without a step.
 
 use polycosm::error::Result;
+use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Kind, Model, Part, Phase, Stream, Task, Tensor};
 use polycosm::nets::put;
 
@@ -44,7 +45,11 @@ impl Model for Linear {
         Ok(())
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-        Ok(vec![("estimate".into(), Self::inputs(batch)?.matmul(&self.weights.to_kind(Kind::Double)))])
+    fn outputs(&self) -> Vec<FieldSpec> {
+        vec![FieldSpec::of("estimate", &[self.weights.size()[1] as usize], &[AxisKind::Column])]
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {
+        Ok(vec![Self::inputs(batch)?.matmul(&self.weights.to_kind(Kind::Double))])
     }
 }

@@ -42,11 +42,14 @@ pub fn steps(
     let noise = |spec: &FieldSpec| {
         let size: Vec<i64> = std::iter::once(&n).chain(&spec.shape).map(|&n| n as i64).collect();
         let t = Tensor::rand(size.as_slice(), (Kind::Float, Device::Cpu));
-        (spec.name.clone(), match spec.ragged {
-            false => Column::Array(t),
-            // As many rows as samples, one for each.
-            true => Column::List { values: t, offsets: Tensor::arange(n as i64 + 1, (Kind::Int64, Device::Cpu)) },
-        })
+        (
+            spec.name.clone(),
+            match spec.ragged {
+                false => Column::Array(t),
+                // As many rows as samples, one for each.
+                true => Column::List { values: t, offsets: Tensor::arange(n as i64 + 1, (Kind::Int64, Device::Cpu)) },
+            },
+        )
     };
     let uniform: Vec<f64> =
         (0..n).flat_map(|i| prior.from_unit(&vec![(i as f64 + 0.5) / n as f64; prior.len()])).collect();

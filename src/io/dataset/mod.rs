@@ -227,6 +227,11 @@ impl Dataset {
         foreign::describe(&self.file, field, self.len())
     }
 
+    /// True for the parameters, or one of them, where no field has that name.
+    pub fn is_parameter(&self, name: &str) -> bool {
+        (name == "theta" || self.prior.names().contains(&name)) && self.specs.iter().all(|s| s.name != name)
+    }
+
     /// Description of one field for a network, which is to know what its axes are: says where nobody does.
     pub fn input(&self, field: &str) -> Result<FieldSpec> {
         let spec = self.spec(field)?;
