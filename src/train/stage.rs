@@ -118,6 +118,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
+    comm.agree(records.inputs(name).into_iter().try_for_each(|field| data::spec(dataset, field).map(drop)))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
