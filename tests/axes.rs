@@ -273,7 +273,11 @@ fn symmetries_are_refused_where_there_are_none() {
             "x = [\"channel\", \"flat\", \"flat\"]",
             &["train.compressor.data.symmetries", "\"shift\"", "x (channel, flat, flat)", "ends at its edges"][..],
         ),
-        ("symmetries = [\"turns\"]", "x = [\"channel\", \"flat\", \"flat\"]", &["run.toml:8", "symmetries.0 = \"turns\"", "did you mean `turn`"]),
+        (
+            "symmetries = [\"turns\"]",
+            "x = [\"channel\", \"flat\", \"flat\"]",
+            &["run.toml:8", "symmetries.0 = \"turns\"", "did you mean `turn`"],
+        ),
         ("symmetries = [\"slabs\"]", "x = [\"channel\", \"periodic\", \"periodic\"]", &["no axis of kind \"slab\""]),
         ("noise = [{ sigma = -0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["noise.0.sigma = -0.1", "positive"]),
         ("noise = [{ sgima = 0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["sgima", "sigma"]),

@@ -275,6 +275,16 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
 }
 
 #[test]
+fn ranks_of_a_node_know_their_place() {
+    mpi::on_ranks("ranks_of_a_node_know_their_place", &[3], |comm| {
+        let rank = comm.rank();
+        assert_eq!((comm.place_on_this_node(""), comm.ranks_on_this_node()), ([rank, 3], 3));
+        let shown = if rank == 1 { "another GPU" } else { "the same" };
+        assert_eq!(comm.place_on_this_node(shown), [[0, 2], [0, 1], [1, 2]][rank]);
+    });
+}
+
+#[test]
 fn batches_with_nothing_for_a_rank_are_no_problem() {
     mpi::on_ranks("batches_with_nothing_for_a_rank_are_no_problem", &[3], |comm| {
         tch_seed(8);

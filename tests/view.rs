@@ -4,7 +4,9 @@
 mod mpi;
 
 use polycosm::io::field::{AxisKind, AxisKind::*, FieldSpec, HealpixOrder};
-use polycosm::models::{Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, SampleId, Stream, Tensor};
+use polycosm::models::{
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, SampleId, Stream, Tensor,
+};
 use polycosm::train::{
     Change, DataConfig, MaskConfig, Memory, NoiseConfig, Rule, StageConfig, Symmetry, Trainer, changes, views,
 };
@@ -353,7 +355,8 @@ impl Model for Watcher {
     }
 
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> polycosm::error::Result<()> {
-        let sum = all.sum(&mut |batch| Ok(batch.array("x")?.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)))?;
+        let sum =
+            all.sum(&mut |batch| Ok(batch.array("x")?.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)))?;
         self.seen.borrow_mut().extend([values(&all.whole("x")?), values(&sum)]);
         Ok(())
     }
@@ -398,9 +401,8 @@ fn what_a_field_does_not_have_is_refused() {
     let x = |shape: &[usize], kinds: &[AxisKind]| vec![FieldSpec::of("x", shape, kinds)];
     let flat = || x(&[2, 8, 8], &[Channel, Flat, Flat]);
     let periodic = || x(&[8, 8], &[Periodic, Periodic]);
-    let sigma = |sigma: &[f64]| {
-        noise(NoiseConfig { sigma: polycosm::list::OneOrMany(sigma.to_vec()), ..Default::default() })
-    };
+    let sigma =
+        |sigma: &[f64]| noise(NoiseConfig { sigma: polycosm::list::OneOrMany(sigma.to_vec()), ..Default::default() });
     let shapes = NoiseConfig { sigma_e: Some(0.3), n_gal: 10.0.into(), ..Default::default() };
     let masked = |name: &str, shape: &[usize], value: f64| DataConfig {
         masks: vec![mask(folder.path(), name, shape, &vec![value; shape.iter().product()])],

@@ -7,7 +7,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::io::stages::State;
-use crate::models::Device;
+use crate::nets::device;
 use crate::train::stage::{Context, find, forget, train_stage};
 use crate::train::{data, source};
 
@@ -82,6 +82,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
     let records = plan.stages();
+    let device = device(comm);
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
         let config = comm.agree(find(&plan.config.train, &stage))?;
@@ -97,7 +98,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             dataset: &dataset,
             identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
-            device: Device::cuda_if_available(),
+            device,
         };
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;

@@ -26,6 +26,10 @@ pub trait Section: std::fmt::Debug {
     fn takes_lists(&self) -> bool {
         false
     }
+    /// Epochs of all its phases together, in a stage with so many for each.
+    fn epochs(&self, stage: u64) -> u64 {
+        stage
+    }
     /// An untrained model.
     fn build(&self, task: &Task) -> Result<Box<dyn Model>>;
 }

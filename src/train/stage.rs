@@ -220,6 +220,7 @@ fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
         let error = Error::input(format!("the training of stage {name} was begun otherwise: {why}"));
         return Err(error.file(&path).remedy(anew(name)));
     }
+    context.records.keep_rows(name, context.identity)?;
     seal(&path, record)
 }
 
@@ -248,7 +249,7 @@ fn check_own(folder: &Path) -> Result<()> {
 
 /// What training writes into a stage's folder: all of it, or what was left unfinished.
 fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "model.json", // first: without it the stage is not done
         "stage.json",
         "weights.safetensors",
@@ -256,6 +257,7 @@ fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
         "checkpoint.previous.safetensors",
         "checkpoint.next.safetensors", // of older programs
         "history.jsonl",
+        "rows.json",
     ];
     let left = |name: &str| name.ends_with(TEMPORARY) && NAMES.iter().any(|own| name.starts_with(&format!("{own}.")));
     let place = |name: &str| match NAMES.iter().position(|own| *own == name) {

@@ -262,7 +262,8 @@ impl Place {
         for (i, axis) in spec.axes.iter().enumerate().filter(|(_, axis)| !axis.spins.is_empty()) {
             let twos = axis.spins.iter().filter(|s| **s == 2).count();
             if d != 2 || twos % 2 == 1 || axis.spins.iter().any(|s| !matches!(s, 0 | 2)) {
-                let problem = format!("{} has components of spins {:?}, whose turns are unknown", spec.name, axis.spins);
+                let problem =
+                    format!("{} has components of spins {:?}, whose turns are unknown", spec.name, axis.spins);
                 let value = serde_json::to_value(any).unwrap_or_default();
                 return Err(Error { value: Some(value.to_string()), ..Error::input(problem).remedy("leave it out") });
             }

@@ -60,12 +60,7 @@ impl Memory {
 }
 
 /// Summaries of every universe: `copies` of each training universe, changed as the compressor's own training saw them.
-fn summarised(
-    context: &Context,
-    config: &StageConfig,
-    mut table: Memory,
-    before: &Trained,
-) -> Result<Memory> {
+fn summarised(context: &Context, config: &StageConfig, mut table: Memory, before: &Trained) -> Result<Memory> {
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
     let first = find(context.stages, &before.sees)?;

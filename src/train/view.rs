@@ -1,8 +1,8 @@
 //! `[train.data]`: how a stage sees its samples.
 
-use super::{StageConfig, source};
 use super::change::{Change, Mask, Noise};
 use super::symmetry::{Symmetries, Symmetry};
+use super::{StageConfig, source};
 use crate::error::{Error, Result, suggestion};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::identity::digest_again;
@@ -236,7 +236,8 @@ impl Seen<'_> {
         };
         // Of components on the sky those of spin 0 are no ellipticities.
         let spins = spec.axes.iter().position(|axis| !axis.spins.is_empty() && config.sigma_e.is_some());
-        let seen = spins.map(|axis| along(axis, spec.axes[axis].spins.iter().map(|s| (*s == 2) as u8 as f64).collect()));
+        let seen =
+            spins.map(|axis| along(axis, spec.axes[axis].spins.iter().map(|s| (*s == 2) as u8 as f64).collect()));
         let rms = match values.len() {
             1 => along(0, values),
             n => {
@@ -367,7 +368,8 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
         }
         let differ = first.augment || !first.data.symmetries.is_empty() || !first.data.noise.is_empty();
         if stage.copies > 1 && !differ && (!first.data.is_plain() || copies(first, &columns).is_err()) {
-            let problem = format!("samples of stage {} have neither symmetries nor noise by which to differ", first.name);
+            let problem =
+                format!("samples of stage {} have neither symmetries nor noise by which to differ", first.name);
             let remedy = format!("leave it out: the copies would all be alike; or give {} a [train.data]", first.name);
             return Err(Error::input(problem).key(key("copies")).value(stage.copies).remedy(remedy));
         }

@@ -6,6 +6,7 @@ use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::io::field::FieldSpec;
 use crate::models::named;
+use crate::nets::device;
 use crate::train::source;
 
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
@@ -20,6 +21,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     let learned = design.simulations as f64 * (1.0 - held_out).max(0.0);
     // Those that decide when to stop are looked at without a gradient, which is some third of a step.
     let looked_at = design.simulations as f64 * design.validation / 3.0;
+    let device = device(comm);
     let measured = || -> Result<Vec<f64>> {
         let (mut all, mut made): (_, Vec<(String, Vec<FieldSpec>)>) = (vec![], vec![]);
         for stage in &config.train {
@@ -35,11 +37,13 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let numbers: usize = inputs.iter().map(|input| input.shape.iter().product::<usize>()).sum();
             let batch = stage.batch_size.min(NUMBERS / numbers.max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.
-            let (times, _, outputs) = steps(stage, [&inputs, &targets], &plan.prior, batch, 5, &alone)?;
+            let (times, _, outputs) = steps(stage, [&inputs, &targets], &plan.prior, batch, 5, device, &alone)?;
             let step = times[0];
             let on_another = stage.input.iter().any(|input| source(&config.train, input).is_some());
             let copies = if on_another { stage.copies } else { 1 };
-            all.push(stage.epochs as f64 * (learned * copies as f64 + looked_at) * step / batch as f64);
+            all.push(
+                stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at) * step / batch as f64,
+            );
             made.push((stage.name.clone(), outputs));
         }
         Ok(all)

@@ -1,6 +1,7 @@
 //! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
 
 mod config;
+mod files;
 mod foreign;
 mod older;
 mod parts;
@@ -10,6 +11,7 @@ mod usable;
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
 pub use split::Split;
 
+use super::digest::Stamp;
 use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
@@ -33,6 +35,8 @@ pub struct Dataset {
     /// What is known of how the parameters were drawn.
     pub drawn_from: DrawnFrom,
     file: File,
+    /// What its file was like just before it was opened.
+    pub(super) opened: Option<Stamp>,
     /// Written by this program, with fields, prior and checksums as it writes them.
     own: bool,
     theta: Vec<f64>,
@@ -75,6 +79,7 @@ impl Dataset {
     }
 
     fn with(path: &Path, theta_name: &str, prior: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
+        let opened = Stamp::of(path).ok();
         let file = File::open(path)?;
         let own = is_ours(&file)?;
         if let Some(version) = file.number("", "format_version")?.filter(|&v| own && v > FORMAT_VERSION as f64) {
@@ -146,7 +151,7 @@ impl Dataset {
         };
         let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
         let (path, parts) = (path.to_path_buf(), RefCell::default());
-        Ok(Dataset { path, prior, drawn_from, file, own, theta, split, status, specs, kept, parts })
+        Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts })
     }
 
     /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files within files that are looked into.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 
 /// What this program keeps beside the fields of its own datasets.
 #[derive(Debug, Default)]
@@ -132,7 +132,7 @@ impl Dataset {
 }
 
 /// HDF5 looks beside the file that names another first, then from the working directory on.
-fn beside(from: &Path, file: &Path) -> PathBuf {
+pub(super) fn beside(from: &Path, file: &Path) -> PathBuf {
     let beside = from.parent().unwrap_or(Path::new("")).join(file);
     if !beside.exists() && file.exists() { file.to_path_buf() } else { beside }
 }
