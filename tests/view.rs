@@ -317,7 +317,7 @@ fn views_are_fixed_and_begin_with_the_sample_as_it_is() {
     let shape = [4, 8, 8];
     let spec = FieldSpec::of("x", &shape, &[Slab, Periodic, Periodic]);
     let all = [Symmetry::Shift, Symmetry::Turn, Symmetry::Flip, Symmetry::Slabs];
-    let mut data = DataConfig { average: Some(3), ..symmetric(&all) };
+    let mut data = symmetric(&all);
     data.noise = vec![NoiseConfig { sigma: 0.5.into(), ..Default::default() }];
     let changes = changes(&stage(data), &[spec]).unwrap();
     for pass in [Pass::Held, Pass::Observation] {
@@ -443,13 +443,6 @@ fn what_a_field_does_not_have_is_refused() {
         (masked("a.h5", &[8, 7], 1.0), flat(), &["masks.0.file", "shape [8, 7], and maps [2, 8, 8]"]),
         (masked("b.h5", &[8], 1.0), flat(), &["shape [8]"]),
         (masked("c.h5", &[8, 8], 1.5), flat(), &["holds 1.5", "from 0 (masked) to 1 (seen)"]),
-        (DataConfig { average: Some(4), ..Default::default() }, flat(), &["data.average = 4", "no symmetries"]),
-        (
-            DataConfig { average: Some(4), symmetries: vec![Flip], ..masked("d.h5", &[8, 8], 1.0) },
-            flat(),
-            &["masked has no other views"],
-        ),
-        (DataConfig { average: Some(0), ..symmetric(&[Flip]) }, flat(), &["at least 1"]),
     ];
     for (data, columns, words) in cases {
         let e = changes(&stage(data.clone()), &columns).err().unwrap_or_else(|| panic!("{data:?} is taken"));

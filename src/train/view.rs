@@ -7,7 +7,6 @@ use crate::error::{Error, Result, suggestion};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::identity::digest_again;
 use crate::io::mask;
-use crate::limits;
 use crate::list::OneOrMany;
 use crate::models::named;
 use crate::observables::lensing::ShapeNoise;
@@ -25,10 +24,6 @@ pub struct DataConfig {
     /// their order reversed).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symmetries: Vec<Symmetry>,
-    /// Views by these symmetries over which summaries and posteriors are averaged once the stage is trained; 1: as it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-default" = "1"))]
-    pub average: Option<usize>,
     /// Noise that is added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub noise: Vec<NoiseConfig>,
@@ -317,17 +312,7 @@ pub fn changes(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn
     for (i, config) in stage.data.masks.iter().enumerate() {
         all.push(Box::new(seen.mask(i, config)?));
     }
-    let key = || seen.key("data.average");
-    let Some(views) = stage.data.average else { return Ok(all) };
-    let refuse = |problem: &str, remedy: &str| Err(Error::input(problem).key(key()).value(views).remedy(remedy));
-    limits::at_most(key(), views, limits::COPIES)?;
-    match (views, stage.data.symmetries.is_empty() && !stage.augment, stage.data.masks.is_empty()) {
-        (0, _, _) => refuse("must be at least 1", "leave it out"),
-        (1, _, _) => Ok(all),
-        (_, true, _) => refuse("there are no symmetries to average over", "give `symmetries`, or leave it out"),
-        (_, _, false) => refuse("what is masked has no other views", "leave it out, or the masks"),
-        _ => Ok(all),
-    }
+    Ok(all)
 }
 
 /// What makes copies of a stage's samples differ: what it does to them, or, where it says nothing, the symmetries of maps of a
