@@ -21,7 +21,7 @@ fn stage(data: DataConfig) -> StageConfig {
         name: "test".into(),
         input: "maps".into(),
         target: Default::default(),
-        network: ModelConfig::Npe(NpeConfig::default()),
+        network: ModelConfig::new("npe", Box::new(NpeConfig::default())),
         data,
         epochs: 6,
         batch_size: 32,
