@@ -229,7 +229,9 @@ fn shape_noise_has_the_variance_of_its_galaxies() {
     let x = Tensor::ones([30, 2, 3, 32, 32], (Kind::Double, Device::Cpu));
     let mut spec = FieldSpec::of("x", &[2, 3, 32, 32], &[Channel, Channel, Flat, Flat]);
     spec.axes[1].spins = vec![2, 2, 0];
-    let of = |config: &NoiseConfig, spec: &FieldSpec| changes(&stage(noise(config.clone())), &[spec.clone()]).unwrap();
+    let of = |config: &NoiseConfig, spec: &FieldSpec| {
+        changes(&stage(noise(config.clone())), std::slice::from_ref(spec)).unwrap()
+    };
     let all = of(&shapes, &spec);
     let noise_in = |pass: Pass| changed(&all, &[("x", &x)], pass).array("x").unwrap() - &x;
     let train = noise_in(TRAIN);
@@ -371,7 +373,7 @@ fn scales_are_taken_from_what_validation_will_see() {
             let config = stage(data);
             let model = Watcher { parts: [], seen: RefCell::default() };
             let mut trainer = Trainer::new(comm, &config, &model);
-            trainer.changes = changes(&config, &[spec.clone()]).unwrap();
+            trainer.changes = changes(&config, std::slice::from_ref(&spec)).unwrap();
             trainer.prepare(&mut Memory::of([("x", x.shallow_clone())], 70)).unwrap();
             let mut held = Batch::new(
                 vec![("x".into(), Column::Array(x.shallow_clone()))],
