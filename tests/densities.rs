@@ -8,18 +8,21 @@ mod contracts {
 }
 mod mpi;
 
-use contracts::{likelihood::Likelihood, ratio::Ratio};
+use contracts::{likelihood, ratio};
 use polycosm::calibration::{Outcome, assess};
 use polycosm::comm::Comm;
 use polycosm::error::Result;
 use polycosm::infer::{InferConfig, Sampler, Target, Tempered, draw, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Batch, Density, Device, Draws, Estimand, Kind, Model, ModelConfig, Task, Tensor};
+use polycosm::io::identity::Identity;
+use polycosm::io::provenance::Provenance;
+use polycosm::models::{Batch, Density, Device, Draws, Estimand, KINDS, Kind, ModelConfig, Task, Tensor, kind};
 use polycosm::nets::host;
 use polycosm::prior::{Distribution, Parameter, Prior};
 use polycosm::rng::stream;
-use polycosm::train::{Memory, StageConfig, Trained, Trainer};
+use polycosm::train::stage::{Context, Trained, train_stage};
+use polycosm::train::{StageConfig, records};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use std::path::Path;
@@ -239,8 +242,10 @@ fn exact(x: &[f64]) -> [[f64; 2]; 2] {
 }
 
 /// A trained model through all that `infer` does with the test split, and its verdict.
-fn inferred(comm: &Comm, ratio: bool) {
+fn inferred(comm: &Comm, name: &str, most: f64) {
     polycosm::nets::set_threads(1);
+    KINDS.add(kind::<likelihood::Config>("likelihood"));
+    KINDS.add(kind::<ratio::Config>("ratio"));
     let path = mpi::shared_dir().join("d.h5");
     comm.on_root(|| {
         write(&path, 2000, 100);
@@ -249,28 +254,23 @@ fn inferred(comm: &Comm, ratio: bool) {
     .unwrap();
     let bounds = "{ min = -1.0, max = 1.0 }";
     let text = format!("file = {path:?}\nparameters.a = {bounds}\nparameters.b = {bounds}");
-    let dataset = toml::from_str::<DatasetConfig>(&text).unwrap().open().unwrap();
-    let spec = FieldSpec::of("x", &[3], &[AxisKind::Column]);
-    let (prior, columns) = (dataset.prior.clone(), [spec]);
-    polycosm::nets::seed(1);
-    let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Float };
-    let model: Box<dyn Model> =
-        if ratio { Box::new(Ratio::new(&task).unwrap()) } else { Box::new(Likelihood::new(&task).unwrap()) };
-    let config: StageConfig = toml::from_str(
-        "name = \"test\"\ninput = \"x\"\nepochs = 40\nbatch_size = 50\nlearning_rate = 3e-3\nnetwork = { kind = \"npe\" }",
-    )
-    .unwrap();
-    let mut source = Memory::read(&dataset, &[("x", "x")], Device::Cpu).unwrap();
-    let folder = mpi::shared_dir().join("stage");
-    Trainer::new(comm, &config, model.as_ref()).run(&mut source, &folder).unwrap();
-    let (field, columns) = ("x".to_string(), vec![("x".into(), "x".into())]);
-    let trained = Trained { field, shape: vec![3], columns, before: vec![], model, prior, device: Device::Cpu };
-    let samples = test_split(comm, &trained, &dataset, 300, 1).unwrap();
+    let dataset = &toml::from_str::<DatasetConfig>(&text).unwrap().open().unwrap();
+    let text = format!(
+        "name = \"posterior\"\ninput = \"x\"\nepochs = 40\nbatch_size = 50\nlearning_rate = 3e-3\nnetwork = {{ kind = {name:?} }}"
+    );
+    let stages: Vec<StageConfig> = vec![toml::from_str(&text).unwrap()];
+    toml::from_str::<InferConfig>("posterior = \"posterior\"").unwrap().check(&stages).unwrap();
+    let (seed, device, folder) = (1, Device::Cpu, mpi::shared_dir().join("train"));
+    let (records, identity) = (&records(&stages, &folder, seed), &Identity::of(comm, dataset, &["x"]).unwrap());
+    let by = &Provenance::collect(comm, seed, "");
+    let context = Context { comm, stages: &stages, records, dataset, identity, seed, device, by };
+    train_stage(&context, "posterior", || Ok(())).unwrap();
+    let trained = Trained::load(&context, "posterior").unwrap();
+    let samples = test_split(comm, &trained, dataset, 300, 1).unwrap();
     assert!(samples.check().is_ok() && samples.len() == 100);
-    let alone = test_split(&comm.alone(), &trained, &dataset, 300, 1).unwrap();
+    let alone = test_split(&comm.alone(), &trained, dataset, 300, 1).unwrap();
     assert!(alone.theta == samples.theta && alone.ln_prob == samples.ln_prob, "draws depend on the number of ranks");
     // What was fitted to 2000 universes is the exact posterior to a few percent, and what is trained a little further off.
-    let most = if ratio { 0.25 } else { 0.1 };
     let x = dataset.read_f64("x", &samples.index.iter().map(|&row| row as usize).collect::<Vec<_>>()).unwrap();
     let (mut pulls, mut widths) = (vec![], vec![]);
     for i in 0..samples.len() {
@@ -289,12 +289,12 @@ fn inferred(comm: &Comm, ratio: bool) {
 
 #[test]
 fn a_likelihood_is_inferred_with_and_judged() {
-    mpi::on_ranks("a_likelihood_is_inferred_with_and_judged", &[1, 2], |comm| inferred(comm, false));
+    mpi::on_ranks("a_likelihood_is_inferred_with_and_judged", &[1, 2], |comm| inferred(comm, "likelihood", 0.1));
 }
 
 #[test]
 fn a_ratio_is_inferred_with_and_judged() {
-    mpi::on_ranks("a_ratio_is_inferred_with_and_judged", &[2], |comm| inferred(comm, true));
+    mpi::on_ranks("a_ratio_is_inferred_with_and_judged", &[2], |comm| inferred(comm, "ratio", 0.25));
 }
 
 /// A posterior that draws by itself is drawn from by tempering too, and both agree.

@@ -1,8 +1,27 @@
 //! A linear-Gaussian likelihood, x ~ N(m + Mθ, C): a closed form, from the first and second moments of (θ, x).
 
 use polycosm::error::Result;
-use polycosm::models::{Batch, Density, Estimand, Kind, Model, Part, Phase, Stream, Task, Tensor};
+use polycosm::models::{Batch, Density, Estimand, Kind, Model, Part, Phase, Section, Stream, Task, Tensor};
 use polycosm::nets::put;
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Section for Config {
+    fn density(&self) -> Option<Estimand> {
+        Some(Estimand::Likelihood)
+    }
+
+    // It is a closed form.
+    fn epochs(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Likelihood::new(task)?))
+    }
+}
 
 pub struct Likelihood {
     parts: [Part; 1],
@@ -13,7 +32,7 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
-    pub fn new(task: &Task) -> Result<Self> {
+    fn new(task: &Task) -> Result<Self> {
         let (p, d) = (task.prior.len() as i64, task.array("x")?.shape.iter().product::<usize>() as i64);
         let vs = task.variables();
         let map = vs.root().zeros_no_train("map", &[1 + p, d]);

@@ -2,8 +2,22 @@
 //! logit ln p(x | θ)/p(x), here quadratic in θ.
 
 use polycosm::error::Result;
-use polycosm::models::{Batch, Density, Estimand, Model, Part, Score, Task, Tensor, Turn};
+use polycosm::models::{Batch, Density, Estimand, Model, Part, Score, Section, Task, Tensor, Turn};
 use polycosm::nets::{Mlp, MlpConfig};
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Section for Config {
+    fn density(&self) -> Option<Estimand> {
+        Some(Estimand::Ratio)
+    }
+
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Ratio::new(task)?))
+    }
+}
 
 pub struct Ratio {
     parts: [Part; 1],
@@ -12,7 +26,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    pub fn new(task: &Task) -> Result<Self> {
+    fn new(task: &Task) -> Result<Self> {
         let (p, d) = (task.prior.len() as i64, task.array("x")?.shape.iter().product::<usize>() as i64);
         let vs = task.variables();
         let net = Mlp::new(&vs.root(), d, 1 + p + p * p, &MlpConfig { hidden: 64, layers: 2 });
