@@ -10,6 +10,7 @@ pub mod hdf;
 pub mod identity;
 pub mod index;
 pub mod noise;
+pub mod observation;
 pub mod ours;
 pub mod parameters;
 pub mod provenance;

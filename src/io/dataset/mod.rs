@@ -10,6 +10,10 @@ mod usable;
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
 pub use split::Split;
 
+pub(super) use foreign::{column_names, place};
+pub(super) use parts::beside;
+pub(super) use split::STATUS;
+
 use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
@@ -17,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
 use crate::progress::first_time;
 use parts::{Kept, Parts};
-use split::{SPLIT, STATUS};
+use split::SPLIT;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -162,6 +166,11 @@ impl Dataset {
     fn try_out(&self, field: &str) -> Result<()> {
         let row = self.status.iter().position(|&s| s == 0).unwrap_or(0);
         self.spec(field).and_then(|_| self.read_f64(field, &[row])).map(drop)
+    }
+
+    /// True if this program wrote it.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     /// Number of universes n.

@@ -13,7 +13,7 @@ mod said;
 mod source;
 mod write;
 
-pub use files::{files, first};
+pub use files::{files, first, is_snapshot};
 pub use header::{Header, Velocities, header};
 pub use read::{Snapshot, read, read_particles};
 pub use write::{SnapshotHeader, bytes, write};
