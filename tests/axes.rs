@@ -61,7 +61,7 @@ fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 }
 
 fn model(input: &FieldSpec) -> Box<dyn Model> {
-    let prior = Prior::new(vec![Parameter { name: "a".into(), latex: "a".into(), min: 0.0, max: 1.0 }]).unwrap();
+    let prior = Prior::new(vec![Parameter::uniform("a", "a", 0.0, 1.0)]).unwrap();
     polycosm::nets::seed(1);
     let model = ModelConfig::Vmim(VmimConfig::default()).build(input, &prior, Device::Cpu, Kind::Float).unwrap();
     // Residual branches begin at zero.

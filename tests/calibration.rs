@@ -15,7 +15,7 @@ const SD: [f64; 2] = [0.004, 0.01];
 /// Universes with θ from the uniform prior and one datum per parameter with Gaussian errors of sd `SD`. The exact
 /// posterior is a Gaussian about the datum, cut at the prior's edges; here its draws are moved by `shift` sd.
 fn gaussian(seed: u64, n: usize, draws: usize, shift: f64) -> Samples {
-    let p = |name: &str, min, max| Parameter { name: name.into(), latex: name.into(), min, max };
+    let p = |name: &str, min, max| Parameter::uniform(name, name, min, max);
     let prior = Prior::new(vec![p("Omega_m", 0.1, 0.5), p("sigma8", 0.6, 1.0)]).unwrap();
     let (mut theta, mut ln_prob, mut truths, mut ln_prob_truth) = (vec![], vec![], vec![], vec![]);
     let mut rng = rng::stream(seed, 0, "gaussian", 0);
@@ -26,7 +26,8 @@ fn gaussian(seed: u64, n: usize, draws: usize, shift: f64) -> Samples {
         let ln_norm: f64 = (0..2)
             .map(|j| {
                 let edge = |t: f64| below((t - datum[j]) / SD[j]);
-                let inside = edge(prior.parameters[j].max) - edge(prior.parameters[j].min);
+                let (min, max) = prior.parameters[j].distribution.bounds();
+                let inside = edge(max) - edge(min);
                 (SD[j] * (2.0 * std::f64::consts::PI).sqrt() * inside).ln()
             })
             .sum();
@@ -166,7 +167,7 @@ fn without_a_prior_there_is_no_verdict_and_a_guessed_one_is_named() {
 fn truths_that_the_prior_did_not_give_pass_nothing() {
     let mut s = gaussian(10, 64, 100, 0.0);
     assert!(judge(&s).pass && judge(&s).not_of_the_prior.is_none());
-    s.prior.parameters[1].max = 2.2;
+    s.prior.parameters[1] = Parameter::uniform("sigma8", "sigma8", 0.6, 2.2);
     let c = judge(&s);
     assert_eq!((c.outcome, c.pass), (Outcome::Inconclusive, false));
     assert!(c.verdict().contains("those of sigma8 fill 0% to 2"), "{c}");
@@ -266,8 +267,8 @@ fn scaling_adjusts_densities_as_for_a_gaussian() {
         // The density of a Gaussian about the draws' mean, with half the sd, at the truth.
         let datum: Vec<f64> = (0..2).map(|j| s.mean_sd(i, j).0).collect();
         let inside = (0..2).all(|j| {
-            let p = &s.prior.parameters[j];
-            (p.min + 6.0 * SD[j]..p.max - 6.0 * SD[j]).contains(&datum[j])
+            let (min, max) = s.prior.parameters[j].distribution.bounds();
+            (min + 6.0 * SD[j]..max - 6.0 * SD[j]).contains(&datum[j])
         });
         let q: f64 = (0..2).map(|j| ((s.truth[2 * i + j] - datum[j]) / (0.5 * SD[j])).powi(2)).sum();
         let exact = -(2.0 * std::f64::consts::PI * 0.25 * SD[0] * SD[1]).ln() - 0.5 * q;

@@ -48,7 +48,7 @@ fn stage(rule: Rule) -> StageConfig {
 }
 
 fn prior() -> Prior {
-    let one = |name: &str| Parameter { name: name.into(), latex: name.into(), min: -4.0, max: 4.0 };
+    let one = |name: &str| Parameter::uniform(name, name, -4.0, 4.0);
     Prior::new(vec![one("a"), one("b")]).unwrap()
 }
 

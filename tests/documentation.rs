@@ -23,9 +23,6 @@ fn every_figure_is_there() {
     assert!(named > 1, "only {named} figures were looked for");
 }
 
-/// Crates that the project stands on before its code does.
-const SOON: [&str; 1] = ["safetensors"];
-
 fn sources(path: &Path, files: &mut Vec<PathBuf>) {
     if path.is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| sources(&entry.unwrap().path(), files));
@@ -59,7 +56,7 @@ fn every_dependency_is_used() {
     let unused = |table: &str, places: &[&str]| -> Vec<String> {
         let code = code(places);
         let Some(all) = manifest.get(table).and_then(|t| t.as_table()) else { return vec![] };
-        let used = |name: &str| SOON.contains(&name) || names(&code, &name.replace('-', "_"));
+        let used = |name: &str| names(&code, &name.replace('-', "_"));
         all.keys().filter(|name| !used(name)).cloned().collect()
     };
     assert_eq!(unused("dependencies", &["src"]), [""; 0], "remove them from Cargo.toml");

@@ -29,7 +29,7 @@ const F: usize = 6;
 const MAPS: [AxisKind; 3] = [AxisKind::Channel, AxisKind::Periodic, AxisKind::Periodic];
 
 fn prior(p: usize) -> Prior {
-    let one = |i| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min: -0.1, max: 1.1 };
+    let one = |i| Parameter::uniform(format!("t{i}"), format!("t{i}"), -0.1, 1.1);
     Prior::new((0..p).map(one).collect()).unwrap()
 }
 
@@ -300,7 +300,7 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             let dataset = campaign(&path).open().unwrap();
             let (stages, folder) = (stages(), base.join(name));
             let (seed, device) = (1, Device::Cpu);
-            let identity = Identity::of(comm, &dataset, "x").unwrap();
+            let identity = Identity::of(comm, &dataset, &["x"]).unwrap();
             let (records, dataset) = (&records(&stages, &folder, seed), &dataset);
             let context = Context { comm, stages: &stages, records, dataset, identity: &identity, seed, device };
             for stage in ["compressor", "posterior"] {

@@ -112,7 +112,7 @@ fn pm(sections: &str, varied: &[&str]) -> Pm<f64> {
     let bounds = |name: &str| if name == "log_m_min" { (12.0, 14.0) } else { (0.1, 0.9) };
     let parameter = |name: &&str| {
         let (min, max) = bounds(name);
-        Parameter { name: name.to_string(), latex: String::new(), min, max }
+        Parameter::uniform(*name, "", min, max)
     };
     let prior = Prior::new(varied.iter().map(parameter).collect()).unwrap();
     Pm::new(&toml::from_str::<PmConfig>(&text).unwrap(), &cosmology, &prior).unwrap()

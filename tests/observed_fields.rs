@@ -363,7 +363,7 @@ fn spectra() -> FieldSpec {
 }
 
 fn learned(fields: Vec<FieldSpec>) -> Learned {
-    let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
+    let parameter = |name: &str| Parameter::uniform(name, name, 0.0, 1.0);
     let prior = Prior::new(vec![parameter("Omega_m"), parameter("sigma8")]).unwrap();
     Learned { fields, prior, theta: "theta".into(), own: true }
 }

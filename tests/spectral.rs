@@ -174,9 +174,7 @@ fn deconvolution_is_refused_where_the_lattice_is_left() {
 #[test]
 fn what_is_less_exact_is_said() {
     let box_of = |more: &str| pm(&format!("box_size = 500.0\nparticles = 32\n{more}"));
-    let varied = |name: &str, min: f64, max: f64| {
-        Prior::new(vec![Parameter { name: name.into(), latex: name.into(), min, max }]).unwrap()
-    };
+    let varied = |name: &str, min: f64, max: f64| Prior::new(vec![Parameter::uniform(name, name, min, max)]).unwrap();
     let said =
         |config: &PmConfig, cosmology: &str, prior: &Prior| config.warnings(&planck(cosmology), prior).join("\n");
     let (plain, none) = (box_of(""), nothing_varies());

@@ -11,8 +11,7 @@ use polycosm::prior::{Parameter, Prior};
 use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
-    let one =
-        |(i, &(min, max)): (usize, &(f64, f64))| Parameter { name: format!("t{i}"), latex: format!("t{i}"), min, max };
+    let one = |(i, &(min, max)): (usize, &(f64, f64))| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
     Prior::new(bounds.iter().enumerate().map(one).collect()).unwrap()
 }
 

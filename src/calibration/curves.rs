@@ -188,7 +188,7 @@ pub(super) fn all(samples: &Samples, rows: &[usize], seed: u64) -> Vec<Curve> {
             let truth = samples.truth[row * samples.dim() + j];
             ranks.push(rank(truth, points.iter().copied(), &mut rng));
             points.push(truth);
-            let kde = Kde::new(&points, (parameter.min, parameter.max), GRID);
+            let kde = Kde::new(&points, parameter.distribution.bounds(), GRID);
             let draws = &points[..points.len() - 1];
             hpd.push(rank(-kde.at(truth), draws.iter().map(|t| -kde.at(*t)), &mut rng));
         }
@@ -211,7 +211,7 @@ pub(super) fn all(samples: &Samples, rows: &[usize], seed: u64) -> Vec<Curve> {
         let reference = samples.prior.from_unit(&reference);
         let distance = |theta: &[f64]| -> f64 {
             let scaled = samples.prior.parameters.iter().zip(theta.iter().zip(&reference));
-            scaled.map(|(p, (t, r))| ((t - r) / (p.max - p.min)).powi(2)).sum()
+            scaled.map(|(p, (t, r))| ((t - r) / p.distribution.width()).powi(2)).sum()
         };
         let truth = &samples.truth[row * samples.dim()..][..samples.dim()];
         rank(distance(truth), samples.theta_of(row).chunks_exact(samples.dim()).map(distance), &mut rng)

@@ -65,7 +65,7 @@ mod tests {
         let mut rng = rng::stream(1, 0, "doubts", 0);
         let (n, draws) = (60, 50);
         let mut samples = Samples {
-            prior: Prior::new(vec![Parameter { name: "a".into(), latex: "a".into(), min: 0.0, max: 1.0 }]).unwrap(),
+            prior: Prior::new(vec![Parameter::uniform("a", "a", 0.0, 1.0)]).unwrap(),
             index: (100..100 + n as u64).collect(),
             draws,
             theta: (0..n * draws).map(|_| rng.random()).collect(),

@@ -93,7 +93,7 @@ mod tests {
     use crate::prior::Parameter;
 
     fn prior() -> Prior {
-        let p = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
+        let p = |name: &str| Parameter::uniform(name, name, 0.0, 1.0);
         Prior::new(vec![p("a"), p("b")]).unwrap()
     }
 

@@ -144,11 +144,11 @@ pub(super) fn odd_pulls(parameters: &[ParameterSummary], n: usize) -> Vec<String
     parameters.iter().filter(odd).map(say).collect()
 }
 
-/// The parameters whose truths are plainly not uniform over their prior (Kolmogorov–Smirnov, p < 1e-6), in words.
+/// The parameters whose truths are plainly not spread as their prior (Kolmogorov–Smirnov, p < 1e-6), in words.
 pub(super) fn not_of_the_prior(samples: &Samples, rows: &[usize]) -> Option<String> {
     let far = |(j, q): (usize, &crate::prior::Parameter)| {
         let truths = rows.iter().map(|row| samples.truth[row * samples.dim() + j]);
-        let mut u: Vec<f64> = truths.map(|t| ((t - q.min) / (q.max - q.min)).clamp(0.0, 1.0)).collect();
+        let mut u: Vec<f64> = truths.map(|t| q.distribution.cdf(t)).collect();
         u.sort_by(f64::total_cmp);
         let p = ks_p_value(u.len(), ks_distance(&u));
         let (low, high) = (u[0], u[u.len() - 1]);
@@ -160,7 +160,7 @@ pub(super) fn not_of_the_prior(samples: &Samples, rows: &[usize]) -> Option<Stri
 
 pub(super) fn parameters(samples: &Samples, rows: &[usize]) -> Vec<ParameterSummary> {
     let summary = |(j, p): (usize, &crate::prior::Parameter)| {
-        let prior_variance = (p.max - p.min).powi(2) / 12.0;
+        let prior_variance = p.distribution.variance();
         let (mut pulls, mut contraction, mut square) = (Vec::new(), 0.0, 0.0);
         for &row in rows {
             let (mean, sd) = samples.mean_sd(row, j);

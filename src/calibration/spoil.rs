@@ -28,12 +28,10 @@ pub fn scale_sd(samples: &Samples, factor: f64) -> Result<Samples> {
         for theta in out.theta[i * m..(i + 1) * m].chunks_exact_mut(p) {
             theta.iter_mut().zip(&mean).for_each(|(t, mean)| *t = mean + factor * (*t - mean));
         }
-        if samples.ln_prob_truth[i].is_nan() || samples.truth_of(i).is_none() {
-            continue;
-        }
+        let Some(truth) = samples.truth_of(i).filter(|_| !samples.ln_prob_truth[i].is_nan()) else { continue };
         let z = |theta: &[f64], by: f64| -> Vec<f64> { (0..p).map(|j| (theta[j] - mean[j]) / (by * sd[j])).collect() };
         let draws: Vec<Vec<f64>> = samples.theta_of(i).chunks_exact(p).map(|t| z(t, 1.0)).collect();
-        let truth = z(&samples.truth[i * p..][..p], factor);
+        let truth = z(truth, factor);
         out.ln_prob_truth[i] = quadratic(&draws, samples.ln_prob_of(i), &truth)? - ln_volume;
     }
     Ok(out)

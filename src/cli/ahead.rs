@@ -98,13 +98,16 @@ impl Ahead {
     fn check_inputs(&self, plan: &Plan, comm: &Comm, judged: bool) -> Result<()> {
         let Some(data) = &self.dataset else { return Ok(()) };
         let stages = plan.stages();
-        let seen: Vec<_> = plan.posteriors().iter().filter_map(|stage| stages.field(stage)).map(String::from).collect();
+        let posteriors = plan.posteriors();
+        let seen: Vec<&str> = posteriors.iter().flat_map(|stage| stages.inputs(stage)).collect();
         for stage in &plan.config.train {
-            let field = stages.field(&stage.name).unwrap_or(&stage.input);
-            let key = format!("train.{}.input", stage.name);
-            let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
-            comm.agree(data.spec(field).map_err(named))?;
-            if !judged || stage.input != field || !seen.iter().any(|seen| seen == field) {
+            for field in stages.fields(&stage.name).into_iter().filter(|field| !data.is_parameter(field)) {
+                let key = format!("train.{}.input", stage.name);
+                let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+                comm.agree(data.spec(field).map_err(named))?;
+            }
+            let field = &*stage.input;
+            if !judged || !seen.contains(&field) {
                 continue;
             }
             let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;

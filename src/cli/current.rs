@@ -5,7 +5,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
-use crate::io::field::Field;
+use crate::io::field::FieldSpec;
 use crate::io::identity::{Identity, digest, digest_of_file};
 use crate::io::observation::{FieldFile, Learned, Observation, content, stem};
 use crate::io::samples::{self, OLDER, Of, Samples, Seen};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// The data as they are now, and the stages that learned from them.
 pub struct Current {
     pub stages: Stages,
-    /// By field.
+    /// By the names of the fields.
     data: BTreeMap<String, Identity>,
     /// The fields among them; `None`: nothing was looked at.
     learned: Option<Learned>,
@@ -55,23 +55,26 @@ impl Current {
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
     pub fn look(&mut self, plan: &Plan, comm: &Comm, dataset: &Dataset, stage: &str) -> Result<()> {
-        let Some(field) = self.stages.field(stage).map(String::from) else { return Ok(()) };
-        if let (false, Ok(spec)) = (self.data.contains_key(&field), dataset.spec(&field)) {
+        let fields: Vec<String> = self.stages.fields(stage).into_iter().map(String::from).collect();
+        let there = |field: &String| dataset.is_parameter(field) || dataset.spec(field).is_ok();
+        let names = fields.join(", ");
+        if !self.data.contains_key(&names) && fields.iter().all(there) {
             let learned = self.learned.get_or_insert_with(|| Learned::from(dataset, plan.theta_name()));
-            learned.fields.push(spec);
-            self.data.insert(field.clone(), plan.identity(comm, dataset, &field)?);
+            learned.add(fields.iter().filter_map(|field| dataset.spec(field).ok()));
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            self.data.insert(names, plan.identity(comm, dataset, &fields)?);
         }
         Ok(())
     }
 
     /// What a stage's chain sees.
     pub fn identity(&self, stage: &str) -> Option<&Identity> {
-        self.data.get(self.stages.field(stage)?)
+        self.data.get(&self.stages.fields(stage).join(", "))
     }
 
     /// Digests of the data, by name.
     pub fn data(&self) -> BTreeMap<String, String> {
-        self.data.iter().map(|(field, identity)| (format!("dataset {field}"), identity.digest())).collect()
+        self.data.iter().map(|(names, identity)| (format!("dataset {names}"), identity.digest())).collect()
     }
 
     /// Where a stage stands.
@@ -95,13 +98,9 @@ impl Current {
 
     /// What the networks of some stages read of an observation.
     pub fn learned(&self, stages: &[String]) -> Result<Learned> {
-        let fields: Vec<&str> = stages.iter().filter_map(|stage| self.stages.field(stage)).collect();
-        match self.learned.as_ref().map(|learned| learned.only(&fields)) {
-            Some(learned) if fields.iter().all(|name| learned.fields.iter().any(|spec| spec.name == *name)) => {
-                Ok(learned)
-            }
-            _ => Err(Error::input("is not in the dataset").key(fields.join(", ")).remedy("name arrays of the dataset")),
-        }
+        let fields: Vec<&str> = stages.iter().flat_map(|stage| self.stages.fields(stage)).collect();
+        let nothing = || Error::input("is not in the dataset").key(fields.join(", ")).remedy("name its arrays");
+        self.learned.as_ref().ok_or_else(nothing)?.only(&fields)
     }
 
     /// The observations in a file, or in one row of it, as they are now, and as the campaign would look at them: each as the
@@ -121,8 +120,8 @@ impl Current {
             let fields = opened.read(observation)?;
             let of = |stage: &String| {
                 let read = self.learned(std::slice::from_ref(stage))?;
-                let seen = |field: &&Field| read.fields.iter().any(|spec| spec.name == field.spec.name);
-                let content = content(fields.iter().filter(seen), observation.truth.as_deref());
+                let seen = |spec: &FieldSpec| fields.iter().find(|field| field.spec.name == spec.name);
+                let content = content(read.fields.iter().filter_map(seen), observation.truth.as_deref());
                 let (name, row) = (observation.name.clone(), observation.row);
                 Ok(Seen { name, file: place(file), row, content, observables: String::new() })
             };

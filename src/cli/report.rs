@@ -222,10 +222,9 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
 /// Maps and spectra of the first universes of the test split, spread over the prior by the design itself.
 fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()> {
     let rows: Vec<usize> = dataset.rows(Split::Test).into_iter().take(SHOWN).collect();
-    let p = dataset.prior.len();
     let label = |row: usize| {
-        let theta = &dataset.theta()[row * p..(row + 1) * p];
-        let each = dataset.prior.parameters.iter().zip(theta).map(|(q, t)| format!("{} = {t:.3}", q.latex));
+        let each =
+            dataset.prior.parameters.iter().zip(dataset.theta_of(row)).map(|(q, t)| format!("{} = {t:.3}", q.latex));
         each.collect::<Vec<_>>().join(", ")
     };
     for spec in dataset.specs().iter().filter(|s| !s.ragged) {
@@ -241,7 +240,7 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
             (None, [n]) if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
                 let k = spec.axes[0].values.clone();
                 for &row in &rows {
-                    let theory = theory(plan, spec, &dataset.theta()[row * p..(row + 1) * p], row as u64)?;
+                    let theory = theory(plan, spec, dataset.theta_of(row), row as u64)?;
                     let linear = theory.unwrap_or_default();
                     let pk = dataset.read_f64(&spec.name, &[row])?;
                     inputs.spectra.push(Spectrum { label: label(row), k: k.clone(), pk, linear });

@@ -50,15 +50,13 @@ fn refuse_in_vain(plan: &Plan, comm: &Comm, retrain: &[String]) -> Result<()> {
     let records = plan.stages();
     let all: Vec<&str> = retrain.iter().flat_map(|stage| records.with_dependents(stage)).collect();
     for stage in retrain {
-        let (Some(source), Some(field)) = (records.source(stage), records.field(stage)) else { continue };
-        if all.contains(&source) {
-            continue;
+        for source in records.sources(stage).into_iter().filter(|source| !all.contains(source)) {
+            let identity = plan.identity(comm, &dataset, &records.fields(source))?;
+            comm.on_root(|| match records.state(source, Some(&identity))? {
+                State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
+                _ => Ok(()),
+            })?;
         }
-        let identity = plan.identity(comm, &dataset, field)?;
-        comm.on_root(|| match records.state(source, Some(&identity))? {
-            State::Outdated(_) => records.trained(source, Some(&identity)).map(drop),
-            _ => Ok(()),
-        })?;
     }
     Ok(())
 }
@@ -85,16 +83,19 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let records = plan.stages();
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
-        let key = format!("train.{stage}.input");
-        let unknown = || comm.agree(find(&plan.config.train, &stage).map(|s| s.input.clone()));
-        let field = records.field(&stage).map_or_else(unknown, |field| Ok(field.to_string()))?;
-        comm.agree(dataset.spec(&field).map_err(|e| e.key(key)))?;
+        let fields = records.fields(&stage);
+        let there = |field: &str| match dataset.is_parameter(field) {
+            true => Ok(()),
+            false => dataset.spec(field).map(drop).map_err(|e| e.key(format!("train.{stage}.input"))),
+        };
+        let known = find(&plan.config.train, &stage).and_then(|_| fields.iter().try_for_each(|field| there(field)));
+        comm.agree(known)?;
         let context = Context {
             comm,
             stages: &plan.config.train,
             records: &records,
             dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &field)?,
+            identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
             device: Device::cuda_if_available(),
         };

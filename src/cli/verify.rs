@@ -59,7 +59,6 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 fn spectra(plan: &Plan) -> Result<()> {
     const BINS: usize = 3;
     let dataset = plan.open_dataset()?;
-    let p = dataset.prior.len();
     'fields: for spec in dataset.specs() {
         let k = match (&spec.shape[..], spec.axes.first()) {
             ([n], Some(a)) if spec.name.starts_with("power") && a.values.len() == *n && *n >= BINS => {
@@ -71,9 +70,9 @@ fn spectra(plan: &Plan) -> Result<()> {
         let mut ratio = [0.0; BINS];
         for &row in &rows {
             let measured = dataset.read_f64(&spec.name, &[row])?;
-            let theta = &dataset.theta()[row * p..(row + 1) * p];
             // A kind without theory has none for any universe.
-            let Some(theory) = theory(plan, &spec, theta, row as u64)?.filter(|theory| theory.len() >= BINS) else {
+            let Some(theory) = theory(plan, &spec, dataset.theta_of(row), row as u64)?.filter(|t| t.len() >= BINS)
+            else {
                 continue 'fields;
             };
             (0..BINS).for_each(|b| ratio[b] += measured[b] / theory[b] / rows.len() as f64);

@@ -29,7 +29,7 @@ pub struct Plan {
     pub prior: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
-    /// What foreign data are, by field: they are hashed once.
+    /// What foreign data are, by fields: they are hashed once.
     identities: RefCell<BTreeMap<String, Identity>>,
 }
 
@@ -61,9 +61,9 @@ impl Plan {
     /// The fields that the posteriors' networks read, those below them included.
     #[cfg(feature = "torch")]
     pub fn observed_fields(&self) -> Vec<String> {
-        let input = |name: &str| self.config.train.iter().find(|s| s.name == name).map(|s| s.input.clone());
-        let field = |stage: String| std::iter::successors(Some(stage), |name| input(name)).last();
-        let mut fields: Vec<String> = self.posteriors().into_iter().filter_map(field).collect();
+        let stages = self.stages();
+        let mut fields: Vec<String> =
+            self.posteriors().iter().flat_map(|stage| stages.inputs(stage)).map(String::from).collect();
         fields.sort();
         fields.dedup();
         fields
@@ -193,12 +193,13 @@ impl Plan {
         names.collect()
     }
 
-    /// What one of the dataset's fields is. Collective.
-    pub fn identity(&self, comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
-        let known = self.identities.borrow().get(field).cloned();
-        let identity = known.map_or_else(|| Identity::of(comm, dataset, field), Ok)?;
+    /// What these of the dataset's fields are. Collective.
+    pub fn identity(&self, comm: &Comm, dataset: &Dataset, fields: &[&str]) -> Result<Identity> {
+        let names = fields.join(", ");
+        let known = self.identities.borrow().get(&names).cloned();
+        let identity = known.map_or_else(|| Identity::of(comm, dataset, fields), Ok)?;
         if self.config.dataset.is_some() {
-            self.identities.borrow_mut().insert(field.into(), identity.clone());
+            self.identities.borrow_mut().insert(names, identity.clone());
         }
         Ok(identity)
     }
@@ -210,9 +211,14 @@ impl Plan {
         return crate::train::records(&self.config.train, &folder, self.config.seed);
         #[cfg(not(feature = "torch"))]
         {
-            let text = |s: &toml::Table, key| s.get(key).and_then(toml::Value::as_str).unwrap_or("").to_string();
-            let wanted = self.config.train.iter();
-            let wanted = wanted.map(|s| Wanted { name: text(s, "name"), input: text(s, "input"), config: None });
+            let texts = |s: &toml::Table, key| match s.get(key) {
+                Some(toml::Value::Array(all)) => all.iter().filter_map(|v| v.as_str()).map(String::from).collect(),
+                value => value.and_then(toml::Value::as_str).map(String::from).into_iter().collect::<Vec<_>>(),
+            };
+            let wanted = self.config.train.iter().map(|s| {
+                let [name, inputs, targets] = ["name", "input", "target"].map(|key| texts(s, key));
+                Wanted { name: name.concat(), inputs, targets, config: None }
+            });
             Stages { folder, wanted: wanted.collect(), normal: Clone::clone }
         }
     }

@@ -189,7 +189,7 @@ impl CosmologyConfig {
             "M_nu" => self.m_nu.unwrap_or(0.0),
             _ => f64::NAN,
         };
-        prior.parameters.iter().find(|p| p.name == name).map_or([fixed; 2], |p| [p.min, p.max])
+        prior.parameters.iter().find(|p| p.name == name).map_or([fixed; 2], |p| p.distribution.range().into())
     }
 
     /// What is less exact than the rest, for universes that begin at scale factor `start`.

@@ -64,8 +64,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
     let (n, p) = (rows.len(), dataset.prior.len());
     publish(alone, path, |file: &File| {
         by.write(file)?;
-        let theta: Vec<f64> = rows.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect();
-        file.write_checked(None, "theta", &[n, p], &theta)?;
+        file.write_checked(None, "theta", &[n, p], &dataset.thetas(&rows))?;
         write_prior(file, &dataset.prior, dataset.drawn_from)?;
         let split: Vec<u8> = rows.iter().map(|&r| dataset.split()[r] as u8).collect();
         file.write_checked(None, "split", &[n], &split)?;

@@ -18,6 +18,7 @@ use std::path::Path;
 
 /// A dataset as a stage sees it: whatever differs in it, differs here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Spelled")]
 pub struct Identity {
     /// Parameters of all universes, in order.
     pub theta: String,
@@ -25,63 +26,113 @@ pub struct Identity {
     pub split: String,
     /// Names and bounds.
     pub prior: String,
-    /// Name of the field that is learned from.
+    /// The fields that the stage and those before it read, each once.
+    pub fields: Vec<Content>,
+}
+
+/// A field of a dataset by what stands in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Content {
+    /// Its name.
     pub field: String,
-    /// Its contents.
+    /// Digest of its numbers.
     pub data: String,
     /// What its axes are. Older programs, whose records say nothing, took for maps of a periodic box what had their shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub axes: Vec<AxisKind>,
 }
 
+/// An identity as files have it: those of programs that knew one field have it in place of the list.
+#[derive(Deserialize)]
+struct Spelled {
+    theta: String,
+    split: String,
+    prior: String,
+    #[serde(default)]
+    fields: Vec<Content>,
+    #[serde(flatten)]
+    only: Option<Content>,
+}
+
+impl From<Spelled> for Identity {
+    fn from(Spelled { theta, split, prior, mut fields, only }: Spelled) -> Identity {
+        fields.extend(only);
+        Identity { theta, split, prior, fields }
+    }
+}
+
 /// Numbers of a foreign field that are hashed at a time.
 const BLOCK: usize = 1 << 20;
 
 impl Identity {
-    /// Collective. polycosm's own datasets keep checksums of their universes; of others the field is read, by all ranks.
-    pub fn of(comm: &Comm, dataset: &Dataset, field: &str) -> Result<Identity> {
-        let data = match comm.on_root(|| stored(dataset, field))? {
-            Some(data) => data,
-            None => read(comm, dataset, field)?,
-        };
+    /// Collective. polycosm's own datasets keep checksums of their universes; of others the fields are read, by all ranks.
+    /// Names of parameters may be among the fields: they are told by `theta`.
+    pub fn of(comm: &Comm, dataset: &Dataset, fields: &[&str]) -> Result<Identity> {
         let numbers = |x: &[f64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let uses: Vec<u8> = dataset.split().iter().zip(dataset.status()).flat_map(|(s, t)| [*s as u8, *t]).collect();
+        let fields = fields.iter().filter(|field| !dataset.is_parameter(field));
         Ok(Identity {
-            axes: comm.agree(dataset.spec(field))?.kinds(),
             theta: digest(&numbers(dataset.theta())),
             split: digest(&uses),
             prior: digest(json(&dataset.prior)?.as_bytes()),
-            field: field.into(),
-            data,
+            fields: fields.map(|field| Content::of(comm, dataset, field)).collect::<Result<_>>()?,
         })
+    }
+
+    /// Of these fields alone.
+    pub fn part(&self, fields: &[&str]) -> Identity {
+        let field = |name: &&str| self.fields.iter().find(|f| f.field == *name).cloned();
+        Identity { fields: fields.iter().filter_map(field).collect(), ..self.clone() }
+    }
+
+    /// Names of the fields.
+    pub fn names(&self) -> String {
+        self.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// What is another in `now`, in words.
     pub fn differs(&self, now: &Identity) -> Option<String> {
-        let said = |axes: &[AxisKind]| axes.iter().map(AxisKind::to_string).collect::<Vec<_>>().join(", ");
+        let (was, is) = (self.names(), now.names());
         let parts = [
-            (self.field == now.field, format!("its input was {}, not {}", self.field, now.field)),
+            (was == is, format!("its input was {was}, not {is}")),
             (self.prior == now.prior, "the prior (names or bounds of the parameters) is another".into()),
             (self.theta == now.theta, "the universes' parameters (theta) are others".into()),
             (self.split == now.split, "the split (or which universes failed) is another".into()),
-            (self.data == now.data, format!("the data in {} are others", now.field)),
-            (
-                self.axes.is_empty() || self.axes == now.axes,
-                format!("the axes of {} were {} and are {}", now.field, said(&self.axes), said(&now.axes)),
-            ),
         ];
-        parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+        let other = parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what);
+        other.or_else(|| self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now)))
+    }
+
+    /// Digest of all but what the axes are.
+    pub fn digest(&self) -> String {
+        let Identity { theta, split, prior, fields } = self;
+        // As `Debug` showed a struct of one field: pages of older programs have that.
+        let fields = fields.iter().flat_map(|f| [("field", &f.field), ("data", &f.data)]);
+        let parts = [("theta", theta), ("split", split), ("prior", prior)].into_iter().chain(fields);
+        let parts: Vec<String> = parts.map(|(name, value)| format!("{name}: {value:?}")).collect();
+        digest(format!("Identity {{ {} }}", parts.join(", ")).as_bytes())
     }
 }
 
-impl Identity {
-    /// Digest of all but what the axes are.
-    pub fn digest(&self) -> String {
-        let Identity { theta, split, prior, field, data, axes: _ } = self;
-        // As `Debug` shows a struct: pages of older programs have that.
-        let parts = [("theta", theta), ("split", split), ("prior", prior), ("field", field), ("data", data)];
-        let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
-        digest(format!("Identity {{ {} }}", parts.join(", ")).as_bytes())
+impl Content {
+    /// Collective.
+    fn of(comm: &Comm, dataset: &Dataset, field: &str) -> Result<Content> {
+        let data = match comm.on_root(|| stored(dataset, field))? {
+            Some(data) => data,
+            None => read(comm, dataset, field)?,
+        };
+        Ok(Content { field: field.into(), data, axes: comm.agree(dataset.spec(field))?.kinds() })
+    }
+
+    /// What is another in `now`, in words.
+    fn differs(&self, now: &Content) -> Option<String> {
+        let said = |axes: &[AxisKind]| axes.iter().map(AxisKind::to_string).collect::<Vec<_>>().join(", ");
+        let Content { field, data, axes } = self;
+        if *data != now.data {
+            return Some(format!("the data in {field} are others"));
+        }
+        (!axes.is_empty() && *axes != now.axes)
+            .then(|| format!("the axes of {field} were {} and are {}", said(axes), said(&now.axes)))
     }
 }
 
@@ -197,18 +248,23 @@ mod tests {
     #[test]
     fn every_part_of_a_dataset_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let of = |name: &str, x: f32, split: u8| {
+        let of = |name: &str, x: f32, y: i64, split: u8| {
             let path = dir.path().join(name);
             let file = File::create(&path).unwrap();
             file.write(None, "theta", &[4, 1], &[0.0f64, 1., 2., 3.]).unwrap();
             file.write(None, "x", &[4, 1], &[0f32, 1., x, 3.]).unwrap();
+            file.write(None, "y", &[4], &[0i64, 1, 1, y]).unwrap();
             file.write(None, "split", &[4], &[0u8, 0, split, 2]).unwrap();
             file.close().unwrap();
-            Identity::of(&Comm::world(), &Dataset::open(&path, "theta").unwrap(), "x").unwrap()
+            Identity::of(&Comm::world(), &Dataset::open(&path, "theta").unwrap(), &["x", "y", "theta_0"]).unwrap()
         };
-        let first = of("a.h5", 2.0, 1);
-        assert_eq!(first.differs(&of("b.h5", 2.0, 1)), None, "the name decides");
-        assert!(first.differs(&of("c.h5", 2.5, 1)).unwrap().contains("data in x"));
-        assert!(first.differs(&of("d.h5", 2.0, 0)).unwrap().contains("split"));
+        let first = of("a.h5", 2.0, 0, 1);
+        assert_eq!(first.names(), "x, y", "theta_0 is a parameter");
+        assert_eq!(first.differs(&of("b.h5", 2.0, 0, 1)), None, "the name decides");
+        assert!(first.differs(&of("c.h5", 2.5, 0, 1)).unwrap().contains("data in x"));
+        assert!(first.differs(&of("d.h5", 2.0, 1, 1)).unwrap().contains("data in y"));
+        assert!(first.differs(&of("e.h5", 2.0, 0, 0)).unwrap().contains("split"));
+        assert_eq!(first.part(&["x"]).differs(&of("f.h5", 2.0, 1, 1).part(&["x"])), None);
+        assert_eq!(first.part(&["y"]).differs(&first).unwrap(), "its input was y, not x, y");
     }
 }

@@ -106,8 +106,8 @@ pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<
     let all = &prior.parameters;
     file.set_texts("theta", "parameters", &prior.names())?;
     file.set_texts("theta", "latex", &all.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
-    file.set_numbers("theta", "min", &all.iter().map(|p| p.min).collect::<Vec<_>>())?;
-    file.set_numbers("theta", "max", &all.iter().map(|p| p.max).collect::<Vec<_>>())?;
+    file.set_numbers("theta", "min", &all.iter().map(|p| p.distribution.bounds().0).collect::<Vec<_>>())?;
+    file.set_numbers("theta", "max", &all.iter().map(|p| p.distribution.bounds().1).collect::<Vec<_>>())?;
     file.set_text("theta", "density", "independent and uniform between min and max")?;
     file.set_text("theta", "drawn_from", drawn_from.name())?;
     file.set_json("", "prior", prior)

@@ -32,12 +32,8 @@ pub struct Parameters(pub Vec<(String, Range)>);
 impl Parameters {
     /// The uniform prior over these ranges.
     pub fn prior(&self) -> Result<Prior> {
-        let one = |(name, r): &(String, Range)| Parameter {
-            name: name.clone(),
-            latex: r.latex.clone().unwrap_or_else(|| name.clone()),
-            min: r.min,
-            max: r.max,
-        };
+        let one =
+            |(name, r): &(String, Range)| Parameter::uniform(name, r.latex.as_ref().unwrap_or(name), r.min, r.max);
         Prior::new(self.0.iter().map(one).collect())
     }
 

@@ -4,8 +4,9 @@ use super::axis::{AxisKind, Picture};
 use super::identity::{Identity, unseal};
 use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
@@ -25,18 +26,38 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub prior: Prior,
     pub dataset: Identity,
-    /// Digest of the weights of the stage whose summaries are the input.
-    pub stands_on: Option<String>,
+    /// Digests of the weights of the stages whose outputs it reads, by their names.
+    #[serde(deserialize_with = "one_or_several")]
+    pub stands_on: BTreeMap<String, String>,
     /// Digest of `weights.safetensors`; empty before it is there.
     pub weights: String,
+}
+
+/// In a record of a program whose stages had one input, the stage that this was is not named.
+const ITS_INPUT: &str = "";
+
+fn one_or_several<'d, D: Deserializer<'d>>(from: D) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Spelled {
+        One(String),
+        Several(BTreeMap<String, String>),
+    }
+    Ok(match Option::deserialize(from)? {
+        None => BTreeMap::new(),
+        Some(Spelled::One(weights)) => BTreeMap::from([(ITS_INPUT.into(), weights)]),
+        Some(Spelled::Several(all)) => all,
+    })
 }
 
 /// A stage as the campaign has it now.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub name: String,
-    /// A field, or an earlier stage.
-    pub input: String,
+    /// Fields of the dataset, or earlier stages: `STAGE`, or `STAGE/OUTPUT`.
+    pub inputs: Vec<String>,
+    /// What it learns to tell beside the parameters, spelled alike.
+    pub targets: Vec<String>,
     /// As [`Record::stage`]; `None` in a program without libtorch, which does not know its defaults.
     pub config: Option<Value>,
 }
@@ -65,24 +86,47 @@ pub enum State {
 }
 
 impl Stages {
-    /// The stage whose summaries are this one's input.
-    pub fn source(&self, name: &str) -> Option<&str> {
-        let input = &self.wanted.iter().find(|w| w.name == name)?.input;
-        self.wanted.iter().find(|w| w.name == *input).map(|w| w.name.as_str())
+    /// The stages before it whose outputs a stage reads.
+    pub fn sources(&self, name: &str) -> Vec<&str> {
+        let Some(at) = self.wanted.iter().position(|w| w.name == name) else { return vec![] };
+        let Wanted { inputs, targets, .. } = &self.wanted[at];
+        let read = |w: &&Wanted| inputs.iter().chain(targets).any(|read| is_of(read, &w.name));
+        self.wanted[..at].iter().filter(read).map(|w| w.name.as_str()).collect()
     }
 
-    /// The field that the first stage of its chain sees.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        match self.source(name) {
-            Some(source) => self.field(source),
-            None => self.wanted.iter().find(|w| w.name == name).map(|w| w.input.as_str()),
+    /// The fields of the dataset that a stage and those before it read, each once, in order; parameters that are targets are
+    /// among them.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        self.read(name, &|w| w.inputs.iter().chain(&w.targets).collect())
+    }
+
+    /// Those that must be there to use it: what it and those before it have as inputs.
+    pub fn inputs(&self, name: &str) -> Vec<&str> {
+        self.read(name, &|w| w.inputs.iter().collect())
+    }
+
+    fn read<'a>(&'a self, name: &str, columns: &dyn Fn(&'a Wanted) -> Vec<&'a String>) -> Vec<&'a str> {
+        let Some(at) = self.wanted.iter().position(|w| w.name == name) else { return vec![] };
+        let mut all: Vec<&str> = vec![];
+        for column in columns(&self.wanted[at]) {
+            let fields = match self.wanted[..at].iter().find(|w| is_of(column, &w.name)) {
+                Some(source) => self.read(&source.name, columns),
+                None => vec![column.as_str()],
+            };
+            all.extend(fields.into_iter().filter(|field| !all.contains(field)).collect::<Vec<_>>());
         }
+        all
     }
 
     /// A stage and all that stand on it, in order.
     pub fn with_dependents(&self, name: &str) -> Vec<&str> {
-        let stands = |of: &str| std::iter::successors(Some(of), |s| self.source(s)).any(|s| s == name);
-        self.wanted.iter().map(|w| w.name.as_str()).filter(|w| stands(w)).collect()
+        let mut all: Vec<&str> = vec![];
+        for Wanted { name: stage, .. } in &self.wanted {
+            if stage == name || self.sources(stage).iter().any(|source| all.contains(source)) {
+                all.push(stage);
+            }
+        }
+        all
     }
 
     /// The file that says that a stage is done, and of what.
@@ -125,8 +169,8 @@ impl Stages {
 
     /// What is to be done first of the stages that this one stands on: the lowest that is not trained, or outdated.
     pub fn below(&self, name: &str, data: Option<&Identity>) -> Result<Option<Error>> {
-        let mut below: Vec<&str> = std::iter::successors(self.source(name), |s| self.source(s)).collect();
-        below.reverse();
+        let stands = |w: &&Wanted| w.name != name && self.with_dependents(&w.name).contains(&name);
+        let below = self.wanted.iter().filter(stands).map(|w| w.name.as_str());
         for stage in below {
             if !matches!(self.state(stage, data)?, State::Trained(_)) {
                 return Ok(self.trained(stage, data).err());
@@ -143,24 +187,43 @@ impl Stages {
         if record.numerics != numerics(&record.stage) {
             return Ok(Some(format!("it was trained by polycosm {}, which computes otherwise", record.version)));
         }
-        let Some(data) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
+        let Some(all) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
+        let data = &all.part(&self.fields(name));
         if let Some(what) = record.dataset.differs(data) {
             return Ok(Some(what));
         }
         if let Some(guess) = guessed(record, data) {
             return Ok(Some(guess));
         }
-        let Some(source) = self.source(name) else {
-            return Ok(record.stands_on.as_ref().map(|_| "it stood on another stage".into()));
-        };
-        Ok(match self.record(source)? {
-            None => Some(format!("it stands on stage {source}, which is not trained")),
-            Some(r) if record.stands_on.as_ref() != Some(&r.weights) => {
-                Some(format!("it stands on stage {source}, which was trained anew"))
+        let sources = self.sources(name);
+        if let Some(other) =
+            record.stands_on.keys().find(|stage| !sources.contains(&stage.as_str()) && *stage != ITS_INPUT)
+        {
+            return Ok(Some(format!("it stood on stage {other}")));
+        }
+        if sources.is_empty() && !record.stands_on.is_empty() {
+            return Ok(Some("it stood on another stage".into()));
+        }
+        for source in sources {
+            let stood = record.stands_on.get(source).or(record.stands_on.get(ITS_INPUT));
+            let why = match self.record(source)? {
+                None => Some(format!("it stands on stage {source}, which is not trained")),
+                Some(r) if stood != Some(&r.weights) => {
+                    Some(format!("it stands on stage {source}, which was trained anew"))
+                }
+                Some(r) => self.why_outdated(&r, source, Some(all))?.map(|why| format!("stage {source}: {why}")),
+            };
+            if why.is_some() {
+                return Ok(why);
             }
-            Some(r) => self.why_outdated(&r, source, Some(data))?.map(|why| format!("stage {source}: {why}")),
-        })
+        }
+        Ok(None)
     }
+}
+
+/// True for an output of a stage: its name, or `STAGE/OUTPUT`.
+fn is_of(column: &str, stage: &str) -> bool {
+    column.split('/').next() == Some(stage)
 }
 
 impl Stages {
@@ -191,13 +254,14 @@ impl Stages {
 /// Why a stage of a program that guessed what axes are took its field for something else than it is: only networks for maps did.
 fn guessed(record: &Record, now: &Identity) -> Option<String> {
     let cnn = record.stage["network"].get("cnn")?;
-    if !record.dataset.axes.is_empty() || record.stands_on.is_some() {
+    let [field] = &now.fields[..] else { return None };
+    if record.dataset.fields.iter().any(|f| !f.axes.is_empty()) || !record.stands_on.is_empty() {
         return None;
     }
     // How maps were (or would be) padded counts too.
     let circular = |p: Picture| Picture { periodic: p.periodic && cnn["periodic"] != false, ..p };
     let was = Picture::guessed(&record.shape).map(circular);
-    let is = Picture::of(&now.axes, &record.shape).filter(Picture::is_large).map(circular);
+    let is = Picture::of(&field.axes, &record.shape).filter(Picture::is_large).map(circular);
     let words = |picture: Option<Picture>| match picture {
         None => "a vector".to_string(),
         Some(Picture { views, channels, height, width, periodic }) => {
@@ -206,9 +270,9 @@ fn guessed(record: &Record, now: &Identity) -> Option<String> {
         }
     };
     let foreign =
-        if now.axes.iter().any(AxisKind::is_unsaid) { " (if it was right, say so in [dataset.axes])" } else { "" };
+        if field.axes.iter().any(AxisKind::is_unsaid) { " (if it was right, say so in [dataset.axes])" } else { "" };
     (was != is)
-        .then(|| format!("an older program took {} for {}, but it is {}{foreign}", now.field, words(was), words(is)))
+        .then(|| format!("an older program took {} for {}, but it is {}{foreign}", field.field, words(was), words(is)))
 }
 
 /// The remedy for a stage that cannot be used.
@@ -234,19 +298,24 @@ pub fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::identity::seal;
+    use crate::io::identity::{Content, seal};
     use serde_json::json;
 
+    fn content(field: &str, data: &str, axes: &[AxisKind]) -> Content {
+        Content { field: field.into(), data: data.into(), axes: axes.into() }
+    }
+
     fn identity(data: &str) -> Identity {
-        let [theta, split, prior, field] = ["t", "s", "p", "x"].map(String::from);
-        Identity { theta, split, prior, field, data: data.into(), axes: vec![] }
+        let [theta, split, prior] = ["t", "s", "p"].map(String::from);
+        Identity { theta, split, prior, fields: vec![content("x", data, &[])] }
     }
 
     fn wanted(name: &str, input: &str, width: u32) -> Wanted {
-        Wanted { name: name.into(), input: input.into(), config: Some(json!({"name": name, "width": width})) }
+        let inputs = input.split(' ').map(String::from).collect();
+        Wanted { name: name.into(), inputs, targets: vec![], config: Some(json!({"name": name, "width": width})) }
     }
 
-    fn write(stages: &Stages, name: &str, stands_on: Option<&str>, weights: &str) {
+    fn write(stages: &Stages, name: &str, stands_on: Option<(&str, &str)>, weights: &str) {
         std::fs::create_dir_all(stages.folder.join(name)).unwrap();
         let record = Record {
             version: "0".into(),
@@ -255,7 +324,7 @@ mod tests {
             shape: vec![1],
             prior: Prior::new(vec![]).unwrap(),
             dataset: identity("d"),
-            stands_on: stands_on.map(String::from),
+            stands_on: stands_on.iter().map(|(stage, digest)| (stage.to_string(), digest.to_string())).collect(),
             weights: weights.into(),
         };
         seal(&stages.model(name), &record).unwrap();
@@ -266,9 +335,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let all = vec![wanted("a", "x", 3), wanted("b-a", "a", 3), wanted("c", "x", 3)];
         let mut stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
-        assert_eq!((stages.field("b-a"), stages.with_dependents("a")), (Some("x"), vec!["a", "b-a"]));
+        assert_eq!((stages.fields("b-a"), stages.with_dependents("a")), (vec!["x"], vec!["a", "b-a"]));
         write(&stages, "a", None, "1");
-        write(&stages, "b-a", Some("1"), "2");
+        write(&stages, "b-a", Some(("a", "1")), "2");
         let why = |stages: &Stages, data: &str| match stages.state("b-a", Some(&identity(data))).unwrap() {
             State::Outdated(why) => why,
             _ => String::new(),
@@ -297,7 +366,7 @@ mod tests {
             write(&stages, "a", None, "1");
             let mut record = stages.record("a").unwrap().unwrap();
             (record.shape, record.stage["network"]) = (shape.into(), network);
-            let now = Identity { axes: axes.into(), ..identity("d") };
+            let now = Identity { fields: vec![content("x", "d", axes)], ..identity("d") };
             guessed(&record, &now).unwrap_or_default()
         };
         let cnn = |periodic: bool| json!({"kind": "maps", "cnn": {"periodic": periodic}});
@@ -317,10 +386,68 @@ mod tests {
         assert!(why(&[4, 32, 32], cnn(true), &[Unsaid; 3]).contains("say so in [dataset.axes]"));
         assert!(why(&[4, 32, 32], cnn(true), &[Channel, Flat, Flat]).contains("but it is flat maps"));
         // Whoever knows what axes were is outdated by any change of it.
-        let (was, now) =
-            (Identity { axes: vec![Channel, Bin], ..identity("d") }, Identity { axes: maps.into(), ..identity("d") });
+        let of = |axes: &[AxisKind]| Identity { fields: vec![content("x", "d", axes)], ..identity("d") };
+        let (was, now) = (of(&[Channel, Bin]), of(&maps));
         assert_eq!(was.differs(&now).unwrap(), "the axes of x were channel, bin and are channel, periodic, periodic");
         assert_eq!((was.differs(&was), identity("d").differs(&now)), (None, None));
         assert_eq!(was.digest(), identity("d").digest());
+    }
+    #[test]
+    fn a_stage_depends_on_all_that_it_and_those_before_it_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut all = vec![wanted("a", "maps y", 3), wanted("b", "power", 3), wanted("c", "b a/summaries y", 3)];
+        all.push(wanted("d", "c/a d", 3)); // no stage reads itself
+        all[1].targets = vec!["stars".into()];
+        let stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
+        assert_eq!(stages.sources("c"), ["a", "b"]);
+        assert_eq!(stages.fields("c"), ["power", "stars", "maps", "y"]);
+        assert_eq!(stages.inputs("c"), ["power", "maps", "y"]);
+        assert_eq!((stages.sources("d"), stages.with_dependents("b")), (vec!["c"], vec!["b", "c", "d"]));
+        let now = |maps: &str, stars: &str| {
+            let fields = [("power", "p"), ("stars", stars), ("maps", maps), ("y", "y")];
+            Identity { fields: fields.map(|(name, data)| content(name, data, &[])).into(), ..identity("") }
+        };
+        for (name, stands_on) in [("a", &[][..]), ("b", &[]), ("c", &["a", "b"])] {
+            write(&stages, name, None, name);
+            let stands_on = stands_on.iter().map(|s| (s.to_string(), s.to_string())).collect();
+            let dataset = now("m", "s").part(&stages.fields(name));
+            seal(&stages.model(name), &Record { stands_on, dataset, ..stages.record(name).unwrap().unwrap() }).unwrap();
+        }
+        let why = |stage: &str, data: &Identity| match stages.state(stage, Some(data)).unwrap() {
+            State::Outdated(why) => why,
+            _ => String::new(),
+        };
+        assert_eq!(["a", "b", "c"].map(|stage| why(stage, &now("m", "s"))), ["", "", ""]);
+        let told = ["a", "b", "c"].map(|stage| why(stage, &now("m", "other")));
+        assert_eq!(told, ["", "the data in stars are others", "the data in stars are others"]);
+        write(&stages, "b", None, "anew");
+        assert!(why("c", &now("m", "s")).contains("stands on stage b, which was trained anew"));
+    }
+
+    #[test]
+    fn records_of_one_field_and_one_stage_are_read() {
+        let old = json!({
+            "version": "0.7.0", "numerics": 1, "stage": {"name": "b", "width": 3}, "shape": [1], "prior": [],
+            "dataset": {"theta": "t", "split": "s", "prior": "p", "field": "x", "data": "d", "axes": ["channel"]},
+            "stands_on": "1", "weights": "2",
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let all = vec![wanted("a", "x", 3), wanted("b", "a", 3)];
+        let stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
+        write(&stages, "a", None, "1");
+        std::fs::create_dir_all(dir.path().join("b")).unwrap();
+        seal(&stages.model("b"), &old).unwrap();
+        let record = stages.record("b").unwrap().unwrap();
+        let now = Identity { fields: vec![content("x", "d", &[AxisKind::Channel])], ..identity("d") };
+        assert_eq!(record.dataset, now);
+        assert!(matches!(stages.state("b", Some(&now)).unwrap(), State::Trained(_)));
+        // Pages of older programs have this digest.
+        let old = "Identity { theta: \"t\", split: \"s\", prior: \"p\", field: \"x\", data: \"d\" }";
+        assert_eq!(now.digest(), crate::io::identity::digest(old.as_bytes()));
+        write(&stages, "a", None, "3");
+        assert!(matches!(stages.state("b", Some(&now)).unwrap(), State::Outdated(why) if why.contains("trained anew")));
+        // As it is written now.
+        seal(&stages.model("b"), &record).unwrap();
+        assert_eq!(stages.record("b").unwrap().unwrap(), record);
     }
 }

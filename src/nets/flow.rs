@@ -5,7 +5,7 @@
 //! reversed between layers → z ~ N(0, 1)ᵖ. No mass leaves the box.
 
 use super::spline::rational_quadratic;
-use crate::prior::Prior;
+use crate::prior::{Distribution, Prior};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
@@ -59,7 +59,7 @@ pub struct Flow {
     /// Bounds, (p) each.
     low: Tensor,
     width: Tensor,
-    /// Beyond these there is no density, (p) each: [`crate::prior::Parameter::reach`].
+    /// Beyond these there is no density, (p) each: [`crate::prior::Distribution::reach`].
     reach: (Tensor, Tensor),
     p: i64,
 }
@@ -138,14 +138,15 @@ impl Flow {
     /// A flow over the prior's box with a context of so many numbers.
     pub fn new(path: &nn::Path, prior: &Prior, context: i64, config: &FlowConfig) -> Self {
         let p = prior.len() as i64;
-        let bound = |f: &dyn Fn(&crate::prior::Parameter) -> f64| {
-            Tensor::from_slice(&prior.parameters.iter().map(f).collect::<Vec<f64>>()).to_device(path.device())
+        let bound = |f: &dyn Fn(&Distribution) -> f64| {
+            let values: Vec<f64> = prior.parameters.iter().map(|q| f(&q.distribution)).collect();
+            Tensor::from_slice(&values).to_device(path.device())
         };
         let layers = (0..config.layers)
             .map(|l| Layer::new(&(path / format!("layer{l}")), p, context, config, l % 2 == 1))
             .collect();
         let reach = (bound(&|q| q.reach().0), bound(&|q| q.reach().1));
-        Flow { layers, config: config.clone(), low: bound(&|q| q.min), width: bound(&|q| q.max - q.min), reach, p }
+        Flow { layers, config: config.clone(), low: bound(&|q| q.bounds().0), width: bound(&|q| q.width()), reach, p }
     }
 
     /// ln q(θ | context) per row, in units of θ; −∞ outside the box: θ (n, p), context (n, c).

@@ -25,7 +25,7 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
         let (x0, y0) = (left + j as f64 * (side + gap), top + i as f64 * (side + gap));
         [x0, y0, x0 + side, y0 + side]
     };
-    let bounds = |j: usize| (prior.parameters[j].min, prior.parameters[j].max);
+    let bounds = |j: usize| prior.parameters[j].distribution.bounds();
     for i in 0..p {
         for j in 0..=i {
             let numbers = (i + 1 == p, j == 0 && i > 0);
@@ -100,9 +100,10 @@ fn line(n: usize) -> super::canvas::Pen {
 
 /// Range of a parameter's axis: the posteriors' central 99.8% and the truth with a margin, within the prior.
 fn axis_range(posteriors: &[(&str, &Samples, usize)], j: usize, truth: Option<&[f64]>, whole_prior: bool) -> Scale {
-    let p = &posteriors[0].1.prior.parameters[j];
+    let p = &posteriors[0].1.prior.parameters[j].distribution;
     if whole_prior {
-        return Scale::linear(p.min, p.max);
+        let (low, high) = p.range();
+        return Scale::linear(low, high);
     }
     let (mut low, mut high) = (f64::MAX, f64::MIN);
     for (_, s, row) in posteriors {
@@ -116,7 +117,8 @@ fn axis_range(posteriors: &[(&str, &Samples, usize)], j: usize, truth: Option<&[
         high = high.max(t[j]);
     }
     let margin = 0.12 * (high - low);
-    Scale::linear((low - margin).max(p.min.min(low)), (high + margin).min(p.max.max(high)))
+    let (min, max) = p.bounds();
+    Scale::linear((low - margin).max(min.min(low)), (high + margin).min(max.max(high)))
 }
 
 /// Fills the 95% and 68% regions and draws their outlines, pixel by pixel: a pixel lies on the outline if the density

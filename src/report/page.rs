@@ -71,7 +71,7 @@ fn subtitle(inputs: &Inputs) -> Markup {
         @if let Some(prior) = &inputs.prior {
             " · "
             @for (i, p) in prior.parameters.iter().enumerate() {
-                @if i > 0 { ", " } (label(&p.latex)) " ∈ [" (p.min) ", " (p.max) "]"
+                @if i > 0 { ", " } (label(&p.latex)) " " (p.distribution)
             }
         }
     }

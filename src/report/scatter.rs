@@ -54,7 +54,7 @@ pub fn figure(posteriors: &[(String, Samples)]) -> Option<Canvas> {
 /// The prior, and what of truths and bars reaches beyond it: no bar is cut at the frame.
 fn range(parameter: &Parameter, bars: &[[f64; 4]]) -> Scale {
     let ends = bars.iter().flatten().filter(|v| v.is_finite());
-    let (min, max) = ends.fold((parameter.min, parameter.max), |(min, max), v| (min.min(*v), max.max(*v)));
+    let (min, max) = ends.fold(parameter.distribution.range(), |(min, max), v| (min.min(*v), max.max(*v)));
     let margin = 0.04 * (max - min);
     Scale::linear(min - margin, max + margin)
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn no_bar_is_cut() {
-        let p = Parameter { name: "a".into(), latex: "a".into(), min: 0.0, max: 1.0 };
+        let p = Parameter::uniform("a", "a", 0.0, 1.0);
         let scale = range(&p, &[[0.5, 0.4, 0.5, 0.6]]);
         assert_eq!((scale.min, scale.max), (-0.04, 1.04));
         let scale = range(&p, &[[0.1, -0.2, 0.1, 0.4], [1.2, 0.7, 0.9, 1.1], [f64::NAN; 4]]);

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 fn prior() -> Prior {
-    let p = |name: &str, latex: &str, min, max| Parameter { name: name.into(), latex: latex.into(), min, max };
+    let p = Parameter::uniform;
     Prior::new(vec![p("Omega_m", r"\Omega_m", 0.1, 0.5), p("sigma8", r"\sigma_8", 0.6, 1.0)]).unwrap()
 }
 
@@ -258,12 +258,8 @@ fn any_draws_are_drawn() {
     let draws = 100;
     type Value = fn(usize) -> f64;
     let samples = |p: usize, value: Value| {
-        let parameter = |j: usize| Parameter {
-            name: format!("p{j}"),
-            latex: if j == 0 { "".into() } else { format!("p_{j}") },
-            min: 0.0,
-            max: 1.0,
-        };
+        let latex = |j: usize| if j == 0 { "".into() } else { format!("p_{j}") };
+        let parameter = |j: usize| Parameter::uniform(format!("p{j}"), latex(j), 0.0, 1.0);
         Samples {
             prior: Prior::new((0..p).map(parameter).collect()).unwrap(),
             index: vec![0],
@@ -305,8 +301,7 @@ fn corners_of_one_and_of_five_parameters() {
     let dir = std::env::var_os("POLYCOSM_REPORT_DIR").map_or(dir.path().to_path_buf(), PathBuf::from);
     let all = [r"\Omega_m", r"\sigma_8", r"\Omega_b", "h", "n_s"];
     for p in [1, 5] {
-        let parameter =
-            |l: &&str| Parameter { name: l.trim_start_matches('\\').into(), latex: l.to_string(), min: 0.0, max: 1.0 };
+        let parameter = |l: &&str| Parameter::uniform(l.trim_start_matches('\\'), *l, 0.0, 1.0);
         let prior = Prior::new(all[..p].iter().map(parameter).collect()).unwrap();
         let theta =
             (0..300 * p).map(|i| 0.5 + 0.02 * (1 + i % p) as f64 * rng.sample::<f64, _>(StandardNormal)).collect();

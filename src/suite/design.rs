@@ -249,8 +249,11 @@ impl DesignConfig {
             }
             for (&place, p) in places.iter().zip(&prior.parameters) {
                 match values[place].parse::<f64>() {
-                    Ok(v) if v >= p.reach().0 && v <= p.reach().1 => theta.push(v),
-                    Ok(v) => return bad(format!("line {number}: {} = {v} is outside [{}, {}]", p.name, p.min, p.max)),
+                    Ok(v) if p.distribution.holds(v) => theta.push(v),
+                    Ok(v) => {
+                        let (min, max) = p.distribution.bounds();
+                        return bad(format!("line {number}: {} = {v} is outside [{min}, {max}]", p.name));
+                    }
                     Err(_) => return bad(format!("line {number}: {:?} is not a number", values[place])),
                 }
             }
@@ -346,8 +349,7 @@ mod tests {
         for kind in ["sobol", "latin-hypercube"] {
             let design = config(kind, 64, "").resolve(3).unwrap();
             for j in 0..2 {
-                let range = &design.prior.parameters[j];
-                let slice = |t: &[f64]| ((t[j] - range.min) / (range.max - range.min) * 64.0) as usize;
+                let slice = |t: &[f64]| (design.prior.parameters[j].distribution.cdf(t[j]) * 64.0) as usize;
                 let mut slices: Vec<_> = design.theta.chunks(2).map(slice).collect();
                 slices.sort_unstable();
                 assert!(slices.into_iter().eq(0..64), "{kind}");

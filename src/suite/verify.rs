@@ -46,9 +46,9 @@ impl Verification {
 
 /// What a shard says of its simulations is what the index says.
 fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> {
-    let (records, p) = (shard::records(file)?, data.prior.len());
+    let records = shard::records(file)?;
     for (row, record) in rows.clone().zip(&records) {
-        let theta = data.theta()[row * p..(row + 1) * p].iter().map(|t| t.to_bits());
+        let theta = data.theta_of(row).iter().map(|t| t.to_bits());
         let same = theta.eq(record.theta.iter().map(|t| t.to_bits()));
         if !same || record.index != row as u64 || record.status() != data.status()[row] {
             let problem = format!("simulation {row} is another one there than in {}", data.path.display());

@@ -2,11 +2,12 @@
 //! kept: an unreadable checkpoint costs a few epochs, not the run.
 
 use super::optimiser::Flat;
+use super::tensors;
 use super::trainer::Epoch;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::hdf::{publish_keeping, publish_text};
-use crate::io::identity::digest;
+use crate::io::identity::{digest, digest_of_file};
 use crate::io::stages::anew;
 use crate::models::Model;
 use crate::nets::put;
@@ -127,13 +128,14 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
             for (name, t) in
                 [("parameters", &flat.parameters), ("first", &flat.first), ("second", &flat.second), ("best", best)]
             {
-                tensors.push((format!("{p}.{name}"), t.detach().to_device(tch::Device::Cpu)));
+                tensors.push((format!("{p}.{name}"), t.shallow_clone()));
             }
         }
-        tensors.extend(kept(model).into_iter().map(|(n, t)| (n, t.detach().to_device(tch::Device::Cpu))));
+        tensors.extend(kept(model));
+        tensors.extend(stage(folder).map(|digest| (STAGE.to_string(), Tensor::from_slice(digest.as_bytes()))));
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
-        publish_keeping(&path(folder), &previous(folder), |temporary| save(&tensors, temporary))?;
+        publish_keeping(&path(folder), &previous(folder), |temporary| tensors::write(&tensors, temporary))?;
         let lines: Result<Vec<String>> =
             state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
         publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
@@ -152,21 +154,21 @@ fn kept(model: &dyn Model) -> Vec<(String, Tensor)> {
 /// Name of the tensor that holds the digest of the others, as text.
 const CHECKSUM: &str = "sha256";
 
-fn checksum(tensors: &[(String, Tensor)]) -> String {
-    let mut sorted: Vec<&(String, Tensor)> = tensors.iter().filter(|(name, _)| name != CHECKSUM).collect();
+fn checksum(all: &[(String, Tensor)]) -> String {
+    let mut sorted: Vec<&(String, Tensor)> = all.iter().filter(|(name, _)| name != CHECKSUM).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    let each = sorted.into_iter().map(|(name, t)| {
-        let t = t.detach().to_device(tch::Device::Cpu).contiguous();
-        let mut bytes = vec![0u8; t.numel() * t.kind().elt_size_in_bytes()];
-        t.copy_data_u8(&mut bytes, t.numel());
-        format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), digest(&bytes))
-    });
+    let each = sorted
+        .into_iter()
+        .map(|(name, t)| format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), digest(&tensors::bytes(t))));
     digest(each.collect::<String>().as_bytes())
 }
 
-/// Writes named tensors to a safetensors file.
-pub fn save(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    Tensor::write_safetensors(tensors, path).map_err(|e| Error::io(format!("cannot be written: {e}")).file(path))
+/// Name of the tensor that holds the digest of the stage's record, as text.
+const STAGE: &str = "stage";
+
+/// Digest of the record of what is trained in this folder, which a checkpoint belongs to; `None` where there is none.
+fn stage(folder: &Path) -> Option<String> {
+    digest_of_file(&folder.join("stage.json")).ok()
 }
 
 /// Takes up the newest readable checkpoint, the same on every rank; false if the model must still prepare itself: there is none,
@@ -221,12 +223,16 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
     if !path.is_file() {
         return Err(bad("it is no ordinary file".into()));
     }
-    let mut all: std::collections::HashMap<String, Tensor> =
-        Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
-    let sum = all.remove(CHECKSUM).and_then(|t| Vec::<u8>::try_from(t).ok());
-    if sum != Some(checksum(&all.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect::<Vec<_>>()).into_bytes())
-    {
+    let all = tensors::read(path).map_err(|e| bad(e.problem))?;
+    let sum = checksum(&all).into_bytes();
+    let mut all: std::collections::HashMap<String, Tensor> = all.into_iter().collect();
+    if all.remove(CHECKSUM).map(|t| tensors::bytes(&t)) != Some(sum) {
         return Err(bad("it is damaged, for its checksum does not match".into()));
+    }
+    // Programs before did not say what it is of.
+    let of = all.remove(STAGE).map(|t| tensors::bytes(&t));
+    if of.is_some() && of != path.parent().and_then(stage).map(String::into_bytes) {
+        return Err(bad("it belongs to another training than the stage.json beside it".into()));
     }
     // Programs of one phase kept no scales: they took them anew.
     let before = kept.iter().all(|(name, _)| !all.contains_key(name));
@@ -292,7 +298,7 @@ mod tests {
         assert_eq!((found.epoch, crate::nets::host(&kept(&again)[0].1)), (4, vec![3.0]));
 
         // As programs before wrote it: no phase, no steps of a phase, no scales.
-        let mut all = Tensor::read_safetensors(path(dir.path())).unwrap();
+        let mut all = tensors::read(&path(dir.path())).unwrap();
         all.retain(|(name, _)| name != CHECKSUM && !name.starts_with("kept."));
         for (name, t) in all.iter_mut().filter(|(name, _)| name == "state") {
             let mut json: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&*t).unwrap()).unwrap();
@@ -301,9 +307,26 @@ mod tests {
             *t = Tensor::from_slice(json.to_string().as_bytes());
         }
         all.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&all).as_bytes())));
-        save(&all, &path(dir.path())).unwrap();
+        tensors::write(&all, &path(dir.path())).unwrap();
         let mut found = State::new(1);
         assert!(!resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales are to be taken anew");
         assert_eq!((found.phase, found.epoch, found.turn, found.step), (0, 4, 40, 40));
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_is_not_gone_on_from() {
+        let (comm, model, state) = (Comm::world(), line(3.0), State { epoch: 4, ..State::new(1) });
+        let [one, other] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+        let mut flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
+        for (folder, record) in [(&one, "one"), (&other, "other")] {
+            std::fs::write(folder.path().join("stage.json"), record).unwrap();
+        }
+        write(&comm, one.path(), &state, &flats, &model).unwrap();
+        let mut resumed = |folder: &Path| resume(&comm, folder, &mut State::new(1), &mut flats, &model).unwrap();
+        assert!(resumed(one.path()));
+        std::fs::copy(path(one.path()), path(other.path())).unwrap();
+        assert!(!resumed(other.path()), "it is of a training that was begun otherwise");
+        let e = read(&path(other.path()), &[], &[]).unwrap_err().to_string();
+        assert!(e.contains("belongs to another training") && e.contains("--retrain"), "{e}");
     }
 }

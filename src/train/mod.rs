@@ -9,6 +9,7 @@ pub mod source;
 pub mod stage;
 mod stream;
 mod table;
+mod tensors;
 pub mod trainer;
 mod turn;
 
@@ -103,7 +104,7 @@ impl StageConfig {
     fn wanted(&self, seed: u64) -> Wanted {
         let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
         let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
-        Wanted { name: self.name.clone(), input: self.input.clone(), config }
+        Wanted { name: self.name.clone(), inputs: vec![self.input.clone()], targets: vec![], config }
     }
 
     /// A recorded configuration with this program's defaults.

@@ -1,9 +1,9 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
-use super::checkpoint::{self, save};
+use super::checkpoint;
 use super::source::Source;
 use super::table::{symmetries, table};
-use super::{StageConfig, Trainer, inputs};
+use super::{StageConfig, Trainer, inputs, tensors};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::{Dataset, Split};
@@ -94,14 +94,15 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.field(name).unwrap_or(&stage.input).to_string();
+    let field = records.fields(name).first().unwrap_or(&stage.input.as_str()).to_string();
     let spec = comm.agree(dataset.input(&field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
             return Ok(true);
         }
-        records.source(name).map_or(Ok(()), |source| records.trained(source, Some(context.identity)).map(drop))?;
+        let stands = |source: &&str| records.trained(source, Some(context.identity)).map(drop);
+        records.sources(name).iter().try_for_each(stands)?;
         std::fs::create_dir_all(&folder).at(&folder)?;
         lock = Some(Lock::take(&folder, "is training in")?);
         // The job that was waited for may have done it.
@@ -111,7 +112,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         return Ok(false);
     }
     begins()?;
-    let before = match records.source(name) {
+    let before = match records.sources(name).first() {
         Some(source) => Some(comm.agree(Trained::load(context, source))?),
         None => None,
     };
@@ -126,7 +127,8 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         }
     };
     let record = comm.on_root(|| {
-        let stands_on = records.source(name).map(|source| records.record(source)).transpose()?.flatten();
+        let weights =
+            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
         let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -135,7 +137,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: input.shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: stands_on.map(|r| r.weights),
+            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;
@@ -249,7 +251,7 @@ fn weights(folder: &Path) -> PathBuf {
 
 fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
     let path = weights(&records.folder.join(name));
-    publish_file(&path, |temporary| save(&named(model), temporary))?;
+    publish_file(&path, |temporary| tensors::write(&named(model), temporary))?;
     seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
 }
 
@@ -259,7 +261,6 @@ fn named(model: &dyn Model) -> Vec<(String, Tensor)> {
         .parts()
         .iter()
         .flat_map(|p| p.vs.variables().into_iter().map(|(n, t)| (format!("{}.{n}", p.name), t)))
-        .map(|(n, t)| (n, t.detach().to_device(Device::Cpu).contiguous()))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
@@ -284,7 +285,7 @@ fn load_weights(model: &dyn Model, path: &Path, digest: &str, name: &str) -> Res
     check_weights(path, digest, name)?;
     let bad = |problem: String| unusable(problem, path, name);
     let mut there: std::collections::HashMap<String, Tensor> =
-        Tensor::read_safetensors(path).map_err(|e| bad(e.to_string()))?.into_iter().collect();
+        tensors::read(path).map_err(|e| bad(e.problem))?.into_iter().collect();
     for part in model.parts() {
         for (name, mut variable) in part.vs.variables() {
             let name = format!("{}.{name}", part.name);

@@ -88,7 +88,7 @@ fn unsound_redshifts_are_refused() {
     absent.tables.insert("2".into(), folder.path().join("nothing.txt").to_str().unwrap().into());
     refused(absent.check(&none, 1), &["cosmology.tables.\"2\"", "nothing.txt", "cannot be read"]);
     // What changes growth alone needs tables of its own only where there are several redshifts.
-    let parameter = polycosm::prior::Parameter { name: "w0".into(), latex: "w_0".into(), min: -1.1, max: -0.9 };
+    let parameter = polycosm::prior::Parameter::uniform("w0", "w_0", -1.1, -0.9);
     let prior = Prior::new(vec![parameter]).unwrap();
     given(&[("0", 1)], "").check(&prior, 1).unwrap();
     refused(given(&[("0", 1), ("9", 3)], "").check(&prior, 1), &["cosmology.tables.\"0\"", "while w0 varies"]);

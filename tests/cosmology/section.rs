@@ -23,8 +23,7 @@ fn config(text: &str) -> CosmologyConfig {
 }
 
 fn prior(parameters: &[(&str, f64, f64)]) -> Prior {
-    let parameter =
-        |&(name, min, max): &(&str, f64, f64)| Parameter { name: name.into(), latex: name.into(), min, max };
+    let parameter = |&(name, min, max): &(&str, f64, f64)| Parameter::uniform(name, name, min, max);
     Prior::new(parameters.iter().map(parameter).collect()).unwrap()
 }
 

@@ -81,7 +81,7 @@ pub fn run(args: &TrainArgs, comm: &Comm) -> Result<Outcome> {
     }
     limits::at_most("--batch", args.batch, limits::UNITS)?;
     limits::at_most("--steps", args.steps, limits::STEPS)?;
-    let parameter = |name: &str| Parameter { name: name.into(), latex: name.into(), min: 0.0, max: 1.0 };
+    let parameter = |name: &str| Parameter::uniform(name, name, 0.0, 1.0);
     let prior = Prior::new(vec![parameter("a"), parameter("b")])?;
     let kinds = [AxisKind::View, AxisKind::Slab, AxisKind::Periodic, AxisKind::Periodic];
     let maps = FieldSpec::of("maps", &[3, 4, 64, 64], &kinds);

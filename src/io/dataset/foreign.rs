@@ -67,7 +67,7 @@ pub(super) fn guess_prior(file: &File, theta_name: &str, names: Option<Vec<Strin
         let column = || rows.iter().map(|row| row[j]);
         let (min, max) = (column().fold(f64::INFINITY, f64::min), column().fold(f64::NEG_INFINITY, f64::max));
         if min < max {
-            return Ok(Parameter { name: names[j].clone(), latex: latex[j].clone(), min, max });
+            return Ok(Parameter::uniform(&names[j], &latex[j], min, max));
         }
         let error = Error::input(format!("column {j} ({}) does not vary", names[j])).file(file.path()).key(theta_name);
         Err(error.remedy("remove that column, or give [dataset.parameters]"))

@@ -188,6 +188,17 @@ impl Dataset {
         &self.theta
     }
 
+    /// Parameters of one universe, (p).
+    pub fn theta_of(&self, row: usize) -> &[f64] {
+        let p = self.prior.len();
+        &self.theta[row * p..(row + 1) * p]
+    }
+
+    /// Parameters of some universes, (rows, p) in C order and in the order of `rows`.
+    pub fn thetas(&self, rows: &[usize]) -> Vec<f64> {
+        rows.iter().flat_map(|&row| self.theta_of(row)).copied().collect()
+    }
+
     /// What each universe is used for.
     pub fn split(&self) -> &[Split] {
         &self.split
@@ -223,6 +234,11 @@ impl Dataset {
             return Ok(spec.clone());
         }
         foreign::describe(&self.file, field, self.len())
+    }
+
+    /// True for the parameters, or one of them, where no field has that name.
+    pub fn is_parameter(&self, name: &str) -> bool {
+        (name == "theta" || self.prior.names().contains(&name)) && self.specs.iter().all(|s| s.name != name)
     }
 
     /// Description of one field for a network, which is to know what its axes are: says where nobody does.
@@ -395,7 +411,7 @@ mod tests {
         foreign(&path);
         let data = Dataset::open(&path, "theta").unwrap();
         assert_eq!((data.len(), data.prior.names()), (20, vec!["a", "b"]));
-        assert_eq!(data.prior.parameters[1].max, 39.0 * 39.0 / 7.0);
+        assert_eq!(data.prior.parameters[1].distribution.bounds().1, 39.0 * 39.0 / 7.0);
         assert_eq!(data.read_f32("x", &[3, 4, 1]).unwrap(), [9., 10., 11., 12., 13., 14., 3., 4., 5.]);
         let all: usize = [Split::Train, Split::Validation, Split::Test].iter().map(|&s| data.rows(s).len()).sum();
         assert_eq!(all, 20);

@@ -11,17 +11,15 @@ impl Dataset {
     /// Refuses rows to learn from whose parameters lie outside the prior; names such rows of the test split, which no
     /// posterior can be right about.
     pub fn check_prior(&self) -> Result<()> {
-        let p = self.prior.len();
-        let theta = |row: usize| &self.theta[row * p..(row + 1) * p];
         let outside = |split: Split| -> Vec<usize> {
             let rows = self.rows(split).into_iter();
-            rows.filter(|&row| self.prior.ln_density(theta(row)) == f64::NEG_INFINITY).collect()
+            rows.filter(|&row| self.prior.ln_density(self.theta_of(row)) == f64::NEG_INFINITY).collect()
         };
         let mut learned = [outside(Split::Train), outside(Split::Validation)].concat();
         learned.sort_unstable();
         if let Some(&first) = learned.first() {
             let error = Error::input(format!("{} outside the prior", lie(&learned, "to learn from")));
-            let error = error.file(&self.path).key("theta").value(theta(first));
+            let error = error.file(&self.path).key("theta").value(self.theta_of(first));
             return Err(error.remedy("widen the bounds in [dataset.parameters], or remove such rows"));
         }
         let tests = outside(Split::Test);

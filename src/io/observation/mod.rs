@@ -43,10 +43,23 @@ impl Learned {
         Learned { fields: vec![], prior: dataset.prior.clone(), theta: theta.into(), own: dataset.is_own() }
     }
 
-    /// With these of the fields alone.
-    pub fn only(&self, fields: &[&str]) -> Learned {
-        let fields = self.fields.iter().filter(|spec| fields.contains(&spec.name.as_str())).cloned().collect();
-        Learned { fields, ..self.clone() }
+    /// Adds fields that are not among them yet.
+    pub fn add(&mut self, fields: impl IntoIterator<Item = FieldSpec>) {
+        for spec in fields {
+            if self.fields.iter().all(|known| known.name != spec.name) {
+                self.fields.push(spec);
+            }
+        }
+    }
+
+    /// With these fields alone, in this order; an error where one is not among them.
+    pub fn only(&self, fields: &[&str]) -> Result<Learned> {
+        let mut learned = Learned { fields: vec![], ..self.clone() };
+        for name in fields {
+            let missing = || Error::input("is not in the dataset").key(*name).remedy("name arrays of the dataset");
+            learned.add([self.fields.iter().find(|spec| spec.name == *name).cloned().ok_or_else(missing)?]);
+        }
+        Ok(learned)
     }
 }
 

@@ -15,7 +15,8 @@ impl Samples {
         let (mut paramnames, mut ranges) = (String::new(), String::new());
         for p in &self.prior.parameters {
             let _ = writeln!(paramnames, "{}\t{}", p.name, p.latex);
-            let _ = writeln!(ranges, "{} {} {}", p.name, p.min, p.max);
+            let (min, max) = p.distribution.bounds();
+            let _ = writeln!(ranges, "{} {min} {max}", p.name);
         }
         let mut roots = Vec::with_capacity(self.len());
         for (i, index) in self.index.iter().enumerate() {

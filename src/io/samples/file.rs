@@ -148,7 +148,11 @@ fn put<T: Element>(file: &File, name: &str, data: &[T], shape: &[usize], what: &
 fn write_prior(file: &File, prior: &Prior) -> Result<()> {
     let parameters = &prior.parameters;
     file.set_texts("", "latex", &parameters.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
-    file.set_rows("", "prior_bounds", &parameters.iter().map(|p| [p.min, p.max]).collect::<Vec<_>>())?;
+    file.set_rows(
+        "",
+        "prior_bounds",
+        &parameters.iter().map(|p| <[f64; 2]>::from(p.distribution.bounds())).collect::<Vec<_>>(),
+    )?;
     file.set_text("", "prior_density", "uniform")
 }
 
@@ -156,7 +160,7 @@ fn read_prior(file: &File) -> Result<Prior> {
     let lacks = |name: &str| Error::failed(format!("it has no attribute {name}"));
     let texts = |name: &str| file.texts("", name)?.ok_or_else(|| lacks(name));
     let bounds = file.numbers("", "prior_bounds")?.ok_or_else(|| lacks("prior_bounds"))?;
-    let parameter = |((name, latex), b): ((String, String), &[f64])| Parameter { name, latex, min: b[0], max: b[1] };
+    let parameter = |((name, latex), b): ((String, String), &[f64])| Parameter::uniform(name, latex, b[0], b[1]);
     let parameters = texts("names")?.into_iter().zip(texts("latex")?).zip(bounds.chunks_exact(2)).map(parameter);
     Prior::new(parameters.collect())
 }

@@ -84,8 +84,8 @@ impl Samples {
 
     /// True if the draws of a parameter of universe `i` are one value: no posterior of a network is so narrow.
     pub fn no_width(&self, i: usize, parameter: usize) -> bool {
-        let q = &self.prior.parameters[parameter];
-        self.draws > 1 && self.mean_sd(i, parameter).1 <= 1e-6 * (q.max - q.min)
+        let width = self.prior.parameters[parameter].distribution.width();
+        self.draws > 1 && self.mean_sd(i, parameter).1 <= 1e-6 * width
     }
 
     /// Number of universes n.
@@ -167,7 +167,7 @@ mod tests {
     use crate::prior::Parameter;
 
     fn samples() -> Samples {
-        let p = |name: &str, latex: &str, min, max| Parameter { name: name.into(), latex: latex.into(), min, max };
+        let p = Parameter::uniform;
         Samples {
             prior: Prior::new(vec![p("Omega_m", r"\Omega_m", 0.1, 0.5), p("sigma8", r"\sigma_8", 0.6, 1.0)]).unwrap(),
             index: vec![7, 12],

@@ -1,43 +1,54 @@
 //! The prior over the parameters: names, LaTeX labels, bounds and density. It is written into every dataset, and every
 //! posterior is read against it.
 
+mod distribution;
+
+pub use distribution::Distribution;
+
 use crate::comm::stop;
 use crate::error::{Error, Result};
 use crate::rng;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// One varied parameter, uniform between its bounds.
+/// One varied parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Spelling", into = "Spelling")]
 pub struct Parameter {
     /// Name as in `[cosmology]`, e.g. `Omega_m`.
     pub name: String,
     /// Label for plots, without dollar signs, e.g. `\Omega_m`.
     pub latex: String,
-    /// Lower bound.
-    pub min: f64,
-    /// Upper bound.
-    pub max: f64,
+    pub distribution: Distribution,
 }
 
 impl Parameter {
-    /// The bounds, each one step of single precision further out: 0.3 or 67.4 stored so lies on a bound, not beyond it.
-    pub fn reach(&self) -> (f64, f64) {
-        // Where the interval itself is not much wider than such a step, the bounds mean what they say.
-        let step = |bound: f64| {
-            let bound = bound.abs() as f32;
-            Some((bound.next_up() - bound) as f64).filter(|&s| s < 1e-4 * (self.max - self.min)).unwrap_or(0.0)
-        };
-        (self.min - step(self.min), self.max + step(self.max))
+    /// Uniform between two bounds.
+    pub fn uniform(name: impl Into<String>, latex: impl Into<String>, min: f64, max: f64) -> Self {
+        Parameter { name: name.into(), latex: latex.into(), distribution: Distribution::Uniform { min, max } }
     }
+}
 
-    /// The value below which a fraction `u` of the prior lies.
-    pub fn quantile(&self, u: f64) -> f64 {
-        match u {
-            1.0 => self.max,
-            u => self.min + (self.max - self.min) * u,
-        }
+/// A parameter as files have it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spelling {
+    name: String,
+    latex: String,
+    min: f64,
+    max: f64,
+}
+
+impl From<Spelling> for Parameter {
+    fn from(s: Spelling) -> Parameter {
+        Parameter::uniform(s.name, s.latex, s.min, s.max)
+    }
+}
+
+impl From<Parameter> for Spelling {
+    fn from(p: Parameter) -> Spelling {
+        let Distribution::Uniform { min, max } = p.distribution;
+        Spelling { name: p.name, latex: p.latex, min, max }
     }
 }
 
@@ -57,14 +68,14 @@ impl Prior {
     /// Checks that names are unique and bounds ordered and finite.
     pub fn new(parameters: Vec<Parameter>) -> Result<Self> {
         for (i, p) in parameters.iter().enumerate() {
-            let bad = |problem: &str| {
-                Error::input(problem).key(format!("design.parameters.{}", p.name)).value((p.min, p.max))
-            };
-            if !(p.min.is_finite() && p.max.is_finite() && p.min < p.max) {
+            let (min, max) = p.distribution.bounds();
+            let bad =
+                |problem: &str| Error::input(problem).key(format!("design.parameters.{}", p.name)).value((min, max));
+            if !(min.is_finite() && max.is_finite() && min < max) {
                 return Err(bad("the bounds are not an interval").remedy("give finite min < max"));
             }
             // Their squares must be numbers too.
-            if p.min.abs().max(p.max.abs()) > 1e100 {
+            if min.abs().max(max.abs()) > 1e100 {
                 return Err(bad("no parameter is that large").remedy("give it in another unit, or its logarithm"));
             }
             if parameters[..i].iter().any(|q| q.name == p.name) {
@@ -99,17 +110,18 @@ impl Prior {
         self.from_unit(&vec![0.5; self.len()])
     }
 
-    /// ln density at `theta`; −∞ outside the box, to which its bounds belong (see [`Parameter::reach`]).
+    /// ln density at `theta`; −∞ outside the box, to which its bounds belong (see [`Distribution::reach`]).
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
-        let holds = |p: &Parameter, t: &f64| (p.reach().0..=p.reach().1).contains(t);
-        let inside = self.parameters.iter().zip(theta).all(|(p, t)| holds(p, t));
-        if inside { -self.parameters.iter().map(|p| (p.max - p.min).ln()).sum::<f64>() } else { f64::NEG_INFINITY }
+        self.parameters.iter().zip(theta).map(|(p, &t)| p.distribution.ln_density(t)).sum()
     }
 
     /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large
     /// design. What cannot be made beyond leaves holes that are told when they are there.
     pub fn bulk(&self) -> Prior {
-        let inner = |p: &Parameter| Parameter { min: p.quantile(0.001), max: p.quantile(0.999), ..p.clone() };
+        let inner = |p: &Parameter| {
+            let (min, max) = (p.distribution.quantile(0.001), p.distribution.quantile(0.999));
+            Parameter { distribution: Distribution::Uniform { min, max }, ..p.clone() }
+        };
         Prior { parameters: self.parameters.iter().map(inner).collect() }
     }
 
@@ -119,7 +131,8 @@ impl Prior {
     pub fn corners(&self) -> Vec<Vec<f64>> {
         let p = self.len();
         let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
-            self.parameters.iter().enumerate().map(|(j, q)| if upper(j) { q.max } else { q.min }).collect()
+            let edge = |j: usize, (low, high): (f64, f64)| if upper(j) { high } else { low };
+            self.parameters.iter().enumerate().map(|(j, q)| edge(j, q.distribution.range())).collect()
         };
         let middle = self.middle();
         let mut all: Vec<Vec<f64>> = if p <= ALL_CORNERS {
@@ -127,7 +140,8 @@ impl Prior {
         } else {
             let mut all = vec![corner(&|_| false), corner(&|_| true)];
             for (j, q) in self.parameters.iter().enumerate() {
-                all.extend([q.min, q.max].map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
+                let (low, high) = q.distribution.range();
+                all.extend([low, high].map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
             }
             let mut rng = rng::stream(0, 0, "corners", p as u64);
             let random: Vec<Vec<bool>> = (0..SOME_CORNERS).map(|_| (0..p).map(|_| rng.random()).collect()).collect();
@@ -148,7 +162,7 @@ impl Prior {
 
     /// Maps a point of the unit cube to the parameters.
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
-        self.parameters.iter().zip(u).map(|(p, &u)| p.quantile(u)).collect()
+        self.parameters.iter().zip(u).map(|(p, &u)| p.distribution.quantile(u)).collect()
     }
 }
 
@@ -232,7 +246,7 @@ mod tests {
 
     #[test]
     fn density_integrates_to_one() {
-        let p = |name: &str, min, max| Parameter { name: name.into(), latex: name.into(), min, max };
+        let p = |name: &str, min, max| Parameter::uniform(name, name, min, max);
         let prior = Prior::new(vec![p("a", 0.1, 0.5), p("b", 0.6, 1.0)]).unwrap();
         assert!((prior.ln_density(&[0.2, 0.7]).exp() * 0.16 - 1.0).abs() < 1e-12);
         assert_eq!(prior.ln_density(&[0.6, 0.7]), f64::NEG_INFINITY);
@@ -249,8 +263,8 @@ mod tests {
             assert_eq!(corners, prior.corners(), "the same ones every time");
             assert!((0..n).all(|j| [0.0, 1.0].iter().all(|edge| corners.iter().any(|c| c[j] == *edge))));
         }
-        let bulk = prior.bulk();
-        assert!((bulk.parameters[0].min - 0.1004).abs() < 1e-12 && (bulk.parameters[1].max - 0.9996).abs() < 1e-12);
+        let bulk: Vec<(f64, f64)> = prior.bulk().parameters.iter().map(|p| p.distribution.bounds()).collect();
+        assert!((bulk[0].0 - 0.1004).abs() < 1e-12 && (bulk[1].1 - 0.9996).abs() < 1e-12);
         let mut tried = 0;
         let refused = prior.try_corners(|_| {
             tried += 1;
@@ -268,6 +282,10 @@ mod tests {
         let narrow = Prior::new(vec![p("n", 1e8, 1e8 + 1.0)]).unwrap();
         assert!(narrow.ln_density(&[1e8 + 2.0]).is_infinite());
         assert!(Prior::new(vec![p("a", 0., 1.), p("a", 0., 1.)]).is_err());
+        // Digests of older programs are of these bytes.
+        let text = serde_json::to_string(&prior.parameters[..1]).unwrap();
+        assert_eq!(text, r#"[{"name":"a","latex":"a","min":0.1,"max":0.3}]"#);
+        assert_eq!(serde_json::from_str::<Vec<Parameter>>(&text).unwrap(), prior.parameters[..1]);
         assert!(Prior::new(vec![p("a", 0., 1e308)]).unwrap_err().to_string().contains("another unit"));
     }
 }
