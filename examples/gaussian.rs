@@ -5,10 +5,10 @@
 
 use polycosm::comm::{Comm, timers::Timers};
 use polycosm::error::{Error, Result};
-use polycosm::io::field::{AxisKind, Data, Dtype, Field, FieldSpec};
-use polycosm::simulators::{Job, KINDS, Runner, Section, Simulator, Universes, kind};
-use rand::Rng;
-use rand_distr::StandardNormal;
+use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
+use polycosm::prior::Theta;
+use polycosm::simulators::{Job, KINDS, Runner, Section, Simulator, Theory, Universes, kind};
+use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,18 @@ pub struct Gaussian {
     shifts: usize,
     /// Standard deviation of the noise.
     noise: f64,
+}
+
+impl Gaussian {
+    fn times(&self) -> Vec<f64> {
+        (0..self.points).map(|i| i as f64 / (self.points - 1) as f64).collect()
+    }
+    /// x without noise.
+    fn line(&self, theta: Theta) -> Vec<f64> {
+        let of = |name: &str| theta.get(name).unwrap_or(0.0);
+        let shift = |i: usize| of(&format!("shift_{}", i * self.shifts / self.points));
+        self.times().iter().enumerate().map(|(i, t)| of("slope") * t + shift(i)).collect()
+    }
 }
 
 impl Section for Gaussian {
@@ -40,6 +52,9 @@ impl Section for Gaussian {
     fn parameters(&self) -> Vec<String> {
         (0..self.shifts).map(|i| format!("shift_{i}")).chain(["slope".into()]).collect()
     }
+    fn theory(&self, _: &Universes, _: &FieldSpec, theta: Theta, _: u64) -> Result<Option<Theory>> {
+        Ok(Some(Theory { name: "the line".into(), values: self.line(theta) }))
+    }
     fn runner(&self, _: &Universes) -> Result<Box<dyn Runner>> {
         Ok(Box::new(self.clone()))
     }
@@ -48,18 +63,13 @@ impl Section for Gaussian {
 impl Simulator for Gaussian {
     type State = Vec<f64>;
     fn specs(&self) -> Vec<FieldSpec> {
-        let (description, dtype) = ("slope · t + shift + noise".into(), Dtype::F64);
-        vec![FieldSpec { description, dtype, ..FieldSpec::of("x", &[self.points], &[AxisKind::Column]) }]
+        let (description, axes) =
+            ("slope · t + shift + noise".into(), vec![Axis::at(AxisKind::Column, "t", "", self.times())]);
+        vec![FieldSpec { description, axes, dtype: Dtype::F64, ..FieldSpec::of("x", &[self.points], &[]) }]
     }
     fn evolve(&self, _: &Comm, job: &Job, _: &mut Timers) -> Result<Vec<f64>> {
-        let mut random = job.random("noise");
-        let of = |name: &str| job.theta.get(name).unwrap_or(0.0);
-        let x = (0..self.points).map(|i| {
-            let (t, part) = (i as f64 / (self.points - 1) as f64, i * self.shifts / self.points);
-            let noise: f64 = random.sample(StandardNormal);
-            of("slope") * t + of(&format!("shift_{part}")) + self.noise * noise
-        });
-        Ok(x.collect())
+        let noise = StandardNormal.sample_iter(job.random("noise")).map(|z: f64| self.noise * z);
+        Ok(self.line(job.theta).into_iter().zip(noise).map(|(x, noise)| x + noise).collect())
     }
     fn observe(&self, comm: &Comm, x: &Vec<f64>) -> Result<Vec<Field>> {
         Ok(vec![Field::on_root(comm, Simulator::specs(self).remove(0), Data::F64(x.clone()))])

@@ -17,6 +17,7 @@ pub mod io;
 pub mod job;
 mod kind;
 pub mod limits;
+pub mod list;
 pub mod mesh;
 #[cfg(feature = "torch")]
 pub mod models;

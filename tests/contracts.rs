@@ -31,6 +31,7 @@ fn stage(rule: Rule) -> StageConfig {
     StageConfig {
         name: "test".into(),
         input: "x".into(),
+        target: Default::default(),
         // Models of a test stand in no list: the trainer is handed them.
         network: ModelConfig::Npe(NpeConfig::default()),
         epochs: 4,
@@ -77,13 +78,14 @@ const MODELS: [Which; 5] = [Which::Adversarial, Which::TwoPhases, Which::Classif
 fn columns(which: Which) -> Vec<FieldSpec> {
     match which {
         Adversarial => vec![spec("x", &[SIDE; 3]), spec("target", &[SIDE; 3])],
-        _ => vec![spec("x", &[5]), spec("label", &[])],
+        _ => vec![spec("x", &[5]), spec("target", &[])],
     }
 }
 
 fn build(which: Which, kind: Kind, columns: &[FieldSpec]) -> Result<Box<dyn Model>> {
     let prior = prior();
-    let task = Task { columns, prior: &prior, device: Device::Cpu, kind };
+    let (inputs, targets) = columns.split_at(1);
+    let task = Task { inputs, targets, prior: &prior, device: Device::Cpu, kind };
     Ok(match which {
         Adversarial => Box::new(adversarial::Adversarial::new(&task)?),
         TwoPhases => Box::new(two_phases::TwoPhases::new(&task)?),
@@ -117,7 +119,7 @@ fn samples(which: Which, kind: Kind) -> Memory {
         .collect();
     let label: Vec<i64> = theta.chunks(2).map(|t| (t[0] + t[1] > -0.7) as i64 + (t[0] + t[1] > 0.7) as i64).collect();
     let x = tensor(&x, &[n, 5]).to_kind(kind);
-    Memory::of([("x", x), ("theta", tensor(&theta, &[n, 2])), ("label", Tensor::from_slice(&label))], TRAIN)
+    Memory::of([("x", x), ("theta", tensor(&theta, &[n, 2])), ("target", Tensor::from_slice(&label))], TRAIN)
 }
 
 /// All that a model has learned, by part: weights, and what no step moves.
@@ -290,7 +292,7 @@ fn passing(judge: fn(Tensor) -> Tensor) -> (Passing, StageConfig, Memory) {
     let mut config = stage(Rule::Sgd);
     (config.learning_rate, config.weight_decay, config.epochs) = (0.03, 0.0, 6);
     let (prior, columns) = (prior(), []);
-    let task = Task { columns: &columns, prior: &prior, device: Device::Cpu, kind: Kind::Double };
+    let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
     let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
     let weights = [0, 1].map(|p| parts[p].vs.root().var("w", &[1], tch::nn::Init::Const(2.0)));
     let source = Memory::of([("x", Tensor::ones([ALL as i64], (Kind::Double, Device::Cpu)))], TRAIN);
@@ -342,7 +344,7 @@ fn closed_forms_and_labels_are_learned() {
         let linear = all(Linear);
         let weights = learned(linear.as_ref()).concat();
         assert!(weights.iter().any(|w| w.abs() > 0.1), "{weights:?}");
-        let made = host(&linear.apply(&Batch::observed(&x)).unwrap()[0].1);
+        let made = host(&linear.apply(&Batch::observed(&x)).unwrap()[0]);
         let by_hand = (0..5).map(|i| host(&x)[i] * weights[2 * i]).sum::<f64>() + weights[10];
         assert!((made[0] - by_hand).abs() < 1e-10);
         let classifier = all(Classifier);
@@ -383,7 +385,7 @@ fn descended(comm: &Comm, step: Step, frozen: &[usize]) -> Result<[f64; 2]> {
     let mut config = stage(Rule::Sgd);
     (config.weight_decay, config.clip) = (0.0, 0.0);
     let (prior, columns) = (prior(), []);
-    let task = Task { columns: &columns, prior: &prior, device: Device::Cpu, kind: Kind::Double };
+    let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
     let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
     let weight = |part: usize, value: f64| parts[part].vs.root().var("w", &[2, 2], tch::nn::Init::Const(value));
     let weights = [weight(0, 2.0), weight(1, 3.0)];
@@ -487,18 +489,18 @@ fn columns_that_do_not_fit_are_refused_in_words() {
             assert!(e.exit_code() == 2 && e.remedy.is_some() && words.iter().all(|w| e.to_string().contains(w)), "{e}");
         };
         let error = |which, columns: &[FieldSpec]| build(which, Kind::Double, columns).err().expect("it was built");
-        refused(error(Classifier, &[spec("x", &[5]), spec("labels", &[])]), &["label", "did you mean `labels`?"]);
+        refused(error(Classifier, &[spec("x", &[5]), spec("targets", &[])]), &["target", "did you mean `targets`?"]);
         refused(error(Adversarial, &[spec("x", &[4; 3]), spec("target", &[4, 4])]), &["target", "[4, 4]", "[4, 4, 4]"]);
         let list = FieldSpec { ragged: true, ..spec("x", &[0, 5]) };
-        refused(error(Linear, &[list, spec("label", &[])]), &["x: is a list", "fixed shape"]);
+        refused(error(Linear, &[list, spec("target", &[])]), &["x: is a list", "fixed shape"]);
         // A label outside its classes, before anything is learned.
         let (model, config) = (fresh(Classifier, Kind::Double), stage(Rule::Adamw));
         let label: Vec<i64> = (0..ALL as i64).map(|i| if i == 13 { 3 } else { i % 3 }).collect();
         let x = Tensor::zeros([ALL as i64, 5], (Kind::Double, Device::Cpu));
-        let mut source = Memory::of([("x", x), ("label", Tensor::from_slice(&label))], TRAIN);
+        let mut source = Memory::of([("x", x), ("target", Tensor::from_slice(&label))], TRAIN);
         let folder = tempfile::tempdir().unwrap();
         let e = Trainer::new(comm, &config, model.as_ref()).run(&mut source, folder.path()).unwrap_err();
-        refused(e, &["row 13", "label = 3", "from 0 to 2"]);
+        refused(e, &["row 13", "target = 3", "from 0 to 2"]);
         assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "something was written");
     });
 }

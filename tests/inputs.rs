@@ -10,7 +10,7 @@ use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
 use polycosm::io::samples::{FAR, OUTSIDE};
-use polycosm::models::{Device, Eyes, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
+use polycosm::models::{Device, Eye, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Look, Pm, PmConfig, Runner};
@@ -55,8 +55,8 @@ fn npe(transform: impl Into<Transforms>, columns: usize) -> Box<dyn Model> {
         .unwrap()
 }
 
-fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &dyn Eyes {
-    model.eyes().expect("it tells what it sees")
+fn eyes(model: &impl std::ops::Deref<Target = dyn Model>) -> &Eye {
+    model.eyes()[0]
 }
 
 /// Moves every trainable number, so that the network listens to its inputs.

@@ -104,7 +104,11 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
 
     says(run(2, at, "simulate run.toml", &[]), 0, &["120 simulations on 2 groups each of 1 rank"]);
     says(run(2, at, "simulate run.toml", &[]), 0, &["0 simulations"]);
-    says(run(1, at, "verify run.toml", &[]), 0, &["120 simulations, 0 failed", "every checksum holds"]);
+    says(
+        run(1, at, "verify run.toml", &[]),
+        0,
+        &["120 simulations, 0 failed", "every checksum holds", "x over the line, mean of 120: ", " at t = 0.067"],
+    );
     says(run(1, at, "status run.toml", &[]), 0, &["120 of 120 done", "dataset      complete"]);
     let resolved = std::fs::read_to_string(at.join("run/campaign.toml")).unwrap();
     assert!(!resolved.contains("cosmology") && resolved.contains("kind = \"gaussian\""), "{resolved}");
@@ -119,6 +123,7 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
         says(run(2, at, "run run.toml", &[]), 0, &["infer posterior: ", "posterior `posterior`"]);
         let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
         assert!(page.contains("shift_1"));
+        assert!(page.contains("“x” of some universes: slope · t") && page.contains("The dashed lines are the line"));
         let status = run(1, at, "status run.toml", &[]);
         says(
             status,

@@ -29,6 +29,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
     StageConfig {
         name: "test".into(),
         input: "x".into(),
+        target: Default::default(),
         network,
         epochs: 6,
         batch_size: 32,
@@ -266,6 +267,16 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
         }
         comm.barrier();
         assert_eq!(train(&rough), (expect, 6));
+    });
+}
+
+#[test]
+fn ranks_of_a_node_know_their_place() {
+    mpi::on_ranks("ranks_of_a_node_know_their_place", &[3], |comm| {
+        let rank = comm.rank();
+        assert_eq!((comm.place_on_this_node(""), comm.ranks_on_this_node()), ([rank, 3], 3));
+        let shown = if rank == 1 { "another GPU" } else { "the same" };
+        assert_eq!(comm.place_on_this_node(shown), [[0, 2], [0, 1], [1, 2]][rank]);
     });
 }
 

@@ -101,13 +101,15 @@ impl Ahead {
         let posteriors = plan.posteriors();
         let seen: Vec<&str> = posteriors.iter().flat_map(|stage| stages.inputs(stage)).collect();
         for stage in &plan.config.train {
-            for field in stages.fields(&stage.name).into_iter().filter(|field| !data.is_parameter(field)) {
-                let key = format!("train.{}.input", stage.name);
-                let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
-                comm.agree(data.spec(field).map_err(named))?;
+            for (key, field) in stage.columns() {
+                if crate::train::source(&plan.config.train, field).is_none() {
+                    let key = format!("train.{}.{key}", stage.name);
+                    let named = |e: Error| Error { problem: format!("{field}: {}", e.problem), key: Some(key), ..e };
+                    comm.agree(crate::train::data::spec(data, field).map_err(named))?;
+                }
             }
-            let field = &*stage.input;
-            if !judged || !seen.contains(&field) {
+            let [field] = &stage.input[..] else { continue };
+            if !judged || !seen.contains(&field.as_str()) {
                 continue;
             }
             let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;

@@ -60,7 +60,7 @@ impl Current {
         let names = fields.join(", ");
         if !self.data.contains_key(&names) && fields.iter().all(there) {
             let learned = self.learned.get_or_insert_with(|| Learned::from(dataset, plan.theta_name()));
-            learned.add(fields.iter().filter_map(|field| dataset.spec(field).ok()));
+            learned.add(self.stages.inputs(stage).into_iter().filter_map(|field| dataset.readable(field).ok()));
             let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
             self.data.insert(names, plan.identity(comm, dataset, &fields)?);
         }
@@ -98,7 +98,7 @@ impl Current {
 
     /// What the networks of some stages read of an observation.
     pub fn learned(&self, stages: &[String]) -> Result<Learned> {
-        let fields: Vec<&str> = stages.iter().flat_map(|stage| self.stages.fields(stage)).collect();
+        let fields: Vec<&str> = stages.iter().flat_map(|stage| self.stages.inputs(stage)).collect();
         let nothing = || Error::input("is not in the dataset").key(fields.join(", ")).remedy("name its arrays");
         self.learned.as_ref().ok_or_else(nothing)?.only(&fields)
     }

@@ -12,7 +12,7 @@ use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
-use crate::models::Device;
+use crate::nets::device;
 use crate::simulators::{Look, Observed};
 use crate::suite::Lock;
 use crate::train::Trained;
@@ -65,7 +65,7 @@ fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &
         dataset,
         identity: comm.agree(identity)?,
         seed: plan.config.seed,
-        device: Device::cuda_if_available(),
+        device: device(comm),
     };
     comm.agree(Trained::load(&context, stage))
 }

@@ -15,14 +15,15 @@ use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
 use crate::io::text;
-use crate::report::{self, Epoch, Inputs, MapPanel, Observation, Spectrum};
+use crate::report::{self, Curve, Curves, Epoch, Inputs, MapPanel, Observation};
+use crate::simulators::Theory;
 use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Universes shown as maps and as spectra.
+/// Universes shown as maps and as curves.
 const SHOWN: usize = 4;
 
 /// Draw the plots and write one self-contained HTML page
@@ -219,7 +220,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     Ok(inputs)
 }
 
-/// Maps and spectra of the first universes of the test split, spread over the prior by the design itself.
+/// Maps and curves of the first universes of the test split, spread over the prior by the design itself.
 fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()> {
     let rows: Vec<usize> = dataset.rows(Split::Test).into_iter().take(SHOWN).collect();
     let label = |row: usize| {
@@ -237,14 +238,28 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
                 }
                 inputs.maps_quantity = spec.description.split(',').next().unwrap_or("").to_string();
             }
-            (None, [n]) if spec.axes.first().is_some_and(|a| a.name == "k" && a.values.len() == *n) => {
-                let k = spec.axes[0].values.clone();
+            (None, [n]) if spec.axes.first().is_some_and(|a| a.values.len() == *n) => {
+                let labelled = |what: &str, unit: &str| match unit {
+                    "" => what.to_string(),
+                    unit => format!("{what}  [{unit}]"),
+                };
+                let axis = &spec.axes[0];
+                let mut curves = Curves {
+                    field: spec.name.clone(),
+                    what: spec.description.clone(),
+                    labels: [labelled(&axis.name, &axis.unit), labelled(&spec.name.replace('_', " "), &spec.unit)],
+                    at: axis.values.clone(),
+                    theory: String::new(),
+                    universes: vec![],
+                };
                 for &row in &rows {
                     let theory = theory(plan, spec, dataset.theta_of(row), row as u64)?;
-                    let linear = theory.unwrap_or_default();
-                    let pk = dataset.read_f64(&spec.name, &[row])?;
-                    inputs.spectra.push(Spectrum { label: label(row), k: k.clone(), pk, linear });
+                    let (name, theory) = theory.map_or_else(Default::default, |t| (t.name, t.values));
+                    let measured = dataset.read_f64(&spec.name, &[row])?;
+                    curves.universes.push(Curve { label: label(row), measured, theory });
+                    curves.theory = name;
                 }
+                inputs.curves.push(curves);
             }
             _ => {}
         }
@@ -253,7 +268,7 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
 }
 
 /// What theory says of a field in a universe; `None` where there is no simulator to ask, or it has none.
-pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Result<Option<Vec<f64>>> {
+pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Result<Option<Theory>> {
     let Some(simulator) = &plan.config.simulator else { return Ok(None) };
     simulator.theory(&plan.universes(), field, plan.prior.theta(theta), index)
 }

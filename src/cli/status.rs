@@ -132,7 +132,7 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
     for stage in plan.stage_names() {
         all.push(match current.stage(&stage) {
             Ok(State::Absent) => {
-                let (word, epochs) = begun(plan, current, &stage);
+                let (word, epochs) = begun(plan, &stage);
                 Outcome { epochs, ..outcome("stage", &stage, &word, Ok(None)) }
             }
             Ok(State::Trained(_)) => outcome("stage", &stage, "trained", current.stages.otherwise(&stage)),
@@ -168,12 +168,11 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
 }
 
 /// How far the training of a stage is that is not finished, in words and epochs.
-fn begun(plan: &Plan, current: &Current, stage: &str) -> (String, Option<usize>) {
+fn begun(plan: &Plan, stage: &str) -> (String, Option<usize>) {
     let folder = plan.stage(stage);
     let history = limits::read_text(&folder.join("history.jsonl"), limits::TABLE).unwrap_or_default();
     let epochs = history.lines().count();
-    let of = current.stages.wanted.iter().find(|w| w.name == stage).and_then(|w| w.config.as_ref()?["epochs"].as_u64());
-    let of = of.map_or(String::new(), |all| format!(" of {all}"));
+    let of = plan.epochs(stage).map_or(String::new(), |all| format!(" of {all}"));
     match (epochs, Lock::held_elsewhere(&folder)) {
         (0, false) => ("not trained".into(), None),
         (0, true) => ("in training".into(), None),

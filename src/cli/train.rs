@@ -7,8 +7,9 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::io::stages::State;
-use crate::models::Device;
+use crate::nets::device;
 use crate::train::stage::{Context, find, forget, train_stage};
+use crate::train::{data, source};
 
 /// Train the campaign's stages, data-parallel over all ranks; resumes by itself
 ///
@@ -81,15 +82,15 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
     let records = plan.stages();
+    let device = device(comm);
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
+        let config = comm.agree(find(&plan.config.train, &stage))?;
         let fields = records.fields(&stage);
-        let there = |field: &str| match dataset.is_parameter(field) {
-            true => Ok(()),
-            false => dataset.spec(field).map(drop).map_err(|e| e.key(format!("train.{stage}.input"))),
-        };
-        let known = find(&plan.config.train, &stage).and_then(|_| fields.iter().try_for_each(|field| there(field)));
-        comm.agree(known)?;
+        for (key, name) in config.columns().filter(|(_, name)| source(&plan.config.train, name).is_none()) {
+            let key = format!("train.{stage}.{key}");
+            comm.agree(data::spec(&dataset, name).map_err(|e| e.key(key)))?;
+        }
         let context = Context {
             comm,
             stages: &plan.config.train,
@@ -97,7 +98,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             dataset: &dataset,
             identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
-            device: Device::cuda_if_available(),
+            device,
         };
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;

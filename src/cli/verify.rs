@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::progress::count;
 use crate::suite::verify::verify;
 
-/// Read the whole dataset again: checksums, NaNs, mean spectra against linear theory
+/// Read the whole dataset again: checksums, NaNs, means against theory
 ///
 /// Example: mpirun -n 4 polycosm verify run.toml
 #[derive(Debug, clap::Args)]
@@ -49,36 +49,38 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             let error = Error::failed("holds no universe: every simulation failed").file(plan.dataset());
             return Err(error.remedy("mend the cause and run `polycosm simulate --retry-failed`"));
         }
-        spectra(&plan)?;
+        against_theory(&plan)?;
         say("every checksum holds, every number of a finished simulation is finite");
         Ok(())
     })
 }
 
-/// Mean ratio of measured to linear power in the lowest bins: far from one means a wrong normalisation.
-fn spectra(plan: &Plan) -> Result<()> {
-    const BINS: usize = 3;
+/// Mean ratio of fields to what theory says of their first numbers: far from one means a wrong normalisation.
+fn against_theory(plan: &Plan) -> Result<()> {
+    const SHOWN: usize = 3;
     let dataset = plan.open_dataset()?;
-    'fields: for spec in dataset.specs() {
-        let k = match (&spec.shape[..], spec.axes.first()) {
-            ([n], Some(a)) if spec.name.starts_with("power") && a.values.len() == *n && *n >= BINS => {
-                a.values[..BINS].to_vec()
-            }
-            _ => continue,
-        };
-        let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).take(256).collect();
-        let mut ratio = [0.0; BINS];
+    let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).take(256).collect();
+    'fields: for spec in dataset.specs().into_iter().filter(|spec| !spec.ragged) {
+        let (mut ratio, mut name) = (vec![], String::new());
         for &row in &rows {
+            // A field without theory has none in any universe.
+            let Some(theory) = theory(plan, &spec, dataset.theta_of(row), row as u64)? else { continue 'fields };
             let measured = dataset.read_f64(&spec.name, &[row])?;
-            // A kind without theory has none for any universe.
-            let Some(theory) = theory(plan, &spec, dataset.theta_of(row), row as u64)?.filter(|t| t.len() >= BINS)
-            else {
-                continue 'fields;
-            };
-            (0..BINS).for_each(|b| ratio[b] += measured[b] / theory[b] / rows.len() as f64);
+            ratio.resize(theory.values.len(), 0.0);
+            let each = measured.iter().zip(&theory.values).map(|(m, t)| m / t / rows.len() as f64);
+            ratio.iter_mut().zip(each).for_each(|(sum, one)| *sum += one);
+            name = theory.name;
         }
-        let each: Vec<String> = k.iter().zip(ratio).map(|(k, r)| format!("{r:.3} at k = {k:.3} h/Mpc")).collect();
-        say(format_args!("{} over linear theory, mean of {}: {}", spec.name, rows.len(), each.join(", ")));
+        let at = |i: usize| match spec.axes.last().and_then(|axis| Some((axis, axis.values.get(i)?))) {
+            Some((axis, at)) => format!("{} = {at:.3} {}", axis.name, axis.unit).trim_end().to_string(),
+            None => format!("number {i}"),
+        };
+        // Where theory says 0 there is no ratio.
+        let finite = ratio.iter().enumerate().filter(|(_, r)| r.is_finite()).take(SHOWN);
+        let each: Vec<String> = finite.map(|(i, r)| format!("{r:.3} at {}", at(i))).collect();
+        if !each.is_empty() {
+            say(format_args!("{} over {name}, mean of {}: {}", spec.name, rows.len(), each.join(", ")));
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use serde::{Serialize, de::DeserializeOwned};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -255,12 +256,16 @@ impl Comm {
 
     /// Number of ranks of this group on this rank's node, found by host name.
     pub fn ranks_on_this_node(&self) -> usize {
-        let name = gethostname::gethostname().to_string_lossy().into_owned();
-        let mut padded = [0u8; 64];
-        for (a, b) in padded.iter_mut().zip(name.bytes()) {
-            *a = b;
-        }
-        self.all_gather(&padded).chunks(64).filter(|c| *c == padded).count()
+        self.place_on_this_node("")[1]
+    }
+
+    /// This rank's place among the ranks of its node that say the same, and their number. Collective.
+    pub fn place_on_this_node(&self, says: &str) -> [usize; 2] {
+        let mut hasher = DefaultHasher::new();
+        (gethostname::gethostname(), says).hash(&mut hasher);
+        let mine = hasher.finish();
+        let alike: Vec<bool> = self.all_gather(&[mine]).into_iter().map(|other| other == mine).collect();
+        [&alike[..self.rank()], &alike].map(|ranks| ranks.iter().filter(|same| **same).count())
     }
 }
 

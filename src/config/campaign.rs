@@ -165,17 +165,20 @@ impl Config {
         Ok(tables.chain(fields).map(|(section, place, paths)| (format!("{section}{place}"), paths)).collect())
     }
 
-    /// The stages' inputs are fields of the simulator, or other stages.
+    /// The stages' columns are fields of the simulator, or other stages; targets may be parameters.
     #[cfg(feature = "torch")]
-    fn check_inputs(&self, fields: &[crate::io::field::FieldSpec]) -> Result<()> {
-        let names: Vec<&str> = fields.iter().filter(|f| !f.ragged).map(|f| f.name.as_str()).collect();
+    fn check_inputs(&self, fields: &[crate::io::field::FieldSpec], prior: &Prior) -> Result<()> {
         for stage in &self.train {
-            let source = stage.input.as_str();
-            if !names.contains(&source) && !self.train.iter().any(|s| s.name == source) {
-                return Err(Error::input("is neither an array of the simulator's nor a stage")
-                    .key(format!("train.{}.input", stage.name))
-                    .value(source)
-                    .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
+            let lists = stage.network.takes_lists();
+            let known = fields.iter().filter(|f| lists || !f.ragged);
+            let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).collect();
+            for (key, name) in stage.columns() {
+                if !names.contains(&name) && crate::train::source(&self.train, name).is_none() {
+                    return Err(Error::input("is neither an array of the simulator's nor a stage")
+                        .key(format!("train.{}.{key}", stage.name))
+                        .value(name)
+                        .remedy(suggestion(name, &names, "there is none")));
+                }
             }
         }
         crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
@@ -222,7 +225,7 @@ impl Config {
         let learned = match (&self.dataset, &runner) {
             (Some(foreign), _) => {
                 let data = foreign.open()?;
-                let fields = fields.iter().filter_map(|field| data.spec(field).ok()).collect();
+                let fields = fields.iter().filter_map(|field| data.readable(field).ok()).collect();
                 Learned { fields, ..Learned::from(&data, &foreign.theta) }
             }
             (None, runner) => {
@@ -294,7 +297,7 @@ impl Config {
                 _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
             }
             #[cfg(feature = "torch")]
-            self.check_inputs(&simulator.runner(&universes)?.specs())?;
+            self.check_inputs(&simulator.runner(&universes)?.specs(), prior)?;
         }
         if let Some(dataset) = &self.dataset {
             let file = dataset.check()?;

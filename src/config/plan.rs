@@ -181,6 +181,17 @@ impl Plan {
         names
     }
 
+    /// Epochs of a stage, all phases together; `None` where nobody can tell.
+    pub fn epochs(&self, stage: &str) -> Option<u64> {
+        #[cfg(feature = "torch")]
+        return self.config.train.iter().find(|s| s.name == stage).map(|s| s.network.epochs(s.epochs));
+        #[cfg(not(feature = "torch"))]
+        {
+            let _ = stage;
+            None
+        }
+    }
+
     /// The posterior that the campaign is about, and its baseline where there is one.
     pub fn posteriors(&self) -> Vec<String> {
         #[cfg(feature = "torch")]

@@ -8,6 +8,7 @@ use crate::io::field::Field;
 use crate::io::gadget::Velocities;
 use crate::io::samples::{Extras, OUTSIDE, SPREAD, Samples};
 use crate::limits;
+use crate::models::Batch;
 use crate::nets::host;
 use crate::rng::stream;
 use crate::train::Trained;
@@ -84,7 +85,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
             let x = trained.raw(&read(dataset, &trained.field, chunk)?, chunk.len());
-            let fit = unfit.add(&trained.chain(), &x, chunk)?;
+            let fit = unfit.add(&trained.chain(), Batch::observed(&x), chunk)?;
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
                 continue;
@@ -143,7 +144,7 @@ pub fn observation(
     }
     let x = trained.raw(&field.data, 1);
     let mut unfit = Unfit::default();
-    unfit.add(&trained.chain(), &x, &[0])?;
+    unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {
         let remedy =
             "is it of what the networks learned from: a snapshot of the campaign's box, time and number of particles?";

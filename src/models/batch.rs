@@ -114,6 +114,11 @@ impl Batch {
         })
     }
 
+    /// Its columns, in order.
+    pub fn columns(&self) -> &[(String, Column)] {
+        &self.columns
+    }
+
     fn column(&self, name: &str) -> Result<&Column> {
         let names: Vec<&str> = self.columns.iter().map(|c| c.0.as_str()).collect();
         self.columns.iter().find(|c| c.0 == name).map(|c| &c.1).ok_or_else(|| absent(name, &names))

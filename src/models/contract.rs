@@ -1,9 +1,9 @@
 //! What a model is: named parts, phases, and a step that says what is minimised over which of them. The trainer lends the
 //! means, and knows nothing else about networks.
 
-use super::Batch;
+use super::{Batch, Eye};
 use crate::error::Result;
-use crate::nets::{Novelty, Preprocess};
+use crate::io::field::FieldSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -129,13 +129,17 @@ pub trait Model {
     fn score(&self, _phase: usize, _batch: &Batch) -> Result<Vec<Score>> {
         Ok(vec![])
     }
-    /// What the trained model makes of samples: named fields, each (n, …).
-    fn apply(&self, _batch: &Batch) -> Result<Vec<(String, Tensor)>> {
+    /// The fields that the trained model makes of a sample.
+    fn outputs(&self) -> Vec<FieldSpec> {
+        vec![]
+    }
+    /// These fields of samples: one tensor (n, …) for each, in order.
+    fn apply(&self, _batch: &Batch) -> Result<Vec<Tensor>> {
         Ok(vec![])
     }
-    /// How it looks at its input "x", where it can tell what is unlike the training's.
-    fn eyes(&self) -> Option<&dyn Eyes> {
-        None
+    /// How it looks at its inputs, where it can tell what is unlike the training's.
+    fn eyes(&self) -> Vec<&Eye> {
+        vec![]
     }
     /// ln q(θ | x) of each row, (n), for models that are densities.
     fn log_prob(&self, _x: &Tensor, _theta: &Tensor) -> Option<Tensor> {
@@ -144,25 +148,5 @@ pub trait Model {
     /// `draws` parameters for each row of x; `seeds`, one per row, fix them.
     fn sample(&self, _x: &Tensor, _draws: i64, _seeds: &[u64]) -> Option<Draws> {
         None
-    }
-}
-
-/// How a model looks at its inputs before its networks do: what it cannot take, and what is unlike all that it has seen.
-pub trait Eyes {
-    /// Takes what standardises the inputs from the training inputs (n, …); how far each of them lies from the others.
-    fn standardise(&self, x: &Tensor) -> Novelty;
-    /// What that was.
-    fn preprocess(&self) -> &Preprocess;
-    /// Inputs (n, …) as it takes them, (n · views, …), and the number of views.
-    fn seen(&self, x: &Tensor) -> (Tensor, i64);
-    /// How far inputs (n, …) lie outside the training inputs.
-    fn novelty(&self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        self.preprocess().novelty(&x, views)
-    }
-    /// Of each input (n, …): how many of its numbers are not finite, and how many the transform does not take.
-    fn unfit(&self, x: &Tensor) -> Vec<[i64; 2]> {
-        let (x, views) = self.seen(x);
-        self.preprocess().unfit(&x, views)
     }
 }

@@ -2,15 +2,17 @@
 
 mod batch;
 mod contract;
+mod eye;
 mod npe;
 mod section;
 mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
-pub use contract::{Draws, Eyes, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use contract::{Draws, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use eye::Eye;
 pub use section::{Section, Size};
-pub use task::Task;
+pub use task::{Task, named};
 
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
@@ -54,15 +56,21 @@ kinds! {
 }
 
 impl ModelConfig {
+    /// As the campaign file names it.
+    pub fn kind(&self) -> String {
+        serde_json::to_value(self).ok().and_then(|v| v["kind"].as_str().map(String::from)).unwrap_or_default()
+    }
+
     /// An untrained model for samples of such a field, whose axes say what they are.
     pub fn build(&self, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Result<Box<dyn Model>> {
-        build(&**self, &Task { columns: &[FieldSpec { name: "x".into(), ..input.clone() }], prior, device, kind })
+        build(&**self, &Task { inputs: &named(vec![input.clone()], "x"), targets: &[], prior, device, kind })
     }
 }
 
 /// An untrained model of a section, if its samples hold something to learn from, and a machine holds its weights.
 pub fn build(section: &dyn Section, task: &Task) -> Result<Box<dyn Model>> {
-    let numbers: usize = task.columns.iter().map(|c| c.shape.iter().product::<usize>()).sum();
+    // Of a list, whose length is not known, one row.
+    let numbers: usize = task.inputs.iter().map(|c| c.shape[c.ragged as usize..].iter().product::<usize>()).sum();
     if numbers == 0 || task.prior.is_empty() {
         return Err(Error::input("there is nothing to learn from: an input without elements, or no parameters"));
     }
@@ -72,8 +80,6 @@ pub fn build(section: &dyn Section, task: &Task) -> Result<Box<dyn Model>> {
         return Err(error.key("train.network").remedy("lower its hidden units, or embed or compress its input first"));
     }
     let model = section.build(task)?;
-    if let Some(eyes) = model.eyes() {
-        eyes.preprocess().check()?;
-    }
+    model.eyes().into_iter().try_for_each(Eye::check)?;
     Ok(model)
 }

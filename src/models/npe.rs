@@ -1,10 +1,11 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::{Batch, Draws, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
+use super::eye::check_names;
+use super::{Batch, Draws, Eye, Model, Part, Score, Section, Size, Stream, Task, Turn};
 use crate::error::Result;
 use crate::limits;
-use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
+use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Transform, Transforms};
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use schemars::JsonSchema;
@@ -62,48 +63,54 @@ impl Section for NpeConfig {
 }
 
 struct Member {
-    preprocess: Preprocess,
     embedding: Option<Mlp>,
     flow: Flow,
-}
-
-impl Member {
-    fn context(&self, x: &Tensor) -> Tensor {
-        let x = self.preprocess.forward(&x.reshape([x.size()[0], -1]));
-        self.embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x))
-    }
-
-    /// −ln q(θ | x) of each sample.
-    fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        Ok(-self.flow.log_prob(batch.array("theta")?, &self.context(batch.array("x")?)))
-    }
 }
 
 /// The ensemble.
 pub struct Npe {
     parts: Vec<Part>,
+    eyes: Vec<Eye>,
     members: Vec<Member>,
     p: i64,
 }
 
 impl Npe {
-    /// For samples of such a field, as vectors.
+    /// For samples of such fields, as one vector.
     pub fn new(config: &NpeConfig, task: &Task) -> Result<Self> {
-        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
+        let inputs = task.arrays()?;
+        let mut eyes: Vec<Eye> = inputs.iter().map(Eye::vector).collect();
+        let n = eyes.iter().map(|eye| eye.shape[0]).sum();
         let (mut parts, mut members) = (Vec::new(), Vec::new());
         for m in 0..config.ensemble {
             let vs = task.variables();
             let root = vs.root();
-            let preprocess = Preprocess::new(&(&root / "input"), &config.transform, n, false);
+            for (i, eye) in eyes.iter_mut().enumerate() {
+                let own = if inputs.len() == 1 { "input".to_string() } else { format!("input{i}") };
+                eye.keep(&(&root / own), &config.transform);
+            }
             let (embedding, context) = match config.embedding {
                 0 => (None, n),
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
             let flow = Flow::new(&(&root / "flow"), task.prior, context, &config.flow);
             parts.push(Part::new(format!("member{m}"), vs));
-            members.push(Member { preprocess, embedding, flow });
+            members.push(Member { embedding, flow });
         }
-        Ok(Npe { parts, members, p: task.prior.len() as i64 })
+        check_names(&config.transform, &eyes)?;
+        Ok(Npe { parts, eyes, members, p: task.prior.len() as i64 })
+    }
+
+    /// What a member's flow is given, (n, context).
+    fn context(&self, m: usize, batch: &Batch) -> Result<Tensor> {
+        let mut each = self.eyes.iter().map(|eye| Ok(eye.look(m, batch)?.0)).collect::<Result<Vec<_>>>()?;
+        let x = if each.len() == 1 { each.remove(0) } else { Tensor::cat(&each, 1) };
+        Ok(self.members[m].embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x)))
+    }
+
+    /// −ln q(θ | x) of each sample, by a member.
+    fn loss(&self, m: usize, batch: &Batch) -> Result<Tensor> {
+        Ok(-self.members[m].flow.log_prob(batch.array("theta")?, &self.context(m, batch)?))
     }
 }
 
@@ -117,25 +124,26 @@ impl Model for Npe {
     }
 
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
-        self.standardise(&all.whole("x")?);
-        Ok(())
+        self.eyes.iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
     }
 
     fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        self.members.iter().enumerate().try_for_each(|(i, m)| turn.minimise(&name(i), &m.loss(batch)?, &[i]))
+        (0..self.members.len()).try_for_each(|m| turn.minimise(&name(m), &self.loss(m, batch)?, &[m]))
     }
 
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        let each = |(i, m): (usize, &Member)| Ok(Score { name: name(i), value: m.loss(batch)?, parts: vec![i] });
-        self.members.iter().enumerate().map(each).collect()
+        let each = |m| Ok(Score { name: name(m), value: self.loss(m, batch)?, parts: vec![m] });
+        (0..self.members.len()).map(each).collect()
     }
 
-    fn eyes(&self) -> Option<&dyn Eyes> {
-        Some(self)
+    fn eyes(&self) -> Vec<&Eye> {
+        self.eyes.iter().collect()
     }
 
     fn log_prob(&self, x: &Tensor, theta: &Tensor) -> Option<Tensor> {
-        let all: Vec<Tensor> = self.members.iter().map(|m| m.flow.log_prob(theta, &m.context(x))).collect();
+        let batch = Batch::observed(x);
+        let one = |(m, member): (usize, &Member)| Some(member.flow.log_prob(theta, &self.context(m, &batch).ok()?));
+        let all = self.members.iter().enumerate().map(one).collect::<Option<Vec<Tensor>>>()?;
         let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
         Some(mean)
     }
@@ -158,7 +166,7 @@ impl Model for Npe {
                     continue;
                 }
                 let own = Tensor::from_slice(&own).to_device(x.device());
-                let c = one_of.context(&one);
+                let c = self.context(m, &Batch::observed(&one)).ok()?;
                 let context = c.expand([own.size()[0], c.size()[1]], true);
                 out = out.index_copy(0, &own, &one_of.flow.sample(&z.index_select(0, &own), &context));
             }
@@ -175,23 +183,5 @@ impl Model for Npe {
             })
             .collect();
         Some(Draws { theta, ln_prob: Tensor::stack(&ln, 0), member, members: self.members.len() })
-    }
-}
-
-impl Eyes for Npe {
-    fn standardise(&self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        let (first, others) = self.members.split_first().expect("an ensemble has members");
-        let novelty = first.preprocess.fit(&x, views);
-        others.iter().for_each(|m| m.preprocess.copy(&first.preprocess));
-        novelty
-    }
-
-    fn preprocess(&self) -> &Preprocess {
-        &self.members[0].preprocess
-    }
-
-    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
-        (x.reshape([x.size()[0], -1]), 1)
     }
 }

@@ -14,9 +14,21 @@ pub trait Section: std::fmt::Debug {
     fn sizes(&self) -> Vec<Size>;
     /// About how many weights its networks have, for samples of so many numbers and p parameters.
     fn weights(&self, inputs: usize, p: usize) -> f64;
-    /// How many numbers it makes of a sample for later stages, where p parameters vary; `None` if it gives them nothing.
-    fn summaries(&self, _p: usize) -> Option<usize> {
-        None
+    /// Names of the fields that it makes of a sample, which later stages may read: [`Model::outputs`].
+    fn outputs(&self) -> Vec<&'static str> {
+        vec![]
+    }
+    /// Whether it learns from `target` as well.
+    fn wants_target(&self) -> bool {
+        false
+    }
+    /// Whether its inputs may be lists.
+    fn takes_lists(&self) -> bool {
+        false
+    }
+    /// Epochs of all its phases together, in a stage with so many for each.
+    fn epochs(&self, stage: u64) -> u64 {
+        stage
     }
     /// An untrained model.
     fn build(&self, task: &Task) -> Result<Box<dyn Model>>;

@@ -1,11 +1,12 @@
 //! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
-use super::{Batch, Eyes, Model, Part, Score, Section, Size, Stream, Task, Turn};
+use super::eye::check_names;
+use super::{Batch, Eye, Model, Part, Score, Section, Size, Stream, Task, Turn};
 use crate::error::Result;
-use crate::io::field::Picture;
+use crate::io::field::{AxisKind, FieldSpec};
 use crate::limits;
-use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Novelty, Preprocess, Transform, Transforms};
+use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Transform, Transforms};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -19,13 +20,14 @@ pub struct VmimConfig {
     /// Of the inputs. `"log1p"`: ln(1 + x), for densities, x above −1; `"log"`: ln x, for spectra, x above 0;
     /// `"asinh"`: asinh(x/s), a logarithm for both signs (noisy spectra, multipoles), s the median of |x| in training.
     /// A list has one for each index of the input's first axis (of maps: each channel), `["log", "asinh", "asinh"]` for
-    /// P₀, P₂, P₄. See docs/campaign.md#what-a-network-sees.
+    /// P₀, P₂, P₄. Of several inputs a table has one for each, `{ maps = "log1p", power = "log" }`. See
+    /// docs/campaign.md#what-a-network-sees.
     pub transform: Transforms,
     /// Network for maps: fields whose last two axes are both `periodic` or both `flat`, of at least 8 × 8 pixels. Axes
     /// before these are channels, the `view`s among them are seen one by one and averaged. A cube is its slices, as
     /// channels.
     pub cnn: CnnConfig,
-    /// Network for anything else, as a vector.
+    /// Network for anything else, as a vector; and for the summaries of several inputs, side by side.
     pub mlp: MlpConfig,
     /// The density that judges the summaries.
     pub flow: FlowConfig,
@@ -72,8 +74,8 @@ impl Section for VmimConfig {
         cnn.max(self.mlp.weights(inputs as f64, summaries)) + self.flow.weights(summaries, p)
     }
 
-    fn summaries(&self, p: usize) -> Option<usize> {
-        Some(self.given(p) as usize)
+    fn outputs(&self) -> Vec<&'static str> {
+        vec![SUMMARIES]
     }
 
     fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
@@ -81,62 +83,78 @@ impl Section for VmimConfig {
     }
 }
 
+/// What it makes of a sample.
+const SUMMARIES: &str = "summaries";
+
 enum Compressor {
     Maps(Box<Cnn>),
     Vector(Mlp),
 }
 
-/// The compressor and its critic.
-pub struct Vmim {
-    parts: Vec<Part>,
-    preprocess: Preprocess,
-    compressor: Compressor,
-    flow: Flow,
-    /// Shape of a sample as (views, channels, H, W), or its length.
-    shape: Vec<i64>,
-}
-
-impl Vmim {
-    /// For samples of such a field. Of maps that are too small to be halved a few times it makes a vector.
-    pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
-        let (input, summaries, vs) = (task.array("x")?, config.given(task.prior.len()), task.variables());
-        let root = vs.root();
-        let (shape, compressor, groups) = match input.picture().filter(Picture::is_large) {
-            Some(Picture { views, channels, height, width, periodic }) => {
-                let four = [views, channels, height, width].map(|n| n as i64);
-                let cnn = Cnn::new(&(&root / "cnn"), four[1], summaries, &config.cnn, periodic);
-                (four.to_vec(), Compressor::Maps(Box::new(cnn)), four[1])
-            }
-            None => {
-                let n = input.shape.iter().product::<usize>() as i64;
-                (vec![n], Compressor::Vector(Mlp::new(&(&root / "mlp"), n, summaries, &config.mlp)), n)
-            }
-        };
-        let maps = matches!(compressor, Compressor::Maps(_));
-        let preprocess = Preprocess::new(&(&root / "input"), &config.transform, groups, maps);
-        let flow = Flow::new(&(&root / "flow"), task.prior, summaries, &config.flow);
-        Ok(Vmim { parts: vec![Part::new("vmim", vs)], preprocess, compressor, flow, shape })
-    }
-
-    /// (n, …) → (n, summaries). The views of a universe are seen one by one and averaged.
-    fn summaries(&self, x: &Tensor) -> Tensor {
-        let (x, views) = self.seen(x);
-        let x = self.preprocess.forward(&x);
-        match &self.compressor {
+impl Compressor {
+    /// Standardised inputs (n · views, …) → (n, summaries). The views of a universe are seen one by one and averaged.
+    fn forward(&self, (x, views): (Tensor, i64)) -> Tensor {
+        match self {
             Compressor::Vector(mlp) => mlp.forward(&x),
             Compressor::Maps(cnn) => {
-                let s = cnn.forward(&x);
-                let s = s.view([x.size()[0] / views, views, -1]);
+                let s = cnn.forward(&x).view([x.size()[0] / views, views, -1]);
                 s.mean_dim([1i64].as_slice(), false, None::<Kind>)
             }
         }
     }
 }
 
+/// The compressor and its critic.
+pub struct Vmim {
+    parts: [Part; 1],
+    eyes: Vec<Eye>,
+    /// One for each input.
+    compressors: Vec<Compressor>,
+    /// Several inputs' summaries, side by side, to those of all.
+    joint: Option<Mlp>,
+    flow: Flow,
+    summaries: i64,
+}
+
 impl Vmim {
+    /// For samples of such fields. Of maps that are too small to be halved a few times it makes vectors.
+    pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
+        let (inputs, summaries, vs) = (task.arrays()?, config.given(task.prior.len()), task.variables());
+        let (root, alone) = (vs.root(), inputs.len() == 1);
+        let (mut eyes, mut compressors) = (vec![], vec![]);
+        for (i, input) in inputs.iter().enumerate() {
+            let own = if alone { root.clone() } else { &root / format!("input{i}") };
+            let (mut eye, periodic) = Eye::maps(input);
+            compressors.push(match periodic {
+                Some(periodic) => {
+                    let cnn = Cnn::new(&(&own / "cnn"), eye.shape[1], summaries, &config.cnn, periodic);
+                    Compressor::Maps(Box::new(cnn))
+                }
+                None => Compressor::Vector(Mlp::new(&(&own / "mlp"), eye.shape[0], summaries, &config.mlp)),
+            });
+            eye.keep(&(&own / "input"), &config.transform);
+            eyes.push(eye);
+        }
+        check_names(&config.transform, &eyes)?;
+        let all = summaries * inputs.len() as i64;
+        let joint = (!alone).then(|| Mlp::new(&(&root / "joint"), all, summaries, &config.mlp));
+        let flow = Flow::new(&(&root / "flow"), task.prior, summaries, &config.flow);
+        Ok(Vmim { parts: [Part::new("vmim", vs)], eyes, compressors, joint, flow, summaries })
+    }
+
+    /// (n, summaries).
+    fn summaries(&self, batch: &Batch) -> Result<Tensor> {
+        let each = self.eyes.iter().zip(&self.compressors);
+        let mut each = each.map(|(eye, c)| Ok(c.forward(eye.look(0, batch)?))).collect::<Result<Vec<_>>>()?;
+        Ok(match &self.joint {
+            Some(joint) => joint.forward(&Tensor::cat(&each, 1)),
+            None => each.remove(0),
+        })
+    }
+
     /// −ln q(θ | f(x)) of each sample.
     fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        Ok(-self.flow.log_prob(batch.array("theta")?, &self.summaries(batch.array("x")?)))
+        Ok(-self.flow.log_prob(batch.array("theta")?, &self.summaries(batch)?))
     }
 }
 
@@ -146,8 +164,7 @@ impl Model for Vmim {
     }
 
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
-        self.standardise(&all.whole("x")?);
-        Ok(())
+        self.eyes.iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
     }
 
     fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
@@ -158,30 +175,16 @@ impl Model for Vmim {
         Ok(vec![Score { name: "−E[ln q]".into(), value: self.loss(batch)?, parts: vec![0] }])
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-        Ok(vec![("summaries".into(), self.summaries(batch.array("x")?))])
+    fn outputs(&self) -> Vec<FieldSpec> {
+        let description = "summaries that tell most of the parameters".to_string();
+        vec![FieldSpec { description, ..FieldSpec::of(SUMMARIES, &[self.summaries as usize], &[AxisKind::Column]) }]
     }
 
-    fn eyes(&self) -> Option<&dyn Eyes> {
-        Some(self)
-    }
-}
-
-impl Eyes for Vmim {
-    fn standardise(&self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        self.preprocess.fit(&x, views)
+    fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {
+        Ok(vec![self.summaries(batch)?])
     }
 
-    fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
-    }
-
-    fn seen(&self, x: &Tensor) -> (Tensor, i64) {
-        let n = x.size()[0];
-        match (&self.compressor, &self.shape[..]) {
-            (Compressor::Maps(_), &[views, channels, h, w]) => (x.reshape([n * views, channels, h, w]), views),
-            _ => (x.reshape([n, -1]), 1),
-        }
+    fn eyes(&self) -> Vec<&Eye> {
+        self.eyes.iter().collect()
     }
 }

@@ -15,9 +15,13 @@ pub use flow::{Flow, FlowConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
-pub use transform::{Transform, Transforms};
+pub use transform::{Each, Transform, Transforms};
 
 pub use tch::{Device, Kind, Tensor};
+
+use crate::comm::Comm;
+use std::sync::Once;
+use tch::Cuda;
 
 /// Seeds libtorch's own generator: initial weights.
 pub fn seed(seed: i64) {
@@ -27,6 +31,26 @@ pub fn seed(seed: i64) {
 /// Threads of libtorch's operations on this rank.
 pub fn set_threads(n: i32) {
     tch::set_num_threads(n);
+}
+
+/// The device of this rank: the ranks of a node take its GPUs in turn. Where some share one, the root says so. Collective.
+pub fn device(comm: &Comm) -> Device {
+    let gpus = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
+    let device = device_of(comm.place_on_this_node("")[0], gpus);
+    // A launcher may have shown each rank other GPUs, of which each begins to count anew.
+    let shown = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+    let [_, sharing] = comm.place_on_this_node(&format!("{device:?} of {shown}"));
+    let most = comm.max_of(if device.is_cuda() { sharing } else { 0 } as u64);
+    if comm.is_root() && most > 1 {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| log::warn!("{most} ranks share a GPU: as many ranks as GPUs on a node are usually faster"));
+    }
+    device
+}
+
+/// The device of a rank by its place on a node with so many GPUs.
+fn device_of(rank: usize, gpus: usize) -> Device {
+    if gpus == 0 { Device::Cpu } else { Device::Cuda(rank % gpus) }
 }
 
 /// A variable that is kept with the weights and not trained, in double precision whatever the network computes in.
@@ -53,4 +77,18 @@ pub fn whole(t: &Tensor) -> Vec<i64> {
     let mut values = vec![0i64; t.numel()];
     t.copy_data(&mut values, t.numel());
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ranks_of_a_node_take_its_gpus_in_turn() {
+        let of = |gpus| (0..5).map(|rank| device_of(rank, gpus)).collect::<Vec<_>>();
+        assert_eq!(of(0), [Device::Cpu; 5]);
+        assert_eq!(of(1), [Device::Cuda(0); 5]);
+        assert_eq!(of(2), [0, 1, 0, 1, 0].map(Device::Cuda));
+        assert_eq!(of(8), [0, 1, 2, 3, 4].map(Device::Cuda));
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::familiar::{Familiar, Novelty};
 use super::statistics::{Core, core, none_like, quantiles};
-use super::transform::{Transform, Transforms};
+use super::transform::{Each, Transform};
 use crate::error::{Error, Result};
 use tch::{Kind, Tensor, nn};
 
@@ -23,7 +23,7 @@ const LIMIT: f64 = 10.0;
 /// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H, W).
 /// Its state is kept with the weights.
 pub struct Preprocess {
-    transforms: Transforms,
+    transforms: Each,
     /// What the network computes in.
     kind: Kind,
     maps: bool,
@@ -47,7 +47,7 @@ struct Rows {
 }
 
 impl Preprocess {
-    pub fn new(path: &nn::Path, transforms: &Transforms, groups: i64, maps: bool) -> Self {
+    pub fn new(path: &nn::Path, transforms: &Each, groups: i64, maps: bool) -> Self {
         let shape = if maps { vec![groups, 1, 1] } else { vec![groups] };
         let one = |name: &str| super::kept(path, name, &shape, 1.0);
         Preprocess {
@@ -66,7 +66,7 @@ impl Preprocess {
 
     /// Refuses a list of transforms that does not divide the first axis.
     pub fn check(&self) -> Result<()> {
-        let parts = self.transforms.each().len();
+        let parts = self.transforms.len();
         if self.groups % parts as i64 == 0 {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl Preprocess {
 
     /// Each transform with where its part of axis 1 begins, and how long that is.
     fn parts(&self) -> impl Iterator<Item = (Transform, i64, i64)> + '_ {
-        let each = self.transforms.each();
+        let each = &self.transforms;
         let length = self.groups / each.len() as i64;
         each.iter().enumerate().map(move |(i, &t)| (t, i as i64 * length, length))
     }
@@ -151,7 +151,7 @@ impl Preprocess {
         let constant = (&high - &low).le_tensor(&(&rounding * &size));
         let shape = self.centre.size();
         let put = |to: &Tensor, t: &Tensor| super::put(to, &t.view(shape.as_slice()));
-        if self.transforms.each().contains(&Transform::Asinh) {
+        if self.transforms.contains(&Transform::Asinh) {
             let pixels = [2i64];
             let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(pixels.as_slice(), false, Kind::Double)]);
             let [usual] = quantiles(&sizes, [0.5]);
@@ -224,7 +224,7 @@ impl Preprocess {
 
     /// The transforms, in words: the first that does not take every number.
     pub fn picky(&self) -> Option<Transform> {
-        self.transforms.each().iter().copied().find(|t| t.floor().is_some())
+        self.transforms.iter().copied().find(|t| t.floor().is_some())
     }
 
     /// Numbers or channels that are the same in all training samples, and how many there are in all.

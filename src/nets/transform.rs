@@ -1,10 +1,11 @@
 //! Monotonic transforms of inputs, each with the numbers that it takes.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Visitor};
-use serde::ser::{SerializeSeq, Serializer};
+use crate::list::OneOrMany;
+use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 /// Transform of each number.
@@ -52,67 +53,63 @@ impl Transform {
     }
 }
 
-/// `transform`: one name for all inputs, or a list with one for each index of their first axis (of maps: each channel).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transforms(Vec<Transform>);
+/// A transform for all numbers of an input, or one for each index of its first axis (of maps: each channel).
+pub type Each = OneOrMany<Transform>;
+
+/// `transform`: the same for all inputs, or a table with one for each of several, by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Transforms {
+    All(Each),
+    Of(BTreeMap<String, Each>),
+}
 
 impl Transforms {
-    /// The transforms, each of an equal part of the first axis.
-    pub fn each(&self) -> &[Transform] {
-        &self.0
+    /// Those of an input: each of an equal part of its first axis. Inputs of which a table says nothing are taken as they are.
+    pub fn of(&self, input: &str) -> Each {
+        match self {
+            Transforms::All(each) => each.clone(),
+            Transforms::Of(table) => table.get(input).cloned().unwrap_or_else(|| Transform::None.into()),
+        }
+    }
+
+    /// The inputs that a table names.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Transforms::All(_) => vec![],
+            Transforms::Of(table) => table.keys().map(String::as_str).collect(),
+        }
     }
 }
 
 impl From<Transform> for Transforms {
     fn from(one: Transform) -> Self {
-        Transforms(vec![one])
-    }
-}
-
-impl JsonSchema for Transforms {
-    fn schema_name() -> Cow<'static, str> {
-        "Transforms".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<Transform>();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
-    }
-}
-
-impl Serialize for Transforms {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if let [one] = &self.0[..] {
-            return one.serialize(s);
-        }
-        let mut list = s.serialize_seq(Some(self.0.len()))?;
-        self.0.iter().try_for_each(|t| list.serialize_element(t))?;
-        list.end()
+        Transforms::All(one.into())
     }
 }
 
 impl<'de> Deserialize<'de> for Transforms {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
+        struct Said;
+        impl<'de> Visitor<'de> for Said {
             type Value = Transforms;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("the name of a transform, or a list of names")
+                f.write_str("the name of a transform, a list of names, or a table with one of these for each input")
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Transforms, E> {
                 Transform::deserialize(name.into_deserializer()).map(Transforms::from)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Transforms, A::Error> {
-                let mut all = vec![];
-                while let Some(one) = list.next_element()? {
-                    all.push(one);
-                }
-                if all.is_empty() { Err(A::Error::invalid_length(0, &self)) } else { Ok(Transforms(all)) }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Transforms, A::Error> {
+                Each::deserialize(SeqAccessDeserializer::new(list)).map(Transforms::All)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Transforms, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(table)).map(Transforms::Of)
             }
         }
-        d.deserialize_any(OneOrMany)
+        d.deserialize_any(Said)
     }
 }

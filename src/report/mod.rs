@@ -9,12 +9,12 @@ pub mod canvas;
 mod checks;
 mod corner;
 mod coverage;
+mod curves;
 pub mod label;
 mod losses;
 mod maps;
 mod page;
 mod scatter;
-mod spectra;
 #[cfg(test)]
 mod tests;
 mod timings;
@@ -67,17 +67,29 @@ pub struct MapPanel {
     pub data: Vec<f32>,
 }
 
-/// Measured and linear power of one universe.
+/// A field's numbers along its axis in some universes.
 #[derive(Debug, Clone)]
-pub struct Spectrum {
+pub struct Curves {
+    pub field: String,
+    /// What its numbers are, in a few words.
+    pub what: String,
+    /// What the axis is, and what the numbers are, with their units, in simple LaTeX.
+    pub labels: [String; 2],
+    /// The axis's coordinates.
+    pub at: Vec<f64>,
+    /// Name of the theory that they are compared with, where there is one.
+    pub theory: String,
+    pub universes: Vec<Curve>,
+}
+
+/// That of one universe.
+#[derive(Debug, Clone)]
+pub struct Curve {
     /// What distinguishes it, in simple LaTeX.
     pub label: String,
-    /// Wavenumbers in h/Mpc.
-    pub k: Vec<f64>,
-    /// Measured power in (Mpc/h)³.
-    pub pk: Vec<f64>,
-    /// Linear theory at the same wavenumbers; empty if unknown.
-    pub linear: Vec<f64>,
+    pub measured: Vec<f64>,
+    /// What theory says; empty if nothing.
+    pub theory: Vec<f64>,
 }
 
 /// A line of a stage's `history.jsonl`.
@@ -123,7 +135,7 @@ pub struct Inputs {
     pub maps: Vec<MapPanel>,
     /// What the maps' colours mean, e.g. `1 + \delta`.
     pub maps_quantity: String,
-    pub spectra: Vec<Spectrum>,
+    pub curves: Vec<Curves>,
     /// Stage and its epochs.
     pub histories: Vec<(String, Vec<Epoch>)>,
     /// Posterior and its samples on the test split; the first is the campaign's own, the second its baseline.
@@ -171,11 +183,14 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
             "Maps of some universes on one logarithmic colour scale: the parameters above each set how clumpy it is.";
         add("Universes", "maps.png".into(), caption.into(), c)?;
     }
-    if let Some(c) = spectra::figure(&inputs.spectra) {
-        let caption = "Measured matter power (points) against linear theory (dashed). They agree at low k up to the few modes of \
-            the box, and gravity lifts the power above theory at high k before the mesh's resolution ends it. The lower \
-            panel is their ratio.";
-        add("Universes", "spectra.png".into(), caption.into(), c)?;
+    for curves in &inputs.curves {
+        let Some(c) = curves::figure(curves) else { continue };
+        let theory = match curves.theory.is_empty() {
+            true => String::new(),
+            false => format!(" The dashed lines are {}, the lower panel is the ratio to it.", curves.theory),
+        };
+        let caption = format!("“{}” of some universes: {}.{theory}", curves.field, curves.what);
+        add("Universes", format!("curves_{}.png", file_name(&curves.field)), caption, c)?;
     }
     if let Some(c) = losses::figure(&inputs.histories) {
         let caption = "Loss of each trained stage. The ring marks the best validation epoch, whose weights are kept; a \

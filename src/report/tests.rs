@@ -78,19 +78,15 @@ fn inputs() -> Inputs {
             data: (0..side * side).map(|g| value(g % side, g / side)).collect(),
         }
     };
-    let spectrum = |i: usize| {
-        let k: Vec<f64> = (1..=40).map(|j| 0.0245 * 1.1f64.powi(j)).collect();
+    let k = || (1..=40).map(|j| 0.0245 * 1.1f64.powi(j));
+    let curve = |i: usize| {
         let linear: Vec<f64> =
-            k.iter().map(|k| (0.6 + 0.3 * i as f64) * 3e4 * k / 0.02 / (1.0 + (k / 0.02).powi(2)).powf(1.2)).collect();
-        let pk = k.iter().zip(&linear).enumerate().map(|(j, (k, p))| {
+            k().map(|k| (0.6 + 0.3 * i as f64) * 3e4 * k / 0.02 / (1.0 + (k / 0.02).powi(2)).powf(1.2)).collect();
+        let pk = k().zip(&linear).enumerate().map(|(j, (k, p))| {
             p * (1.0 + 3.0 * k * k / (1.0 + k * k * k)) * (1.0 + 0.1 * ((j * 7) as f64).sin() / (1.0 + j as f64))
         });
-        Spectrum {
-            label: format!(r"\Omega_m = {:.2}, \sigma_8 = {:.2}", 0.2 + 0.1 * i as f64, 0.8),
-            pk: pk.collect(),
-            k,
-            linear,
-        }
+        let label = format!(r"\Omega_m = {:.2}, \sigma_8 = {:.2}", 0.2 + 0.1 * i as f64, 0.8);
+        Curve { label, measured: pk.collect(), theory: linear }
     };
     let history = |scale: f64| {
         (1..=40u64)
@@ -128,7 +124,12 @@ fn inputs() -> Inputs {
         prior: Some(prior()),
         maps: (0..4).map(map).collect(),
         maps_quantity: r"1 + \delta".into(),
-        spectra: (0..4).map(spectrum).collect(),
+        curves: vec![Curves {
+            what: "matter power spectrum".into(),
+            labels: [r"k  [h/Mpc]", r"power  [(Mpc/h)^3]"].map(String::from),
+            theory: "linear theory".into(),
+            ..curves("power", k().collect(), (0..4).map(curve).collect())
+        }],
         histories: vec![
             ("compressor".into(), history(1.2)),
             ("posterior".into(), history(2.1)),
@@ -160,6 +161,36 @@ fn inputs() -> Inputs {
     }
 }
 
+fn one_curve(label: &str, measured: Vec<f64>, theory: Vec<f64>) -> Curve {
+    Curve { label: label.into(), measured, theory }
+}
+
+fn curves(field: &str, at: Vec<f64>, universes: Vec<Curve>) -> Curves {
+    let [field, what, theory] = [field, "", ""].map(String::from);
+    Curves { field, what, labels: Default::default(), at, theory, universes }
+}
+
+/// An axis is logarithmic where its numbers ask for it, and whatever is on it is drawn.
+#[test]
+fn curves_of_any_field_are_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let t: Vec<f64> = (0..16).map(|i| i as f64 / 15.0).collect();
+    let line = |slope: f64| t.iter().map(|t| slope * t - 0.3).collect::<Vec<_>>();
+    let decades: Vec<f64> = t.iter().map(|t| 10f64.powf(4.0 * t)).collect();
+    let straight = vec![one_curve("a", line(1.0), line(0.9)), one_curve("b", line(-1.0), vec![])];
+    let with_zero = [&[0.0], &decades[1..]].concat();
+    let all = vec![
+        curves("straight", t.clone(), straight),
+        curves("decades", decades.clone(), vec![one_curve("a", with_zero, vec![])]),
+    ];
+    let page = write(&Inputs { curves: all, ..Default::default() }, dir.path()).unwrap();
+    let page = std::fs::read_to_string(page).unwrap();
+    for field in ["straight", "decades"] {
+        assert!(std::fs::metadata(dir.path().join(format!("curves_{field}.png"))).unwrap().len() > 5_000);
+        assert!(page.contains(&format!("“{field}” of some universes")), "{field}");
+    }
+}
+
 #[test]
 fn whole_report_is_written() {
     let temporary = tempfile::tempdir().unwrap();
@@ -168,7 +199,7 @@ fn whole_report_is_written() {
     let html = std::fs::read_to_string(&page).unwrap();
     let files = [
         "maps",
-        "spectra",
+        "curves_power",
         "losses",
         "true_vs_inferred",
         "corner_test_0",
@@ -199,7 +230,7 @@ fn half_finished_campaign_has_a_report() {
     // Degenerate parts leave their figure out or draw what there is.
     let odd = Inputs {
         maps: vec![MapPanel { label: "flat".into(), width: 4, height: 2, data: vec![0.0; 8] }],
-        spectra: vec![Spectrum { label: "bad".into(), k: vec![0.0, 0.1], pk: vec![f64::NAN, 1.0], linear: vec![] }],
+        curves: vec![curves("bad", vec![0.0, 0.1], vec![one_curve("bad", vec![f64::NAN, 1.0], vec![])])],
         histories: vec![(
             "one".into(),
             vec![Epoch { epoch: 0, step: 1, train_loss: 2.0, validation_loss: None, learning_rate: 0.0, seconds: 0.0 }],
@@ -209,7 +240,7 @@ fn half_finished_campaign_has_a_report() {
     };
     write(&odd, dir.path()).unwrap();
     assert!(dir.path().join("maps.png").exists() && dir.path().join("losses.png").exists());
-    assert!(!dir.path().join("spectra.png").exists() && !dir.path().join("timings.png").exists());
+    assert!(!dir.path().join("curves_bad.png").exists() && !dir.path().join("timings.png").exists());
 }
 
 /// Whatever numbers a campaign ends with, there is a page.
@@ -232,7 +263,7 @@ fn any_numbers_are_drawn() {
         };
         let inputs = Inputs {
             maps: vec![map(one), map(vec![value; 64])],
-            spectra: vec![Spectrum { label: "\\".into(), k: wide(0.1), pk: wide(value), linear: wide(1.0) }],
+            curves: vec![curves("odd", wide(0.1), vec![one_curve("\\", wide(value), wide(1.0))])],
             histories: vec![(
                 "s".into(),
                 vec![epoch(0, value as f64), epoch(1, 1e300), epoch(2, -1e300), epoch(3, 1.0)],

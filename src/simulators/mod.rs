@@ -9,7 +9,7 @@ mod section;
 
 pub use contract::{Job, Look, Observed, Output, Runner, Simulator};
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
-pub use section::{Section, Universes};
+pub use section::{Section, Theory, Universes};
 
 use crate::kind::{Kind, Kinded, Kinds, Listed};
 use bench::Bench;

@@ -39,6 +39,15 @@ impl<'a> Universes<'a> {
     }
 }
 
+/// What theory says of a field in one universe.
+#[derive(Debug, Clone)]
+pub struct Theory {
+    /// Its name, as in "linear theory".
+    pub name: String,
+    /// As many as the field has.
+    pub values: Vec<f64>,
+}
+
 /// `[simulator]` of one kind: its own keys, and all that anybody may ask of it.
 pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     /// What one universe is, in a few words: `64³ particles in 256 Mpc/h`.
@@ -103,8 +112,8 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn budget(&self, _of: &Universes, _machine: &Machine, _comm: &Comm) -> Result<Budget> {
         Ok(Budget::default())
     }
-    /// What theory says of a field with an axis of coordinates, in universe `index` of the design; `None`: nothing.
-    fn theory(&self, _of: &Universes, _field: &FieldSpec, _theta: Theta, _index: u64) -> Result<Option<Vec<f64>>> {
+    /// What theory says of a field's numbers, in universe `index` of the design; `None`: nothing.
+    fn theory(&self, _of: &Universes, _field: &FieldSpec, _theta: Theta, _index: u64) -> Result<Option<Theory>> {
         Ok(None)
     }
     /// What makes the universes.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::field::{Data, Dtype};
+use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::models::Column;
 use tch::{Device, Tensor};
 
@@ -15,9 +15,19 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
     })
 }
 
-/// A field of some rows as a column of samples.
+/// What a stage may read of a dataset: a field, or a parameter by its name ("theta": all).
+pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
+    dataset.readable(name)
+}
+
+/// A field (or a parameter) of some rows as a column of samples.
 pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
-    let spec = dataset.spec(field)?;
+    let spec = spec(dataset, field)?;
+    if dataset.is_parameter(field) {
+        let theta = tensor(&Data::F64(dataset.thetas(rows)), &[rows.len(), dataset.prior.len()], device);
+        let at = dataset.prior.names().iter().position(|name| *name == field);
+        return Ok(Column::Array(at.map_or_else(|| theta.shallow_clone(), |j| theta.select(1, j as i64))));
+    }
     let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
     if !spec.ragged {
         return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape(rows.len(), &spec.shape), device)));

@@ -3,12 +3,13 @@
 
 use super::StageConfig;
 use super::data::{self, tensor};
-use super::stage::{Context, Trained, compress};
+use super::source::{Memory, Source};
+use super::stage::{Trained, compress};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::Data;
-use crate::models::{Model, ModelConfig, SampleId};
+use crate::models::{Batch, Column, Model, ModelConfig};
 use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -59,35 +60,57 @@ pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
     Ok((train.into_iter().filter(|row| validation.binary_search(row).is_err()).collect(), validation))
 }
 
-/// Refuses samples to learn from (one per entry of `rows`) that hold anything but numbers that the first network takes.
+/// Refuses samples to learn from that hold anything but numbers that the network takes. `called` has each column's name for
+/// whoever reads of it.
 pub(super) fn refuse_unfit(
     dataset: &Dataset,
-    field: &str,
+    called: &dyn Fn(&str) -> String,
     config: &StageConfig,
-    first: &dyn Model,
-    x: &Tensor,
-    rows: &[usize],
+    model: &dyn Model,
+    samples: &mut Memory,
 ) -> Result<()> {
-    let mut found = Unfit::default();
-    for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        found.add(&[first], &x.narrow(0, (i * CHUNK) as i64, chunk.len() as i64), chunk)?;
+    let ids = samples.all().to_vec();
+    let mut found: BTreeMap<String, Unfit> = BTreeMap::new();
+    for chunk in ids.chunks(CHUNK) {
+        let rows: Vec<usize> = chunk.iter().map(|id| id.universe as usize).collect();
+        for (name, column) in samples.read(chunk, &[])? {
+            let (Column::Array(x) | Column::List { values: x, .. }) = &column;
+            let eye = model.eyes().into_iter().find(|eye| eye.column == name);
+            let counts = match (eye, &column) {
+                (Some(eye), _) => eye.unfit(x),
+                (None, Column::Array(x)) => not_finite(x),
+                // Of a list, by its rows.
+                (None, Column::List { offsets, .. }) => {
+                    let ends = whole(offsets);
+                    let bad = |i: usize| match ends[i + 1] - ends[i] {
+                        0 => 0,
+                        n => whole(&x.narrow(0, ends[i], n).isfinite().logical_not().sum(Kind::Int64))[0],
+                    };
+                    (0..rows.len()).map(|i| [bad(i), 0]).collect()
+                }
+            };
+            found.entry(name).or_default().note(&rows, &counts);
+        }
     }
-    let error = |problem: String| Error::input(problem).file(&dataset.path).key(field);
-    if let Some(words) = found.words(0) {
-        let remedy = "mend or remove them (a `status` other than 0 leaves a row out)";
-        return Err(error(format!("{words} of those to learn from")).remedy(remedy));
-    }
-    let picky = first.eyes().and_then(|eyes| eyes.preprocess().picky());
-    if let (Some(words), Some(transform)) = (found.words(1), picky) {
-        let floor = transform.floor().unwrap_or_default();
-        let problem =
-            format!("transform = \"{}\" takes numbers above {floor} only; there are {words}", transform.name());
-        let remedy = format!(
-            "choose train.{}.network.transform = \"asinh\", which takes both signs; a list has one transform for each \
-             index of the first axis, [\"log\", \"asinh\"]",
-            config.name
-        );
-        return Err(error(problem).remedy(remedy));
+    for (column, found) in &found {
+        let error = |problem: String| Error::input(problem).file(&dataset.path).key(called(column));
+        if let Some(words) = found.words(0) {
+            let remedy = "mend or remove them (a `status` other than 0 leaves a row out)";
+            return Err(error(format!("{words} of those to learn from")).remedy(remedy));
+        }
+        let eye = model.eyes().into_iter().find(|eye| eye.column == *column);
+        let picky = eye.and_then(|eye| eye.preprocess().picky());
+        if let (Some(words), Some(transform)) = (found.words(1), picky) {
+            let floor = transform.floor().unwrap_or_default();
+            let problem =
+                format!("transform = \"{}\" takes numbers above {floor} only; there are {words}", transform.name());
+            let remedy = format!(
+                "choose train.{}.network.transform = \"asinh\", which takes both signs; a list has one transform for each \
+                 index of the first axis, [\"log\", \"asinh\"]",
+                config.name
+            );
+            return Err(error(problem).remedy(remedy));
+        }
     }
     Ok(())
 }
@@ -121,7 +144,7 @@ fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, devi
         for chunk in rows[start..start + len].chunks(few) {
             let values = data::read(dataset, field, chunk)?;
             let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
-            found.add(&[first], &tensor(&values, &full, device), chunk)?;
+            found.add(&[first], Batch::observed(&tensor(&values, &full, device)), chunk)?;
         }
         Ok(())
     };
@@ -130,13 +153,27 @@ fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, devi
     Ok(found)
 }
 
-/// Of each input (n, …): how many of its numbers are not finite, and how many the model does not take.
-fn unfit(model: &dyn Model, x: &Tensor) -> Vec<[i64; 2]> {
-    let not_finite = || {
-        let bad = x.isfinite().logical_not().reshape([x.size()[0], -1]);
-        whole(&bad.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)).into_iter().map(|n| [n, 0]).collect()
+/// Of each sample (n, …): how many of its numbers are not finite.
+fn not_finite(x: &Tensor) -> Vec<[i64; 2]> {
+    let bad = x.isfinite().logical_not().reshape([x.size()[0], -1]);
+    whole(&bad.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)).into_iter().map(|n| [n, 0]).collect()
+}
+
+/// Of each sample: how many numbers of the model's inputs are not finite, and how many it does not take.
+fn unfit(model: &dyn Model, batch: &Batch) -> Result<Vec<[i64; 2]>> {
+    let mut all = vec![[0, 0]; batch.len()];
+    let mut add = |found: Vec<[i64; 2]>| {
+        all.iter_mut().zip(found).for_each(|(all, found)| *all = [all[0] + found[0], all[1] + found[1]]);
     };
-    model.eyes().map_or_else(not_finite, |eyes| eyes.unfit(x))
+    let eyes = model.eyes();
+    eyes.iter().try_for_each(|eye| batch.array(&eye.column).map(|x| add(eye.unfit(x))))?;
+    if eyes.is_empty() {
+        batch.columns().iter().for_each(|(_, column)| match column {
+            Column::Array(x) => add(not_finite(x)),
+            Column::List { .. } => {}
+        });
+    }
+    Ok(all)
 }
 
 /// Rows with numbers that cannot be used, and how many: not finite, not taken by the transform.
@@ -145,24 +182,29 @@ pub struct Unfit([Vec<(usize, i64)>; 2]);
 
 impl Unfit {
     /// Looks at samples, one per row, as each network of a chain sees them; true for each that can be used.
-    pub fn add(&mut self, chain: &[&dyn Model], x: &Tensor, rows: &[usize]) -> Result<Vec<bool>> {
+    pub fn add(&mut self, chain: &[&dyn Model], batch: Batch, rows: &[usize]) -> Result<Vec<bool>> {
         let mut counts = vec![[0, 0]; rows.len()];
-        let mut x = x.shallow_clone();
+        let mut batch = batch;
         for (link, model) in chain.iter().enumerate() {
             if link > 0 {
-                x = compress(chain[link - 1], &x)?;
+                batch = Batch::observed(&compress(chain[link - 1], &batch)?);
             }
-            let fit = counts.iter_mut().zip(unfit(*model, &x)).filter(|(counts, _)| **counts == [0, 0]);
+            let fit = counts.iter_mut().zip(unfit(*model, &batch)?).filter(|(counts, _)| **counts == [0, 0]);
             fit.for_each(|(counts, found)| *counts = found);
         }
-        for (&row, &[not_finite, refused]) in rows.iter().zip(&counts) {
+        self.note(rows, &counts);
+        Ok(counts.iter().map(|c| *c == [0, 0]).collect())
+    }
+
+    /// Keeps what was found in some rows.
+    fn note(&mut self, rows: &[usize], counts: &[[i64; 2]]) {
+        for (&row, &[not_finite, refused]) in rows.iter().zip(counts) {
             match (not_finite, refused) {
                 (0, 0) => {}
                 (0, refused) => self.0[1].push((row, refused)),
                 (not_finite, _) => self.0[0].push((row, not_finite)),
             }
         }
-        Ok(counts.iter().map(|c| *c == [0, 0]).collect())
     }
 
     /// Joins what all ranks have found. Collective.
@@ -208,50 +250,50 @@ impl Unfit {
     }
 }
 
-/// Looks at what a model has made of the samples x (n, …) that it learns from: refuses what tells nothing, says which numbers
-/// drop out and which samples are far from the others.
+/// Looks at what a model has made of the samples that it learns from: refuses what tells nothing, says which numbers drop out
+/// and which samples are far from the others. `called` has each column's name for whoever reads of it.
 pub(super) fn look(
-    context: &Context,
+    dataset: &Dataset,
+    called: &dyn Fn(&str) -> String,
     config: &StageConfig,
-    shape: &[usize],
     model: &dyn Model,
-    x: &Tensor,
-    ids: &[SampleId],
+    samples: &Memory,
 ) -> Result<()> {
-    let Some(eyes) = model.eyes() else { return Ok(()) };
-    let (novelty, preprocess) = (eyes.novelty(x), eyes.preprocess());
-    let name = &config.input;
-    let what =
-        if context.stages.iter().any(|s| s.name == *name) { format!("summaries of {name}") } else { name.clone() };
-    let (constant, all) = preprocess.constants();
-    if constant.len() == all {
+    let (eyes, ids) = (model.eyes(), samples.ids(Split::Train));
+    let constants: Vec<(Vec<usize>, usize)> = eyes.iter().map(|eye| eye.preprocess().constants()).collect();
+    if !eyes.is_empty() && constants.iter().all(|(constant, all)| constant.len() == *all) {
+        let what: Vec<String> = eyes.iter().map(|eye| called(&eye.column)).collect();
         return Err(Error::input("is the same for all universes that are learned from: there is nothing to learn")
-            .file(&context.dataset.path)
-            .key(what)
+            .file(&dataset.path)
+            .key(what.join(", "))
             .remedy("give the stage another input, or more universes"));
     }
-    if !constant.is_empty() {
-        let list = constant.iter().take(NAMED).map(|&i| preprocess.name(i, &what, shape));
-        let more = if constant.len() > NAMED { ", …" } else { "" };
-        log::info!(
-            "train {}: {} of {all} numbers do not vary in training and drop out: {}{more}",
-            config.name,
-            constant.len(),
-            list.collect::<Vec<_>>().join(", ")
-        );
-    }
-    let far: Vec<usize> = (0..novelty.outside.len()).filter(|&i| novelty.outside[i] > WILD).collect();
-    if let Some(&worst) = far.iter().max_by(|&&a, &&b| novelty.outside[a].total_cmp(&novelty.outside[b])) {
-        log::warn!(
-            "train {}: {} of {} samples to learn from lie far outside the others and are drawn in by a logarithm: in row \
-             {} {} is {:.3} times the others' range away",
-            config.name,
-            far.len(),
-            novelty.outside.len(),
-            ids[worst].universe,
-            preprocess.fact(novelty.most[worst], &what, shape),
-            novelty.outside[worst]
-        );
+    for (eye, (constant, all)) in eyes.iter().zip(constants) {
+        let what = called(&eye.column);
+        if !constant.is_empty() {
+            let list = constant.iter().take(NAMED).map(|&i| eye.name(i, &what));
+            let more = if constant.len() > NAMED { ", …" } else { "" };
+            log::info!(
+                "train {}: {} of {all} numbers do not vary in training and drop out: {}{more}",
+                config.name,
+                constant.len(),
+                list.collect::<Vec<_>>().join(", ")
+            );
+        }
+        let novelty = eye.novelty(&samples.column(&eye.column)?.narrow(0, 0, ids.len() as i64));
+        let far: Vec<usize> = (0..novelty.outside.len()).filter(|&i| novelty.outside[i] > WILD).collect();
+        if let Some(&worst) = far.iter().max_by(|&&a, &&b| novelty.outside[a].total_cmp(&novelty.outside[b])) {
+            log::warn!(
+                "train {}: {} of {} samples to learn from lie far outside the others and are drawn in by a logarithm: in \
+                 row {} {} is {:.3} times the others' range away",
+                config.name,
+                far.len(),
+                novelty.outside.len(),
+                ids[worst].universe,
+                eye.fact(novelty.most[worst], &what),
+                novelty.outside[worst]
+            );
+        }
     }
     Ok(())
 }
@@ -261,7 +303,7 @@ pub(super) fn look(
 pub struct Outside {
     pub outside: Vec<f64>,
     pub distance: Vec<f64>,
-    /// Network and number that are furthest outside.
+    /// Network, its input and the number that are furthest outside.
     pub most: Vec<u64>,
 }
 
@@ -284,7 +326,7 @@ impl Trained {
 
     /// Raw samples (n, …) as the stage's own input.
     pub fn input(&self, x: &Tensor) -> Result<Tensor> {
-        self.before.iter().try_fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &x))
+        self.before.iter().try_fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &Batch::observed(&x)))
     }
 
     /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
@@ -293,16 +335,19 @@ impl Trained {
         let mut all = Outside { outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] };
         let mut x = x.shallow_clone();
         for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
-            let found = model.eyes().map(|eyes| eyes.novelty(&x));
-            for (i, found) in (0..n).filter_map(|i| Some((i, found.as_ref()?))) {
-                if found.outside[i] > all.outside[i] {
-                    all.outside[i] = found.outside[i];
-                    all.most[i] = (link as u64) << 32 | found.most[i] as u64;
+            let batch = Batch::observed(&x);
+            for (number, eye) in model.eyes().into_iter().enumerate() {
+                let found = eye.novelty(batch.array(&eye.column)?);
+                for i in 0..n {
+                    if found.outside[i] > all.outside[i] {
+                        all.outside[i] = found.outside[i];
+                        all.most[i] = (link as u64) << 48 | (number as u64) << 32 | found.most[i] as u64;
+                    }
+                    all.distance[i] = all.distance[i].max(found.distance[i]);
                 }
-                all.distance[i] = all.distance[i].max(found.distance[i]);
             }
             if link < self.before.len() {
-                x = compress(model.as_ref(), &x)?;
+                x = compress(model.as_ref(), &batch)?;
             }
         }
         Ok((x, all))
@@ -310,12 +355,10 @@ impl Trained {
 
     /// What an entry of [`Outside::most`] stands for.
     pub fn fact(&self, most: u64) -> String {
-        let (link, number) = ((most >> 32) as usize, (most & u32::MAX as u64) as i64);
+        let (link, number) = ((most >> 48) as usize, (most >> 32 & 0xffff) as usize);
         let model = self.before.get(link).unwrap_or(&self.model);
-        let Some(preprocess) = model.eyes().map(|eyes| eyes.preprocess()) else { return self.field.clone() };
-        match link {
-            0 => preprocess.fact(number, &self.field, &self.shape),
-            _ => preprocess.fact(number, "summaries", &[preprocess.constants().1]),
-        }
+        let called = if link == 0 { self.field.as_str() } else { "summaries" };
+        let eye = model.eyes().into_iter().nth(number);
+        eye.map_or_else(|| self.field.clone(), |eye| eye.fact((most & u32::MAX as u64) as i64, called))
     }
 }

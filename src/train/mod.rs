@@ -17,12 +17,14 @@ pub use crate::models::Rule;
 pub use change::{Change, Symmetries};
 pub use source::{Memory, Source};
 pub use stage::{Trained, train_stage};
+pub use table::symmetries;
 pub use trainer::Trainer;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, suggestion};
 use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
+use crate::list::OneOrMany;
 use crate::models::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,9 +37,14 @@ use std::path::Path;
 pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
-    /// A field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that is no list,
-    /// or an earlier stage whose summaries are the input.
-    pub input: String,
+    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that
+    /// is no list; several of these, `["maps", "power_z0.500"]`; or an earlier stage whose summaries are the input.
+    #[schemars(extend("x-type" = "string, or [string, …]"))]
+    pub input: OneOrMany<String>,
+    /// What it is to make of that, for networks that learn it: fields, or parameters by their names.
+    #[serde(default, skip_serializing_if = "no_names")]
+    #[schemars(extend("x-type" = "string, or [string, …]", "x-default" = "none"))]
+    pub target: OneOrMany<String>,
     /// The model and its size.
     pub network: ModelConfig,
     /// Passes over the training split.
@@ -77,6 +84,9 @@ pub struct StageConfig {
     pub checkpoint_every: u64,
 }
 
+fn no_names(names: &OneOrMany<String>) -> bool {
+    names.is_empty()
+}
 fn epochs() -> u64 {
     50
 }
@@ -104,7 +114,14 @@ impl StageConfig {
     fn wanted(&self, seed: u64) -> Wanted {
         let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
         let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
-        Wanted { name: self.name.clone(), inputs: vec![self.input.clone()], targets: vec![], config }
+        let [inputs, targets] = [&self.input, &self.target].map(|names| names.0.clone());
+        Wanted { name: self.name.clone(), inputs, targets, config }
+    }
+
+    /// All that it reads, each with its key.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("input", &self.input), ("target", &self.target)];
+        all.into_iter().flat_map(|(key, names)| names.iter().map(move |name| (key, name.as_str())))
     }
 
     /// A recorded configuration with this program's defaults.
@@ -159,40 +176,48 @@ impl StageConfig {
     }
 }
 
+/// The earlier stage that an input names, by itself (`compressor`) or with one of its outputs (`compressor/summaries`).
+pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageConfig> {
+    let named = |name: &str| stages.iter().find(|stage| stage.name == name);
+    named(input).or_else(|| named(input.split_once('/')?.0))
+}
+
 /// Refuses symmetries that a stage's field does not have. `spec`: the field of this name, where it is known.
 pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
     for stage in stages {
-        let source = |s: &&StageConfig| stages.iter().find(|other| other.name == s.input);
-        let first = std::iter::successors(Some(stage), source).take(stages.len()).last().unwrap_or(stage);
-        let Some(spec) = spec(&first.input) else { continue };
-        let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
         let refuse = |key: &str, value: String, problem: String, remedy: &str| {
             let error = Error::input(problem).key(format!("train.{}.{key}", stage.name)).remedy(remedy);
             Err(Error { value: Some(value), ..error })
         };
-        let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let none = format!("the axes of {} ({kinds}) are not those of maps of a periodic box, which", first.input);
-        if stage.augment && stage.name != first.name {
-            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", stage.input);
-            return refuse(
-                "augment",
-                "true".into(),
-                problem,
-                "leave it out; `copies` has several views of each universe",
-            );
+        let below = stage.input.iter().find_map(|input| source(stages, input));
+        if let (true, Some(below)) = (stage.augment, below) {
+            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", below.name);
+            let remedy = "leave it out; `copies` has several views of each universe";
+            return refuse("augment", "true".into(), problem, remedy);
         }
-        if stage.augment && !has {
-            let remedy = match spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
-                true => {
-                    "leave it out, or say in [dataset.axes] that these are maps of a whole box: their last two axes are \"periodic\""
-                }
-                false => "leave it out",
-            };
-            return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
-        }
-        if stage.copies > 1 && stage.name != first.name && !has {
-            let remedy = "leave it out: the copies would all be alike";
-            return refuse("copies", stage.copies.to_string(), format!("{none} alone have others by symmetry"), remedy);
+        for field in records(stages, Path::new(""), 0).inputs(&stage.name) {
+            let Some(spec) = spec(field) else { continue };
+            let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
+            let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let none = format!("the axes of {field} ({kinds}) are not those of maps of a periodic box, which");
+            if stage.augment && !has {
+                let remedy = match spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
+                    true => {
+                        "leave it out, or say in [dataset.axes] that these are maps of a whole box: their last two axes are \"periodic\""
+                    }
+                    false => "leave it out",
+                };
+                return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
+            }
+            if stage.copies > 1 && below.is_some() && !has {
+                let remedy = "leave it out: the copies would all be alike";
+                return refuse(
+                    "copies",
+                    stage.copies.to_string(),
+                    format!("{none} alone have others by symmetry"),
+                    remedy,
+                );
+            }
         }
     }
     Ok(())
@@ -227,15 +252,59 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
                 .value(&stage.name)
                 .remedy("rename one"));
         }
-        if let Some(source) = stages.iter().position(|s| s.name == stage.input)
-            && (source >= i || stages[source].network.summaries(1).is_none())
-        {
-            let problem = if source >= i { "that stage comes later" } else { "that stage gives no summaries" };
-            return Err(Error::input(problem)
-                .key(format!("train.{}.input", stage.name))
-                .value(&stage.input)
-                .remedy("name a dataset field, or an earlier stage that compresses"));
+        check_columns(&stages[..i], stage, stages)?;
+    }
+    Ok(())
+}
+
+/// Inputs and targets of a stage are different fields, or what earlier stages make.
+fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig]) -> Result<()> {
+    let refuse = |key: &str, value: &str, problem: &str, remedy: String| {
+        let error = Error::input(problem).key(format!("train.{}.{key}", stage.name));
+        Err(Error { value: Some(format!("{value:?}")), ..error.remedy(remedy) })
+    };
+    let network = stage.network.kind();
+    for (key, names) in [("input", &stage.input), ("target", &stage.target)] {
+        for (i, name) in names.iter().enumerate() {
+            if names[..i].contains(name) {
+                return refuse(key, name, "is named twice", "name it once".into());
+            }
+            if ["theta", "target"].contains(&name.as_str()) && names.len() > 1 {
+                let problem = "is how another column of a sample is called";
+                return refuse(key, name, problem, "rename that field in its file".into());
+            }
+            let Some(source) = source(all, name) else { continue };
+            let made = source.network.outputs();
+            let remedy = "name a dataset field, or an earlier stage that compresses".to_string();
+            if !before.iter().any(|s| s.name == source.name) {
+                return refuse(key, name, "that stage comes later", remedy);
+            }
+            match name.strip_prefix(&format!("{}/", source.name)) {
+                None if made.is_empty() => return refuse(key, name, "that stage gives no summaries", remedy),
+                None if made.len() > 1 => {
+                    let which = format!("say which: \"{}/{}\"", source.name, made.join("\", or \""));
+                    return refuse(key, name, "that stage makes more than one field", which);
+                }
+                Some(output) if !made.contains(&output) => {
+                    let remedy = suggestion(output, &made, "it makes none");
+                    return refuse(key, name, "that stage makes no such field", remedy);
+                }
+                _ => {}
+            }
         }
+    }
+    if stage.target.is_empty() == stage.network.wants_target() {
+        return match stage.target.first() {
+            Some(target) => {
+                let problem = format!("networks of kind \"{network}\" learn the parameters, and no target");
+                refuse("target", target, &problem, "leave it out".into())
+            }
+            None => {
+                let problem = format!("is missing: networks of kind \"{network}\" learn to make something");
+                let error = Error::input(problem).key(format!("train.{}.target", stage.name));
+                Err(error.remedy("name a field of the dataset, or a parameter"))
+            }
+        };
     }
     Ok(())
 }

@@ -1,18 +1,17 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
 use super::checkpoint;
-use super::source::Source;
 use super::table::{symmetries, table};
-use super::{StageConfig, Trainer, inputs, tensors};
+use super::{StageConfig, Trainer, data, inputs, tensors};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::{Dataset, Split};
-use crate::io::field::{AxisKind, Data, FieldSpec};
+use crate::io::dataset::Dataset;
+use crate::io::field::FieldSpec;
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
-use crate::models::{Batch, Model};
+use crate::models::{Batch, Model, Task, build, named};
 use crate::prior::Prior;
 use crate::suite::Lock;
 use std::path::{Path, PathBuf};
@@ -39,6 +38,8 @@ pub struct Trained {
     pub field: String,
     /// Shape of that field.
     pub shape: Vec<usize>,
+    /// All fields that it sees, each with its name in a batch.
+    pub(super) columns: Vec<(String, String)>,
     /// Compressors, in order; their summaries are the next one's input.
     pub(super) before: Vec<Box<dyn Model>>,
     /// The stage itself.
@@ -52,30 +53,45 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, before, input) = match context.stages.iter().any(|s| s.name == stage.input) {
-            false => (stage.input.clone(), record.shape.clone(), vec![], context.dataset.input(&stage.input)?),
-            true => {
-                let Trained { field, shape, mut before, model, .. } = Trained::load(context, &stage.input)?;
+        let (field, shape, columns, before, inputs) = match context.records.sources(name).first() {
+            None => {
+                let inputs = specs(context.dataset, &stage.input, "x")?;
+                let columns = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+                (stage.input[0].clone(), record.shape.clone(), columns, vec![], inputs)
+            }
+            Some(source) => {
+                let Trained { field, shape, columns, mut before, model, .. } = Trained::load(context, source)?;
+                let inputs = made(model.as_ref(), source)?;
                 before.push(model);
-                (field, shape, before, summaries(&stage.input, &record.shape))
+                (field, shape, columns, before, inputs)
             }
         };
         let (device, prior) = (context.device, record.prior);
-        let model = stage.network.build(&input, &prior, device, Kind::Float)?;
+        let targets = specs(context.dataset, &stage.target, "target")?;
+        let task = Task { inputs: &inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
+        let model = build(&*stage.network, &task)?;
         load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
-        Ok(Trained { field, shape, before, model, prior, device })
+        Ok(Trained { field, shape, columns, before, model, prior, device })
     }
 }
 
-/// What a compressor gives, as the input of another stage.
-fn summaries(of: &str, shape: &[usize]) -> FieldSpec {
-    FieldSpec::of(of, shape, &vec![AxisKind::Column; shape.len()])
+/// Fields of a dataset as columns of a batch.
+fn specs(dataset: &Dataset, names: &[String], alone: &str) -> Result<Vec<FieldSpec>> {
+    Ok(named(names.iter().map(|name| data::spec(dataset, name)).collect::<Result<_>>()?, alone))
 }
 
-/// Summaries (n, …) of inputs (n, …).
-pub(super) fn compress(model: &dyn Model, x: &Tensor) -> Result<Tensor> {
-    let made = tch::no_grad(|| model.apply(&Batch::observed(x)))?;
-    made.into_iter().next().map(|(_, t)| t).ok_or_else(|| Error::failed("this stage's model gives no summaries"))
+/// What a model makes, as the input of another.
+fn made(model: &dyn Model, stage: &str) -> Result<Vec<FieldSpec>> {
+    match model.outputs() {
+        one if one.len() == 1 => Ok(named(one, "x")),
+        _ => Err(Error::failed(format!("stage {stage} makes no field, or more than one"))),
+    }
+}
+
+/// Summaries (n, …) of samples.
+pub(super) fn compress(model: &dyn Model, batch: &Batch) -> Result<Tensor> {
+    let made = tch::no_grad(|| model.apply(batch))?;
+    made.into_iter().next().ok_or_else(|| Error::failed("this stage's model gives no summaries"))
 }
 
 /// The configuration of a stage.
@@ -94,8 +110,8 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.fields(name).first().unwrap_or(&stage.input.as_str()).to_string();
-    let spec = comm.agree(dataset.input(&field))?;
+    let field = records.inputs(name).first().unwrap_or(&stage.input[0].as_str()).to_string();
+    let spec = comm.agree(data::spec(dataset, &field))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -117,15 +133,11 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
-    let input = match &before {
-        None => spec.clone(),
-        Some(b) => {
-            let x = b.raw(&Data::F32(vec![0.5; spec.shape.iter().product()]), 1);
-            let made = b.input(&x).and_then(|x| compress(b.model.as_ref(), &x));
-            let size = comm.agree(made)?.size();
-            summaries(&stage.input, &size[1..].iter().map(|&n| n as usize).collect::<Vec<_>>())
-        }
-    };
+    let inputs = comm.agree(match &before {
+        None => specs(dataset, &stage.input, "x"),
+        Some(before) => made(before.model.as_ref(), records.sources(name)[0]),
+    })?;
+    let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
     let record = comm.on_root(|| {
         let weights =
             |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
@@ -134,7 +146,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: numerics(&stage),
             stage,
-            shape: input.shape.clone(),
+            shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
             stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
@@ -144,21 +156,24 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         Ok(record)
     })?;
     crate::nets::seed(config.seed as i64);
-    let model = comm.agree(config.network.build(&input, &dataset.prior, context.device, Kind::Float))?;
+    let (prior, device) = (&dataset.prior, context.device);
+    let task = Task { inputs: &inputs, targets: &targets, prior, device, kind: Kind::Float };
+    let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
-    let mut samples = table(context, &config, &field, &spec, before.as_ref(), model)?;
+    // Of a stage on another, what that one sees.
+    let own = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+    let columns: Vec<(String, String)> = before.as_ref().map_or(own, |before| before.columns.clone());
+    let learned = targets.iter().map(|s| s.name.as_str()).zip(stage.target.iter().map(String::as_str));
+    let columns: Vec<(&str, &str)> = columns.iter().map(|c| (&*c.0, &*c.1)).chain(learned).collect();
+    let mut samples = table(context, &config, &columns, &spec, before.as_ref(), model)?;
     let mut trainer = Trainer::new(comm, &config, model);
-    trainer.changes = symmetries(&config, &input);
+    trainer.changes = symmetries(&config, inputs.iter().chain(&targets));
     trainer.begin(&mut samples, &folder)?;
-    let (n, x) = (samples.ids(Split::Train).len(), samples.column("x")?);
-    comm.agree(inputs::look(
-        context,
-        &config,
-        &input.shape,
-        model,
-        &x.narrow(0, 0, n as i64),
-        samples.ids(Split::Train),
-    ))?;
+    let called = |name: &str| match records.sources(name).first() {
+        Some(source) => format!("summaries of {source}"),
+        None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
+    };
+    comm.agree(inputs::look(dataset, &called, &config, model, &samples))?;
     trainer.run(&mut samples, &folder)?;
     comm.on_root(|| finish(records, name, model, record))?;
     Ok(true)
@@ -251,12 +266,12 @@ fn weights(folder: &Path) -> PathBuf {
 
 fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
     let path = weights(&records.folder.join(name));
-    publish_file(&path, |temporary| tensors::write(&named(model), temporary))?;
+    publish_file(&path, |temporary| tensors::write(&variables(model), temporary))?;
     seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
 }
 
 /// Every variable, trainable or not, as `part.name`, sorted.
-fn named(model: &dyn Model) -> Vec<(String, Tensor)> {
+fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
     let mut all: Vec<(String, Tensor)> = model
         .parts()
         .iter()

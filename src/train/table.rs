@@ -15,37 +15,37 @@ use tch::{Device, Kind, Tensor};
 /// Universes whose inputs are on their way through a network at a time.
 const CHUNK: usize = 32;
 
-/// The stage's samples in memory: the dataset's field or the summaries of it, with the parameters. Collective.
+/// The stage's samples in memory: fields of the dataset by the names that they have in a batch, with the parameters; of a
+/// stage on another, its summaries in place of the field. Collective.
 pub(super) fn table(
     context: &Context,
     config: &StageConfig,
-    field: &str,
+    columns: &[(&str, &str)],
     spec: &FieldSpec,
     before: Option<&Trained>,
     model: &dyn Model,
 ) -> Result<Memory> {
     let (comm, dataset) = (context.comm, context.dataset);
     comm.agree(dataset.check_prior())?;
-    let table = comm.agree(Memory::read(dataset, &[("x", field)], context.device))?;
-    let rows: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
+    let mut table = comm.agree(Memory::read(dataset, columns, context.device))?;
     let first = before.map_or(model, Trained::first);
-    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, field, config, first, x, &rows));
-    comm.agree(fit)?;
-    if before.is_none() {
-        inputs::announce_unfit(comm, dataset, field, first, context.device)?;
-    }
-    let Some(before) = before else { return Ok(table) };
-    let table = summarised(context, config, table, pictures(spec), before)?;
-    let of: Vec<usize> = table.all().iter().map(|id| id.universe as usize).collect();
-    let what = format!("summaries of {}", config.input);
-    let fit = table.column("x").and_then(|x| inputs::refuse_unfit(dataset, &what, config, model, x, &of));
-    comm.agree(fit).map(|()| table)
+    let called = |name: &str| columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string();
+    comm.agree(inputs::refuse_unfit(dataset, &called, config, first, &mut table))?;
+    let Some(before) = before else {
+        if let [(_, field)] = columns {
+            inputs::announce_unfit(comm, dataset, field, first, context.device)?;
+        }
+        return Ok(table);
+    };
+    let mut table = summarised(context, config, table, pictures(spec), before)?;
+    let called = |_: &str| format!("summaries of {}", config.input.words());
+    comm.agree(inputs::refuse_unfit(dataset, &called, config, model, &mut table)).map(|()| table)
 }
 
-/// The symmetries of a stage's own input, if it has some.
-pub(super) fn symmetries(config: &StageConfig, spec: &FieldSpec) -> Vec<Box<dyn Change>> {
-    let maps = Symmetries { columns: vec!["x".into()] };
-    if config.augment && pictures(spec) { vec![Box::new(maps)] } else { vec![] }
+/// The symmetries of a stage's own columns, if these have some.
+pub fn symmetries<'a>(config: &StageConfig, specs: impl Iterator<Item = &'a FieldSpec>) -> Vec<Box<dyn Change>> {
+    let columns: Vec<String> = specs.filter(|spec| pictures(spec)).map(|spec| spec.name.clone()).collect();
+    if config.augment && !columns.is_empty() { vec![Box::new(Symmetries { columns })] } else { vec![] }
 }
 
 /// True for maps of a periodic box.
@@ -79,7 +79,7 @@ fn summarised(
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
     let copies = if maps { config.copies as u32 } else { 1 };
-    let symmetries = Symmetries { columns: vec!["x".into()] };
+    let symmetries = Symmetries { columns: before.columns.iter().map(|c| c.0.clone()).collect() };
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
     // Copies of a universe are items of it; validation universes stand once, as they are.
     let ids: Vec<SampleId> = (0..copies).flat_map(copy).chain(held.iter().copied()).collect();
@@ -96,8 +96,8 @@ fn summarised(
                 if part[0].item > 0 {
                     symmetries.change(&mut batch)?;
                 }
-                let x = batch.array("x")?.shallow_clone();
-                let s = chain.iter().try_fold(x, |x, model| compress(*model, &x))?;
+                let s = compress(chain[0], &batch)?;
+                let s = chain[1..].iter().try_fold(s, |s, model| compress(*model, &Batch::observed(&s)))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
                 width = s.size()[1] as usize;
                 let mut values = vec![0f32; s.numel()];

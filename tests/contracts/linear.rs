@@ -1,8 +1,11 @@
 //! Least squares: a closed form without a step.
 
-use polycosm::error::Result;
+use ndarray::{Array2, Axis};
+use ndarray_linalg::{Factorize, Solve};
+use polycosm::error::{Error, Result};
+use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Batch, Kind, Model, Part, Phase, Stream, Task, Tensor};
-use polycosm::nets::put;
+use polycosm::nets::{host, put};
 
 pub struct Linear {
     parts: [Part; 1],
@@ -39,12 +42,23 @@ impl Model for Linear {
             let x = Self::inputs(batch)?;
             Ok(x.tr().matmul(&Tensor::cat(&[&x, &batch.array("theta")?.to_kind(Kind::Double)], 1)))
         })?;
-        let (xx, xy) = (sums.narrow(1, 0, n), sums.narrow(1, n, sums.size()[1] - n));
-        put(&self.weights, &Tensor::linalg_solve(&xx, &xy, true));
+        let failed = |e: &dyn std::fmt::Display| Error::failed(format!("the inputs fix no line: {e}"));
+        let shape = [n as usize, sums.size()[1] as usize];
+        let sums = Array2::from_shape_vec(shape, host(&sums)).map_err(|e| failed(&e))?;
+        let (xx, xy) = sums.view().split_at(Axis(1), shape[0]);
+        let factors = xx.factorize().map_err(|e| failed(&e))?;
+        for (p, column) in xy.columns().into_iter().enumerate() {
+            let solved = factors.solve(&column).map_err(|e| failed(&e))?;
+            put(&self.weights.select(1, p as i64), &Tensor::from_slice(&solved.to_vec()));
+        }
         Ok(())
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-        Ok(vec![("estimate".into(), Self::inputs(batch)?.matmul(&self.weights.to_kind(Kind::Double)))])
+    fn outputs(&self) -> Vec<FieldSpec> {
+        vec![FieldSpec::of("estimate", &[self.weights.size()[1] as usize], &[AxisKind::Column])]
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {
+        Ok(vec![Self::inputs(batch)?.matmul(&self.weights.to_kind(Kind::Double))])
     }
 }

@@ -4,7 +4,10 @@ use crate::cli::bench::train::steps;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
-use crate::io::field::{AxisKind, FieldSpec};
+use crate::io::field::FieldSpec;
+use crate::models::named;
+use crate::nets::device;
+use crate::train::source;
 
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
 const NUMBERS: usize = 1 << 21;
@@ -18,22 +21,30 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     let learned = design.simulations as f64 * (1.0 - held_out).max(0.0);
     // Those that decide when to stop are looked at without a gradient, which is some third of a step.
     let looked_at = design.simulations as f64 * design.validation / 3.0;
+    let device = device(comm);
     let measured = || -> Result<Vec<f64>> {
-        let mut all = vec![];
+        let (mut all, mut made): (_, Vec<(String, Vec<FieldSpec>)>) = (vec![], vec![]);
         for stage in &config.train {
-            let before = config.train.iter().find(|s| s.name == stage.input);
-            let summaries = before.and_then(|s| s.network.summaries(plan.prior.len()));
-            let field = || specs.iter().find(|s| s.name == stage.input).cloned();
-            let input = match summaries {
-                Some(n) => FieldSpec::of(&stage.input, &[n], &[AxisKind::Column]),
-                None => field().unwrap_or_else(|| FieldSpec::of(&stage.input, &[], &[])),
+            let spec = |name: &String| {
+                let (of, output) = name.split_once('/').unwrap_or((name, ""));
+                let outputs = made.iter().find(|m| m.0 == of).map_or(&[][..], |m| &m.1);
+                let output = outputs.iter().find(|o| output.is_empty() || o.name == output);
+                let spec = output.or_else(|| specs.iter().find(|s| s.name == *name)).cloned();
+                FieldSpec { name: name.clone(), ..spec.unwrap_or_else(|| FieldSpec::of(name, &[], &[])) }
             };
-            let batch = stage.batch_size.min(NUMBERS / input.shape.iter().product::<usize>().max(1)).max(1);
+            let inputs = named(stage.input.iter().map(spec).collect(), "x");
+            let targets = named(stage.target.iter().map(spec).collect(), "target");
+            let numbers: usize = inputs.iter().map(|input| input.shape.iter().product::<usize>()).sum();
+            let batch = stage.batch_size.min(NUMBERS / numbers.max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.
-            let (times, _) = steps(stage, &input, &plan.prior, batch, 5, &alone)?;
+            let (times, _, outputs) = steps(stage, [&inputs, &targets], &plan.prior, batch, 5, device, &alone)?;
             let step = times[0];
-            let copies = if before.is_some() { stage.copies } else { 1 };
-            all.push(stage.epochs as f64 * (learned * copies as f64 + looked_at) * step / batch as f64);
+            let on_another = stage.input.iter().any(|input| source(&config.train, input).is_some());
+            let copies = if on_another { stage.copies } else { 1 };
+            all.push(
+                stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at) * step / batch as f64,
+            );
+            made.push((stage.name.clone(), outputs));
         }
         Ok(all)
     };

@@ -14,7 +14,7 @@ pub(super) use foreign::{column_names, place};
 pub(super) use parts::beside;
 pub(super) use split::STATUS;
 
-use super::field::{AxisKind, Data, FieldSpec};
+use super::field::{AxisKind, Data, Dtype, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
 use crate::error::{Error, Result};
@@ -252,6 +252,18 @@ impl Dataset {
             ));
         }
         Ok(spec)
+    }
+
+    /// Description of what a network may read: a field, or a parameter by its name (`theta`: all of them).
+    pub fn readable(&self, name: &str) -> Result<FieldSpec> {
+        match self.input(name) {
+            Err(_) if self.is_parameter(name) => {
+                let all = FieldSpec::of(name, &[self.prior.len()], &[AxisKind::Column]);
+                let spec = if name == "theta" { all } else { FieldSpec::of(name, &[], &[]) };
+                Ok(FieldSpec { dtype: Dtype::F64, ..spec })
+            }
+            spec => spec,
+        }
     }
 
     /// Says what the axes of a field are, where its file does not.

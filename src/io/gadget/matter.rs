@@ -1,6 +1,8 @@
 //! Whether the particles that are read can stand for all matter, as those of the program's own universes do.
 
-use super::{DARK, Header, TYPES};
+use super::block::block;
+use super::header::Header;
+use super::{DARK, TYPES};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::hdf::File;
@@ -57,7 +59,7 @@ impl Weights {
                 continue;
             }
             let (start, len) = share(n as usize, comm.size(), comm.rank());
-            let masses: Vec<f64> = super::read::block(comm, file, &name, n, &[start], &[len])?;
+            let masses: Vec<f64> = block(comm, file, &name, n, &[start], &[len])?;
             self.sum[t] += unit * masses.iter().sum::<f64>();
             if t == DARK {
                 self.least = masses.iter().copied().fold(self.least, f64::min);
@@ -79,6 +81,17 @@ impl Weights {
         }
         let table = of_table(header);
         Ok(std::array::from_fn(|t| if header.own_masses[t] { Some(self.sum[t]) } else { table[t] }))
+    }
+}
+
+impl Header {
+    /// Refuses particles that cannot stand for all matter, as far as the table of masses tells; what is ignored, in
+    /// words.
+    pub fn check_matter(&self) -> Result<Vec<String>> {
+        match self.own_masses.contains(&true) {
+            true => Ok(vec![]),
+            false => judge(self, &of_table(self)),
+        }
     }
 }
 

@@ -5,16 +5,19 @@
 //! peculiar km/s. Only dark matter (`PartType1`) is read; what else there is decides whether it can stand for all
 //! matter.
 
-mod files;
+mod block;
 mod header;
+mod headers;
 mod matter;
+mod part;
+mod paths;
 mod read;
 mod said;
-mod source;
 mod write;
 
-pub use files::{files, first, is_snapshot};
-pub use header::{Header, Velocities, header};
+pub use header::{Header, Velocities};
+pub use headers::{files, header, is_snapshot};
+pub use paths::first;
 pub use read::{Snapshot, read, read_particles};
 pub use write::{SnapshotHeader, bytes, write};
 

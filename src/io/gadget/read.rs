@@ -1,10 +1,11 @@
 //! The particles of a snapshot: read by all ranks, and looked at for what no universe has.
 
+use super::block::block;
 use super::matter::{self, Weights};
-use super::{DARK, Header, Velocities, files};
+use super::{DARK, Header, Velocities, paths};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
-use crate::io::hdf::{Element, File, given};
+use crate::io::hdf::{File, given};
 use crate::units::C_KM_S;
 use std::path::Path;
 
@@ -48,13 +49,13 @@ pub fn read_particles(comm: &Comm, path: &Path, header: Header, velocities: Opti
 }
 
 fn parts(comm: &Comm, path: &Path, mut header: Header, power: f64) -> Result<Snapshot> {
-    let first = files::first(path);
+    let first = paths::first(path);
     let (start, len) = share(header.npart as usize, comm.size(), comm.rank());
     let (mut positions, mut velocities, mut ids, mut weights) = (vec![], vec![], vec![], Weights::new());
     let speed = header.units.velocity * header.scale_factor.powf(power);
     let (mut at, mut has_ids) = (0, true);
     for (i, counts) in header.counts.iter().enumerate() {
-        let path = comm.agree(files::part(&first, i, header.files()))?;
+        let path = comm.agree(paths::part(&first, i, header.files()))?;
         // The parallel driver does not follow references to other files.
         let file = match header.points_elsewhere {
             true => comm.agree(File::open(&path))?,
@@ -120,31 +121,6 @@ fn vectors(
     let numbers: Vec<f64> = block(comm, file, name, n, &[from, 0], &[rows, 3])?;
     append(all, numbers.chunks_exact(3).map(|v| [v[0] * unit, v[1] * unit, v[2] * unit]).collect());
     Ok(())
-}
-
-/// Some rows of an array of numbers that has `n`; refused where it is something else. Collective: ranks begin to read
-/// when none of them refuses.
-pub(super) fn block<T: Element>(
-    comm: &Comm,
-    file: &File,
-    name: &str,
-    n: u64,
-    start: &[usize],
-    count: &[usize],
-) -> Result<Vec<T>> {
-    let open = || {
-        let array = file.array(name)?;
-        let shape = array.shape();
-        if shape.len() != count.len() || shape[0] as u64 != n || shape[1..] != count[1..] {
-            let error = Error::input(format!("has shape {shape:?}, but the header counts {n} particles"));
-            return Err(error.file(file.path()).key(name).remedy("give a whole snapshot"));
-        }
-        array.dtype().map_err(|e| e.remedy("give a snapshot in GADGET's HDF5 format"))?;
-        array.is_believable()?;
-        Ok(array)
-    };
-    let array = comm.agree(open())?;
-    comm.agree(array.read(start, count))
 }
 
 /// Refuses positions that cannot be those of a periodic box; those a little outside are one box further. Collective.

@@ -1,11 +1,11 @@
 //! What one file of a snapshot says of its units and of its universe, each code in its own words.
 
 use super::header::Units;
-use super::source::Source;
+use super::part::Part;
 use super::{MPC_CM, TEN_BILLION_SUNS_G};
 use crate::error::Result;
 
-impl Source<'_> {
+impl Part<'_> {
     /// Units, from what the header says, or GADGET-4's attributes of each array. `h` is told, for units without it.
     pub(super) fn units(&self, swift: bool, h: Option<f64>, warnings: &mut Vec<String>) -> Result<Units> {
         let positive = |x: Option<f64>| x.filter(|&x| x > 0.0);

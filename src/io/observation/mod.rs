@@ -57,7 +57,12 @@ impl Learned {
         let mut learned = Learned { fields: vec![], ..self.clone() };
         for name in fields {
             let missing = || Error::input("is not in the dataset").key(*name).remedy("name arrays of the dataset");
-            learned.add([self.fields.iter().find(|spec| spec.name == *name).cloned().ok_or_else(missing)?]);
+            learned.add([self
+                .fields
+                .iter()
+                .find(|spec| spec.name == name.trim_matches('/'))
+                .cloned()
+                .ok_or_else(missing)?]);
         }
         Ok(learned)
     }

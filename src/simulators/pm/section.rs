@@ -18,7 +18,7 @@ use crate::observables::lensing::{LightConeConfig, SourceDistribution};
 use crate::prior::Theta;
 use crate::simulators::bench::Bench;
 use crate::simulators::budget::{Budget, Kept, Machine, Memory};
-use crate::simulators::{Runner, Section, Universes};
+use crate::simulators::{Runner, Section, Theory, Universes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -152,12 +152,16 @@ impl Section for PmConfig {
         })
     }
 
-    /// The linear spectrum at the moment that the field shows.
-    fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Vec<f64>>> {
-        let Some(k) = field.axes.first().filter(|axis| axis.name == "k") else { return Ok(None) };
+    /// The linear spectrum at the moment that the power spectrum is of.
+    fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
+        let [k] = &field.axes[..] else { return Ok(None) };
+        let a = self.moment_of(&field.name);
+        if field.name.strip_suffix(&self.suffix(a)) != Some("power") {
+            return Ok(None);
+        }
         let growth = Growth::new(&of.resolve(theta)?);
-        let power = of.cosmology()?.cold_power(&growth, index, self.moment_of(&field.name))?;
-        Ok(Some(power.p_all(&k.values)))
+        let power = of.cosmology()?.cold_power(&growth, index, a)?;
+        Ok(Some(Theory { name: "linear theory".into(), values: power.p_all(&k.values) }))
     }
 
     fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {

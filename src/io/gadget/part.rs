@@ -14,10 +14,10 @@ pub(super) struct Claims {
     pub total: Option<u64>,
 }
 
-/// A file of a snapshot.
-pub(super) struct Source<'a>(pub(super) &'a File);
+/// One file of a snapshot.
+pub(super) struct Part<'a>(pub(super) &'a File);
 
-impl Source<'_> {
+impl Part<'_> {
     pub(super) fn bad(&self, key: &str, problem: &str, remedy: &str) -> Error {
         Error::input(problem).file(self.0.path()).key(key).remedy(remedy)
     }

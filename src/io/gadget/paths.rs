@@ -1,30 +1,8 @@
 //! The files of a snapshot: one, or `name.0.hdf5`, `name.1.hdf5` and so on.
 
-use super::TYPES;
-use super::source::Source;
 use crate::error::{Error, Result};
-use crate::io::hdf::File;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// All files of the snapshot that `path` names: itself, any one of several, or what comes before their numbers; and
-/// those that virtual arrays take their particles from.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let header = super::header(path)?;
-    let first = first(path);
-    let mut all = vec![];
-    for i in 0..header.files() {
-        all.extend(Source(&File::open(&part(&first, i, header.files())?)?).files());
-    }
-    Ok(all)
-}
-
-/// True if what `path` names is such a snapshot, by what stands in it.
-pub fn is_snapshot(path: &Path) -> bool {
-    let particles = |file: &File| (0..TYPES).any(|t| file.exists(&format!("PartType{t}")));
-    let counts = |file: &File| file.attributes("Header").is_ok_and(|all| all.iter().any(|a| a.starts_with("NumPart_")));
-    File::open(&first(path)).is_ok_and(|file| file.exists("Header") && (particles(&file) || counts(&file)))
-}
 
 /// The file that is looked at first: `path`, or where there is none, number 0 of the files that begin with this name.
 pub fn first(path: &Path) -> PathBuf {

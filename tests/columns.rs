@@ -1,0 +1,96 @@
+//! A stage reads several fields, a network that makes something learns a target, and columns that do not fit are refused.
+#![cfg(feature = "torch")]
+
+mod common;
+
+use common::says;
+use hdf5::File;
+use std::path::Path;
+use std::process::Command;
+use tch::Tensor;
+
+const ROWS: usize = 60;
+const CAMPAIGN: &str = r#"
+output = "o"
+[dataset]
+file = "d.h5"
+x = "maps"
+parameters.a = { min = 0.0, max = 1.0 }
+axes.maps = ["channel", "flat", "flat"]
+axes.power = ["bin"]
+[[train]]
+name = "compressor"
+input = ["maps", "power"]
+epochs = 2
+batch_size = 20
+[train.network]
+kind = "vmim"
+transform = { maps = "asinh", power = "log" }
+cnn = { width = 2, blocks = [1] }
+mlp = { hidden = 8, layers = 1 }
+flow = { layers = 1, hidden = 8, bins = 4 }
+[[train]]
+name = "posterior"
+input = "compressor/summaries"
+epochs = 2
+batch_size = 20
+network = { kind = "npe", ensemble = 2, flow = { layers = 1, hidden = 8, bins = 4 } }
+"#;
+
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("run.toml"), CAMPAIGN).unwrap();
+    let theta: Vec<f64> = (0..ROWS).map(|i| (i as f64 * 0.618).fract()).collect();
+    let maps: Vec<f32> =
+        theta.iter().flat_map(|t| (0..64).map(move |i| (*t as f32 + 0.1) * (i as f32 * 0.7).sin())).collect();
+    let power: Vec<f64> = theta.iter().flat_map(|t| (0..3).map(move |k| 0.5 + t * k as f64)).collect();
+    let file = File::create(place.path().join("d.h5")).unwrap();
+    file.new_dataset::<f64>().shape([ROWS, 1]).create("theta").unwrap().write_raw(&theta).unwrap();
+    file.new_dataset::<f32>().shape([ROWS, 1, 8, 8]).create("maps").unwrap().write_raw(&maps).unwrap();
+    file.new_dataset::<f64>().shape([ROWS, 3]).create("power").unwrap().write_raw(&power).unwrap();
+    place
+}
+
+fn polycosm(at: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_polycosm"));
+    let mut run = Command::new("timeout");
+    run.arg("100").arg(program).args(words).current_dir(at).env("OMP_NUM_THREADS", "1");
+    let out = run.output().unwrap();
+    let text = [out.stdout, out.stderr].concat();
+    (out.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_network_sees_several_fields() {
+    let place = place();
+    says(&polycosm(place.path(), &["train", "run.toml"]), 0, &["train posterior"]);
+    let weights = Tensor::read_safetensors(place.path().join("o/train/compressor/weights.safetensors")).unwrap();
+    for part in ["input0.cnn", "input1.mlp", "joint"] {
+        assert!(weights.iter().any(|(name, _)| name.contains(part)), "no part {part}");
+    }
+    let centre =
+        |at: &str| weights.iter().find(|w| w.0.ends_with(at)).map(|w| f64::try_from(w.1.get(0).view([-1]).get(0)));
+    // Of the power's logarithm: its first bin is 0.5 in all universes.
+    let first = centre("input1.input.centre").expect("the power is standardised").unwrap();
+    assert!((first - 0.5f64.ln()).abs() < 1e-6, "{first}");
+    let again = polycosm(place.path(), &["train", "run.toml"]);
+    says(&again, 0, &["done before"]);
+    let fewer = ["train", "run.toml", "--set", "train.compressor.input=maps"];
+    says(&polycosm(place.path(), &fewer), 2, &["compressor", "input"]);
+}
+
+#[test]
+fn columns_that_are_none_are_refused() {
+    let place = place();
+    let refused = |set: &str, words: &[&str]| {
+        says(&polycosm(place.path(), &["check", "run.toml", "--set", set]), 2, words);
+        assert!(!place.path().join("o").exists(), "something was written");
+    };
+    refused(r#"train.compressor.input=["maps", "powr"]"#, &["train.compressor.input", "powr"]);
+    refused(r#"train.compressor.input=["maps", "maps"]"#, &["train.compressor.input", "twice"]);
+    refused(r#"train.compressor.target=power"#, &["train.compressor.target", "vmim", "leave it out"]);
+    refused(r#"train.posterior.input=compressor/maps"#, &["train.posterior.input", "no such field"]);
+    refused(r#"train.posterior.input=[]"#, &["train", "input"]);
+    let unknown = r#"train.compressor.network.transform={ maps = "asinh", pk = "log" }"#;
+    says(&polycosm(place.path(), &["train", "run.toml", "--set", unknown]), 2, &["transform.pk", "maps, power"]);
+}
