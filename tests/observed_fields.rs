@@ -382,7 +382,7 @@ fn what_a_file_says_of_a_field_is_what_was_learned_from() {
         let file = File::create(&path).unwrap();
         file.write(None, "power", &[3, 2, 4], &[1f64; 24]).unwrap();
         describe(&file, "power", &said, true).unwrap();
-        write_axes(&file, &said).unwrap();
+        write_axes(&file, None, &said).unwrap();
         file.close().unwrap();
         opened(&path, &learned).map(|all| all.len())
     };

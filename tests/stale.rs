@@ -169,7 +169,7 @@ fn contents_decide_not_times_and_names() {
     let wide = "dataset.parameters={ a = { min = -5.0, max = 5.0 }, b = { min = -5.0, max = 5.0 } }";
     for (set, words) in [
         ("dataset.file=other.h5", "data in x"),
-        ("dataset.file=reversed.h5", "split"),
+        ("dataset.file=reversed.h5", "row 0 was for training and is for tests (and"),
         (wide, "prior"),
         ("seed=2", "seed"),
         ("train.posterior.network.flow.bins=5", "bins was 4 and is 5"),
@@ -510,4 +510,84 @@ draws = 40
     assert!(text.contains("the observation holds other data"), "{text}");
     let page = std::fs::read_to_string(place.path("o/report/index.html")).unwrap();
     assert!(page.contains("Observation “snap”"), "the other is not shown");
+}
+
+/// Rows of parameters and data, and what each is used for.
+type Rows = Vec<([f64; 2], [f32; 3], u8)>;
+
+/// Writes the rows of one file into another, after a change.
+fn changed(from: &Path, to: &Path, change: &dyn Fn(&mut Rows)) {
+    let file = hdf5::File::open(from).unwrap();
+    let theta = file.dataset("theta").unwrap().read_raw::<f64>().unwrap();
+    let x = file.dataset("x").unwrap().read_raw::<f32>().unwrap();
+    let split = file.dataset("split").unwrap().read_raw::<u8>().unwrap();
+    let row = |i: usize| ([theta[2 * i], theta[2 * i + 1]], [x[3 * i], x[3 * i + 1], x[3 * i + 2]], split[i]);
+    let mut rows: Rows = (0..split.len()).map(row).collect();
+    change(&mut rows);
+    let file = hdf5::File::create(to).unwrap();
+    let (theta, x): (Vec<f64>, Vec<f32>) =
+        (rows.iter().flat_map(|r| r.0).collect(), rows.iter().flat_map(|r| r.1).collect());
+    file.new_dataset::<f64>().shape([rows.len(), 2]).create("theta").unwrap().write_raw(&theta).unwrap();
+    file.new_dataset::<f32>().shape([rows.len(), 3]).create("x").unwrap().write_raw(&x).unwrap();
+    let split: Vec<u8> = rows.iter().map(|r| r.2).collect();
+    file.new_dataset::<u8>().shape([rows.len()]).create("split").unwrap().write_raw(&split).unwrap();
+}
+
+#[test]
+fn rows_that_changed_are_named_and_never_mixed() {
+    let place = Place::new();
+    place.done(&["train"]);
+    let [weights, rows] = ["weights.safetensors", "rows.json"].map(|name| format!("o/train/compressor/{name}"));
+    let before = place.bytes(&weights);
+    let other = place.path("other.h5");
+    let set = ["--set", "dataset.file=other.h5"];
+    let refused = |change: &dyn Fn(&mut Rows), words: &str| {
+        changed(&place.path("d.h5"), &other, change);
+        let remedies = ["--retrain compressor", "under another name", "undo the change"];
+        place.refused(&["train", set[0], set[1]], &[&["stage compressor is outdated", words][..], &remedies].concat());
+        assert!(place.done(&["status", set[0], set[1]]).contains(words), "{words}");
+    };
+    refused(&|rows| rows[17].1[2] += 1e-3, "row 17 of x is another");
+    refused(&|rows| rows[17..21].iter_mut().for_each(|r| r.1[0] = 0.5), "row 17 of x is another (and 3 more)");
+    refused(&|rows| rows[3].0[1] = 0.25, "the parameters of row 3 are others");
+    refused(&|rows| rows[12].2 = 2, "row 12 was for training and is for tests");
+    let without = |rows: &mut Rows| {
+        rows.remove(5);
+    };
+    refused(&without, "row 5 was removed");
+    refused(&|rows| rows.swap(5, 6), "the parameters of row 5 (and 1 more) are others");
+    // Without the rows that it learned from (of an older program) it is said all the same.
+    let kept = place.bytes(&rows);
+    std::fs::remove_file(place.path(&rows)).unwrap();
+    refused(&|rows| rows[17].1[2] += 1e-3, "the data in x are others");
+    std::fs::write(place.path(&rows), "{").unwrap();
+    refused(&|rows| rows[17].1[2] += 1e-3, "rows that changed are not named");
+    std::fs::write(place.path(&rows), &kept).unwrap();
+
+    // A suite that has grown.
+    let grow = |rows: &mut Rows| rows.extend((0..40).map(|i| ([0.5, i as f64 / 40.0], [0.5; 3], 0)));
+    refused(&grow, "rows were added: 160 -> 200");
+    // One that has begun to learn is not gone on with.
+    let begun = ["weights.safetensors", "model.json"].map(|name| place.path(&format!("o/train/compressor/{name}")));
+    let there: Vec<Vec<u8>> = begun.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    begun.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    place.refused(
+        &["train", set[0], set[1]],
+        &["begun otherwise: rows were added: 160 -> 200", "--retrain compressor", "under another name"],
+    );
+    begun.iter().zip(there).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+    // Under another name it is trained beside the first, which stays as it was; with --retrain in its place.
+    let campaign = CAMPAIGN.replace("\"compressor\"", "\"grown\"").replace("\"posterior\"\ninput", "\"late\"\ninput");
+    std::fs::write(place.path("grown.toml"), campaign.replace("posterior = \"posterior\"", "posterior = \"late\""))
+        .unwrap();
+    let mut grown = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+    grown.current_dir(place.folder.path()).env("OMP_NUM_THREADS", "1").args(["train", "grown.toml", set[0], set[1]]);
+    let ended = mpi::finish(grown, LIMIT);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert!(place.path("o/train/grown/model.json").exists() && place.bytes(&weights) == before);
+    assert!(place.done(&["train"]).contains("posterior: done before"));
+    place.done(&["train", set[0], set[1], "--retrain", "compressor"]);
+    assert!(place.bytes(&weights) != before && place.bytes(&rows) != kept);
+    assert!(!place.done(&["status", set[0], set[1]]).contains("outdated"));
+    place.refused(&["train"], &["row 160 (and 39 more) were removed: 200 -> 160"]);
 }

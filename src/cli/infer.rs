@@ -54,7 +54,14 @@ fn section(plan: &Plan) -> Result<&InferConfig> {
 }
 
 /// Loads a stage for inference.
-fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &str) -> Result<Trained> {
+fn load(
+    plan: &Plan,
+    comm: &Comm,
+    current: &Current,
+    dataset: &Dataset,
+    stage: &str,
+    by: &Provenance,
+) -> Result<Trained> {
     let missing =
         || Error::input("is no array of this dataset").file(&dataset.path).key(format!("train.{stage}.input"));
     let identity = current.identity(stage).ok_or_else(|| missing().remedy("name one of its arrays"));
@@ -66,6 +73,7 @@ fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &
         identity: comm.agree(identity)?,
         seed: plan.config.seed,
         device: device(comm),
+        by,
     };
     comm.agree(Trained::load(&context, stage))
 }
@@ -142,7 +150,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         };
         plan.record(comm)?;
         timed(plan, comm, &format!("infer {stage}"), || {
-            let trained = load(plan, comm, &current, &dataset, &stage)?;
+            let trained = load(plan, comm, &current, &dataset, &stage, &provenance)?;
             let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
@@ -229,7 +237,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             }
             let mut drawn = vec![];
             for stage in stages.iter().filter(|stage| due.iter().any(|(_, of)| of.stage == **stage)) {
-                let trained = load(plan, comm, &current, &dataset, stage)?;
+                let trained = load(plan, comm, &current, &dataset, stage, &provenance)?;
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let opened = looked.is_none().then(|| FieldFile::open(&file, row, &learned)).transpose()?;

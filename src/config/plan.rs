@@ -7,6 +7,7 @@ use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::identity::Identity;
+use crate::io::known::Known;
 use crate::io::ours::keep_campaign;
 use crate::io::provenance::Provenance;
 use crate::io::stages::Stages;
@@ -16,7 +17,6 @@ use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Universes;
 use crate::suite::fingerprint;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A campaign with every check done that needs no simulation: what the subcommands run.
@@ -29,8 +29,8 @@ pub struct Plan {
     pub prior: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
-    /// What foreign data are, by fields: they are hashed once.
-    identities: RefCell<BTreeMap<String, Identity>>,
+    /// What foreign fields hold: they are hashed once.
+    known: RefCell<Known>,
 }
 
 impl Plan {
@@ -50,7 +50,8 @@ impl Plan {
             let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.universes(&prior)));
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
-        let plan = Plan { config, resolved, prior, loaded, identities: RefCell::default() };
+        let known = RefCell::new(Known::at(config.output.join("train/contents.json")));
+        let plan = Plan { config, resolved, prior, loaded, known };
         #[cfg(feature = "torch")]
         comm.on_root(|| {
             plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
@@ -206,11 +207,10 @@ impl Plan {
 
     /// What these of the dataset's fields are. Collective.
     pub fn identity(&self, comm: &Comm, dataset: &Dataset, fields: &[&str]) -> Result<Identity> {
-        let names = fields.join(", ");
-        let known = self.identities.borrow().get(&names).cloned();
-        let identity = known.map_or_else(|| Identity::of(comm, dataset, fields), Ok)?;
-        if self.config.dataset.is_some() {
-            self.identities.borrow_mut().insert(names, identity.clone());
+        let mut known = self.known.borrow_mut();
+        let identity = Identity::with(comm, dataset, fields, &mut known)?;
+        if comm.is_root() {
+            known.save();
         }
         Ok(identity)
     }
@@ -267,6 +267,7 @@ impl Plan {
     pub fn record(&self, comm: &Comm) -> Result<()> {
         comm.on_root(|| {
             std::fs::create_dir_all(&self.config.output).at(&self.config.output)?;
+            self.known.borrow_mut().save();
             keep_campaign(&self.config.output, &self.resolved)
         })
     }

@@ -1,20 +1,20 @@
-//! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files, and JSON that carries its own.
-//! Neither the time of a file nor its name decides anything.
+//! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files. Neither the time of a file nor
+//! its name decides anything.
 
 pub use super::digest::{digest, digest_again, digest_of_file};
+pub use super::sealed::{open_sealed, seal, sealed, unseal};
 
 use super::axis::AxisKind;
 use super::dataset::Dataset;
 use super::hdf::File;
-use super::ours::publish_own;
+use super::known::Known;
 use super::provenance::is_ours;
-use super::text;
+use super::rows::{Rows, Sums};
 use crate::comm::{Comm, share};
-use crate::error::{At, Error, Result};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::rc::Rc;
 
 /// A dataset as a stage sees it: whatever differs in it, differs here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Identity {
     pub prior: String,
     /// The fields that the stage and those before it read, each once.
     pub fields: Vec<Content>,
+    /// All of it row by row, to name what differs; only on the root, and only where it was looked at.
+    #[serde(skip)]
+    pub rows: Rc<Rows>,
 }
 
 /// A field of a dataset by what stands in it.
@@ -57,7 +60,7 @@ struct Spelled {
 impl From<Spelled> for Identity {
     fn from(Spelled { theta, split, prior, mut fields, only }: Spelled) -> Identity {
         fields.extend(only);
-        Identity { theta, split, prior, fields }
+        Identity { theta, split, prior, fields, rows: Rc::default() }
     }
 }
 
@@ -68,14 +71,26 @@ impl Identity {
     /// Collective. polycosm's own datasets keep checksums of their universes; of others the fields are read, by all ranks.
     /// Names of parameters may be among the fields: they are told by `theta`.
     pub fn of(comm: &Comm, dataset: &Dataset, fields: &[&str]) -> Result<Identity> {
+        Identity::with(comm, dataset, fields, &mut Known::default())
+    }
+
+    /// The same, where some may be known already. Collective; only the root's `known` counts.
+    pub fn with(comm: &Comm, dataset: &Dataset, fields: &[&str], known: &mut Known) -> Result<Identity> {
         let numbers = |x: &[f64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let uses: Vec<u8> = dataset.split().iter().zip(dataset.status()).flat_map(|(s, t)| [*s as u8, *t]).collect();
-        let fields = fields.iter().filter(|field| !dataset.is_parameter(field));
+        let mut rows = Rows::of(dataset);
+        let mut contents = vec![];
+        for field in fields.iter().filter(|field| !dataset.is_parameter(field)) {
+            let (content, sums) = Content::of(comm, dataset, field, known)?;
+            contents.push(content);
+            rows.add(field, sums);
+        }
         Ok(Identity {
             theta: digest(&numbers(dataset.theta())),
             split: digest(&uses),
             prior: digest(json(&dataset.prior)?.as_bytes()),
-            fields: fields.map(|field| Content::of(comm, dataset, field)).collect::<Result<_>>()?,
+            fields: contents,
+            rows: Rc::new(rows),
         })
     }
 
@@ -96,16 +111,22 @@ impl Identity {
         let parts = [
             (was == is, format!("its input was {was}, not {is}")),
             (self.prior == now.prior, "the prior (names or bounds of the parameters) is another".into()),
-            (self.theta == now.theta, "the universes' parameters (theta) are others".into()),
-            (self.split == now.split, "the split (or which universes failed) is another".into()),
         ];
         let other = parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what);
-        other.or_else(|| self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now)))
+        let contents = || {
+            let differ = self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now));
+            match () {
+                _ if self.theta != now.theta => Some("the universes' parameters (theta) are others".into()),
+                _ if self.split != now.split => Some("the split (or which universes failed) is another".into()),
+                _ => differ,
+            }
+        };
+        other.or_else(|| contents().map(|what| self.rows.differ(&now.rows).unwrap_or(what)))
     }
 
     /// Digest of all but what the axes are.
     pub fn digest(&self) -> String {
-        let Identity { theta, split, prior, fields } = self;
+        let Identity { theta, split, prior, fields, .. } = self;
         // As `Debug` showed a struct of one field: pages of older programs have that.
         let fields = fields.iter().flat_map(|f| [("field", &f.field), ("data", &f.data)]);
         let parts = [("theta", theta), ("split", split), ("prior", prior)].into_iter().chain(fields);
@@ -115,13 +136,26 @@ impl Identity {
 }
 
 impl Content {
-    /// Collective.
-    fn of(comm: &Comm, dataset: &Dataset, field: &str) -> Result<Content> {
-        let data = match comm.on_root(|| stored(dataset, field))? {
+    /// With the checksums of its rows, on the root. Collective.
+    fn of(comm: &Comm, dataset: &Dataset, field: &str, known: &mut Known) -> Result<(Content, Sums)> {
+        let mut sums = Sums::default();
+        let found = comm.on_root(|| {
+            let found = stored(dataset, field)?.or_else(|| known.find(dataset, field));
+            Ok(found.map(|(data, rows)| {
+                sums = rows;
+                data
+            }))
+        })?;
+        let data = match found {
             Some(data) => data,
-            None => read(comm, dataset, field)?,
+            None => {
+                let (data, rows) = read(comm, dataset, field)?;
+                known.keep(&data, &rows);
+                sums = rows;
+                data
+            }
         };
-        Ok(Content { field: field.into(), data, axes: comm.agree(dataset.spec(field))?.kinds() })
+        Ok((Content { field: field.into(), data, axes: comm.agree(dataset.spec(field))?.kinds() }, sums))
     }
 
     /// What is another in `now`, in words.
@@ -140,110 +174,54 @@ fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::failed(e.to_string()))
 }
 
-fn stored(dataset: &Dataset, field: &str) -> Result<Option<String>> {
+fn stored(dataset: &Dataset, field: &str) -> Result<Option<(String, Sums)>> {
     let file = File::open(&dataset.path)?;
     let name = format!("checksum/{field}");
     if !is_ours(&file)? || !file.exists(&name) {
         return Ok(None);
     }
-    let sums: Vec<u8> = file.read::<u32>(&name)?.into_iter().flat_map(u32::to_le_bytes).collect();
+    let sums = file.read::<u32>(&name)?;
+    let bytes: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
     let mut spec = dataset.spec(field)?;
     // What axes are stands beside it: datasets of older programs do not say.
     for axis in &mut spec.axes {
         (axis.kind, axis.spins) = (AxisKind::Unsaid, vec![]);
     }
-    Ok(Some(digest(&[json(&spec)?.as_bytes(), &sums].concat())))
+    Ok(Some((digest(&[json(&spec)?.as_bytes(), &bytes].concat()), Sums(sums))))
 }
 
-fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<String> {
+fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<(String, Sums)> {
     let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();
     let spec = comm.agree(dataset.spec(field))?;
     // Blocks have one size, so that nothing depends on the number of ranks.
     let size = (BLOCK / spec.shape.iter().product::<usize>().max(1)).max(1);
     let blocks: Vec<&[usize]> = rows.chunks(size).collect();
     let (start, len) = share(blocks.len(), comm.size(), comm.rank());
-    let hashed = |block: &&[usize]| -> Result<Vec<u8>> {
+    let hashed = |block: &&[usize]| -> Result<(Vec<u8>, Vec<u32>)> {
+        let of_rows: Vec<Vec<f64>> = match spec.ragged {
+            true => block.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<_>>()?,
+            false => vec![dataset.read_f64(field, block)?],
+        };
+        let each = |x: &Vec<f64>| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let bytes: Vec<Vec<u8>> = of_rows.iter().map(each).collect();
         let mut hash = Sha256::new();
-        dataset.read_f64(field, block)?.iter().for_each(|x| hash.update(x.to_le_bytes()));
-        Ok(hash.finalize().to_vec())
+        bytes.iter().for_each(|bytes| hash.update(bytes));
+        let row = if spec.ragged { usize::MAX } else { 8 * spec.shape.iter().product::<usize>().max(1) };
+        let sums = bytes.iter().flat_map(|bytes| bytes.chunks(row)).map(crc32fast::hash).collect();
+        Ok((hash.finalize().to_vec(), sums))
     };
     let mine = blocks[start..start + len].iter().map(hashed).collect::<Result<Vec<_>>>();
-    let all = comm.all_gather(&comm.agree(mine)?.concat());
-    Ok(digest(&[format!("{:?} {:?}", spec.shape, spec.dtype).as_bytes(), &all].concat()))
-}
-
-/// A value as JSON with the digest of all of it.
-pub fn sealed<T: Serialize>(value: &T) -> Result<String> {
-    let mut value = serde_json::to_value(value).map_err(|e| Error::failed(e.to_string()))?;
-    value["sha256"] = digest(value.to_string().as_bytes()).into();
-    Ok(format!("{value:#}\n"))
-}
-
-/// What stands in such a JSON, and whether it has a digest: an older program's may have none. The problem alone where it is
-/// damaged.
-pub fn open_sealed(text: &str) -> std::result::Result<(Value, bool), String> {
-    let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    match value.as_object_mut().and_then(|table| table.shift_remove("sha256")) {
-        Some(sum) if sum != digest(value.to_string().as_bytes()) => {
-            Err("it is damaged, for its checksum does not match".into())
-        }
-        sum => Ok((value, sum.is_some())),
-    }
-}
-
-/// Writes a value as JSON with the digest of all of it.
-pub fn seal<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    publish_own(path, sealed(value).at(path)?.as_bytes())
-}
-
-/// Reads what [`seal`] wrote, unless it is damaged.
-pub fn unseal<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
-    let bad = |problem: String| Error::failed(format!("cannot be used: {problem}")).file(path).remedy(remedy);
-    let text = text::read(path).map_err(|e| bad(e.problem))?.ok_or_else(|| bad("there is no such file".into()))?;
-    match open_sealed(&text).map_err(bad)? {
-        (_, false) => Err(bad("it has no checksum (an older program wrote it)".into())),
-        (value, true) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
-    }
+    let (hashes, sums): (Vec<_>, Vec<_>) = comm.agree(mine)?.into_iter().unzip();
+    let mut all = vec![0; dataset.len()];
+    rows.iter().zip(comm.all_gather(&sums.concat())).for_each(|(&row, sum)| all[row] = sum);
+    let hashes = comm.all_gather(&hashes.concat());
+    let data = digest(&[format!("{:?} {:?}", spec.shape, spec.dtype).as_bytes(), &hashes].concat());
+    Ok((data, Sums(all)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use std::path::PathBuf;
-
-    #[test]
-    fn a_sealed_value_comes_back_and_a_flipped_bit_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.json");
-        let value = json!({"loss": -1.25e-7, "third": 1.0 / 3.0, "names": ["a", "ü"], "none": null, "big": u64::MAX});
-        seal(&path, &value).unwrap();
-        assert_eq!(unseal::<Value>(&path, "make it again").unwrap(), value);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("1.25", "1.35")).unwrap();
-        let e = unseal::<Value>(&path, "make it again").unwrap_err().to_string();
-        assert!(e.contains("a.json") && e.contains("damaged") && e.contains("make it again"), "{e}");
-        seal(&path, &value).unwrap();
-        std::fs::write(&path, b"\xff\xfe").unwrap();
-        assert_eq!(seal(&path, &value).unwrap_err().exit_code(), 2, "a file of the user's was replaced");
-        assert!(unseal::<Value>(&path, "make it again").unwrap_err().remedy.is_some());
-    }
-
-    #[test]
-    fn a_file_that_changed_is_read_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.txt");
-        for text in ["one", "two", "six"] {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(digest_again(&path).unwrap(), digest(text.as_bytes()), "{text}");
-        }
-        let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        assert_eq!(digest_again(&own).unwrap(), digest_of_file(&own).unwrap());
-        assert_eq!(digest_again(&own).unwrap(), digest_of_file(&own).unwrap(), "as it was remembered");
-        for path in ["/dev/zero", "/"] {
-            assert!(digest_of_file(Path::new(path)).unwrap_err().to_string().contains("no ordinary file"), "{path}");
-        }
-    }
 
     #[test]
     fn every_part_of_a_dataset_counts() {
@@ -261,9 +239,11 @@ mod tests {
         let first = of("a.h5", 2.0, 0, 1);
         assert_eq!(first.names(), "x, y", "theta_0 is a parameter");
         assert_eq!(first.differs(&of("b.h5", 2.0, 0, 1)), None, "the name decides");
-        assert!(first.differs(&of("c.h5", 2.5, 0, 1)).unwrap().contains("data in x"));
-        assert!(first.differs(&of("d.h5", 2.0, 1, 1)).unwrap().contains("data in y"));
-        assert!(first.differs(&of("e.h5", 2.0, 0, 0)).unwrap().contains("split"));
+        assert!(first.differs(&of("c.h5", 2.5, 0, 1)).unwrap().contains("row 2 of x is another"));
+        assert!(first.differs(&of("d.h5", 2.0, 1, 1)).unwrap().contains("row 3 of y is another"));
+        assert!(
+            first.differs(&of("e.h5", 2.0, 0, 0)).unwrap().contains("row 2 was for validation and is for training")
+        );
         assert_eq!(first.part(&["x"]).differs(&of("f.h5", 2.0, 1, 1).part(&["x"])), None);
         assert_eq!(first.part(&["y"]).differs(&first).unwrap(), "its input was y, not x, y");
     }

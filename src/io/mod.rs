@@ -2,6 +2,7 @@
 
 mod axis;
 pub mod dataset;
+pub mod derived;
 mod digest;
 pub mod export;
 pub mod field;
@@ -9,12 +10,15 @@ pub mod gadget;
 pub mod hdf;
 pub mod identity;
 pub mod index;
+pub mod known;
 pub mod noise;
 pub mod observation;
 pub mod ours;
 pub mod parameters;
 pub mod provenance;
+pub mod rows;
 pub mod samples;
+mod sealed;
 pub mod shard;
 pub mod simulation;
 pub mod stages;

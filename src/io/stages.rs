@@ -1,13 +1,16 @@
 //! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
 
 use super::axis::{AxisKind, Picture};
-use super::identity::{Identity, unseal};
+use super::derived::Of;
+use super::identity::{Identity, seal, unseal};
+use super::rows::Rows;
 use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
 /// give other weights. 2: symmetries are drawn by universe, where there are any.
@@ -48,6 +51,14 @@ fn one_or_several<'d, D: Deserializer<'d>>(from: D) -> std::result::Result<BTree
         Some(Spelled::One(weights)) => BTreeMap::from([(ITS_INPUT.into(), weights)]),
         Some(Spelled::Several(all)) => all,
     })
+}
+
+/// `rows.json`: a dataset row by row.
+#[derive(Serialize, Deserialize)]
+struct Learned {
+    /// Digest of the dataset's identity.
+    of: String,
+    rows: Rows,
 }
 
 /// A stage as the campaign has it now.
@@ -134,6 +145,50 @@ impl Stages {
         self.folder.join(name).join("model.json")
     }
 
+    /// The file of what a stage makes of the dataset.
+    pub fn made(&self, name: &str) -> PathBuf {
+        self.folder.with_file_name("fields").join(format!("{name}.h5"))
+    }
+
+    /// What that file is to be of, with the dataset as it is now. It has as many rows of each universe to learn from as any stage
+    /// wants that stands on this one.
+    pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
+        let record = self.trained(name, data)?;
+        let above = self.with_dependents(name).into_iter().filter(|other| *other != name);
+        let config = |other| self.wanted.iter().find(|w| w.name == other)?.config.as_ref()?["copies"].as_u64();
+        let copies = above.filter_map(config).max().unwrap_or(1) as u32;
+        Ok(Of::new(name, &record.weights, &record.dataset, copies))
+    }
+
+    /// The file that has the rows of what it learned from.
+    fn rows_file(&self, name: &str) -> PathBuf {
+        self.folder.join(name).join("rows.json")
+    }
+
+    /// Keeps the rows of what a stage learns from, to name later what changed.
+    pub fn keep_rows(&self, name: &str, of: &Identity) -> Result<()> {
+        if of.rows.is_empty() {
+            Ok(())
+        } else {
+            seal(&self.rows_file(name), &Learned { of: of.digest(), rows: Rows::clone(&of.rows) })
+        }
+    }
+
+    /// The rows of what a stage learned from; none where they were not kept.
+    fn rows(&self, name: &str, of: &Identity) -> Rc<Rows> {
+        let path = self.rows_file(name);
+        let read =
+            if path.exists() { unseal::<Learned>(&path, "nothing depends on it") } else { return Rc::default() };
+        match read {
+            Ok(learned) if learned.of == of.digest() => Rc::new(learned.rows),
+            Ok(_) => Rc::default(),
+            Err(e) => {
+                log::warn!("{e}: rows that changed are not named");
+                Rc::default()
+            }
+        }
+    }
+
     /// What a finished stage is.
     pub fn record(&self, name: &str) -> Result<Option<Record>> {
         let path = self.model(name);
@@ -189,8 +244,9 @@ impl Stages {
         }
         let Some(all) = data else { return Ok(Some("the dataset that it was trained on is not there".into())) };
         let data = &all.part(&self.fields(name));
-        if let Some(what) = record.dataset.differs(data) {
-            return Ok(Some(what));
+        if record.dataset.differs(data).is_some() {
+            let was = Identity { rows: self.rows(name, &record.dataset), ..record.dataset.clone() };
+            return Ok(was.differs(data));
         }
         if let Some(guess) = guessed(record, data) {
             return Ok(Some(guess));
@@ -279,7 +335,8 @@ fn guessed(record: &Record, now: &Identity) -> Option<String> {
 pub fn anew(name: &str) -> String {
     let campaign = campaign();
     format!(
-        "`polycosm train {campaign} --retrain {name}` trains it anew, with all that stands on it; or undo the change"
+        "`polycosm train {campaign} --retrain {name}` trains it anew, with all that stands on it; under another name it is \
+         trained in a folder of its own, beside this one; or undo the change"
     )
 }
 
@@ -298,7 +355,7 @@ pub fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::identity::{Content, seal};
+    use crate::io::identity::Content;
     use serde_json::json;
 
     fn content(field: &str, data: &str, axes: &[AxisKind]) -> Content {
@@ -307,7 +364,7 @@ mod tests {
 
     fn identity(data: &str) -> Identity {
         let [theta, split, prior] = ["t", "s", "p"].map(String::from);
-        Identity { theta, split, prior, fields: vec![content("x", data, &[])] }
+        Identity { theta, split, prior, fields: vec![content("x", data, &[])], rows: Rc::default() }
     }
 
     fn wanted(name: &str, input: &str, width: u32) -> Wanted {

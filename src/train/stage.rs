@@ -9,6 +9,7 @@ use crate::io::dataset::Dataset;
 use crate::io::field::FieldSpec;
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
+use crate::io::provenance::Provenance;
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
 use crate::models::{Batch, Model, Task, build, named};
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     /// The campaign's seed.
     pub seed: u64,
     pub device: Device,
+    /// For what is written.
+    pub by: &'a Provenance,
 }
 
 /// A finished stage, with the stages that make its input.
@@ -209,6 +212,7 @@ fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
         let error = Error::input(format!("the training of stage {name} was begun otherwise: {why}"));
         return Err(error.file(&path).remedy(anew(name)));
     }
+    context.records.keep_rows(name, context.identity)?;
     seal(&path, record)
 }
 
@@ -237,7 +241,7 @@ fn check_own(folder: &Path) -> Result<()> {
 
 /// What training writes into a stage's folder: all of it, or what was left unfinished.
 fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "model.json", // first: without it the stage is not done
         "stage.json",
         "weights.safetensors",
@@ -245,6 +249,7 @@ fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
         "checkpoint.previous.safetensors",
         "checkpoint.next.safetensors", // of older programs
         "history.jsonl",
+        "rows.json",
     ];
     let left = |name: &str| name.ends_with(TEMPORARY) && NAMES.iter().any(|own| name.starts_with(&format!("{own}.")));
     let place = |name: &str| match NAMES.iter().position(|own| *own == name) {

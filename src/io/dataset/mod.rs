@@ -1,6 +1,7 @@
 //! Reading datasets: the campaign's own index, or any HDF5 file with parameters `theta` (n, p) and data (n, …).
 
 mod config;
+mod files;
 mod foreign;
 mod older;
 mod parts;
@@ -14,6 +15,7 @@ pub(super) use foreign::{column_names, place};
 pub(super) use parts::beside;
 pub(super) use split::STATUS;
 
+use super::digest::Stamp;
 use super::field::{AxisKind, Data, Dtype, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::provenance::{FORMAT_VERSION, is_ours};
@@ -37,6 +39,8 @@ pub struct Dataset {
     /// What is known of how the parameters were drawn.
     pub drawn_from: DrawnFrom,
     file: File,
+    /// What its file was like just before it was opened.
+    pub(super) opened: Option<Stamp>,
     /// Written by this program, with fields, prior and checksums as it writes them.
     own: bool,
     theta: Vec<f64>,
@@ -79,6 +83,7 @@ impl Dataset {
     }
 
     fn with(path: &Path, theta_name: &str, prior: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
+        let opened = Stamp::of(path).ok();
         let file = File::open(path)?;
         let own = is_ours(&file)?;
         if let Some(version) = file.number("", "format_version")?.filter(|&v| own && v > FORMAT_VERSION as f64) {
@@ -150,7 +155,7 @@ impl Dataset {
         };
         let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
         let (path, parts) = (path.to_path_buf(), RefCell::default());
-        Ok(Dataset { path, prior, drawn_from, file, own, theta, split, status, specs, kept, parts })
+        Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts })
     }
 
     /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.
@@ -314,10 +319,12 @@ impl Dataset {
         Ok(data)
     }
 
-    /// Numbers of the random fields (n), where the file tells.
-    pub fn realisation(&self) -> Result<Option<Vec<u64>>> {
-        let known = self.specs.iter().all(|s| s.name != "realisation") && self.file.exists("realisation");
-        if known { self.file.read_checked("realisation", Some(&[self.len()])).map(Some) } else { Ok(None) }
+    /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in what a
+    /// stage made, the `universe` and the `item` that each row is of.
+    pub fn beside(&self, name: &str) -> Result<Option<Vec<u64>>> {
+        let own = self.own || name == "realisation";
+        let known = own && self.specs.iter().all(|s| s.name != name) && self.file.exists(name);
+        if known { self.file.read_checked(name, Some(&[self.len()])).map(Some) } else { Ok(None) }
     }
 
     /// Where the lists of the universes begin (n + 1).

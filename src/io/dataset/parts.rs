@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files within files that are looked into.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 
 /// What this program keeps beside the fields of its own datasets.
 #[derive(Debug, Default)]

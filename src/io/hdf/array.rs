@@ -57,6 +57,14 @@ impl Array {
         })
     }
 
+    /// The file that it stands in; `None` where its numbers stand in others that are not HDF5.
+    pub fn holder(&self) -> Option<PathBuf> {
+        let plist = self.inner.create_plist().ok()?;
+        // SAFETY: asks a list that lives here for a number.
+        let raw = hdf5::sync::sync(|| unsafe { h5p::H5Pget_external_count(plist.id()) });
+        (raw == 0).then(|| PathBuf::from(self.inner.filename()))
+    }
+
     /// What its elements are.
     pub fn elements(&self) -> Result<Elements> {
         self.inner.dtype().map(|t| Elements::of(&t)).map_err(|e| self.name_it(explain(e)))

@@ -73,7 +73,8 @@ impl File {
 
     /// Why there is no array of that name.
     fn no_array(&self, name: &str, e: hdf5::Error) -> Error {
-        if let Some(target) = prefixes(name).find_map(|part| self.link(part)) {
+        if let Some((file, object)) = prefixes(name).find_map(|part| self.link(part)) {
+            let target = file.map_or(object.clone(), |file| format!("{object} in {file}"));
             let error = Error::input(format!("is a link to {target}, and leads to no array"));
             return error.remedy("put back what it leads to, or give a file that holds the numbers themselves");
         }
@@ -93,8 +94,20 @@ impl File {
         Error::input(format!("{what} (the file's datasets: {there})")).remedy(remedy)
     }
 
-    /// Where a soft or external link leads, as it says itself; `None` for anything else.
-    fn link(&self, name: &str) -> Option<String> {
+    /// Where the first link on the way to an object leads, if it is none of the ordinary ones: the file where that is another, and
+    /// the object's name from there on.
+    pub fn leads_to(&self, name: &str) -> Option<(Option<String>, String)> {
+        let name = name.trim_matches('/');
+        prefixes(name).find_map(|part| {
+            let (file, target) = self.link(part)?;
+            let group = part.rsplit_once('/').map_or("", |(group, _)| group);
+            let target = if file.is_some() || target.starts_with('/') { target } else { format!("{group}/{target}") };
+            Some((file, format!("{}{}", target.trim_end_matches('/'), &name[part.len()..])))
+        })
+    }
+
+    /// Where a soft or external link leads, as it says itself: a file, if another, and an object; `None` for anything else.
+    fn link(&self, name: &str) -> Option<(Option<String>, String)> {
         let (name, id) = (CString::new(name).ok()?, self.inner.id());
         hdf5::sync::sync(|| {
             let mut info = H5L_info_t::default();
@@ -113,14 +126,15 @@ impl File {
                     return None;
                 }
                 if info.type_ == H5L_type_t::H5L_TYPE_SOFT {
-                    return CStr::from_bytes_until_nul(&value).ok().map(|t| t.to_string_lossy().into_owned());
+                    let target = CStr::from_bytes_until_nul(&value).ok()?;
+                    return Some((None, target.to_string_lossy().into_owned()));
                 }
                 let (mut flags, mut file, mut object) = (0, std::ptr::null(), std::ptr::null());
                 if h5l::H5Lunpack_elink_val(value.as_ptr().cast(), length, &mut flags, &mut file, &mut object) < 0 {
                     return None;
                 }
-                let text = |p| CStr::from_ptr(p).to_string_lossy();
-                Some(format!("{} in {}", text(object), text(file)))
+                let text = |p| CStr::from_ptr(p).to_string_lossy().into_owned();
+                Some((Some(text(file)), text(object)))
             }
         })
     }
