@@ -387,14 +387,15 @@ fn what_a_file_says_of_a_field_is_what_was_learned_from() {
         opened(&path, &learned).map(|all| all.len())
     };
     assert_eq!(open(|_| {}).unwrap(), 3);
-    let other_codes: fn(&mut FieldSpec) = |f| {
+    let another_codes = |f: &mut FieldSpec| {
         f.axes[1].values[2] += 1e-4;
         f.axes[0].spins = vec![];
         f.axes.iter_mut().for_each(|axis| axis.kind = AxisKind::Unsaid);
         f.axes[1].unit = "".into();
     };
-    assert_eq!(open(other_codes).unwrap(), 3);
-    let cases: [(fn(&mut FieldSpec), &str); 8] = [
+    assert_eq!(open(another_codes).unwrap(), 3);
+    type Other = fn(&mut FieldSpec);
+    let cases: [(Other, &str); 8] = [
         (|f| f.unit = "Mpc^3".into(), "its unit is \"Mpc^3\", and the networks learned from \"(Mpc/h)^3\""),
         (|f| f.unit = "".into(), "its unit is a pure number"),
         (
