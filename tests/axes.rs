@@ -63,7 +63,9 @@ fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 fn model(input: &FieldSpec) -> Box<dyn Model> {
     let prior = Prior::new(vec![Parameter::uniform("a", "a", 0.0, 1.0)]).unwrap();
     polycosm::nets::seed(1);
-    let model = ModelConfig::Vmim(VmimConfig::default()).build(input, &prior, Device::Cpu, Kind::Float).unwrap();
+    let model = ModelConfig::new("vmim", Box::new(VmimConfig::default()))
+        .build(input, &prior, Device::Cpu, Kind::Float)
+        .unwrap();
     // Residual branches begin at zero.
     for v in model.parts().iter().flat_map(|part| part.vs.trainable_variables()) {
         let _ = v.detach().g_add_(&(Tensor::randn_like(&v) * 0.1));

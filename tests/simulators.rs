@@ -9,17 +9,13 @@ mod gaussian;
 
 use polycosm::simulators::{KINDS, kind};
 use std::path::Path;
-use std::time::Duration;
-
-/// Arguments for the program, one a line, in the process that is to be it.
-const ARGUMENTS: &str = "POLYCOSM_TEST_ARGUMENTS";
 
 /// The program of somebody with a simulator of their own; in a test's process nothing.
 #[test]
 fn program() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let Some(arguments) = mpi::arguments() else { return };
     KINDS.add(kind::<gaussian::Gaussian>("gaussian"));
-    polycosm::cli::main(arguments.lines().map(Into::into))
+    polycosm::cli::main(arguments)
 }
 
 const CAMPAIGN: &str = r#"
@@ -57,12 +53,7 @@ draws = 50
 
 /// `program COMMAND run.toml MORE` in a folder: exit code, and all that it said.
 fn run(ranks: usize, folder: &Path, command: &str, more: &[&str]) -> (Option<i32>, String) {
-    let mut run = mpi::mpirun(ranks);
-    run.current_dir(folder).arg(std::env::current_exe().unwrap());
-    run.args(["--exact", "program", "--test-threads=1", "--nocapture"]);
-    let words: Vec<&str> = ["polycosm"].into_iter().chain(command.split(' ')).chain(more.iter().copied()).collect();
-    run.env(ARGUMENTS, words.join("\n"));
-    let ended = mpi::finish(run, Duration::from_secs(120));
+    let ended = mpi::own_program(ranks, folder, &[&command.split(' ').collect::<Vec<_>>(), more].concat());
     (ended.code, ended.text)
 }
 

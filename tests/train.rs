@@ -98,7 +98,7 @@ fn tch_seed(seed: i64) {
 fn flow_density_integrates_to_one_and_matches_its_samples() {
     tch_seed(2);
     let bounds = [(0.1, 0.5), (0.6, 1.0)];
-    let config = ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() });
+    let config = ModelConfig::new("npe", Box::new(NpeConfig { ensemble: 2, ..NpeConfig::default() }));
     let model = config.build(&vector(3), &prior(&bounds), Device::Cpu, Kind::Double).unwrap();
     shake(model.as_ref(), 0.04);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
@@ -146,7 +146,7 @@ fn linear_gaussian_posterior_is_learned() {
             let x = (&theta + Tensor::randn([n, 2], (Kind::Double, Device::Cpu)) * sd).to_kind(Kind::Float);
             (x, theta)
         };
-        let network = ModelConfig::Npe(NpeConfig { ensemble: 1, ..NpeConfig::default() });
+        let network = ModelConfig::new("npe", Box::new(NpeConfig { ensemble: 1, ..NpeConfig::default() }));
         let mut config = stage(network, Rule::Adamw);
         (config.epochs, config.batch_size, config.augment) = (25, 128, false);
         let (x, theta) = draw(5000);
@@ -174,7 +174,7 @@ fn symmetries() -> Vec<Box<dyn Change>> {
 /// Parameters after ten steps of batch 32, training the compressor on maps of noise.
 fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     tch_seed(4);
-    let network = ModelConfig::Vmim(VmimConfig::default());
+    let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
     let config = stage(network, rule);
     let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
@@ -220,7 +220,7 @@ fn two_ranks_of_16_equal_one_of_32() {
 fn ten_steps_start(kind: Kind) -> Vec<f64> {
     tch_seed(4);
     let _ = (uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind), uniform(&[64, 2], 0.0, 1.0, Kind::Double));
-    let network = ModelConfig::Vmim(VmimConfig::default());
+    let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
     let model = network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let comm = Comm::world().alone();
@@ -237,7 +237,7 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             let x = uniform(&[48, 2, 16, 16], 0.0, 3.0, Kind::Float);
             let theta = uniform(&[48, 2], 0.0, 1.0, Kind::Double);
             let mut table = Memory::of([("x", x), ("theta", theta)], 40);
-            let config = stage(ModelConfig::Vmim(VmimConfig::default()), Rule::Adamw);
+            let config = stage(ModelConfig::new("vmim", Box::new(VmimConfig::default())), Rule::Adamw);
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
             let model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
@@ -284,7 +284,8 @@ fn ranks_of_a_node_know_their_place() {
 fn batches_with_nothing_for_a_rank_are_no_problem() {
     mpi::on_ranks("batches_with_nothing_for_a_rank_are_no_problem", &[3], |comm| {
         tch_seed(8);
-        let config = stage(ModelConfig::Npe(NpeConfig { ensemble: 2, ..NpeConfig::default() }), Rule::Adamw);
+        let config =
+            stage(ModelConfig::new("npe", Box::new(NpeConfig { ensemble: 2, ..NpeConfig::default() })), Rule::Adamw);
         let x = uniform(&[4, 3], 0.0, 1.0, Kind::Float);
         let theta = uniform(&[4, 1], 0.0, 1.0, Kind::Double);
         let mut table = Memory::of([("x", x), ("theta", theta)], 2);

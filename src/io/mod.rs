@@ -8,6 +8,7 @@ pub mod export;
 pub mod field;
 pub mod gadget;
 pub mod hdf;
+pub mod history;
 pub mod identity;
 pub mod index;
 pub mod known;

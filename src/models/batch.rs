@@ -200,10 +200,8 @@ impl Batch {
         let each = mine.numel() / self.len();
         let total = all.len() / each.max(1);
         if total <= k {
-            let problem = format!("a batch of {total} sample(s) has no {k} other(s) for each: the last may be smaller");
-            return Err(Error::input(problem)
-                .key("batch_size")
-                .remedy("choose one that leaves more for the last batch"));
+            let problem = format!("a batch of {total} sample(s) has no {k} other(s) for each");
+            return Err(Error::input(problem).key("batch_size").remedy("tell so many in the model's `partners`"));
         }
         let partners = self.streams("others of a batch").enumerate().flat_map(|(i, mut rng)| {
             let own = start + i;

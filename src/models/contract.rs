@@ -117,6 +117,10 @@ pub trait Model {
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::default()]
     }
+    /// How many others of its batch a sample is put beside, at most ([`Batch::others`]): none is smaller than that and one.
+    fn partners(&self) -> usize {
+        0
+    }
     /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective.
     fn prepare(&self, _phase: usize, _all: &mut dyn Stream) -> Result<()> {
         Ok(())

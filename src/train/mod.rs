@@ -33,7 +33,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// `[[train]]`: one stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.

@@ -1,7 +1,7 @@
 //! Draws in their HDF5 file.
 
 use super::{Extras, Of, Samples};
-use crate::error::{At, Error, Kind, Result};
+use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{Element, File, publish_alone};
 use crate::io::identity::digest;
 use crate::io::ours::replaceable;
@@ -135,7 +135,7 @@ fn contents(file: &File) -> Result<String> {
 /// Draws are made by polycosm alone, and again.
 fn unusable(e: Error, path: &Path) -> Error {
     let problem = format!("these draws cannot be used: {}", e.problem);
-    Error { problem, kind: if e.kind == Kind::Io { e.kind } else { Kind::Failed }, remedy: None, ..e }
+    Error { problem, kind: if e.kind == Cause::Io { e.kind } else { Cause::Failed }, remedy: None, ..e }
         .file(path)
         .remedy("remove this file and run `polycosm infer`, which draws again")
 }
