@@ -281,8 +281,11 @@ impl Config {
             _ => {}
         }
         if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
-            // What is chosen is not needed here, but files and counts that allow no choice are refused.
-            design.resolve(self.seed)?;
+            design.check(prior)?;
+            // What is chosen is not needed here, but a list that cannot be read is refused.
+            if design.file.is_some() {
+                design.resolve(prior, self.seed)?;
+            }
             self.suite.check(None)?;
             if self.cosmology.is_some() && !simulator.needs_cosmology() {
                 let problem = format!("is given, but universes of kind \"{}\" have no cosmology", simulator.kind());

@@ -16,6 +16,7 @@ pub mod noise;
 pub mod observation;
 pub mod ours;
 pub mod parameters;
+pub mod prior;
 pub mod provenance;
 pub mod rows;
 pub mod samples;

@@ -39,11 +39,10 @@ pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
     if !validation.is_empty() {
         return Ok((train, validation));
     }
-    let p = dataset.prior.len();
     let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for &row in &train {
         let mut hash = Sha256::new_with_prefix(b"validation");
-        dataset.theta()[row * p..(row + 1) * p].iter().for_each(|t| hash.update(t.to_le_bytes()));
+        dataset.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes()));
         universes.entry(hash.finalize().into()).or_default().push(row);
     }
     if universes.len() < FEWEST {
