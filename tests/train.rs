@@ -8,7 +8,7 @@ use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
 use polycosm::prior::{Distribution, Parameter, Prior};
-use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
+use polycosm::train::{DataConfig, Memory, NoiseConfig, Rule, StageConfig, Trainer, changes, checkpoint};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one = |(i, &(min, max)): (usize, &(f64, f64))| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
@@ -38,6 +38,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         clip: 5.0,
         optimiser,
         patience: 0,
+        data: Default::default(),
         augment: true,
         copies: 1,
         seed: 5,
@@ -212,15 +213,17 @@ fn linear_gaussian_posterior_is_learned() {
     });
 }
 
-fn symmetries() -> Vec<Box<dyn Change>> {
-    vec![Box::new(Symmetries { columns: vec!["x".into()] })]
+/// Noise beside the symmetries.
+fn noisy() -> DataConfig {
+    DataConfig { noise: vec![NoiseConfig { sigma: 0.1.into(), ..Default::default() }], ..Default::default() }
 }
 
 /// Parameters after ten steps of batch 32, training the compressor on maps of noise.
 fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     tch_seed(4);
     let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
-    let config = stage(network, rule);
+    let mut config = stage(network, rule);
+    config.data = noisy();
     let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
     let mut table = Memory::of([("x", x), ("theta", theta)], 64);
@@ -228,7 +231,7 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
         config.network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let mut trainer = Trainer::new(comm, &config, model.as_ref());
-    trainer.changes = symmetries();
+    trainer.changes = changes(&config, &[maps(&[2, 2, 16, 16])]).unwrap();
     trainer.reduce = reduce;
     trainer.prepare(&mut table).unwrap();
     for step in 0..10 {
@@ -282,11 +285,13 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             let x = uniform(&[48, 2, 16, 16], 0.0, 3.0, Kind::Float);
             let theta = uniform(&[48, 2], 0.0, 1.0, Kind::Double);
             let mut table = Memory::of([("x", x), ("theta", theta)], 40);
-            let config = stage(ModelConfig::new("vmim", Box::new(VmimConfig::default())), Rule::Adamw);
+            let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
+            let mut config = stage(network, Rule::Adamw);
+            config.data = noisy();
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
             let model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
-            trainer.changes = symmetries();
+            trainer.changes = changes(&config, &[maps(&[2, 16, 16])]).unwrap();
             trainer.run(&mut table, folder).unwrap();
             (values(&trainer.flats[0].parameters), trainer.state.history.len())
         };

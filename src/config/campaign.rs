@@ -125,6 +125,8 @@ impl Config {
                 *observation = folder.join(&*observation);
             }
         }
+        #[cfg(feature = "torch")]
+        self.train.iter_mut().flat_map(|stage| &mut stage.data.masks).for_each(|mask| mask.file = found(&mask.file));
     }
 
     /// What shapes the data, see [`crate::suite::fingerprint`]: a campaign that differs in it may not go on in the same
@@ -182,7 +184,7 @@ impl Config {
                 }
             }
         }
-        crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
+        crate::train::check_views(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
     /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be
@@ -308,7 +310,7 @@ impl Config {
             #[cfg(feature = "torch")]
             {
                 crate::train::check_names(&self.train, file.specs().iter().map(|f| f.name.as_str()))?;
-                crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+                crate::train::check_views(&self.train, |name| file.spec(name).ok())?;
             }
             #[cfg(not(feature = "torch"))]
             drop(file);

@@ -2,6 +2,7 @@
 //! numbers that the transform does not take, numbers that never vary, and samples far from all others.
 
 use super::StageConfig;
+use super::change::change;
 use super::data::{self, tensor};
 use super::source::{Memory, Source};
 use super::stage::{Trained, compress};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::derived::Looks;
 use crate::io::field::Data;
-use crate::models::{Batch, Column, Model, ModelConfig};
+use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId};
 use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -313,6 +314,14 @@ impl Trained {
     pub fn raw(&self, values: &Data, n: usize) -> Tensor {
         let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
         tensor(values, &shape, self.device)
+    }
+
+    /// Raw samples (n, shape) as training saw its own.
+    pub fn seen(&self, values: &Data, ids: Vec<SampleId>, pass: Pass) -> Result<Tensor> {
+        let x = ("x".into(), Column::Array(self.raw(values, ids.len())));
+        let mut batch = Batch::new(vec![x], ids, pass, self.seed, Kind::Float);
+        change(&self.view, &mut batch)?;
+        batch.array("x").map(Tensor::shallow_clone)
     }
 
     /// Raw samples (n, …) as the stage's own input.
