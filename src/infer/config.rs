@@ -20,8 +20,9 @@ pub struct InferConfig {
     /// Posterior draws per universe.
     #[serde(default = "draws")]
     pub draws: usize,
-    /// Snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time; of one in several files
-    /// any one. What is accepted: docs/files.md#observations.
+    /// HDF5 files of the fields that the networks read, of one observation or of several (`FILE:3` is row 3 alone); or
+    /// snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time, of one in several files any
+    /// one. What is accepted: docs/files.md#observations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-type" = "[path, …]"))]
     pub observations: Vec<PathBuf>,

@@ -106,7 +106,8 @@ pub fn observation(
     let mut unfit = Unfit::default();
     unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {
-        let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
+        let remedy =
+            "is it of what the networks learned from: a snapshot of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));
     }
     let mut drawn = Drawn::default();
