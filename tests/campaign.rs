@@ -7,10 +7,8 @@ mod mpi;
 use common::repository;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-const LIMIT: Duration = Duration::from_secs(240);
+use std::process::Command;
+use std::time::Instant;
 
 /// `mpirun -n RANKS polycosm COMMAND recipes/smoke.toml --set output=DIR`.
 fn polycosm(ranks: usize, command: &str, output: &Path, more: &[&str]) -> Command {
@@ -44,25 +42,6 @@ fn datasets(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     walk(&hdf5::File::open(path).unwrap(), &mut all);
     all
-}
-
-/// Starts a command and kills it, with all its ranks, as soon as `ready` says so.
-fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
-    use std::os::unix::process::CommandExt;
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < LIMIT, "never came to the point where it was to be killed");
-        assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // The ranks first, as a node failure would take them: SIGKILL to every process that descends from mpirun.
-    for rank in mpi::children(child.id()) {
-        mpi::send("KILL", &rank.to_string());
-    }
-    mpi::send("KILL", &child.id().to_string());
-    let _ = child.wait();
 }
 
 fn count(folder: &Path, suffix: &str) -> usize {
@@ -99,11 +78,11 @@ fn smoke_recipe_runs_every_stage_and_survives_kills() {
 
     // Another run is killed while it simulates, and again while it trains.
     let out = rough.path().join("run");
-    kill_when(polycosm(2, "run", &out, &[]), || {
+    mpi::kill_when(polycosm(2, "run", &out, &[]), || {
         count(&out.join("sims"), ".h5") >= 5 || count(&out.join("shards"), ".h5") >= 1
     });
     let stage = out.join("train/compressor");
-    kill_when(polycosm(2, "run", &out, &[]), || stage.join("checkpoint.safetensors").exists());
+    mpi::kill_when(polycosm(2, "run", &out, &[]), || stage.join("checkpoint.safetensors").exists());
     assert!(!stage.join("model.json").exists(), "killed too late: the stage was finished");
     mpi::succeed(polycosm(2, "run", &out, &[]));
     assert_eq!(datasets(&calm_out.join("dataset.h5")), datasets(&out.join("dataset.h5")), "the datasets differ");

@@ -9,6 +9,7 @@ use polycosm::infer::{observation, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
+use polycosm::io::provenance::Provenance;
 use polycosm::io::samples::{FAR, OUTSIDE};
 use polycosm::models::{Device, Eye, Kind, Model, ModelConfig, NpeConfig, Tensor, VmimConfig};
 use polycosm::nets::{Transform, Transforms, host};
@@ -302,7 +303,8 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             let (seed, device) = (1, Device::Cpu);
             let identity = Identity::of(comm, &dataset, &["x"]).unwrap();
             let (records, dataset) = (&records(&stages, &folder, seed), &dataset);
-            let context = Context { comm, stages: &stages, records, dataset, identity: &identity, seed, device };
+            let (identity, by) = (&identity, &Provenance::collect(comm, seed, ""));
+            let context = Context { comm, stages: &stages, records, dataset, identity, seed, device, by };
             for stage in ["compressor", "posterior"] {
                 train_stage(&context, stage, || Ok(())).unwrap();
             }

@@ -5,6 +5,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
+use crate::io::derived;
 use crate::io::gadget;
 use crate::io::identity::{Identity, digest, digest_of_file};
 use crate::io::samples::{self, OLDER, Of, Samples, Seen};
@@ -71,6 +72,16 @@ impl Current {
     /// Where a stage stands.
     pub fn stage(&self, name: &str) -> Result<State> {
         self.stages.state(name, self.identity(name))
+    }
+
+    /// Why what a stage made is not what it would make now.
+    pub fn made(&self, name: &str) -> Result<Option<String>> {
+        let of = match self.stage(name)? {
+            State::Absent => return Ok(Some(format!("stage {name} is not trained"))),
+            State::Outdated(why) => return Ok(Some(format!("stage {name} is outdated: {why}"))),
+            State::Trained(_) => self.stages.made_of(name, self.identity(name))?,
+        };
+        Ok(derived::due(&self.stages.made(name), &of).flatten())
     }
 
     /// What draws from a stage would be of, now.

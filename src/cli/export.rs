@@ -4,7 +4,10 @@ use super::campaign::{Campaign, path};
 use super::current::{Current, drawn};
 use super::start::say;
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::config::plan::Plan;
+use crate::error::{Error, Result, campaign};
+use crate::io::dataset::Dataset;
+use crate::io::derived::Derived;
 use crate::io::export::{check_place, chosen, one_file};
 use crate::io::hdf::remove_unfinished;
 use crate::io::ours::{check_folder, sign};
@@ -25,7 +28,8 @@ pub struct Args {
     /// Folder to write to
     #[arg(long, value_name = "FOLDER", value_parser = path())]
     pub to: PathBuf,
-    /// Only these fields [default: all]
+    /// Only these fields [default: all those of the dataset]; what a stage made by its name, `compressor`, or field by
+    /// field, `compressor/summaries`, into a file of its own, `fields-compressor.h5`
     #[arg(long, value_name = "NAME")]
     pub field: Vec<String>,
 }
@@ -38,10 +42,24 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         // All that can be wrong is found before anything is made.
-        let dataset = plan.open_dataset()?;
-        chosen(&dataset, &args.field)?;
-        let path = args.to.join("dataset.h5");
-        check_place(&path, &dataset.path)?;
+        let mut copies = vec![];
+        let (made, own): (Vec<String>, _) = args.field.iter().cloned().partition(|f| stage_of(&plan, f).is_some());
+        if made.is_empty() || !own.is_empty() {
+            copies.push((args.to.join("dataset.h5"), plan.open_dataset()?, own));
+        }
+        for stage in plan.stage_names() {
+            let of: Vec<String> =
+                made.iter().filter(|f| stage_of(&plan, f).as_ref() == Some(&stage)).cloned().collect();
+            if !of.is_empty() {
+                let fields = of.iter().filter_map(|f| f.strip_prefix(&format!("{stage}/"))).map(String::from);
+                let fields = if of.contains(&stage) { vec![] } else { fields.collect() };
+                copies.push((args.to.join(format!("fields-{stage}.h5")), made_by(&current, &stage)?, fields));
+            }
+        }
+        for (path, dataset, fields) in &copies {
+            chosen(dataset, fields)?;
+            check_place(path, &dataset.path)?;
+        }
         let mut chains = vec![];
         for draws in drawn(&plan) {
             let name = draws.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
@@ -61,13 +79,15 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let new = !args.to.exists();
         std::fs::create_dir_all(&args.to).map_err(made)?;
         let _lock = Lock::of_folder(&args.to, "is exporting into")?;
-        remove_unfinished(&args.to, "dataset.h5")?;
-        one_file(&alone, &dataset, &path, &args.field, &provenance).inspect_err(|_| {
-            if new {
-                let _ = std::fs::remove_dir(&args.to); // while it is empty
-            }
-        })?;
-        say(path.display());
+        for (path, dataset, fields) in &copies {
+            remove_unfinished(&args.to, &path.file_name().unwrap_or_default().to_string_lossy())?;
+            one_file(&alone, dataset, path, fields, &provenance).inspect_err(|_| {
+                if new {
+                    let _ = std::fs::remove_dir(&args.to); // while it is empty
+                }
+            })?;
+            say(path.display());
+        }
         for (folder, samples) in chains {
             // An earlier export is replaced as a whole.
             remove_chains(&folder)?;
@@ -79,4 +99,23 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The stage that makes a field.
+fn stage_of(plan: &Plan, field: &str) -> Option<String> {
+    let first = field.split('/').next().unwrap_or_default();
+    plan.stage_names().into_iter().find(|stage| stage == first)
+}
+
+/// What a stage made, if it is of the stage as it is now.
+fn made_by(current: &Current, stage: &str) -> Result<Dataset> {
+    let path = current.stages.made(stage);
+    let why = if path.exists() { current.made(stage)? } else { Some("there is no such file yet".into()) };
+    match why {
+        None => Ok(Derived::open(&path)?.data),
+        Some(why) => {
+            let error = Error::input(format!("what stage {stage} made cannot be exported: {why}")).file(path);
+            Err(error.key("--field").remedy(format!("run `polycosm apply {} {stage}` first", campaign())))
+        }
+    }
 }

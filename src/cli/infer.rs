@@ -52,7 +52,14 @@ fn section(plan: &Plan) -> Result<&InferConfig> {
 }
 
 /// Loads a stage for inference.
-fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &str) -> Result<Trained> {
+fn load(
+    plan: &Plan,
+    comm: &Comm,
+    current: &Current,
+    dataset: &Dataset,
+    stage: &str,
+    by: &Provenance,
+) -> Result<Trained> {
     let missing =
         || Error::input("is no array of this dataset").file(&dataset.path).key(format!("train.{stage}.input"));
     let identity = current.identity(stage).ok_or_else(|| missing().remedy("name one of its arrays"));
@@ -64,6 +71,7 @@ fn load(plan: &Plan, comm: &Comm, current: &Current, dataset: &Dataset, stage: &
         identity: comm.agree(identity)?,
         seed: plan.config.seed,
         device: device(comm),
+        by,
     };
     comm.agree(Trained::load(&context, stage))
 }
@@ -140,7 +148,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         };
         plan.record(comm)?;
         timed(plan, comm, &format!("infer {stage}"), || {
-            let trained = load(plan, comm, &current, &dataset, &stage)?;
+            let trained = load(plan, comm, &current, &dataset, &stage, &provenance)?;
             let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
@@ -204,7 +212,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         timed(plan, comm, &format!("observation {name}"), || {
             let observed = runner.observe_file(comm, file, &eyes).map_err(|e| e.file(file))?;
             for (path, of) in &due {
-                let trained = load(plan, comm, &current, &dataset, &of.stage)?;
+                let trained = load(plan, comm, &current, &dataset, &of.stage, &provenance)?;
                 let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
                 let seen: Vec<Field> = seen.map(|f| f.gathered(comm)).collect();
                 // One universe is little work: the root does it.

@@ -1,6 +1,8 @@
 //! Subcommands: raw flags in, a resolved plan executed. One small file each, with its flags and a collective `run`.
 
 pub mod ahead;
+#[cfg(feature = "torch")]
+pub mod apply;
 pub mod bench;
 pub mod calibrate;
 pub mod campaign;
@@ -67,6 +69,8 @@ pub enum Command {
     #[cfg(feature = "torch")]
     Train(train::Args),
     #[cfg(feature = "torch")]
+    Apply(apply::Args),
+    #[cfg(feature = "torch")]
     Infer(infer::Args),
     Calibrate(calibrate::Args),
     Export(export::Args),
@@ -108,6 +112,8 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Verify(args) => verify::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(args, comm),
+        #[cfg(feature = "torch")]
+        Command::Apply(args) => apply::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Infer(args) => infer::run(args, comm),
         Command::Export(args) => export::run(args, comm),

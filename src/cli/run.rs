@@ -2,13 +2,13 @@
 
 use super::ahead::Ahead;
 use super::campaign::Campaign;
-use super::{calibrate, infer, report, simulate, train};
+use super::{apply, calibrate, infer, report, simulate, train};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::suite::Options;
 
-/// The whole campaign in order: simulate, train, infer, calibrate, report; skips what is done
+/// The whole campaign in order: simulate, train, apply, infer, calibrate, report; skips what is done
 ///
 /// Of the calibration it prints the verdict alone; `polycosm calibrate` prints all tests.
 ///
@@ -38,6 +38,7 @@ fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
         return report::report(plan, comm);
     }
     train::train(plan, comm, None)?;
+    apply::apply(plan, comm, None)?;
     if plan.config.infer.is_some() {
         infer::infer(plan, comm)?;
         // A posterior that cannot be judged, or is not to be passed, still has a report.

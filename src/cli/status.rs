@@ -89,7 +89,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// A result that is there, or a stage.
 #[derive(Serialize)]
 struct Outcome {
-    /// `stage`, `draws`, `verdict` or `report`.
+    /// `stage`, `fields`, `draws`, `verdict` or `report`.
     what: &'static str,
     name: String,
     #[serde(skip)]
@@ -139,6 +139,9 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
             Ok(State::Outdated(why)) => outcome("stage", &stage, "", Ok(Some(why))),
             Err(e) => outcome("stage", &stage, "", Err(e)),
         });
+    }
+    for stage in plan.stage_names().iter().filter(|stage| current.stages.made(stage).exists()) {
+        all.push(outcome("fields", stage, "made", current.made(stage)));
     }
     for path in drawn(plan) {
         let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

@@ -81,8 +81,7 @@ fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
-    let records = plan.stages();
-    let device = device(comm);
+    let (records, by, device) = (plan.stages(), plan.provenance(comm), device(comm));
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
         let config = comm.agree(find(&plan.config.train, &stage))?;
@@ -99,6 +98,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             identity: &plan.identity(comm, &dataset, &fields)?,
             seed: plan.config.seed,
             device,
+            by: &by,
         };
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;

@@ -6,10 +6,12 @@ use super::start::say;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::io::derived::Derived;
 use crate::progress::count;
 use crate::suite::verify::verify;
+use std::path::Path;
 
-/// Read the whole dataset again: checksums, NaNs, means against theory
+/// Read the whole dataset again: checksums, NaNs, means against theory; and what stages made of it
 ///
 /// Example: mpirun -n 4 polycosm verify run.toml
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,11 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.look(comm)?;
     let config = &plan.config;
+    let made = || plan.stage_names().into_iter().map(|stage| plan.stages().made(&stage)).filter(|path| path.exists());
     let (Some(_), Some(design)) = (&config.simulator, &config.design) else {
+        if comm.on_root(|| Ok(made().count()))? > 0 {
+            return comm.on_root(|| made().try_for_each(|path| fields(&path)));
+        }
         let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
         return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     };
@@ -49,10 +55,18 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             let error = Error::failed("holds no universe: every simulation failed").file(plan.dataset());
             return Err(error.remedy("mend the cause and run `polycosm simulate --retry-failed`"));
         }
+        made().try_for_each(|path| fields(&path))?;
         against_theory(&plan)?;
         say("every checksum holds, every number of a finished simulation is finite");
         Ok(())
     })
+}
+
+/// What a stage made.
+fn fields(path: &Path) -> Result<()> {
+    let rows = Derived::verify(path)?;
+    say(format_args!("{}: every checksum of {} holds", path.display(), count(rows, "row")));
+    Ok(())
 }
 
 /// Mean ratio of fields to what theory says of their first numbers: far from one means a wrong normalisation.

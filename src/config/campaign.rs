@@ -165,6 +165,7 @@ impl Config {
     /// The stages' columns are fields of the simulator, or other stages; targets may be parameters.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec], prior: &Prior) -> Result<()> {
+        crate::train::check_names(&self.train, fields.iter().map(|f| f.name.as_str()))?;
         for stage in &self.train {
             let lists = stage.network.takes_lists();
             let known = fields.iter().filter(|f| lists || !f.ragged);
@@ -278,7 +279,10 @@ impl Config {
         if let Some(dataset) = &self.dataset {
             let file = dataset.check()?;
             #[cfg(feature = "torch")]
-            crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            {
+                crate::train::check_names(&self.train, file.specs().iter().map(|f| f.name.as_str()))?;
+                crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+            }
             #[cfg(not(feature = "torch"))]
             drop(file);
         }

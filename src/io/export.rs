@@ -72,8 +72,9 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         file.write_checked(None, "index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
         file.write_checked(None, "status", &[n], &vec![0u8; n])?;
         file.set_texts("status", "values", &["finished", "failed"])?;
-        if let Some(all) = dataset.realisation()? {
-            file.write_checked(None, "realisation", &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
+        for name in ["realisation", "universe", "item"] {
+            let Some(all) = dataset.beside(name)? else { continue };
+            file.write_checked(None, name, &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
         }
         file.set_json("", "fields", &specs)?;
         for spec in &specs {
@@ -93,7 +94,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
                 }
             }
             file.write_checked(None, &format!("checksum/{}", spec.name), &[n], &sums)?;
-            write_axes(file, spec)?;
+            write_axes(file, None, spec)?;
         }
         Ok(())
     })

@@ -165,5 +165,5 @@ fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn
         sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
     }
     file.write_checked(None, &name, &[n], &sums)?;
-    write_axes(file, spec)
+    write_axes(file, None, spec)
 }

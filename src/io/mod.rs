@@ -2,6 +2,7 @@
 
 mod axis;
 pub mod dataset;
+pub mod derived;
 mod digest;
 pub mod export;
 pub mod field;

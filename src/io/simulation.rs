@@ -108,20 +108,20 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_json(at, "spec", spec)
 }
 
-/// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`.
-pub fn write_axes(file: &File, spec: &FieldSpec) -> Result<()> {
+/// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these ranks.
+pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<()> {
     for (axis, &points) in spec.axes.iter().zip(&spec.shape) {
         let at = format!("axes/{}/{}", spec.name, axis.name);
         let numbers = |name: &str, values: &[f64], shape: &[usize]| match values.is_empty() {
             true => Ok(()),
-            false => file.write(None, name, shape, values).and_then(|()| file.set_text(name, "units", &axis.unit)),
+            false => file.write(comm, name, shape, values).and_then(|()| file.set_text(name, "units", &axis.unit)),
         };
         numbers(&at, &axis.values, &[axis.values.len()])?;
         let edges = axis.edges.len();
         let shape = if edges == points + 1 { vec![edges] } else { vec![points, edges / points.max(1)] };
         numbers(&format!("{at}_edges"), &axis.edges, &shape)?;
         if !axis.modes.is_empty() {
-            file.write(None, &format!("{at}_modes"), &[axis.modes.len()], &axis.modes)?;
+            file.write(comm, &format!("{at}_modes"), &[axis.modes.len()], &axis.modes)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Trained stages as their files tell: what each learned from, and whether that is what the campaign would train it on now.
 
 use super::axis::{AxisKind, Picture};
+use super::derived::Of;
 use super::identity::{Identity, seal, unseal};
 use super::rows::Rows;
 use crate::error::{Error, Result, campaign};
@@ -142,6 +143,21 @@ impl Stages {
     /// The file that says that a stage is done, and of what.
     pub fn model(&self, name: &str) -> PathBuf {
         self.folder.join(name).join("model.json")
+    }
+
+    /// The file of what a stage makes of the dataset.
+    pub fn made(&self, name: &str) -> PathBuf {
+        self.folder.with_file_name("fields").join(format!("{name}.h5"))
+    }
+
+    /// What that file is to be of, with the dataset as it is now. It has as many rows of each universe to learn from as any stage
+    /// wants that stands on this one.
+    pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
+        let record = self.trained(name, data)?;
+        let above = self.with_dependents(name).into_iter().filter(|other| *other != name);
+        let config = |other| self.wanted.iter().find(|w| w.name == other)?.config.as_ref()?["copies"].as_u64();
+        let copies = above.filter_map(config).max().unwrap_or(1) as u32;
+        Ok(Of::new(name, &record.weights, &record.dataset, copies))
     }
 
     /// The file that has the rows of what it learned from.

@@ -8,6 +8,7 @@ use super::stage::{Trained, compress};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
+use crate::io::derived::Looks;
 use crate::io::field::Data;
 use crate::models::{Batch, Column, Model, ModelConfig};
 use crate::nets::whole;
@@ -298,15 +299,6 @@ pub(super) fn look(
     Ok(())
 }
 
-/// How far samples lie outside the training samples, by the worst of a chain of networks.
-#[derive(Debug, Clone, Default)]
-pub struct Outside {
-    pub outside: Vec<f64>,
-    pub distance: Vec<f64>,
-    /// Network, its input and the number that are furthest outside.
-    pub most: Vec<u64>,
-}
-
 impl Trained {
     /// The network that sees the field.
     pub fn first(&self) -> &dyn Model {
@@ -330,20 +322,18 @@ impl Trained {
     }
 
     /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
-    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Outside)> {
+    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Looks)> {
         let n = x.size()[0] as usize;
-        let mut all = Outside { outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] };
+        let mut all = Looks::new(n);
         let mut x = x.shallow_clone();
         for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
             let batch = Batch::observed(&x);
+            unfit(model.as_ref(), &batch)?.into_iter().enumerate().for_each(|(i, unfit)| all.refuse(i, unfit));
             for (number, eye) in model.eyes().into_iter().enumerate() {
                 let found = eye.novelty(batch.array(&eye.column)?);
                 for i in 0..n {
-                    if found.outside[i] > all.outside[i] {
-                        all.outside[i] = found.outside[i];
-                        all.most[i] = (link as u64) << 48 | (number as u64) << 32 | found.most[i] as u64;
-                    }
-                    all.distance[i] = all.distance[i].max(found.distance[i]);
+                    let most = (link as u64) << 48 | (number as u64) << 32 | found.most[i] as u64;
+                    all.see(i, found.outside[i], found.distance[i], most);
                 }
             }
             if link < self.before.len() {
@@ -353,7 +343,7 @@ impl Trained {
         Ok((x, all))
     }
 
-    /// What an entry of [`Outside::most`] stands for.
+    /// What an entry of [`Looks::most`] stands for.
     pub fn fact(&self, most: u64) -> String {
         let (link, number) = ((most >> 48) as usize, (most >> 32 & 0xffff) as usize);
         let model = self.before.get(link).unwrap_or(&self.model);

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod inputs;
 pub mod optimiser;
+pub mod outputs;
 pub mod source;
 pub mod stage;
 mod stream;
@@ -221,6 +222,15 @@ pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<Fi
         }
     }
     Ok(())
+}
+
+/// Refuses a stage that is called like a field of the dataset, or like a group of fields: what it makes would hide these.
+pub fn check_names<'a>(stages: &[StageConfig], mut fields: impl Iterator<Item = &'a str>) -> Result<()> {
+    let hidden = |name: &str| stages.iter().find(|s| name.split('/').next() == Some(&s.name));
+    let Some((stage, field)) = fields.find_map(|name| Some((hidden(name)?, name))) else { return Ok(()) };
+    let problem = format!("the dataset has a field {field}, which what this stage makes would hide");
+    let error = Error::input(problem).key(format!("train.{}.name", stage.name)).value(&stage.name);
+    Err(error.remedy("rename the stage"))
 }
 
 /// Stages as their files below `folder` tell.

@@ -9,6 +9,7 @@ use crate::io::dataset::Dataset;
 use crate::io::field::FieldSpec;
 use crate::io::hdf::{TEMPORARY, publish_file};
 use crate::io::identity::{Identity, digest_of_file, seal, unseal};
+use crate::io::provenance::Provenance;
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
 use crate::models::{Batch, Model, Task, build, named};
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     /// The campaign's seed.
     pub seed: u64,
     pub device: Device,
+    /// For what is written.
+    pub by: &'a Provenance,
 }
 
 /// A finished stage, with the stages that make its input.

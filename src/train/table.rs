@@ -44,8 +44,13 @@ pub(super) fn table(
 
 /// The symmetries of a stage's own columns, if these have some.
 pub fn symmetries<'a>(config: &StageConfig, specs: impl Iterator<Item = &'a FieldSpec>) -> Vec<Box<dyn Change>> {
+    if config.augment { symmetries_of(specs) } else { vec![] }
+}
+
+/// The symmetries of columns.
+pub(super) fn symmetries_of<'a>(specs: impl Iterator<Item = &'a FieldSpec>) -> Vec<Box<dyn Change>> {
     let columns: Vec<String> = specs.filter(|spec| pictures(spec)).map(|spec| spec.name.clone()).collect();
-    if config.augment && !columns.is_empty() { vec![Box::new(Symmetries { columns })] } else { vec![] }
+    if columns.is_empty() { vec![] } else { vec![Box::new(Symmetries { columns })] }
 }
 
 /// True for maps of a periodic box.

@@ -135,6 +135,24 @@ pub fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// Starts a command and kills it, with all its ranks, as soon as `ready` says so.
+pub fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < limit(), "never came to the point where it was to be killed");
+        assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The ranks first, as a node failure would take them: SIGKILL to every process that descends from mpirun.
+    for rank in children(child.id()) {
+        send("KILL", &rank.to_string());
+    }
+    send("KILL", &child.id().to_string());
+    let _ = child.wait();
+}
+
 /// Sends a signal to a process, or with `-PID` to a process group. The shell's own `kill`: not every machine has
 /// another.
 pub fn send(signal: &str, to: &str) {

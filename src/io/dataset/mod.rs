@@ -298,10 +298,12 @@ impl Dataset {
         Ok(data)
     }
 
-    /// Numbers of the random fields (n), where the file tells.
-    pub fn realisation(&self) -> Result<Option<Vec<u64>>> {
-        let known = self.specs.iter().all(|s| s.name != "realisation") && self.file.exists("realisation");
-        if known { self.file.read_checked("realisation", Some(&[self.len()])).map(Some) } else { Ok(None) }
+    /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in what a
+    /// stage made, the `universe` and the `item` that each row is of.
+    pub fn beside(&self, name: &str) -> Result<Option<Vec<u64>>> {
+        let own = self.own || name == "realisation";
+        let known = own && self.specs.iter().all(|s| s.name != name) && self.file.exists(name);
+        if known { self.file.read_checked(name, Some(&[self.len()])).map(Some) } else { Ok(None) }
     }
 
     /// Where the lists of the universes begin (n + 1).

@@ -1,0 +1,232 @@
+//! What stages make of a dataset, as files: the same whatever the number of ranks, whole or not there, never of another stage than
+//! it is now, and never in anybody else's files.
+#![cfg(feature = "torch")]
+
+mod common;
+mod mpi;
+
+use polycosm::io::dataset::{Dataset, Split};
+use polycosm::io::derived::Derived;
+use rand::{Rng, SeedableRng};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+const CAMPAIGN: &str = r#"
+output = "o"
+seed = 1
+[dataset]
+file = "d.h5"
+axes.x = ["periodic", "periodic"]
+parameters.a = { min = -0.1, max = 1.1 }
+parameters.b = { min = -0.1, max = 1.1 }
+[[train]]
+name = "compressor"
+input = "x"
+epochs = 2
+batch_size = 40
+augment = true
+network = { kind = "vmim", transform = "none", mlp = { hidden = 8, layers = 1 }, flow = { layers = 1, hidden = 8, bins = 4 } }
+[[train]]
+name = "posterior"
+input = "compressor"
+epochs = 2
+batch_size = 40
+copies = 3
+network = { kind = "npe", ensemble = 1, flow = { layers = 1, hidden = 8, bins = 4 } }
+[infer]
+posterior = "posterior"
+draws = 40
+[report]
+corners = 1
+"#;
+/// Side of the maps.
+const SIDE: usize = 4;
+const FILE: &str = "o/fields/compressor.h5";
+
+/// A folder with a campaign and its data.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// Two parameters, and maps with bumps of their heights.
+fn data(path: &Path, rows: usize) {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let theta: Vec<f64> = (0..2 * rows).map(|_| rng.random_range(0.0..1.0)).collect();
+    let mut pixel = |t: &[f64], i: usize| t[i % 2] as f32 * (1 + i % 3) as f32 + 0.1 * rng.random_range(-1.0..1.0f32);
+    let maps = theta.chunks(2).flat_map(|t| (0..SIDE * SIDE).map(|i| pixel(t, i)).collect::<Vec<_>>());
+    let x: Vec<f32> = maps.collect();
+    let split: Vec<u8> = (0..rows).map(|i| [0, 0, 1, 0, 2][i % 5]).collect();
+    let file = hdf5::File::create(path).unwrap();
+    file.new_dataset::<f64>().shape([rows, 2]).create("theta").unwrap().write_raw(&theta).unwrap();
+    file.new_dataset::<f32>().shape([rows, SIDE, SIDE]).create("x").unwrap().write_raw(&x).unwrap();
+    file.new_dataset::<u8>().shape([rows]).create("split").unwrap().write_raw(&split).unwrap();
+}
+
+impl Place {
+    fn new(rows: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("run.toml"), CAMPAIGN).unwrap();
+        data(&folder.path().join("d.h5"), rows);
+        Place { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, ranks: usize, words: &[&str]) -> Command {
+        let mut run = mpi::mpirun(ranks);
+        run.current_dir(self.folder.path()).env("OMP_NUM_THREADS", "1");
+        run.arg(env!("CARGO_BIN_EXE_polycosm")).args([words[0], "run.toml"]).args(&words[1..]);
+        run
+    }
+
+    fn on(&self, ranks: usize, words: &[&str]) -> String {
+        let out = mpi::finish(self.command(ranks, words), LIMIT);
+        assert_eq!(out.code, Some(0), "{words:?}: {}", out.text);
+        out.text
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        self.on(1, words)
+    }
+
+    fn refused(&self, words: &[&str], parts: &[&str]) {
+        let out = mpi::finish(self.command(2, words), LIMIT);
+        common::says(&(out.code, out.text), 2, &[parts, &["remedy"]].concat());
+    }
+
+    fn made(&self) -> Derived {
+        Derived::open(&self.path(FILE)).unwrap()
+    }
+
+    /// Every number of the file, as bits.
+    fn bits(&self) -> Vec<u64> {
+        let Derived { data, looks, .. } = self.made();
+        let all: Vec<usize> = (0..data.len()).collect();
+        let made = data.read_f64("summaries", &all).unwrap();
+        made.iter().chain(data.theta()).chain(&looks.outside).chain(&looks.distance).map(|x| x.to_bits()).collect()
+    }
+}
+
+#[test]
+fn a_file_has_the_same_bits_on_any_ranks_and_is_whole_or_not_there() {
+    let place = Place::new(3000);
+    let owner = std::fs::read(place.path("d.h5")).unwrap();
+    place.done(&["train", "compressor"]);
+    let text = place.done(&["apply", "compressor"]);
+    assert!(!text.contains("made before"), "{text}");
+    assert!(place.done(&["apply"]).contains("compressor: made before"));
+    let (one, made) = (place.bits(), place.made());
+    // Three of each to learn from, one of each other; another view of a universe has other summaries, the universe's parameters.
+    let count = |split| made.data.rows(split).len();
+    assert_eq!([Split::Train, Split::Validation, Split::Test].map(count), [3 * 1800, 600, 600]);
+    let rows = [0, 1, 2].map(|item| made.row(8, item).unwrap());
+    let summaries = rows.map(|row| made.data.read_f32("summaries", &[row]).unwrap());
+    assert!(summaries[0] != summaries[1] && summaries[1] != summaries[2], "{summaries:?}");
+    let theta = Dataset::open(place.path("d.h5"), "theta").unwrap().theta()[16..18].to_vec();
+    assert!(rows.iter().all(|row| made.data.theta()[2 * row..2 * row + 2] == theta[..]));
+    drop(made);
+
+    for ranks in [2, 3] {
+        std::fs::remove_file(place.path(FILE)).unwrap();
+        place.on(ranks, &["apply", "compressor"]);
+        assert!(place.bits() == one, "{ranks} ranks make other numbers");
+    }
+    // Killed in the middle there is none; the next one makes it, and leaves nothing else behind.
+    std::fs::remove_file(place.path(FILE)).unwrap();
+    let unfinished = || -> usize {
+        let names = std::fs::read_dir(place.path("o/fields")).unwrap().flatten().map(|e| e.file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".polycosm.tmp")).count()
+    };
+    mpi::kill_when(place.command(2, &["apply", "compressor"]), || unfinished() > 0);
+    assert!(unfinished() == 1 && !place.path(FILE).exists(), "half a file is there");
+    place.on(2, &["apply", "compressor"]);
+    assert!(place.bits() == one && unfinished() == 0);
+    assert!(std::fs::read(place.path("d.h5")).unwrap() == owner, "somebody else's file was written to");
+}
+
+#[test]
+fn what_is_of_another_stage_is_never_read() {
+    let place = Place::new(300);
+    place.done(&["run"]);
+    let first = place.bits();
+    let status = place.done(&["status"]);
+    assert!(status.contains("fields       compressor: made") && !status.contains("outdated"), "{status}");
+    assert!(place.done(&["verify"]).contains("every checksum"));
+
+    // Trained anew with another seed: the old file is told, not exported, and made anew.
+    place.done(&["train", "--set", "train.compressor.seed=5", "--retrain", "compressor"]);
+    place.done(&["apply", "--set", "train.compressor.seed=5"]);
+    assert!(place.bits() != first, "what another stage made is there still");
+    let set = ["--set", "train.compressor.seed=6"];
+    std::fs::remove_dir_all(place.path("o/train/compressor")).unwrap();
+    place.done(&["train", set[0], set[1], "compressor"]);
+    let status = place.done(&["status", set[0], set[1]]);
+    assert!(status.contains("fields       compressor: outdated: stage compressor was trained anew"), "{status}");
+    let export = ["export", "--to", "e", "--field", "compressor", set[0], set[1]];
+    place.refused(&export, &["compressor.h5", "trained anew", "polycosm apply"]);
+    let text = place.done(&["apply", set[0], set[1], "compressor"]);
+    assert!(text.contains("made anew: stage compressor was trained anew"), "{text}");
+    // More of each universe are wanted than it has.
+    let more = ["--set", "train.posterior.copies=4"];
+    let text = place.done(&["apply", set[0], set[1], more[0], more[1]]);
+    assert!(text.contains("it has 3 of each universe to learn from, and 4 are wanted"), "{text}");
+    assert!(place.done(&["apply", set[0], set[1]]).contains("made before"), "fewer than it has will do");
+
+    place.done(&export);
+    let (copy, made) = (Dataset::open(place.path("e/fields-compressor.h5"), "theta").unwrap(), place.made());
+    assert!(!place.path("e/dataset.h5").exists() && copy.len() == made.data.len());
+    assert_eq!(copy.beside("item").unwrap(), made.data.beside("item").unwrap());
+    assert_eq!(copy.read_f32("summaries", &[7]).unwrap(), made.data.read_f32("summaries", &[7]).unwrap());
+    drop((copy, made));
+
+    // A number that changed on the disk.
+    let array = hdf5::File::open_rw(place.path(FILE)).unwrap().dataset("summaries").unwrap();
+    array.write_slice(&[1e3f32], ndarray::s![5..6, 1]).unwrap();
+    drop(array);
+    let out = mpi::finish(place.command(1, &["verify", set[0], set[1]]), LIMIT);
+    common::says(&(out.code, out.text), 1, &["compressor.h5", "checksum", "remedy"]);
+}
+
+/// Another campaign learns from the file as from any dataset, in its own folder.
+#[test]
+fn another_campaign_reads_what_was_made() {
+    let place = Place::new(300);
+    place.done(&["train", "compressor"]);
+    place.done(&["apply", "compressor"]);
+    let bytes = std::fs::read(place.path(FILE)).unwrap();
+    let other = CAMPAIGN.replace("d.h5", FILE).replace("output = \"o\"", "output = \"p\"");
+    let other = other.replace("axes.x = [\"periodic\", \"periodic\"]", "x = \"summaries\"");
+    let (head, posterior) = (other.find("[[train]]").unwrap(), other.rfind("[[train]]").unwrap());
+    let other = format!("{}{}", &other[..head], &other[posterior..]);
+    let other = other.replace("input = \"compressor\"", "input = \"summaries\"").replace("copies = 3\n", "");
+    std::fs::write(place.path("run.toml"), other).unwrap();
+    place.done(&["run"]);
+    assert!(place.path("p/posterior/posterior.h5").exists());
+    assert!(std::fs::read(place.path(FILE)).unwrap() == bytes, "somebody else's file was written to");
+}
+
+#[test]
+fn what_cannot_be_made_is_refused_in_words() {
+    let place = Place::new(100);
+    let nothing = || !place.path("o/fields").exists();
+    place.refused(&["apply", "compresor"], &["compresor", "choose one of compressor, posterior"]);
+    place.refused(&["apply", "compressor"], &["not trained yet", "polycosm train"]);
+    place.done(&["train"]);
+    std::fs::remove_dir_all(place.path("o/fields")).ok();
+    place.refused(&["apply", "posterior"], &["makes no fields", "posterior"]);
+    let hidden =
+        CAMPAIGN.replace("name = \"compressor\"", "name = \"x\"").replace("input = \"compressor\"", "input = \"x\"");
+    std::fs::write(place.path("run.toml"), hidden).unwrap();
+    place.refused(&["apply"], &["run.toml:", "the dataset has a field x", "rename"]);
+    assert!(nothing());
+    std::fs::write(place.path("run.toml"), CAMPAIGN).unwrap();
+    std::fs::create_dir(place.path("o/fields")).unwrap();
+    std::fs::write(place.path(FILE), "mine").unwrap();
+    place.refused(&["apply"], &["compressor.h5", "polycosm did not write it"]);
+    assert_eq!(std::fs::read(place.path(FILE)).unwrap(), b"mine");
+}
