@@ -28,7 +28,7 @@ pub fn campaign() -> String {
 
 /// What kind of failure this is: decides the exit code, and whether a suite goes on without the simulation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum Cause {
     /// The user's input is wrong: exit code 2.
     Input,
     /// Stopped cleanly on request, resumable with the same command: exit code 85.
@@ -50,7 +50,7 @@ pub enum Kind {
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error {
-    pub kind: Kind,
+    pub kind: Cause,
     pub problem: String,
     /// In UTF-8 (another name is shown as well as it can be), so that it can be told to other ranks.
     pub file: Option<PathBuf>,
@@ -62,28 +62,28 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(kind: Kind, problem: impl Into<String>) -> Self {
+    fn new(kind: Cause, problem: impl Into<String>) -> Self {
         Error { kind, problem: problem.into(), file: None, key: None, value: None, remedy: None, agreed_from: None }
     }
 
     /// Bad input (exit code 2).
     pub fn input(problem: impl Into<String>) -> Self {
-        Self::new(Kind::Input, problem)
+        Self::new(Cause::Input, problem)
     }
 
     /// A file cannot be written or read (exit code 1).
     pub fn io(problem: impl Into<String>) -> Self {
-        Self::new(Kind::Io, problem)
+        Self::new(Cause::Io, problem)
     }
 
     /// A failure that is not the input's fault (exit code 1).
     pub fn failed(problem: impl Into<String>) -> Self {
-        Self::new(Kind::Failed, problem)
+        Self::new(Cause::Failed, problem)
     }
 
     /// A clean stop on request (exit code 85).
     pub fn stopped(what: impl Into<String>) -> Self {
-        Self::new(Kind::Stopped, what)
+        Self::new(Cause::Stopped, what)
     }
 
     /// The file concerned. The innermost caller's word wins.
@@ -113,9 +113,9 @@ impl Error {
     /// Exit code of the process: 2 bad input, 85 stopped and resumable, 1 failed.
     pub fn exit_code(&self) -> i32 {
         match self.kind {
-            Kind::Input => 2,
-            Kind::Stopped => 85,
-            Kind::Io | Kind::Failed => 1,
+            Cause::Input => 2,
+            Cause::Stopped => 85,
+            Cause::Io | Cause::Failed => 1,
         }
     }
 }

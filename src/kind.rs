@@ -1,5 +1,5 @@
-//! Sections whose key `kind` decides which others are known: one list of kinds for each such section. A kind is an object, not
-//! a case: whatever anybody wants of it is asked of the trait `S` that its keys were read into.
+//! Sections whose key `kind` decides which others are known: one list of kinds for each such section. A kind is an
+//! object, not a case: whatever anybody wants of it is asked of the trait `S` that its keys were read into.
 
 use dyn_clone::DynClone;
 use erased_serde::Deserializer as Keys;
@@ -15,7 +15,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, RwLock};
 
 /// One kind of a section.
-pub struct Kind<S: ?Sized, F = ()> {
+pub struct Entry<S: ?Sized, F = ()> {
     /// As `kind` names it.
     pub name: &'static str,
     /// Reads its other keys.
@@ -28,23 +28,23 @@ pub struct Kind<S: ?Sized, F = ()> {
 
 /// The kinds of a section: those of this program, and those that a program built on this library adds.
 pub struct Kinds<S: ?Sized + 'static, F: 'static = ()> {
-    own: &'static [Kind<S, F>],
-    added: RwLock<Vec<&'static Kind<S, F>>>,
+    own: &'static [Entry<S, F>],
+    added: RwLock<Vec<&'static Entry<S, F>>>,
 }
 
 impl<S: ?Sized, F> Kinds<S, F> {
     /// The kinds of this program.
-    pub const fn new(own: &'static [Kind<S, F>]) -> Self {
+    pub const fn new(own: &'static [Entry<S, F>]) -> Self {
         Kinds { own, added: RwLock::new(vec![]) }
     }
 
     /// One more, before any campaign is read. A name that is there already goes on to mean what it meant.
-    pub fn add(&self, kind: Kind<S, F>) {
+    pub fn add(&self, kind: Entry<S, F>) {
         self.added.write().unwrap_or_else(PoisonError::into_inner).push(Box::leak(Box::new(kind)));
     }
 
     /// All of them.
-    pub fn all(&self) -> Vec<&'static Kind<S, F>> {
+    pub fn all(&self) -> Vec<&'static Entry<S, F>> {
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
         self.own.iter().chain(added.iter().copied()).collect()
     }
@@ -65,6 +65,11 @@ pub struct Kinded<S: ?Sized> {
 }
 
 impl<S: ?Sized> Kinded<S> {
+    /// A section that no file gave.
+    pub fn new(kind: &'static str, keys: Box<S>) -> Self {
+        Kinded { kind, keys }
+    }
+
     /// The name of its kind.
     pub fn kind(&self) -> &'static str {
         self.kind
@@ -131,7 +136,7 @@ impl<S: ?Sized + Listed> JsonSchema for Kinded<S> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let choice = |kind: &'static Kind<S, S::Facts>| {
+        let choice = |kind: &'static Entry<S, S::Facts>| {
             let mut choice = (kind.schema)(generator).to_value();
             let keys = choice["properties"].as_object().cloned().unwrap_or_default();
             let own = json!({ "type": "string", "const": kind.name });
@@ -145,8 +150,8 @@ impl<S: ?Sized + Listed> JsonSchema for Kinded<S> {
     }
 }
 
-/// Reads `kind`, which stands first, and hands the others on unread. Unlike serde's tagged enums this buffers nothing, so that
-/// an error knows the whole path to its key.
+/// Reads `kind`, which stands first, and hands the others on unread. Unlike serde's tagged enums this buffers nothing,
+/// so that an error knows the whole path to its key.
 impl<'de, S: ?Sized + Listed> Deserialize<'de> for Kinded<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Section<S: ?Sized>(PhantomData<S>);
@@ -175,7 +180,7 @@ impl<'de, S: ?Sized + Listed> Deserialize<'de> for Kinded<S> {
 }
 
 /// The kind of a name. It is looked up where the name is read, for an error to know the place.
-struct Named<S: ?Sized + Listed>(&'static Kind<S, S::Facts>);
+struct Named<S: ?Sized + Listed>(&'static Entry<S, S::Facts>);
 
 impl<'de, S: ?Sized + Listed> Deserialize<'de> for Named<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -188,43 +193,3 @@ impl<'de, S: ?Sized + Listed> Deserialize<'de> for Named<S> {
         })
     }
 }
-/// Reads `Section::Variant(Config)` from a section whose first key, `kind`, names the variant in kebab-case, and whose others
-/// are `Config`'s. Unlike serde's tagged enums it buffers nothing, so that an error knows the whole path to its key.
-#[allow(unused_macros, reason = "without libtorch there are no models, which use it")]
-macro_rules! read_by_kind {
-    ($section:ident { $($variant:ident),+ }) => {
-        impl<'de> serde::Deserialize<'de> for $section {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                #[derive(serde::Deserialize)]
-                #[serde(rename_all = "kebab-case")]
-                enum Kind {
-                    $($variant),+
-                }
-                struct Keys;
-                impl<'de> serde::de::Visitor<'de> for Keys {
-                    type Value = $section;
-                    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                        f.write_str("a section with `kind`")
-                    }
-                    fn visit_map<A: serde::de::MapAccess<'de>>(
-                        self,
-                        mut keys: A,
-                    ) -> std::result::Result<$section, A::Error> {
-                        if keys.next_key::<String>()?.as_deref() != Some("kind") {
-                            return Err(serde::de::Error::missing_field("kind"));
-                        }
-                        let kind = keys.next_value::<Kind>()?;
-                        let others = serde::de::value::MapAccessDeserializer::new(keys);
-                        match kind {
-                            $(Kind::$variant => serde::Deserialize::deserialize(others).map($section::$variant)),+
-                        }
-                    }
-                }
-                deserializer.deserialize_map(Keys)
-            }
-        }
-    };
-}
-
-#[allow(unused_imports, reason = "without libtorch there are no models, which use it")]
-pub(crate) use read_by_kind;

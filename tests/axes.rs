@@ -63,7 +63,9 @@ fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 fn model(input: &FieldSpec) -> Box<dyn Model> {
     let prior = Prior::new(vec![Parameter::uniform("a", "a", 0.0, 1.0)]).unwrap();
     polycosm::nets::seed(1);
-    let model = ModelConfig::Vmim(VmimConfig::default()).build(input, &prior, Device::Cpu, Kind::Float).unwrap();
+    let model = ModelConfig::new("vmim", Box::new(VmimConfig::default()))
+        .build(input, &prior, Device::Cpu, Kind::Float)
+        .unwrap();
     // Residual branches begin at zero.
     for v in model.parts().iter().flat_map(|part| part.vs.trainable_variables()) {
         let _ = v.detach().g_add_(&(Tensor::randn_like(&v) * 0.1));
@@ -267,6 +269,28 @@ fn symmetries_are_refused_where_there_are_none() {
     stage("copies = 4", "x = [\"channel\", \"periodic\", \"periodic\"]");
     let (code, text) = polycosm(folder.path(), &check);
     assert_eq!(code, 0, "{text}");
+    for (data, axes, words) in [
+        (
+            "symmetries = [\"shift\", \"turn\"]",
+            "x = [\"channel\", \"flat\", \"flat\"]",
+            &["train.compressor.data.symmetries", "\"shift\"", "x (channel, flat, flat)", "ends at its edges"][..],
+        ),
+        (
+            "symmetries = [\"turns\"]",
+            "x = [\"channel\", \"flat\", \"flat\"]",
+            &["run.toml:8", "symmetries.0 = \"turns\"", "did you mean `turn`"],
+        ),
+        ("symmetries = [\"slabs\"]", "x = [\"channel\", \"periodic\", \"periodic\"]", &["no axis of kind \"slab\""]),
+        ("noise = [{ sigma = -0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["noise.0.sigma = -0.1", "positive"]),
+        ("noise = [{ sgima = 0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["sgima", "sigma"]),
+        ("masks = [{ file = \"none.h5\" }]", "x = [\"channel\", \"flat\", \"flat\"]", &["masks.0.file", "none.h5"]),
+    ] {
+        campaign(folder.path(), &format!("data = {{ {data} }}"));
+        say(folder.path(), axes);
+        refused(folder.path(), &check, words);
+    }
+    stage("data = { symmetries = [\"flip\"] }", "x = [\"channel\", \"periodic\", \"periodic\"]");
+    refused(folder.path(), &check, &["train.posterior.data", "summaries of compressor", "copies"]);
     // The simulator's own maps of the sky.
     let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/observables.toml");
     let mut text = std::fs::read_to_string(recipe).unwrap();

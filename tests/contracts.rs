@@ -6,19 +6,23 @@ mod contracts {
     pub mod adversarial;
     pub mod classifier;
     pub mod linear;
-    pub mod moments;
     pub mod two_phases;
 }
 mod mpi;
 
+#[path = "../examples/moments.rs"]
+#[allow(dead_code, reason = "the example's own `main` makes a program of it")]
+mod moments;
+
 use contracts::adversarial::{CRITIC, GENERATOR};
-use contracts::{adversarial, classifier, linear, moments, two_phases};
+use contracts::{adversarial, classifier, linear, two_phases};
 use polycosm::comm::Comm;
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{
-    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Score, Task, Tensor, Turn,
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Score, Section, Task,
+    Tensor, Turn,
 };
 use polycosm::nets::host;
 use polycosm::prior::{Parameter, Prior};
@@ -33,7 +37,7 @@ fn stage(rule: Rule) -> StageConfig {
         input: "x".into(),
         target: Default::default(),
         // Models of a test stand in no list: the trainer is handed them.
-        network: ModelConfig::Npe(NpeConfig::default()),
+        network: ModelConfig::new("npe", Box::new(NpeConfig::default())),
         epochs: 4,
         batch_size: 8,
         learning_rate: 1e-2,
@@ -41,6 +45,7 @@ fn stage(rule: Rule) -> StageConfig {
         clip: 5.0,
         optimiser: rule,
         patience: 0,
+        data: Default::default(),
         augment: false,
         copies: 1,
         seed: 5,
@@ -91,7 +96,7 @@ fn build(which: Which, kind: Kind, columns: &[FieldSpec]) -> Result<Box<dyn Mode
         TwoPhases => Box::new(two_phases::TwoPhases::new(&task)?),
         Classifier => Box::new(classifier::Classifier::new(&task)?),
         Linear => Box::new(linear::Linear::new(&task)?),
-        Moments => Box::new(moments::Moments::new(&task)?),
+        Moments => moments::Config {}.build(&task)?,
     })
 }
 
@@ -313,6 +318,63 @@ fn scores_that_say_nothing_are_refused() {
     });
 }
 
+/// Puts each sample beside `k` others of its batch.
+struct Beside {
+    parts: [Part; 1],
+    weight: Tensor,
+    k: usize,
+}
+
+impl Beside {
+    fn value(&self, batch: &Batch) -> Result<Tensor> {
+        Ok((&self.weight - batch.others("x", self.k)?.mean_dim([1i64].as_slice(), false, None::<Kind>)).square())
+    }
+}
+
+impl Model for Beside {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+    fn partners(&self) -> usize {
+        self.k
+    }
+    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        turn.minimise("beside", &self.value(batch)?, &[0])
+    }
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        Ok(vec![Score { name: "beside".into(), value: self.value(batch)?, parts: vec![0] }])
+    }
+}
+
+/// Batches of 6 leave 2 of 20 samples over, which have no two others each: they join the batch before.
+#[test]
+fn no_sample_is_without_others_to_be_put_beside() {
+    mpi::on_ranks("no_sample_is_without_others_to_be_put_beside", &[1, 3], |comm| {
+        let run = |k, batch_size| {
+            let (_, mut config, mut source) = passing(|of| of);
+            (config.batch_size, config.epochs) = (batch_size, 2);
+            let prior = prior();
+            let task = Task { inputs: &[], targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
+            let part = Part::new("w", task.variables());
+            let weight = part.vs.root().var("w", &[1], tch::nn::Init::Const(2.0));
+            let model = Beside { parts: [part], weight, k };
+            let folder = tempfile::tempdir().unwrap();
+            let mut trainer = Trainer::new(comm, &config, &model);
+            let ended = trainer.run(&mut source, folder.path()).map_err(|e| e.to_string());
+            assert!(ended.is_ok() || std::fs::read_dir(folder.path()).unwrap().next().is_none());
+            ended.map(|()| trainer.state.step)
+        };
+        assert_eq!([run(1, 6), run(2, 6), run(3, 8)], [Ok(8), Ok(6), Ok(6)], "steps of two epochs");
+        let refused = |k, batch_size, words: &[&str]| {
+            let e = run(k, batch_size).unwrap_err();
+            assert!(words.iter().all(|w| e.contains(w)), "{e}");
+        };
+        refused(6, 5, &["train.test.batch_size = 5", "6 others", "give at least 7"]);
+        refused(7, 8, &["train.test", "there are 7 for validation"]);
+        refused(20, 64, &["there are 20 to learn from"]);
+    });
+}
+
 #[test]
 fn a_phase_begins_on_the_best_weights_of_the_one_before() {
     mpi::on_ranks("a_phase_begins_on_the_best_weights_of_the_one_before", &[1], |comm| {
@@ -509,7 +571,10 @@ fn columns_that_do_not_fit_are_refused_in_words() {
 #[test]
 fn the_contributors_page_has_a_model_that_runs() {
     let page = include_str!("../CONTRIBUTING.md");
-    assert!(page.contains(include_str!("contracts/moments.rs")), "CONTRIBUTING.md shows another model than moments.rs");
+    assert!(
+        page.contains(include_str!("../examples/moments.rs")),
+        "CONTRIBUTING.md shows another model than moments.rs"
+    );
 }
 
 /// Fields, labels and lists of a file, by the names that a model gives them.

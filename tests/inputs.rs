@@ -51,7 +51,7 @@ fn tensor(x: &[f64], columns: usize) -> Tensor {
 
 fn npe(transform: impl Into<Transforms>, columns: usize) -> Box<dyn Model> {
     let config = NpeConfig { ensemble: 2, transform: transform.into(), ..NpeConfig::default() };
-    ModelConfig::Npe(config)
+    ModelConfig::new("npe", Box::new(config))
         .build(&FieldSpec::of("x", &[columns], &[AxisKind::Bin]), &prior(2), Device::Cpu, Kind::Float)
         .unwrap()
 }
@@ -149,7 +149,10 @@ fn outliers_leave_the_others_alone_and_stay_finite() {
         polycosm::nets::seed(3);
         let x = Tensor::randn([12, 1, 16, 16], (Kind::Float, Device::Cpu));
         x.narrow(0, 5, 1).copy_(&(x.narrow(0, 5, 1) * factor));
-        let config = ModelConfig::Vmim(VmimConfig { transform: Transform::None.into(), ..VmimConfig::default() });
+        let config = ModelConfig::new(
+            "vmim",
+            Box::new(VmimConfig { transform: Transform::None.into(), ..VmimConfig::default() }),
+        );
         let model =
             config.build(&FieldSpec::of("x", &[1, 16, 16], &MAPS), &prior(2), Device::Cpu, Kind::Float).unwrap();
         let novelty = eyes(&model).standardise(&x);
@@ -202,7 +205,7 @@ fn transforms_say_what_they_take_and_suit_both_signs() {
     assert_eq!(eyes(&npe(each.clone(), F)).unfit(&values), [[1, 2], [0, 0]], "a list has one for each part");
     assert_eq!(serde_json::to_string(&each).unwrap(), r#"["log","asinh"]"#);
     let three: Transforms = serde_json::from_str(r#"["log", "none", "none", "none"]"#).unwrap();
-    let config = ModelConfig::Npe(NpeConfig { transform: three, ..NpeConfig::default() });
+    let config = ModelConfig::new("npe", Box::new(NpeConfig { transform: three, ..NpeConfig::default() }));
     let e = config
         .build(&FieldSpec::of("x", &[F], &[AxisKind::Bin]), &prior(2), Device::Cpu, Kind::Float)
         .err()

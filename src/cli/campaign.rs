@@ -4,7 +4,7 @@ use crate::comm::Comm;
 use crate::config::campaign::Config;
 use crate::config::plan::Plan;
 use crate::config::{Loaded, load};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Result};
 use crate::limits;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::de::DeserializeOwned;
@@ -58,6 +58,6 @@ impl Campaign {
     /// Bad input with its file and line, unless it came from the command line or names another file.
     pub fn placed(&self, plan: &Plan, e: Error) -> Error {
         let flag = e.key.as_ref().is_some_and(|key| key.starts_with("--"));
-        if e.kind == Kind::Input && !flag { plan.locate(e) } else { e }
+        if e.kind == Cause::Input && !flag { plan.locate(e) } else { e }
     }
 }

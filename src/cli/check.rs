@@ -46,8 +46,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-/// The resolved values; where the data were made elsewhere, without the sections that only a simulator reads, of which those
-/// that are given are told.
+/// The resolved values; where the data were made elsewhere, without the sections that only a simulator reads, of which
+/// those that are given are told.
 fn used(plan: &Plan) -> Result<Vec<Entry>> {
     let (mut entries, foreign) = (plan.origins()?, plan.config.simulator.is_none());
     let idle = |entry: &Entry| foreign && SIMULATED.contains(&entry.key.split('.').next().unwrap_or_default());

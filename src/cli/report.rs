@@ -9,13 +9,13 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{FieldSpec, Picture};
+use crate::io::history;
 use crate::io::identity::{digest, digest_of_file, seal, unseal};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
-use crate::io::text;
-use crate::report::{self, Curve, Curves, Epoch, Inputs, MapPanel, Observation};
+use crate::report::{self, Curve, Curves, Inputs, MapPanel, Observation};
 use crate::simulators::Theory;
 use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
         let path = plan.stage(&stage).join("history.jsonl");
         match current.stage(&stage)? {
             State::Outdated(why) => inputs.left_out.push(format!("the losses of stage {stage}: {why}")),
-            _ if path.exists() => inputs.histories.push((stage, history(&path)?)),
+            _ if path.exists() => inputs.histories.push((stage, history::read(&path)?)),
             _ => {}
         }
     }
@@ -271,16 +271,6 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
 pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Result<Option<Theory>> {
     let Some(simulator) = &plan.config.simulator else { return Ok(None) };
     simulator.theory(&plan.universes(), field, plan.prior.theta(theta), index)
-}
-
-/// The epochs of a stage.
-fn history(path: &Path) -> Result<Vec<Epoch>> {
-    let bad = |problem: String| {
-        let error = Error::failed(format!("cannot be used: {problem}")).file(path);
-        error.remedy("remove this file: the report then goes without these losses")
-    };
-    let text = text::read(path).map_err(|e| bad(e.problem))?.unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).map_err(|e| bad(e.to_string()))).collect()
 }
 
 /// The draws of observations, by what they say of themselves. Two observations of one name are told apart by their

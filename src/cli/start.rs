@@ -1,7 +1,7 @@
 //! What happens before and after a subcommand: usage messages, the logger, the exit code.
 
 use crate::comm::{self, Comm};
-use crate::error::{Error, FREE_SOME_SPACE, Kind, Result};
+use crate::error::{Cause, Error, FREE_SOME_SPACE, Result};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -67,7 +67,7 @@ pub fn outcome(world: &Comm, result: Result<()>) -> i32 {
         world.abort(code);
     }
     if world.is_root() {
-        let word = if error.kind == Kind::Stopped { "" } else { "error: " };
+        let word = if error.kind == Cause::Stopped { "" } else { "error: " };
         complain(format_args!("polycosm: {word}{error}"));
     }
     world.barrier();

@@ -5,7 +5,7 @@ use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Result};
 use crate::io::stages::State;
 use crate::nets::device;
 use crate::train::stage::{Context, find, forget, train_stage};
@@ -37,7 +37,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         comm.on_root(|| args.retrain.iter().try_for_each(|stage| forget_chain(plan, stage)))?;
         let trained = train(plan, comm, args.stage.as_deref());
-        trained.map_err(|e| match e.kind == Kind::Stopped && !args.retrain.is_empty() {
+        trained.map_err(|e| match e.kind == Cause::Stopped && !args.retrain.is_empty() {
             true => Error { remedy: Some("run it again without --retrain: it resumes".into()), ..e },
             false => e,
         })

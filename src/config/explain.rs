@@ -1,7 +1,7 @@
 //! Turns the errors of TOML and serde into messages that a person can act on.
 
-use super::source::Source;
 use super::text::{cut, line_at};
+use super::written::Written;
 use crate::error::Error;
 pub use crate::error::suggestion;
 use serde_path_to_error::{Path as KeyPath, Segment};
@@ -31,7 +31,7 @@ pub fn syntax(path: &Path, text: &str, e: &toml::de::Error) -> Error {
 }
 
 /// The file is TOML, but does not say what the program reads.
-pub fn meaning(source: &Source, e: &serde_path_to_error::Error<toml::de::Error>) -> Error {
+pub fn meaning(source: &Written, e: &serde_path_to_error::Error<toml::de::Error>) -> Error {
     let at = dotted(e.path());
     let message = e.inner().message().trim().replace('\n', " ");
     let quoted = backquoted(&message);
@@ -96,12 +96,12 @@ fn backquoted(message: &str) -> Vec<&str> {
     message.split('`').skip(1).step_by(2).collect()
 }
 
-fn is_value(source: &Source, key: &str, text: &str) -> bool {
+fn is_value(source: &Written, key: &str, text: &str) -> bool {
     source.value(key).and_then(Value::as_str) == Some(text)
 }
 
 /// The first leaf below `at` that fits. Inside serde's tagged enums it reports no more than the section.
-fn find(source: &Source, at: &str, fits: impl Fn(&Value) -> bool) -> String {
+fn find(source: &Written, at: &str, fits: impl Fn(&Value) -> bool) -> String {
     fn search(value: &Value, key: &str, fits: &dyn Fn(&Value) -> bool) -> Option<String> {
         let join = |name: &str| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
         match value {

@@ -1,6 +1,6 @@
 //! Reading a TOML file into a struct, with `--set` applied, and remembering where every value came from.
 
-use super::source::Source;
+use super::written::Written;
 use super::{explain, origin, set, text};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -15,10 +15,11 @@ pub struct Loaded<T> {
     pub path: PathBuf,
     /// What it says.
     pub value: T,
-    pub(super) source: Source,
+    pub(super) source: Written,
 }
 
-/// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and remedy.
+/// Reads `path`, applies `sets` (each `section.key=value`), and deserialises. Every error names file, key, value and
+/// remedy.
 pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
     let text = limits::read_text(path, limits::CAMPAIGN)
@@ -30,7 +31,7 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, sets: &[String]) -> Res
 pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[String]) -> Result<Loaded<T>> {
     let path = path.as_ref();
     let table: Table = text.parse().map_err(|e| explain::syntax(path, &text, &e))?;
-    let mut source = Source { path: path.to_path_buf(), text, table, set: vec![], begun: vec![] };
+    let mut source = Written { path: path.to_path_buf(), text, table, set: vec![], begun: vec![] };
     for given in sets {
         let key = set::apply(&mut source.table, given).map_err(|e| e.file(path))?;
         source.set.push(key);
@@ -45,15 +46,16 @@ pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: String, sets: &[
     read(source)
 }
 
-fn read<T: DeserializeOwned>(source: Source) -> Result<Loaded<T>> {
+fn read<T: DeserializeOwned>(source: Written) -> Result<Loaded<T>> {
     match serde_path_to_error::deserialize(kind_first(Value::Table(source.table.clone()))) {
         Ok(value) => Ok(Loaded { path: source.path.clone(), value, source }),
         Err(e) => Err(explain::meaning(&source, &e)),
     }
 }
 
-/// The first text (or key) with a control character, such as a line break: in a path it would end a line of a job script, and
-/// what follows be run; in a name it would garble logs and plots. Lines of a site's `preamble` are the shell's.
+/// The first text (or key) with a control character, such as a line break: in a path it would end a line of a job
+/// script, and what follows be run; in a name it would garble logs and plots. Lines of a site's `preamble` are the
+/// shell's.
 fn unprintable(value: &Value, at: &str) -> Option<(String, String)> {
     let found = |text: &str| limits::plain(text).is_err().then(|| (at.to_string(), text.to_string()));
     match value {

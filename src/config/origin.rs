@@ -1,7 +1,7 @@
 //! Where every resolved value came from: the file and its line, the command line, or a default.
 
-use super::source::{Origin, Source, of};
 use super::text::shown;
+use super::written::{Origin, Written, of};
 use toml::Value;
 
 /// One resolved value.
@@ -15,13 +15,13 @@ pub struct Entry {
 }
 
 /// Every leaf of `value` with its origin.
-pub(super) fn entries(value: &Value, source: &Source) -> Vec<Entry> {
+pub(super) fn entries(value: &Value, source: &Written) -> Vec<Entry> {
     let mut list = vec![];
     walk(value, "", source, &mut list);
     list
 }
 
-fn walk(value: &Value, key: &str, source: &Source, list: &mut Vec<Entry>) {
+fn walk(value: &Value, key: &str, source: &Written, list: &mut Vec<Entry>) {
     let join = |name: &str| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
     match value {
         Value::Table(table) if !table.is_empty() => {

@@ -1,8 +1,8 @@
-//! The campaign file as a JSON schema, made from the sections' own types and comments: for editors, and for the tables of
-//! `docs/campaign.md`.
+//! The campaign file as a JSON schema, made from the sections' own types and comments: for editors, and for the tables
+//! of `docs/campaign.md`.
 //!
-//! Beside the words of the standard a key may have `x-unit`, and where its schema does not tell them in a person's words
-//! `x-type` and `x-default`.
+//! Beside the words of the standard a key may have `x-unit`, and where its schema does not tell them in a person's
+//! words `x-type` and `x-default`.
 
 use super::campaign::Config;
 use schemars::Schema;

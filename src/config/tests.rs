@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::{Error, Result};
-use crate::kind::{Kind, Kinded, Kinds, Listed};
+use crate::kind::{Entry, Kinded, Kinds, Listed};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ trait Simulator: std::fmt::Debug + dyn_clone::DynClone + erased_serde::Serialize
 
 impl Simulator for Boxes {}
 
-static KINDS: Kinds<dyn Simulator> = Kinds::new(&[Kind {
+static KINDS: Kinds<dyn Simulator> = Kinds::new(&[Entry {
     name: "boxes",
     read: |keys| Ok(Box::new(erased_serde::deserialize::<Boxes>(keys)?)),
     schema: <Boxes as schemars::JsonSchema>::json_schema,

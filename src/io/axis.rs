@@ -53,8 +53,8 @@ impl AxisKind {
         matches!(self, AxisKind::Periodic | AxisKind::Flat | AxisKind::Healpix { .. })
     }
 
-    /// Why axes of these kinds and lengths are none of one field; nothing where they are. Views stand first, what lies in space
-    /// last, and all of that is of one kind.
+    /// Why axes of these kinds and lengths are none of one field; nothing where they are. Views stand first, what lies
+    /// in space last, and all of that is of one kind.
     pub fn mismatch(kinds: &[AxisKind], shape: &[usize]) -> Option<String> {
         if kinds.len() != shape.len() {
             return Some(format!("names {} axes, but a row has {}: {shape:?}", kinds.len(), shape.len()));
@@ -120,11 +120,12 @@ pub struct Axis {
     /// Names of the axis's points, where they are columns of a table; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Where its points are components of a field on the sky, the spin of each: those of spin 2 come in pairs, and turn by twice
-    /// the angle that the sky turns by. Else empty.
+    /// Where its points are components of a field on the sky, the spin of each: those of spin 2 come in pairs, and turn
+    /// by twice the angle that the sky turns by. Else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spins: Vec<u8>,
-    /// Where the axis's points are bins, their edges: one more than there are bins, or as many for each as it takes. Else empty.
+    /// Where the axis's points are bins, their edges: one more than there are bins, or as many for each as it takes.
+    /// Else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<f64>,
     /// Where they are bins of Fourier modes, how many each holds; else empty.
@@ -167,7 +168,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Of a field of this shape with axes of these kinds, where the last two are a picture's. A cube is its slices, as channels.
+    /// Of a field of this shape with axes of these kinds, where the last two are a picture's. A cube is its slices, as
+    /// channels.
     pub fn of(kinds: &[AxisKind], shape: &[usize]) -> Option<Picture> {
         let (rest, &[rows, columns]) = kinds.split_last_chunk()?;
         let (sizes, &[height, width]) = shape.split_last_chunk()?;

@@ -25,8 +25,8 @@ pub fn wrote(file: &File) -> bool {
     says("", "version") || says("Header", "Code") || file.text("", "checkpoint").is_ok_and(|header| header.is_some())
 }
 
-/// True if polycosm wrote a file, by what the file says of itself: HDF5 in its attributes, or, where it is damaged, in its
-/// first bytes; JSON by the digest at its end, other texts and pictures by [`MARK`].
+/// True if polycosm wrote a file, by what the file says of itself: HDF5 in its attributes, or, where it is damaged, in
+/// its first bytes; JSON by the digest at its end, other texts and pictures by [`MARK`].
 fn is_ours(path: &Path) -> bool {
     let part = |from: u64| -> std::io::Result<Vec<u8>> {
         let (mut file, mut bytes) = (std::fs::File::open(path)?, vec![]);

@@ -88,7 +88,7 @@ pub trait Turn {
     fn number(&self) -> u64;
 }
 
-/// All samples that a stage learns from, without symmetries, for scales and closed forms.
+/// All samples that a stage learns from, seen as those are that are held out, for scales and closed forms.
 pub trait Stream {
     /// A whole column, (n, …), on every rank: for what needs all at once, as quantiles do.
     fn whole(&mut self, column: &str) -> Result<Tensor>;
@@ -116,6 +116,10 @@ pub trait Model {
     /// Trained in order; none where [`Model::prepare`] does it all.
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::default()]
+    }
+    /// How many others of its batch a sample is put beside, at most ([`Batch::others`]): none is smaller than that and one.
+    fn partners(&self) -> usize {
+        0
     }
     /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective.
     fn prepare(&self, _phase: usize, _all: &mut dyn Stream) -> Result<()> {

@@ -11,56 +11,39 @@ mod vmim;
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
 pub use contract::{Draws, Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
 pub use eye::Eye;
+pub use npe::NpeConfig;
 pub use section::{Section, Size};
 pub use task::{Task, named};
+pub use vmim::VmimConfig;
 
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
+use crate::kind::{Entry, Kinded, Kinds, Listed};
 use crate::limits;
 use crate::prior::Prior;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
 pub use tch::{Device, Kind, Tensor};
 
-/// The kinds, a line each: the name, the file, and the struct of the section's keys.
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $file:ident::$keys:ident),+) => {
-        $(pub use $file::$keys;)+
+/// The kinds of models, by the names that `kind` has in `[train.network]`.
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<NpeConfig>("npe")]);
 
-        /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
-        #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-        #[serde(tag = "kind", rename_all = "kebab-case")]
-        pub enum ModelConfig {
-            $($(#[$doc])* $kind($keys)),+
-        }
+/// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
+pub type ModelConfig = Kinded<dyn Section>;
 
-        crate::kind::read_by_kind!(ModelConfig { $($kind),+ });
-
-        impl std::ops::Deref for ModelConfig {
-            type Target = dyn Section;
-
-            fn deref(&self) -> &(dyn Section + 'static) {
-                match self {
-                    $(ModelConfig::$kind(keys) => keys),+
-                }
-            }
-        }
-    };
+/// A kind for [`KINDS`], whose keys are those of `T`.
+pub const fn kind<T: Section + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Entry<dyn Section> {
+    Entry { name, read: |keys| Ok(Box::new(erased_serde::deserialize::<T>(keys)?)), schema: T::json_schema, facts: () }
 }
 
-kinds! {
-    /// A compressor trained by variational mutual information maximisation.
-    Vmim = vmim::VmimConfig,
-    /// An ensemble of neural posterior estimators.
-    Npe = npe::NpeConfig
+impl Listed for dyn Section {
+    type Facts = ();
+    fn kinds() -> &'static Kinds<Self> {
+        &KINDS
+    }
 }
 
 impl ModelConfig {
-    /// As the campaign file names it.
-    pub fn kind(&self) -> String {
-        serde_json::to_value(self).ok().and_then(|v| v["kind"].as_str().map(String::from)).unwrap_or_default()
-    }
-
     /// An untrained model for samples of such a field, whose axes say what they are.
     pub fn build(&self, input: &FieldSpec, prior: &Prior, device: Device, kind: Kind) -> Result<Box<dyn Model>> {
         build(&**self, &Task { inputs: &named(vec![input.clone()], "x"), targets: &[], prior, device, kind })
@@ -80,6 +63,11 @@ pub fn build(section: &dyn Section, task: &Task) -> Result<Box<dyn Model>> {
         return Err(error.key("train.network").remedy("lower its hidden units, or embed or compress its input first"));
     }
     let model = section.build(task)?;
+    let (told, phases) = (section.epochs(3), model.phases());
+    if told != phases.iter().map(|phase| phase.epochs.unwrap_or(3)).sum::<u64>() {
+        let problem = format!("a section tells {told} epochs where a stage has 3, but its model has other phases");
+        return Err(Error::failed(problem).key("train.network"));
+    }
     model.eyes().into_iter().try_for_each(Eye::check)?;
     Ok(model)
 }

@@ -4,16 +4,22 @@ use super::{Model, Task};
 use crate::error::Result;
 use crate::limits;
 use crate::nets::{FlowConfig, MlpConfig};
+use dyn_clone::DynClone;
 
 /// A key of the section, its value, and the least and the most that it may be.
 pub type Size = (&'static str, i64, [i64; 2]);
 
 /// `[train.network]` of one kind.
-pub trait Section: std::fmt::Debug {
+pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     /// Its sizes, which are refused out of their ranges.
-    fn sizes(&self) -> Vec<Size>;
-    /// About how many weights its networks have, for samples of so many numbers and p parameters.
-    fn weights(&self, inputs: usize, p: usize) -> f64;
+    fn sizes(&self) -> Vec<Size> {
+        vec![]
+    }
+    /// About how many weights its networks have, for samples of so many numbers and p parameters: what no machine holds is
+    /// refused. 0 where sizes alone bound it.
+    fn weights(&self, _inputs: usize, _p: usize) -> f64 {
+        0.0
+    }
     /// Names of the fields that it makes of a sample, which later stages may read: [`Model::outputs`].
     fn outputs(&self) -> Vec<&'static str> {
         vec![]
@@ -36,13 +42,13 @@ pub trait Section: std::fmt::Debug {
 
 impl MlpConfig {
     /// Sizes of a section's `mlp`.
-    pub(super) fn sizes(&self) -> Vec<Size> {
+    pub fn sizes(&self) -> Vec<Size> {
         let [units, layers] = [limits::UNITS, limits::LAYERS].map(|n| n as i64);
         vec![("mlp.hidden", self.hidden, [1, units]), ("mlp.layers", self.layers, [0, layers])]
     }
 
     /// About how many weights it has.
-    pub(super) fn weights(&self, from: f64, to: f64) -> f64 {
+    pub fn weights(&self, from: f64, to: f64) -> f64 {
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
         if layers < 1.0 { from * to } else { from * hidden + (layers - 1.0) * hidden * hidden + hidden * to }
     }
@@ -50,7 +56,7 @@ impl MlpConfig {
 
 impl FlowConfig {
     /// Sizes of a section's `flow`.
-    pub(super) fn sizes(&self) -> Vec<Size> {
+    pub fn sizes(&self) -> Vec<Size> {
         let [units, layers, bins] = [limits::UNITS, limits::LAYERS, limits::SPLINE_BINS].map(|n| n as i64);
         vec![
             ("flow.layers", self.layers, [1, layers]),
@@ -60,7 +66,7 @@ impl FlowConfig {
     }
 
     /// About how many weights it has, for p parameters and a context of so many numbers.
-    pub(super) fn weights(&self, context: f64, p: usize) -> f64 {
+    pub fn weights(&self, context: f64, p: usize) -> f64 {
         let (hidden, bins) = (self.hidden as f64, self.bins as f64);
         self.layers as f64 * hidden * (context + hidden + p as f64 * (2.0 + 3.0 * bins))
     }

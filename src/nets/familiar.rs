@@ -14,8 +14,8 @@ const CHUNK: i64 = 256;
 /// How far samples lie outside what was learned from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Novelty {
-    /// How far the worst of a sample's numbers lies outside the training range, in widths of that range; 0 inside, infinite
-    /// where a number that was constant in training is another.
+    /// How far the worst of a sample's numbers lies outside the training range, in widths of that range; 0 inside,
+    /// infinite where a number that was constant in training is another.
     pub outside: Vec<f64>,
     /// Which number that is.
     pub most: Vec<i64>,

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 /// Smallest bin width and height, as a fraction of the interval, and smallest derivative.
 const MIN: f64 = 1e-3;
 
-/// The spline of K bins on [−bound, bound] (identity outside) and ln |dy/dx|, element by element. `parameters`: (…, 3K − 1)
-/// for inputs of shape (…): unnormalised widths, heights, and inner derivatives.
+/// The spline of K bins on [−bound, bound] (identity outside) and ln |dy/dx|, element by element. `parameters`: (…, 3K
+/// − 1) for inputs of shape (…): unnormalised widths, heights, and inner derivatives.
 pub fn rational_quadratic(x: &Tensor, parameters: &Tensor, bins: i64, bound: f64, inverse: bool) -> (Tensor, Tensor) {
     let inside = x.abs().le(bound);
     let xc = x.clamp(-bound, bound);

@@ -35,8 +35,8 @@ pub(super) fn quantiles<const N: usize>(x: &Tensor, at: [f64; N]) -> [Tensor; N]
     })
 }
 
-/// Location, scale and range of columns whose every entry is itself a mean with this variance (0 for plain numbers), (n, f)
-/// each.
+/// Location, scale and range of columns whose every entry is itself a mean with this variance (0 for plain numbers),
+/// (n, f) each.
 pub(super) fn core(mean: &Tensor, variance: &Tensor) -> Core {
     let [mean, sd, low, high] = by_columns(mean, |start, len| {
         let (mean, variance) = (mean.narrow(1, start, len), variance.narrow(1, start, len));

@@ -1,8 +1,8 @@
 //! Loss curves of the trained stages.
 
-use super::Epoch;
 use super::axes::{Axes, Key, LABEL, Scale, legend, legend_width};
 use super::canvas::{Canvas, INK, pen, series};
+use crate::io::history::Epoch;
 
 /// The figure: a panel per stage, three in a row; none without histories.
 pub fn figure(histories: &[(String, Vec<Epoch>)]) -> Option<Canvas> {

@@ -21,6 +21,7 @@ mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};
+use crate::io::history::Epoch;
 use crate::io::ours::{publish_own, replaceable};
 use crate::io::samples::Samples;
 use crate::prior::Prior;
@@ -90,22 +91,6 @@ pub struct Curve {
     pub measured: Vec<f64>,
     /// What theory says; empty if nothing.
     pub theory: Vec<f64>,
-}
-
-/// A line of a stage's `history.jsonl`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Epoch {
-    pub epoch: u64,
-    #[serde(default)]
-    pub step: u64,
-    pub train_loss: f64,
-    /// None where the stage has no validation split.
-    #[serde(default)]
-    pub validation_loss: Option<f64>,
-    #[serde(default)]
-    pub learning_rate: f64,
-    #[serde(default)]
-    pub seconds: f64,
 }
 
 /// Posteriors of one observed universe; the truth, if known, is in the samples.

@@ -92,6 +92,7 @@ fn inputs() -> Inputs {
         (1..=40u64)
             .map(|e| Epoch {
                 epoch: e,
+                phase: 0,
                 step: 30 * e,
                 train_loss: -scale + 4.0 * (-(e as f64) / 7.0).exp() - 0.004 * e as f64,
                 validation_loss: Some(-scale + 4.1 * (-(e as f64) / 7.0).exp() + 0.0004 * (e as f64 - 20.0).powi(2)),
@@ -231,10 +232,7 @@ fn half_finished_campaign_has_a_report() {
     let odd = Inputs {
         maps: vec![MapPanel { label: "flat".into(), width: 4, height: 2, data: vec![0.0; 8] }],
         curves: vec![curves("bad", vec![0.0, 0.1], vec![one_curve("bad", vec![f64::NAN, 1.0], vec![])])],
-        histories: vec![(
-            "one".into(),
-            vec![Epoch { epoch: 0, step: 1, train_loss: 2.0, validation_loss: None, learning_rate: 0.0, seconds: 0.0 }],
-        )],
+        histories: vec![("one".into(), vec![Epoch { step: 1, train_loss: 2.0, ..Epoch::default() }])],
         timings: vec![StageTiming { stage: "none".into(), seconds: 0.0, ranks: 1, detail: String::new() }],
         ..Default::default()
     };
@@ -258,8 +256,7 @@ fn any_numbers_are_drawn() {
             step: e,
             train_loss: loss,
             validation_loss: Some(loss),
-            learning_rate: 0.0,
-            seconds: 0.0,
+            ..Epoch::default()
         };
         let inputs = Inputs {
             maps: vec![map(one), map(vec![value; 64])],

@@ -11,7 +11,7 @@ pub use contract::{Job, Look, Observed, Output, Runner, Simulator};
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Section, Theory, Universes};
 
-use crate::kind::{Kind, Kinded, Kinds, Listed};
+use crate::kind::{Entry, Kinded, Kinds, Listed};
 use bench::Bench;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -31,11 +31,11 @@ pub struct About {
 }
 
 /// A kind for [`KINDS`], whose keys are those of `T`.
-pub const fn kind<T>(name: &'static str) -> Kind<dyn Section, About>
+pub const fn kind<T>(name: &'static str) -> Entry<dyn Section, About>
 where
     T: Section + DeserializeOwned + JsonSchema + 'static,
 {
-    Kind {
+    Entry {
         name,
         read: |keys| Ok(Box::new(erased_serde::deserialize::<T>(keys)?)),
         schema: T::json_schema,

@@ -17,7 +17,7 @@ pub mod verify;
 pub use lock::Lock;
 
 use crate::comm::{Comm, share, stop, timers::Timers};
-use crate::error::{At, Error, Kind, Result};
+use crate::error::{At, Cause, Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::hdf::{File, TEMPORARY};
 use crate::io::ours;
@@ -198,7 +198,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
         some => spread(done + failed, some.min(groups), groups, size) + &left,
     });
     // A group's error makes the others stop cleanly; it is the error that is reported.
-    let cause = ran.as_ref().err().filter(|e| e.kind != Kind::Stopped).cloned();
+    let cause = ran.as_ref().err().filter(|e| e.kind != Cause::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
     comm.agree(ran)?;
 
@@ -348,7 +348,7 @@ impl Suite<'_> {
         };
         let made = runner.simulate(group, &job);
         // A file that changed is the cause of whatever came of it, unless the run was stopped.
-        if made.as_ref().err().is_none_or(|e| e.kind != Kind::Stopped) {
+        if made.as_ref().err().is_none_or(|e| e.kind != Cause::Stopped) {
             group.on_root(|| inputs.unchanged(i))?;
         }
         let (fields, failure) = match made {
@@ -356,13 +356,13 @@ impl Suite<'_> {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
                 (output.fields, None)
             }
-            Err(e) if e.kind == Kind::Failed || (e.kind == Kind::Input && self.outlying(row.theta)) => {
+            Err(e) if e.kind == Cause::Failed || (e.kind == Cause::Input && self.outlying(row.theta)) => {
                 if group.is_root() {
                     log::error!("simulation {i} {:?} failed: {e}", row.theta);
                 }
                 (vec![], Some(e.to_string()))
             }
-            Err(e) if e.kind == Kind::Io => {
+            Err(e) if e.kind == Cause::Io => {
                 return Err(e.remedy("mend that, then run the same command again: it resumes"));
             }
             Err(e) => return Err(e),

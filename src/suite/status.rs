@@ -3,7 +3,7 @@
 use super::Lock;
 use super::design::Design;
 use crate::calibration::holes::{Holes, holes};
-use crate::error::{At, Error, Kind, Result};
+use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{self, File, TEMPORARY};
 use crate::io::simulation::Record;
 use crate::io::{index, shard, simulation};
@@ -123,7 +123,7 @@ impl Inventory {
 
 /// The remedy for what only this program writes.
 fn remove_it(e: Error) -> Error {
-    let kind = if e.kind == Kind::Input { Kind::Failed } else { e.kind };
+    let kind = if e.kind == Cause::Input { Cause::Failed } else { e.kind };
     // Not for one that is closed to us: that may be whole.
     let remedy = match e.file.as_ref().map(std::fs::File::open) {
         Some(Ok(_)) => Some("remove this file and run `polycosm simulate`: it remakes what was in it".into()),

@@ -3,10 +3,10 @@
 
 use super::optimiser::Flat;
 use super::tensors;
-use super::trainer::Epoch;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::hdf::{publish_keeping, publish_text};
+use crate::io::hdf::publish_keeping;
+use crate::io::history::{self, Epoch};
 use crate::io::identity::{digest, digest_of_file};
 use crate::io::stages::anew;
 use crate::models::Model;
@@ -136,9 +136,7 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
         publish_keeping(&path(folder), &previous(folder), |temporary| tensors::write(&tensors, temporary))?;
-        let lines: Result<Vec<String>> =
-            state.history.iter().map(|e| serde_json::to_string(e).map_err(|e| Error::failed(e.to_string()))).collect();
-        publish_text(&folder.join("history.jsonl"), &(lines?.join("\n") + "\n"))
+        history::write(&folder.join("history.jsonl"), &state.history)
     })
 }
 

@@ -69,8 +69,8 @@ impl Flat {
                     let _ = self.parameters.g_sub_(&update);
                 }
             }
-            // Autograd counts writes to each variable, not to the buffer behind it: a graph that is older than this step must
-            // not be followed any more.
+            // Autograd counts writes to each variable, not to the buffer behind it: a graph that is older than this
+            // step must not be followed any more.
             self.variables.iter().for_each(|t| drop(t.detach().reshape([-1]).narrow(0, 0, 0).zero_()));
         });
     }

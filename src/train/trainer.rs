@@ -2,7 +2,7 @@
 //! run goes on from as if nothing had happened.
 
 use super::StageConfig;
-use super::change::Change;
+use super::change::{Change, change};
 use super::checkpoint::{self, State};
 use super::optimiser::Flat;
 use super::source::Source;
@@ -11,30 +11,12 @@ use super::turn::{Means, Share};
 use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
+use crate::io::history::Epoch;
 use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
 use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Kind, Tensor};
-
-/// One line of `history.jsonl`.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Epoch {
-    pub epoch: u64,
-    /// Which phase of the model's; left out in the first.
-    #[serde(default, skip_serializing_if = "first")]
-    pub phase: usize,
-    pub step: u64,
-    pub train_loss: f64,
-    pub validation_loss: Option<f64>,
-    pub learning_rate: f64,
-    /// Since the stage began, over all runs.
-    pub seconds: f64,
-}
-
-fn first(phase: &usize) -> bool {
-    *phase == 0
-}
 
 /// Trains one model.
 pub struct Trainer<'a> {
@@ -74,7 +56,7 @@ impl<'a> Trainer<'a> {
         let (from, after) = share(next.len(), self.comm.size(), self.comm.rank());
         let columns = source.read(mine, &next[from..from + after])?;
         let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
-        self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
+        change(&self.changes, &mut batch)?;
         Ok(batch.shared(self.comm, len > 0))
     }
 
@@ -107,12 +89,51 @@ impl<'a> Trainer<'a> {
         Ok(losses)
     }
 
+    /// Samples of a look at the held-out ones: no gradients are kept, and more fit than in a step.
+    fn look(&self) -> usize {
+        self.config.batch_size.max(64)
+    }
+
+    /// Batches of so many samples. The last may be smaller; where a model wants more beside each, it is joined to the one before.
+    fn batches<'b>(&self, ids: &'b [SampleId], size: usize) -> Vec<&'b [SampleId]> {
+        let (size, rest) = (size.max(1), ids.len() % size.max(1));
+        let joined = rest > 0 && rest <= self.model.partners() && ids.len() > size;
+        let (alike, last) = ids.split_at(if joined { ids.len() - size - rest } else { ids.len() });
+        alike.chunks(size).chain(joined.then_some(last)).collect()
+    }
+
+    /// Refuses batches in which a model would miss samples to put beside each, before anything is learned.
+    fn check_partners(&self, source: &dyn Source) -> Result<()> {
+        let (k, key) = (self.model.partners(), format!("train.{}", self.config.name));
+        let few = |n: usize| (1..=k).contains(&n);
+        for (split, size, words) in [
+            (Split::Train, self.config.batch_size, "to learn from"),
+            (Split::Validation, self.look(), "for validation"),
+        ] {
+            let n = source.ids(split).len();
+            if few(n) {
+                let problem = format!("puts {k} others of a batch beside each sample, and there are {n} {words}");
+                return Err(Error::input(problem).key(key).remedy("give that split more universes"));
+            }
+            if few(size) {
+                let error = Error::input(format!("the model puts {k} others of a batch beside each sample"));
+                return Err(error.key(key + ".batch_size").value(size).remedy(format!("give at least {}", k + 1)));
+            }
+            if few(n % size) && self.comm.is_root() {
+                log::info!(
+                    "{key}: the last {} samples {words} join the batch before them, to have {k} others each",
+                    n % size
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Mean of each score over the held-out samples, with the parts that it judges. Collective.
     fn evaluate(&self, source: &mut dyn Source) -> Result<Vec<(f64, Vec<usize>)>> {
         let ids = source.ids(Split::Validation).to_vec();
         let mut all: Vec<(f64, Vec<usize>)> = vec![];
-        // No gradients are kept: more fit than in a step.
-        for chunk in ids.chunks(self.config.batch_size.max(64)) {
+        for chunk in self.batches(&ids, self.look()) {
             let scored = || -> Result<_> {
                 let batch = self.batch(source, chunk, &[], Pass::Held)?;
                 let scores = self.model.score(self.state.phase, &batch)?;
@@ -159,6 +180,7 @@ impl<'a> Trainer<'a> {
 
     /// Takes up the newest checkpoint in `folder`, or lets the model prepare itself. Collective.
     pub fn begin(&mut self, source: &mut dyn Source, folder: &Path) -> Result<()> {
+        self.comm.agree(self.check_partners(source))?;
         let resumed = checkpoint::resume(self.comm, folder, &mut self.state, &mut self.flats, self.model)?;
         if !resumed {
             self.prepare(source)?;
@@ -169,8 +191,8 @@ impl<'a> Trainer<'a> {
 
     /// Lets the model prepare itself for the phase that begins. Collective.
     pub fn prepare(&mut self, source: &mut dyn Source) -> Result<()> {
-        let (comm, seed, kind) = (self.comm, self.config.seed, self.kind());
-        match self.model.prepare(self.state.phase, &mut Everything { comm, source, seed, kind }) {
+        let (comm, changes, seed, kind) = (self.comm, &self.changes, self.config.seed, self.kind());
+        match self.model.prepare(self.state.phase, &mut Everything { comm, source, changes, seed, kind }) {
             Err(e) if e.agreed_from.is_some() => Err(e),
             result => comm.agree(result),
         }
@@ -221,7 +243,7 @@ impl<'a> Trainer<'a> {
     fn epoch(&mut self, source: &mut dyn Source, epochs: u64) -> Result<()> {
         let (start, config, epoch) = (Instant::now(), self.config, self.state.epoch);
         let ids = source.order(config.seed, self.state.phase, epoch);
-        let batches: Vec<&[SampleId]> = ids.chunks(config.batch_size.max(1)).collect();
+        let batches = self.batches(&ids, config.batch_size);
         let mut shares: Vec<Share> = vec![];
         let mut rate = 0.0;
         for (i, batch) in batches.iter().enumerate() {

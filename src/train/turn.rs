@@ -1,4 +1,5 @@
-//! The means that a model's step has: a loss becomes one gradient, one sum over ranks, one step of the parts that it names.
+//! The means that a model's step has: a loss becomes one gradient, one sum over ranks, one step of the parts that it
+//! names.
 
 use super::StageConfig;
 use super::optimiser::{Flat, joined, summed};

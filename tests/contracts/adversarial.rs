@@ -1,5 +1,5 @@
-//! Cubes from cubes: a generator against a critic, five critic steps for each of the generator's, with a gradient penalty
-//! (Gulrajani et al. 2017).
+//! Cubes from cubes: a generator against a critic, five critic steps for each of the generator's, with a gradient
+//! penalty (Gulrajani et al. 2017).
 
 use polycosm::error::{Error, Result};
 use polycosm::models::{Batch, Kind, Model, Optimiser, Part, Score, Task, Tensor, Turn};

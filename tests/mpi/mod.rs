@@ -13,7 +13,7 @@
 
 use polycosm::comm::{self, Comm};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -109,6 +109,23 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
     };
     let text = String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
     Output { success: status.success(), code: status.code(), text }
+}
+
+/// Arguments of somebody's own program, one a line, in the process that is to be it.
+const ARGUMENTS: &str = "POLYCOSM_TEST_ARGUMENTS";
+
+/// What the test `program` of a binary hands on, as the `main` of somebody's own program does; in a test's own process nothing.
+pub fn arguments() -> Option<Vec<std::ffi::OsString>> {
+    std::env::var(ARGUMENTS).ok().map(|all| all.lines().map(Into::into).collect())
+}
+
+/// Runs that program in a folder.
+pub fn own_program(ranks: usize, folder: &Path, words: &[&str]) -> Output {
+    let mut run = mpirun(ranks);
+    run.current_dir(folder).arg(std::env::current_exe().expect("this test's path"));
+    run.args(["--exact", "program", "--test-threads=1", "--nocapture"]);
+    run.env(ARGUMENTS, [&["polycosm"], words].concat().join("\n"));
+    finish(run, Duration::from_secs(120))
 }
 
 /// Runs a command that must succeed: all it said.

@@ -10,7 +10,7 @@ use crate::models::{Column, Device, Kind, SampleId, Task, Tensor, build, named};
 use crate::nets::device;
 use crate::prior::{Parameter, Prior};
 use crate::simulators::bench::{Outcome, Stage};
-use crate::train::{Memory, StageConfig, Trainer, symmetries};
+use crate::train::{Memory, StageConfig, Trainer, changes};
 use std::time::Instant;
 
 /// Flags of `polycosm bench train`.
@@ -40,6 +40,7 @@ pub fn steps(
 ) -> Result<(Vec<f64>, u64, Vec<FieldSpec>)> {
     let task = Task { inputs, targets, prior, device, kind: Kind::Float };
     let model = build(&*config.network, &task)?;
+    let (asked, batch) = (batch, batch.max(model.partners() + 1));
     let n = 2 * batch;
     let noise = |spec: &FieldSpec| {
         let size: Vec<i64> = std::iter::once(&n).chain(&spec.shape).map(|&n| n as i64).collect();
@@ -61,7 +62,7 @@ pub fn steps(
     let mut source = Memory::new(columns, (0..n as u64).map(SampleId::of).collect(), n);
     let phases = model.phases().len();
     let mut trainer = Trainer::new(comm, config, model.as_ref());
-    trainer.changes = symmetries(config, both());
+    trainer.changes = changes(config, &[inputs, targets].concat())?;
     for phase in 0..phases {
         trainer.state.phase = phase;
         trainer.prepare(&mut source)?;
@@ -77,7 +78,7 @@ pub fn steps(
             trainer.state.phase = phase;
             trainer.step(&mut source, &ids, &[], 1e-4)?;
         }
-        times.push(comm.max_of(start.elapsed().as_secs_f64()) / phases.max(1) as f64);
+        times.push(comm.max_of(start.elapsed().as_secs_f64()) / phases.max(1) as f64 * asked as f64 / batch as f64);
     }
     let sent = (traffic::sent() - before) / (times.len() * phases.max(1) * batch) as u64;
     let mut times = times.split_off(2);

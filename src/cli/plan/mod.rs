@@ -15,8 +15,8 @@ use std::path::PathBuf;
 
 /// Dry run: step table, layout, memory per rank, disk and cost
 ///
-/// The cost is extrapolated from what is measured here and now (kernels, the products of a small universe, a step of each
-/// network) and an assumed network between the ranks; start it with as many ranks as a
+/// The cost is extrapolated from what is measured here and now (kernels, the products of a small universe, a step of
+/// each network) and an assumed network between the ranks; start it with as many ranks as a
 /// node of the machine has cores, so that they share its memory as the run will.
 ///
 /// Example: polycosm plan run.toml -n 512

@@ -21,7 +21,7 @@ pub use publish::{
 };
 
 use crate::comm::Comm;
-use crate::error::{At, Error, FREE_SOME_SPACE, Kind, Result};
+use crate::error::{At, Cause, Error, FREE_SOME_SPACE, Result};
 use crate::io::field::Dtype;
 use std::path::{Path, PathBuf};
 
@@ -245,10 +245,10 @@ fn readable(path: &Path) -> Result<()> {
 
 /// An error about a file that the user gave: one that cannot be read is bad input, whatever HDF5 calls it.
 pub fn given(e: Error) -> Error {
-    if e.kind != Kind::Io {
+    if e.kind != Cause::Io {
         return e;
     }
-    let e = Error { kind: Kind::Input, problem: format!("cannot be read: {}", e.problem), ..e };
+    let e = Error { kind: Cause::Input, problem: format!("cannot be read: {}", e.problem), ..e };
     let truncated = e.problem.contains("truncated");
     let remedy = "it is incomplete: copy it here again from where it was made";
     if truncated {

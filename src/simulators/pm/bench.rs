@@ -65,8 +65,8 @@ impl From<Flags> for Run {
     }
 }
 
-/// Times the steps between a = 0.55 and 1, after five from a = 0.1 as a warm-up: the timed ones see clustered particles, as
-/// most of a run does. Collective.
+/// Times the steps between a = 0.55 and 1, after five from a = 0.1 as a warm-up: the timed ones see clustered
+/// particles, as most of a run does. Collective.
 pub fn run<T: Real>(run: &Run, comm: &Comm) -> Result<Outcome> {
     let before = resident("VmRSS");
     let (n, mesh) = (run.particles, (run.mesh_factor * run.particles as f64).round() as usize);

@@ -1,5 +1,5 @@
-//! Checkpoints of a running universe: everything that the rows still to come depend on, so that a restart on as many ranks
-//! goes on to the same last bit. Two files take turns: a damaged one leaves the one before it.
+//! Checkpoints of a running universe: everything that the rows still to come depend on, so that a restart on as many
+//! ranks goes on to the same last bit. Two files take turns: a damaged one leaves the one before it.
 
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
@@ -54,7 +54,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Checkpoints of universe `index` on a process grid, in `folder`, one `every` so often. `identity` tells universes apart.
+    /// Checkpoints of universe `index` on a process grid, in `folder`, one `every` so often. `identity` tells universes
+    /// apart.
     pub fn new(folder: &Path, index: u64, identity: String, grid: [usize; 2], every: Duration) -> Self {
         Checkpoints { paths: paths(folder, index), identity, grid, every, last: Instant::now(), number: 0 }
     }

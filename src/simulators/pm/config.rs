@@ -43,10 +43,10 @@ pub struct PmConfig {
     /// Of meshes and particles.
     #[serde(default)]
     pub precision: Precision,
-    /// Redshifts at which the universe is looked at, from the start to the end of the steps. With several, every field's
-    /// name but the light cone's ends in its redshift: `maps_z0.500`. Where no step ends at one, the step around it is
-    /// cut in two: asking for more moments makes for more and shorter steps, which changes the universe slightly, at
-    /// the later moments too. Steps after the last are not taken.
+    /// Redshifts at which the universe is looked at, from the start to the end of the steps. With several, every
+    /// field's name but the light cone's ends in its redshift: `maps_z0.500`. Where no step ends at one, the step
+    /// around it is cut in two: asking for more moments makes for more and shorter steps, which changes the universe
+    /// slightly, at the later moments too. Steps after the last are not taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-default" = "the end"))]
     pub redshifts: Vec<f64>,
@@ -180,7 +180,8 @@ impl PmConfig {
         moments
     }
 
-    /// What is appended to a field's name at scale factor `a`: nothing where one moment is looked at, else its redshift.
+    /// What is appended to a field's name at scale factor `a`: nothing where one moment is looked at, else its
+    /// redshift.
     pub fn suffix(&self, a: f64) -> String {
         match self.redshifts.len() {
             0 | 1 => String::new(),

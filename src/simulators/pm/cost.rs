@@ -1,4 +1,5 @@
-//! What a campaign will cost: the kernels' measured speed, and an assumed network. `docs/performance.md` has the formulas.
+//! What a campaign will cost: the kernels' measured speed, and an assumed network. `docs/performance.md` has the
+//! formulas.
 
 use super::bench;
 use super::config::{PmConfig, Precision};
@@ -29,8 +30,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// From a bench on any number of ranks, their time taken together. One rank sends nothing away and does not look for
-    /// who leaves; that passes over the particles three times, as the drift does once.
+    /// From a bench on any number of ranks, their time taken together. One rank sends nothing away and does not look
+    /// for who leaves; that passes over the particles three times, as the drift does once.
     pub fn of(outcome: &Outcome, transforms: f64) -> Option<Kernels> {
         let (problem, whole) = (outcome.problem.as_ref()?, outcome.whole.as_ref()?);
         let ranks = outcome.ranks as f64;
@@ -62,8 +63,8 @@ pub fn transforms(pm: &PmConfig) -> f64 {
     if pm.force.gradient == Gradient::Spectral { 4.0 } else { 2.0 }
 }
 
-/// Measures each rank's kernels, all ranks at once and each for itself, with the campaign's own force and precision; the
-/// mean over ranks. Collective.
+/// Measures each rank's kernels, all ranks at once and each for itself, with the campaign's own force and precision;
+/// the mean over ranks. Collective.
 pub fn measure(pm: &PmConfig, comm: &Comm) -> Result<Kernels> {
     /// Particles per side: meshes beyond any cache, and done in seconds.
     const SIDE: usize = 96;

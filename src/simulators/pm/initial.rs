@@ -109,7 +109,8 @@ impl InitialConfig {
         }
     }
 
-    /// Serial: refuses a field that is not there, does not have one value per particle, or where it begins is no white noise.
+    /// Serial: refuses a field that is not there, does not have one value per particle, or where it begins is no white
+    /// noise.
     pub fn check_file(&self, particles: usize) -> Result<()> {
         let Some(field) = &self.field else { return Ok(()) };
         if !field.file.is_file() {
@@ -133,8 +134,8 @@ impl InitialConfig {
         noise::check_white(&field.file, &field.dataset, noise::sums(values.into_iter()))
     }
 
-    /// Linear density modes at D = 1 on the particles' lattice, of spectrum `power` ((Mpc/h)³ at k in h/Mpc) and with the
-    /// density per primordial potential `alpha`. Collective.
+    /// Linear density modes at D = 1 on the particles' lattice, of spectrum `power` ((Mpc/h)³ at k in h/Mpc) and with
+    /// the density per primordial potential `alpha`. Collective.
     pub fn linear_density<T: Real>(
         &self,
         lattice: &Decomposition,

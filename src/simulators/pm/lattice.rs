@@ -1,10 +1,10 @@
 //! What the lattice, from which the particles start, does to the force mesh.
 //!
-//! A lattice of N³ particles is a comb of waves, the first at k_l = 2πN/L, that a mesh of M > N points sees (folded, below
-//! 2N). Displaced by Ψ, each of its waves moves with Ψ: the mesh's force on it is one on the long waves of Ψ. Blurred by the
-//! windows of deposit and interpolation it is small. With the windows divided out it is not, and being tied to the mesh
-//! it makes long waves grow at a wrong rate: in 1000 Mpc/h with 64³ particles, P(k) at z = 0 of the fifth bin is 1.5 times
-//! linear theory's at M = 2N, 0.87 times at 3N.
+//! A lattice of N³ particles is a comb of waves, the first at k_l = 2πN/L, that a mesh of M > N points sees (folded,
+//! below 2N). Displaced by Ψ, each of its waves moves with Ψ: the mesh's force on it is one on the long waves of Ψ.
+//! Blurred by the windows of deposit and interpolation it is small. With the windows divided out it is not, and being
+//! tied to the mesh it makes long waves grow at a wrong rate: in 1000 Mpc/h with 64³ particles, P(k) at z = 0 of the
+//! fifth bin is 1.5 times linear theory's at M = 2N, 0.87 times at 3N.
 
 use super::config::PmConfig;
 use crate::error::{Error, Result};
@@ -51,9 +51,10 @@ impl PmConfig {
         Err(Error::input(problem).key("simulator.force.deconvolve").value(true).remedy(remedy))
     }
 
-    /// Where lattice and mesh beat at a wavelength that the particles resolve. The second wave, 2N, folds to M − 2N, which is at
-    /// or below the particles' Nyquist wavenumber for M up to 2.5 N, but the windows leave nothing of it: P(k) at M = 2.25 N
-    /// is that of 2N to 0.3% there (64³ particles in 512 and 128 Mpc/h at z = 9), and has no spike at 2.5 N or 2.75 N either.
+    /// Where lattice and mesh beat at a wavelength that the particles resolve. The second wave, 2N, folds to M − 2N,
+    /// which is at or below the particles' Nyquist wavenumber for M up to 2.5 N, but the windows leave nothing of it:
+    /// P(k) at M = 2.25 N is that of 2N to 0.3% there (64³ particles in 512 and 128 Mpc/h at z = 9), and has no spike
+    /// at 2.5 N or 2.75 N either.
     pub(super) fn lattice_warning(&self) -> Option<String> {
         let (wave, factor) = (self.lattice_wave(), self.mesh_factor);
         (wave > 0 && 2 * wave < self.particles).then(|| {

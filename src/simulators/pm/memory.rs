@@ -17,8 +17,8 @@ const KEEP_PARTICLES: usize = 100;
 const SNAPSHOT: usize = 60;
 const FRIENDS: usize = 80;
 
-/// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and maps of the sky, on the rank
-/// with the most. The cosmology tells how far the light cone reaches.
+/// What one group of `ranks` needs for one universe: meshes, particles, exchange buffers and maps of the sky, on the
+/// rank with the most. The cosmology tells how far the light cone reaches.
 pub fn memory_per_rank(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -> Result<Memory> {
     let real = match config.precision {
         Precision::F32 => 4,
@@ -127,8 +127,8 @@ impl Pictures {
         let maps = config.maps.as_ref().map_or(0.0, |c| 3.0 * c.slabs as f64 * (c.pixels as f64).powi(2));
         let grid = config.density.as_ref().map_or(0.0, |c| (share(c.points, ranks, 0).1 * c.points.pow(2)) as f64);
         let particles = if config.keep_particles { (config.particles as f64).powi(3) / ranks as f64 } else { 0.0 };
-        // Whole maps in f64, copied while they are summed over the ranks (and buffers, as measured), then in f32. A grid:
-        // the mesh, its points in order, and these in f32 unless they are that already.
+        // Whole maps in f64, copied while they are summed over the ranks (and buffers, as measured), then in f32. A
+        // grid: the mesh, its points in order, and these in f32 unless they are that already.
         let map = if ranks > 1 { 18.0 } else { 12.0 };
         let narrowed = if real == 4 { 0 } else { 4 };
         let (maps_made, grid_made) = (map * maps, 4.0 * maps + (2 * real + narrowed) as f64 * grid);
@@ -163,7 +163,8 @@ impl Sky {
         let kept = if lensing.lightcone.keep_planes { planes } else { 0 };
         let (fields, maps, following, shared) = match lensing.lightcone.method {
             Method::Born => ((cones * bins).div_ceil(2), bins, 1, bins),
-            // κ, γ, ω and β. One plane's deflection, on a field twice as wide, beside its solver; rays as wide as `Ray`.
+            // κ, γ, ω and β. One plane's deflection, on a field twice as wide, beside its solver; rays as wide as
+            // `Ray`.
             Method::Raytrace => (2 * cones * bins, 6 * bins, 26, 17 + 6 * bins),
         };
         let shared = shared.div_ceil(ranks);

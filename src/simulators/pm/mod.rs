@@ -1,4 +1,5 @@
-//! Particle-mesh N-body: Gaussian initial field, Lagrangian perturbation theory, particle-mesh steps, and what is seen of it.
+//! Particle-mesh N-body: Gaussian initial field, Lagrangian perturbation theory, particle-mesh steps, and what is seen
+//! of it.
 
 pub mod bench;
 mod checkpoint;
@@ -162,8 +163,8 @@ impl<T: Real + Element> Pm<T> {
         let start = c.time.start();
         // Tables are read by every rank for itself: one that fails alone must not leave the others waiting.
         let today = mesh.comm.agree(self.cosmology.linear_power(cosmology, job.index))?;
-        // What the particles stand for as it is at the start, scaled to D1 = 1: where growth depends on scale, or tables of
-        // several redshifts are given, not the spectrum today.
+        // What the particles stand for as it is at the start, scaled to D1 = 1: where growth depends on scale, or
+        // tables of several redshifts are given, not the spectrum today.
         let cold = mesh.comm.agree(self.cosmology.cold_power(factors.growth, job.index, start))?;
         let d1 = factors.growth.d1(start);
         let lattice = mesh.with_shape([c.particles; 3]);

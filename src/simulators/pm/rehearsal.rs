@@ -23,8 +23,8 @@ use std::time::Instant;
 const SIDE: usize = 48;
 const PIXELS: usize = 128;
 
-/// Seconds that each product of a universe takes on one core, all moments and light cones together, by name; network and
-/// files are not in them. Every rank measures for itself, all at once: the mean over ranks. Collective.
+/// Seconds that each product of a universe takes on one core, all moments and light cones together, by name; network
+/// and files are not in them. Every rank measures for itself, all at once: the mean over ranks. Collective.
 pub fn rehearse(
     config: &PmConfig,
     cosmology: &CosmologyConfig,
@@ -116,8 +116,8 @@ fn work(name: &str, config: &PmConfig) -> Result<f64> {
     })
 }
 
-/// Transforms that a list of triangles takes, its products counted as half of one: a shell's field is kept as long as the
-/// next triangle has it, and all of it is done twice, to count and to measure.
+/// Transforms that a list of triangles takes, its products counted as half of one: a shell's field is kept as long as
+/// the next triangle has it, and all of it is done twice, to count and to measure.
 fn transforms(triangles: &[[usize; 3]]) -> f64 {
     let (mut held, mut made): (Vec<usize>, usize) = (vec![], 0);
     for triangle in triangles {

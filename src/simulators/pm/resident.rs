@@ -1,7 +1,7 @@
 //! This process's memory, as Linux counts it.
 
-/// Bytes of a line of /proc/self/status: `VmRSS` (resident now) or `VmHWM` (the most so far). None where there is no such
-/// file.
+/// Bytes of a line of /proc/self/status: `VmRSS` (resident now) or `VmHWM` (the most so far). None where there is no
+/// such file.
 pub fn resident(line: &str) -> Option<u64> {
     field(&std::fs::read_to_string("/proc/self/status").ok()?, line)
 }

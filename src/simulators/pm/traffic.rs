@@ -73,8 +73,8 @@ impl Layout {
         Traffic { bytes: crossing * bytes + 8.0 * others, messages: 4.0 * others }
     }
 
-    /// Fraction of the particles that leave their rank in a step of `shift` (mean |Δx| along an axis, as a fraction of the
-    /// box): shift × P along each axis that is split.
+    /// Fraction of the particles that leave their rank in a step of `shift` (mean |Δx| along an axis, as a fraction of
+    /// the box): shift × P along each axis that is split.
     pub fn crossing(&self, shift: f64) -> f64 {
         let split = self.grid.iter().filter(|&&parts| parts > 1);
         split.fold(0.0, |sum: f64, &parts| sum + shift * parts as f64).min(1.0)

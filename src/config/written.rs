@@ -34,7 +34,7 @@ impl std::fmt::Display for Origin {
 
 /// The file's text, and its table with every `--set` applied.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(super) struct Written {
     pub path: PathBuf,
     pub text: String,
     pub table: Table,
@@ -44,7 +44,7 @@ pub(super) struct Source {
     pub begun: Vec<String>,
 }
 
-impl Source {
+impl Written {
     /// The value at a dotted key, as TOML.
     pub fn value(&self, key: &str) -> Option<&Value> {
         let mut segments = set::split(key);
@@ -102,7 +102,7 @@ impl Source {
 }
 
 /// Origin of the value at a dotted key.
-pub(super) fn of(source: &Source, key: &str) -> Origin {
+pub(super) fn of(source: &Written, key: &str) -> Origin {
     let Some(path) = indexed(source, key) else { return Origin::Default };
     if source.set.iter().any(|s| path == *s || path.starts_with(&format!("{s}."))) {
         return Origin::Set;
@@ -117,7 +117,7 @@ pub(super) fn of(source: &Source, key: &str) -> Origin {
 }
 
 /// The key with list elements as indices, if it stands in the table.
-fn indexed(source: &Source, key: &str) -> Option<String> {
+fn indexed(source: &Written, key: &str) -> Option<String> {
     let mut path: Vec<String> = vec![];
     let mut at: Option<&Value> = None;
     for segment in set::split(key) {
