@@ -73,7 +73,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             type Value = OneOrMany<T>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a name, or a list of names")
+                f.write_str("one value, or a list of values")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<OneOrMany<T>, E> {
+                T::deserialize(number.into_deserializer()).map(OneOrMany::from)
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<OneOrMany<T>, E> {
+                T::deserialize(number.into_deserializer()).map(OneOrMany::from)
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<OneOrMany<T>, E> {
+                T::deserialize(number.into_deserializer()).map(OneOrMany::from)
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<OneOrMany<T>, E> {

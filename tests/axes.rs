@@ -280,6 +280,28 @@ fn symmetries_are_refused_where_there_are_none() {
     stage("copies = 4", "x = [\"channel\", \"periodic\", \"periodic\"]");
     let (code, text) = polycosm(folder.path(), &check);
     assert_eq!(code, 0, "{text}");
+    for (data, axes, words) in [
+        (
+            "symmetries = [\"shift\", \"turn\"]",
+            "x = [\"channel\", \"flat\", \"flat\"]",
+            &["train.compressor.data.symmetries", "\"shift\"", "x (channel, flat, flat)", "ends at its edges"][..],
+        ),
+        (
+            "symmetries = [\"turns\"]",
+            "x = [\"channel\", \"flat\", \"flat\"]",
+            &["run.toml:8", "symmetries.0 = \"turns\"", "did you mean `turn`"],
+        ),
+        ("symmetries = [\"slabs\"]", "x = [\"channel\", \"periodic\", \"periodic\"]", &["no axis of kind \"slab\""]),
+        ("noise = [{ sigma = -0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["noise.0.sigma = -0.1", "positive"]),
+        ("noise = [{ sgima = 0.1 }]", "x = [\"channel\", \"flat\", \"flat\"]", &["sgima", "sigma"]),
+        ("masks = [{ file = \"none.h5\" }]", "x = [\"channel\", \"flat\", \"flat\"]", &["masks.0.file", "none.h5"]),
+    ] {
+        campaign(folder.path(), &format!("data = {{ {data} }}"));
+        say(folder.path(), axes);
+        refused(folder.path(), &check, words);
+    }
+    stage("data = { symmetries = [\"flip\"] }", "x = [\"channel\", \"periodic\", \"periodic\"]");
+    refused(folder.path(), &check, &["train.posterior.data", "summaries of compressor", "copies"]);
     // The simulator's own maps of the sky.
     let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/observables.toml");
     let mut text = std::fs::read_to_string(recipe).unwrap();

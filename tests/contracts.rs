@@ -45,6 +45,7 @@ fn stage(rule: Rule) -> StageConfig {
         clip: 5.0,
         optimiser: rule,
         patience: 0,
+        data: Default::default(),
         augment: false,
         copies: 1,
         seed: 5,

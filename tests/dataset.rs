@@ -84,7 +84,7 @@ impl Runner for Fake {
 fn design(n: usize) -> Design {
     let text =
         format!("simulations = {n}\n[parameters.a]\nmin = 0.0\nmax = 1.0\n[parameters.b]\nmin = 2.0\nmax = 3.0\n");
-    toml::from_str::<DesignConfig>(&text).unwrap().resolve(5).unwrap()
+    toml::from_str::<DesignConfig>(&text).map(|d| d.resolve(&d.parameters.prior().unwrap(), 5).unwrap()).unwrap()
 }
 
 /// Runs a campaign of n simulations in shards of 4.

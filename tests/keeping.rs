@@ -392,7 +392,8 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let data = Dataset::open(&path, "theta").unwrap();
     let (specs, wanted) = (data.specs(), data.read_f64("power", &[0, 1, 2, 3]).unwrap());
     let text = "simulations = 4\nparameters.Omega_m = { min = 0.1, max = 0.5 }\nparameters.sigma8 = { min = 0.6, max = 1.0 }\n";
-    let design = toml::from_str::<DesignConfig>(text).unwrap().resolve(1).unwrap();
+    let design =
+        toml::from_str::<DesignConfig>(text).map(|d| d.resolve(&d.parameters.prior().unwrap(), 1).unwrap()).unwrap();
     let rows: Vec<_> = (0..4).map(|i| design.row(i)).collect();
     let world = polycosm::comm::Comm::world();
     let by = Provenance::collect(&world, 1, "");

@@ -129,6 +129,87 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
     }
 }
 
+/// `[design.parameters.NAME]` of a box, of the line and of a half-line.
+const KINDS_OF_PRIORS: &str = r#"
+[design.parameters.slope]
+kind = "normal"
+mean = 1.0
+sigma = 0.5
+[design.parameters.shift_0]
+kind = "normal"
+mean = 0.2
+sigma = 0.2
+min = 0.0
+[design.parameters.shift_1]
+kind = "log-uniform"
+min = 0.01
+max = 1.0
+latex = 's_1'
+[simulator]"#;
+
+#[test]
+fn priors_of_every_kind_go_through_every_command() {
+    let start = CAMPAIGN.find("[design.parameters.slope]").unwrap();
+    let tables = CAMPAIGN[start..].split("[simulator]").next().unwrap();
+    let text = CAMPAIGN.replace(&format!("{tables}[simulator]"), KINDS_OF_PRIORS);
+    let folder = campaign(&if cfg!(feature = "torch") { format!("{text}{STAGES}") } else { text });
+    let at = folder.path();
+    let refused = |sets: &[&str], parts: &[&str]| {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+        says(run(1, at, "check run.toml", &sets), 2, parts);
+    };
+    let of = |table: &str| format!("design.parameters.slope={table}");
+    refused(&[&of("{kind='gamma', mean=1}")], &["design.parameters.slope.kind = \"gamma\": ", "log-uniform", "normal"]);
+    refused(&[&of("{kind='normal', mean=1}")], &["design.parameters.slope = ", "needs sigma"]);
+    refused(&[&of("{min=0, max=1, mean=1}")], &["design.parameters.slope = ", "mean and sigma are of kind"]);
+    refused(&[&of("{max=1}")], &["design.parameters.slope = ", "of kind \"uniform\" needs min"]);
+    refused(&[&of("{kind='normal', mean=0, sigma=1, min=90}")], &["design.parameters.slope = ", "next to nothing"]);
+    refused(&["design.parameters.shift_1.min=0"], &["design.parameters.shift_1 = ", "above 0", "remedy: "]);
+    std::fs::write(at.join("list.txt"), "0 0.1 0.1\n").unwrap();
+    let list = ["design.kind=list", "design.file=list.txt", "design.simulations=1", "design.prior=uniform"];
+    refused(&list, &["design.prior = \"uniform\": but slope ~ N(1, 0.5²)", "remedy: say prior = \"parameters\""]);
+    let beyond = "design.parameters.shift_0.min=0.15";
+    refused(&[&list[..3], &[beyond]].concat(), &["design.file = ", "shift_0 = 0.1 is outside [0.15, inf]"]);
+
+    let command = if cfg!(feature = "torch") { "run run.toml" } else { "simulate run.toml" };
+    says(run(2, at, command, &[]), 0, &["120 simulations"]);
+    let dataset = at.join("run/dataset.h5");
+    let file = hdf5::File::open(&dataset).unwrap();
+    let bounds = |name: &str| file.dataset("theta").unwrap().attr(name).unwrap().read_raw::<f64>().unwrap();
+    assert_eq!(bounds("min"), [f64::NEG_INFINITY, 0.0, 0.01]);
+    assert_eq!(bounds("max"), [f64::INFINITY, f64::INFINITY, 1.0]);
+    let text = file.attr("prior").unwrap().read_scalar::<hdf5::types::VarLenUnicode>().unwrap();
+    assert_eq!(
+        text.as_str(),
+        concat!(
+            r#"[{"name":"slope","latex":"slope","kind":"normal","mean":1.0,"sigma":0.5},"#,
+            r#"{"name":"shift_0","latex":"shift_0","kind":"normal","mean":0.2,"sigma":0.2,"min":0.0},"#,
+            r#"{"name":"shift_1","latex":"s_1","kind":"log-uniform","min":0.01,"max":1.0}]"#
+        )
+    );
+    // The median of the normal prior, and universes on both sides of it, beyond any box of one standard deviation.
+    let theta = file.dataset("theta").unwrap().read_raw::<f64>().unwrap();
+    let slopes = || theta.chunks(3).map(|t| t[0]);
+    let above = slopes().filter(|s| *s > 1.0).count();
+    assert!((50..=70).contains(&above) && slopes().any(|s| s > 1.9) && slopes().any(|s| s < 0.1), "{above}");
+    assert!(theta.chunks(3).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2])));
+    says(run(1, at, "status run.toml", &[]), 0, &["dataset      complete"]);
+    says(run(1, at, "verify run.toml", &[]), 0, &["every checksum holds"]);
+    if cfg!(feature = "torch") {
+        let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
+        assert!(page.contains("~ N(1, 0.5²), ") && page.contains("~ N(0.2, 0.2²) above 0"), "{page}");
+        says(run(1, at, "export run.toml --to out", &[]), 0, &[]);
+        let mut chains = std::fs::read_dir(at.join("out/chains-posterior")).unwrap().flatten().map(|e| e.path());
+        let ranges = chains.find(|p| p.extension().is_some_and(|e| e == "ranges")).unwrap();
+        assert_eq!(std::fs::read_to_string(ranges).unwrap(), "slope N N\nshift_0 0 N\nshift_1 0.01 1\n");
+        let posterior = at.join("run/posterior/posterior.h5");
+        let draws = polycosm::io::samples::Samples::read(&posterior).unwrap();
+        assert_eq!(serde_json::to_string(&draws.prior).unwrap(), text.as_str());
+        assert!(draws.theta.chunks(3).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2])), "no draw leaves the prior");
+        assert!(draws.ln_prob_truth.iter().all(|ln| ln.is_finite()));
+    }
+}
+
 #[test]
 fn what_a_kind_does_not_have_is_refused_in_words() {
     let folder = campaign(CAMPAIGN);

@@ -7,8 +7,8 @@ use polycosm::comm::Comm;
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
 use polycosm::nets::rational_quadratic;
-use polycosm::prior::{Parameter, Prior};
-use polycosm::train::{Change, Memory, Rule, StageConfig, Symmetries, Trainer, checkpoint};
+use polycosm::prior::{Distribution, Parameter, Prior};
+use polycosm::train::{DataConfig, Memory, NoiseConfig, Rule, StageConfig, Trainer, changes, checkpoint};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one = |(i, &(min, max)): (usize, &(f64, f64))| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
@@ -38,6 +38,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         clip: 5.0,
         optimiser,
         patience: 0,
+        data: Default::default(),
         augment: true,
         copies: 1,
         seed: 5,
@@ -127,6 +128,51 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     }
     let again = model.log_prob(&x.expand([20_000, 3], true), &theta).unwrap();
     assert!(values(&(again - ln_draws.squeeze_dim(0)).abs().max())[0] < 1e-9);
+    // One after the other, for libtorch's generator is one for all.
+    flow_lives_where_the_prior_does();
+}
+
+/// The same over a line, a half-line and a box of the logarithm.
+fn flow_lives_where_the_prior_does() {
+    tch_seed(4);
+    let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+    let all = [
+        Distribution::Normal { mean: 0.3, sigma: 0.1, min: low, max: high },
+        Distribution::Normal { mean: 0.3, sigma: 0.1, min: 0.2, max: high },
+        Distribution::LogUniform { min: 0.01, max: 10.0 },
+    ];
+    let parameter = |(j, d): (usize, &Distribution)| Parameter {
+        distribution: *d,
+        ..Parameter::uniform(format!("t{j}"), "", 0.0, 1.0)
+    };
+    let prior = Prior::new(all.iter().enumerate().map(parameter).collect()).unwrap();
+    let config = ModelConfig::new("npe", Box::new(NpeConfig { ensemble: 2, ..NpeConfig::default() }));
+    let model = config.build(&vector(3), &prior, Device::Cpu, Kind::Double).unwrap();
+    // So little that the cells below still see where the density is.
+    shake(model.as_ref(), 0.01);
+    let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
+    // ∫ q dθ is the prior's mean of q over the prior, here over the midpoints of n³ cells of equal probability.
+    let n = 24;
+    let at = |cell: usize| (cell as f64 + 0.5) / n as f64;
+    let (mut theta, mut ln_prior) = (vec![], vec![]);
+    for i in 0..n * n * n {
+        let point = prior.from_unit(&[at(i / n / n), at(i / n % n), at(i % n)]);
+        ln_prior.push(prior.ln_density(&point));
+        theta.extend(point);
+    }
+    let rows = ln_prior.len() as i64;
+    let theta = Tensor::from_slice(&theta).view([rows, 3]);
+    let ln = model.log_prob(&x.expand([rows, 3], true), &theta).unwrap();
+    let total = values(&(ln - Tensor::from_slice(&ln_prior)).exp().mean(Kind::Double))[0];
+    assert!((total - 1.0).abs() < 0.05, "the density integrates to {total}");
+    let drawn = model.sample(&x, 2000, &[7]).unwrap();
+    let (theta, ln_draws) = (drawn.theta.squeeze_dim(0), drawn.ln_prob.squeeze_dim(0));
+    let inside = values(&theta).chunks(3).all(|t| prior.ln_density(t).is_finite());
+    assert!(inside, "a draw left the prior");
+    let again = model.log_prob(&x.expand([2000, 3], true), &theta).unwrap();
+    assert!(values(&(again - ln_draws).abs().max())[0] < 1e-6);
+    let beyond = Tensor::from_slice(&[0.3f64, 0.19, 1.0]).view([1, 3]);
+    assert_eq!(values(&model.log_prob(&x, &beyond).unwrap()), [f64::NEG_INFINITY]);
 }
 
 fn moments(v: &[f64]) -> (f64, f64) {
@@ -167,15 +213,17 @@ fn linear_gaussian_posterior_is_learned() {
     });
 }
 
-fn symmetries() -> Vec<Box<dyn Change>> {
-    vec![Box::new(Symmetries { columns: vec!["x".into()] })]
+/// Noise beside the symmetries.
+fn noisy() -> DataConfig {
+    DataConfig { noise: vec![NoiseConfig { sigma: 0.1.into(), ..Default::default() }], ..Default::default() }
 }
 
 /// Parameters after ten steps of batch 32, training the compressor on maps of noise.
 fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     tch_seed(4);
     let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
-    let config = stage(network, rule);
+    let mut config = stage(network, rule);
+    config.data = noisy();
     let x = uniform(&[64, 2, 2, 16, 16], 0.0, 3.0, kind);
     let theta = uniform(&[64, 2], 0.0, 1.0, Kind::Double);
     let mut table = Memory::of([("x", x), ("theta", theta)], 64);
@@ -183,7 +231,7 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
         config.network.build(&maps(&[2, 2, 16, 16]), &prior(&[(0.0, 1.0), (0.0, 1.0)]), Device::Cpu, kind).unwrap();
     shake(model.as_ref(), 0.01);
     let mut trainer = Trainer::new(comm, &config, model.as_ref());
-    trainer.changes = symmetries();
+    trainer.changes = changes(&config, &[maps(&[2, 2, 16, 16])]).unwrap();
     trainer.reduce = reduce;
     trainer.prepare(&mut table).unwrap();
     for step in 0..10 {
@@ -237,11 +285,13 @@ fn training_resumes_bitwise_and_survives_a_truncated_checkpoint() {
             let x = uniform(&[48, 2, 16, 16], 0.0, 3.0, Kind::Float);
             let theta = uniform(&[48, 2], 0.0, 1.0, Kind::Double);
             let mut table = Memory::of([("x", x), ("theta", theta)], 40);
-            let config = stage(ModelConfig::new("vmim", Box::new(VmimConfig::default())), Rule::Adamw);
+            let network = ModelConfig::new("vmim", Box::new(VmimConfig::default()));
+            let mut config = stage(network, Rule::Adamw);
+            config.data = noisy();
             let bounds = prior(&[(0.0, 1.0), (0.0, 1.0)]);
             let model = config.network.build(&maps(&[2, 16, 16]), &bounds, Device::Cpu, Kind::Float).unwrap();
             let mut trainer = Trainer::new(comm, &config, model.as_ref());
-            trainer.changes = symmetries();
+            trainer.changes = changes(&config, &[maps(&[2, 16, 16])]).unwrap();
             trainer.run(&mut table, folder).unwrap();
             (values(&trainer.flats[0].parameters), trainer.state.history.len())
         };

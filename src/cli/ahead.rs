@@ -32,7 +32,7 @@ impl Ahead {
                 Some(Ahead { split, drawn_from: data.drawn_from, parameters, section: "dataset", dataset: Some(data) })
             }
             (None, Some(design)) => {
-                let design = design.resolve(plan.config.seed)?;
+                let design = design.resolve(&plan.prior, plan.config.seed)?;
                 let (split, drawn_from, parameters) = (design.split, design.drawn_from, design.prior.len());
                 Some(Ahead { split, drawn_from, parameters, section: "design", dataset: None })
             }

@@ -38,7 +38,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let config = &plan.config;
         let (suite, holes) = match &config.design {
             Some(d) if config.simulator.is_some() => {
-                let design = d.resolve(config.seed)?;
+                let design = d.resolve(&plan.prior, config.seed)?;
                 let s = status(&config.output, &design, config.suite.shard_size)?;
                 let holes = if s.failed > 0 { design.holes(&s.states) } else { None };
                 (Some(s), holes)

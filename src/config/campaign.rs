@@ -122,6 +122,8 @@ impl Config {
         if let Some(infer) = &mut self.infer {
             infer.observations.iter_mut().for_each(|o| *o = found(o));
         }
+        #[cfg(feature = "torch")]
+        self.train.iter_mut().flat_map(|stage| &mut stage.data.masks).for_each(|mask| mask.file = found(&mask.file));
     }
 
     /// What shapes the data, see [`crate::suite::fingerprint`]: a campaign that differs in it may not go on in the same
@@ -179,7 +181,7 @@ impl Config {
                 }
             }
         }
-        crate::train::check_symmetries(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
+        crate::train::check_views(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
     }
 
     /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be
@@ -257,8 +259,11 @@ impl Config {
             _ => {}
         }
         if let (Some(simulator), Some(design)) = (&self.simulator, &self.design) {
-            // What is chosen is not needed here, but files and counts that allow no choice are refused.
-            design.resolve(self.seed)?;
+            design.check(prior)?;
+            // What is chosen is not needed here, but a list that cannot be read is refused.
+            if design.file.is_some() {
+                design.resolve(prior, self.seed)?;
+            }
             self.suite.check(None)?;
             if self.cosmology.is_some() && !simulator.needs_cosmology() {
                 let problem = format!("is given, but universes of kind \"{}\" have no cosmology", simulator.kind());
@@ -281,7 +286,7 @@ impl Config {
             #[cfg(feature = "torch")]
             {
                 crate::train::check_names(&self.train, file.specs().iter().map(|f| f.name.as_str()))?;
-                crate::train::check_symmetries(&self.train, |name| file.spec(name).ok())?;
+                crate::train::check_views(&self.train, |name| file.spec(name).ok())?;
             }
             #[cfg(not(feature = "torch"))]
             drop(file);

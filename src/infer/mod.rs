@@ -8,7 +8,7 @@ use crate::io::field::Field;
 use crate::io::gadget::Velocities;
 use crate::io::samples::{Extras, OUTSIDE, SPREAD, Samples};
 use crate::limits;
-use crate::models::Batch;
+use crate::models::{Batch, Pass, SampleId};
 use crate::nets::host;
 use crate::rng::stream;
 use crate::train::Trained;
@@ -83,7 +83,8 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let (mut drawn, mut unfit) = (Drawn::default(), Unfit::default());
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
-            let x = trained.raw(&read(dataset, &trained.field, chunk)?, chunk.len());
+            let ids = chunk.iter().map(|&row| SampleId::of(row as u64)).collect();
+            let x = trained.seen(&read(dataset, &trained.field, chunk)?, ids, Pass::Held)?;
             let fit = unfit.add(&trained.chain(), Batch::observed(&x), chunk)?;
             let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
             if kept.is_empty() {
@@ -141,7 +142,7 @@ pub fn observation(
         let remedy = "set [simulator] to what the universes were made with";
         return Err(Error::input(problem).key(&trained.field).remedy(remedy));
     }
-    let x = trained.raw(&field.data, 1);
+    let x = trained.seen(&field.data, vec![SampleId::of(0)], Pass::Observation)?;
     let mut unfit = Unfit::default();
     unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {

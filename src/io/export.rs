@@ -3,8 +3,8 @@
 use super::dataset::Dataset;
 use super::field::FieldSpec;
 use super::hdf::{Array, File, publish};
-use super::index::write_prior;
 use super::ours;
+use super::prior;
 use super::provenance::Provenance;
 use super::simulation::{describe, write_axes};
 use crate::comm::Comm;
@@ -65,7 +65,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
     publish(alone, path, |file: &File| {
         by.write(file)?;
         file.write_checked(None, "theta", &[n, p], &dataset.thetas(&rows))?;
-        write_prior(file, &dataset.prior, dataset.drawn_from)?;
+        prior::write(file, &dataset.prior, dataset.drawn_from)?;
         let split: Vec<u8> = rows.iter().map(|&r| dataset.split()[r] as u8).collect();
         file.write_checked(None, "split", &[n], &split)?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;

@@ -1,6 +1,6 @@
 //! Named, self-describing arrays: what a simulator hands to the suite, and a dataset's columns.
 
-pub use super::axis::{Axis, AxisKind, Picture};
+pub use super::axis::{Axis, AxisKind, HealpixOrder, Picture};
 
 use crate::comm::Comm;
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@
 
 use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
+use super::prior;
 use super::provenance::Provenance;
 use super::shard::{self, Row};
 use super::simulation::{Record, describe, write_axes};
@@ -39,7 +40,7 @@ pub fn opens(file: &File, specs: &[FieldSpec]) -> Result<bool> {
 pub fn write(
     alone: &Comm,
     output: &Path,
-    (prior, drawn_from): (&Prior, DrawnFrom),
+    (of, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
     (shard_size, most): (usize, usize),
     specs: &[FieldSpec],
@@ -62,14 +63,14 @@ pub fn write(
     }
     publish(alone, &path(output), |file| {
         by.write(file)?;
-        let (n, p) = (rows.len(), prior.len());
+        let (n, p) = (rows.len(), of.len());
         file.write_checked(
             None,
             "theta",
             &[n, p],
             &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
         )?;
-        write_prior(file, prior, drawn_from)?;
+        prior::write(file, of, drawn_from)?;
         file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
@@ -99,18 +100,6 @@ impl Shards<'_> {
     fn iter(&self) -> impl Iterator<Item = (usize, Result<File>)> {
         (0..self.count).map(|s| (s, File::open(&shard::path(self.output, s))))
     }
-}
-
-/// The prior, and whether the parameters were drawn from it: attributes of `theta`, and as JSON at the root.
-pub fn write_prior(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<()> {
-    let all = &prior.parameters;
-    file.set_texts("theta", "parameters", &prior.names())?;
-    file.set_texts("theta", "latex", &all.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
-    file.set_numbers("theta", "min", &all.iter().map(|p| p.distribution.bounds().0).collect::<Vec<_>>())?;
-    file.set_numbers("theta", "max", &all.iter().map(|p| p.distribution.bounds().1).collect::<Vec<_>>())?;
-    file.set_text("theta", "density", "independent and uniform between min and max")?;
-    file.set_text("theta", "drawn_from", drawn_from.name())?;
-    file.set_json("", "prior", prior)
 }
 
 fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {

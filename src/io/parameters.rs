@@ -1,7 +1,7 @@
 //! `[design.parameters]` and `[dataset.parameters]`: the varied parameters in the order of the file.
 
 use crate::error::Result;
-use crate::prior::{Parameter, Prior};
+use crate::prior::{ParameterTable, Prior};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -9,32 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// One parameter's table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Range {
-    /// Lower bound of the uniform prior.
-    #[schemars(extend("x-unit" = "the parameter's"))]
-    pub min: f64,
-    /// Upper bound.
-    #[schemars(extend("x-unit" = "the parameter's"))]
-    pub max: f64,
-    /// Label for plots, without dollar signs. Use single quotes: `'\Omega_m'`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-default" = "the name"))]
-    pub latex: Option<String>,
-}
-
-/// Names and ranges; the order in the file is the order of the columns of `theta`.
+/// Names and tables; the order in the file is the order of the columns of `theta`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Parameters(pub Vec<(String, Range)>);
+pub struct Parameters(pub Vec<(String, ParameterTable)>);
 
 impl Parameters {
-    /// The uniform prior over these ranges.
+    /// Their prior.
     pub fn prior(&self) -> Result<Prior> {
-        let one =
-            |(name, r): &(String, Range)| Parameter::uniform(name, r.latex.as_ref().unwrap_or(name), r.min, r.max);
-        Prior::new(self.0.iter().map(one).collect())
+        Prior::new(self.0.iter().map(|(name, table)| table.parameter(name)).collect())
     }
 
     /// True with no parameters.
@@ -49,7 +31,7 @@ impl JsonSchema for Parameters {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        BTreeMap::<String, Range>::json_schema(generator)
+        BTreeMap::<String, ParameterTable>::json_schema(generator)
     }
 }
 
@@ -67,7 +49,7 @@ impl<'de> Deserialize<'de> for Parameters {
         impl<'de> Visitor<'de> for Table {
             type Value = Parameters;
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a table of parameters, each with min and max")
+                f.write_str("a table of parameters, each with min and max (or another kind of prior)")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Parameters, A::Error> {
                 let mut all = vec![];

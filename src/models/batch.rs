@@ -60,6 +60,18 @@ pub enum Column {
     List { values: Tensor, offsets: Tensor },
 }
 
+impl Column {
+    /// The same numbers.
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Column::Array(t) => Column::Array(t.shallow_clone()),
+            Column::List { values, offsets } => {
+                Column::List { values: values.shallow_clone(), offsets: offsets.shallow_clone() }
+            }
+        }
+    }
+}
+
 /// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
 /// none has one of weight 0, so that it takes part in whatever the others do.
 pub struct Batch {
@@ -96,6 +108,13 @@ impl Batch {
         let ids = (0..x.size()[0]).map(|i| SampleId::of(i as u64)).collect();
         let kind = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         Batch::new(vec![("x".into(), Column::Array(x.shallow_clone()))], ids, Pass::Observation, 0, kind)
+    }
+
+    /// The same samples, to be changed otherwise.
+    pub fn shallow_clone(&self) -> Self {
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
+        let (ids, weights, comm) = (self.ids.clone(), self.weights.shallow_clone(), self.comm.clone());
+        Batch { columns, ids, weights, comm, ..*self }
     }
 
     /// Samples on this rank, at least one.
@@ -150,6 +169,11 @@ impl Batch {
         let problem = format!("row {row}: is no label of {classes} classes");
         let remedy = format!("labels are whole numbers from 0 to {}", classes - 1);
         Err(Error::input(problem).key(name).value(host(&given.reshape([-1]))[at]).remedy(remedy))
+    }
+
+    /// The columns alone.
+    pub fn into_columns(self) -> Vec<(String, Column)> {
+        self.columns
     }
 
     /// Puts another tensor in a column's place (noise, a symmetry).

@@ -88,7 +88,7 @@ pub trait Turn {
     fn number(&self) -> u64;
 }
 
-/// All samples that a stage learns from, without symmetries, for scales and closed forms.
+/// All samples that a stage learns from, seen as those are that are held out, for scales and closed forms.
 pub trait Stream {
     /// A whole column, (n, …), on every rank: for what needs all at once, as quantiles do.
     fn whole(&mut self, column: &str) -> Result<Tensor>;

@@ -1,11 +1,12 @@
-//! Autoregressive neural spline flow: the density of parameters in a box, given a context.
+//! Autoregressive neural spline flow: the density of parameters, given a context.
 //!
-//! θ in the box → logit y → L layers of (conditional affine, rational-quadratic spline), each dimension conditioned on the
+//! θ → unbounded y (in a box the logit) → L layers of (conditional affine, rational-quadratic spline), each dimension conditioned on the
 //! context and the dimensions before it (MADE, Germain et al. 2015; neural spline flow, Durkan et al. 2019), the order
-//! reversed between layers → z ~ N(0, 1)ᵖ. No mass leaves the box.
+//! reversed between layers → z ~ N(0, 1)ᵖ. No mass leaves the prior's support.
 
 use super::spline::rational_quadratic;
-use crate::prior::{Distribution, Prior};
+use super::unbounded::Unbounded;
+use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
@@ -52,15 +53,11 @@ struct Layer {
     reversed: bool,
 }
 
-/// A conditional density over the box of a prior.
+/// A conditional density over the support of a prior.
 pub struct Flow {
     layers: Vec<Layer>,
     config: FlowConfig,
-    /// Bounds, (p) each.
-    low: Tensor,
-    width: Tensor,
-    /// Beyond these there is no density, (p) each: [`crate::prior::Distribution::reach`].
-    reach: (Tensor, Tensor),
+    unbounded: Unbounded,
     p: i64,
 }
 
@@ -135,28 +132,18 @@ fn affine(q: &Tensor) -> (Tensor, Tensor) {
 }
 
 impl Flow {
-    /// A flow over the prior's box with a context of so many numbers.
+    /// A flow over the prior's support with a context of so many numbers.
     pub fn new(path: &nn::Path, prior: &Prior, context: i64, config: &FlowConfig) -> Self {
         let p = prior.len() as i64;
-        let bound = |f: &dyn Fn(&Distribution) -> f64| {
-            let values: Vec<f64> = prior.parameters.iter().map(|q| f(&q.distribution)).collect();
-            Tensor::from_slice(&values).to_device(path.device())
-        };
         let layers = (0..config.layers)
             .map(|l| Layer::new(&(path / format!("layer{l}")), p, context, config, l % 2 == 1))
             .collect();
-        let reach = (bound(&|q| q.reach().0), bound(&|q| q.reach().1));
-        Flow { layers, config: config.clone(), low: bound(&|q| q.bounds().0), width: bound(&|q| q.width()), reach, p }
+        Flow { layers, config: config.clone(), unbounded: Unbounded::new(prior, path.device()), p }
     }
 
-    /// ln q(θ | context) per row, in units of θ; −∞ outside the box: θ (n, p), context (n, c).
+    /// ln q(θ | context) per row, in units of θ; −∞ outside the support: θ (n, p), context (n, c).
     pub fn log_prob(&self, theta: &Tensor, context: &Tensor) -> Tensor {
-        let kind = context.kind();
-        let unit = (theta - &self.low) / &self.width;
-        let outside = theta.lt_tensor(&self.reach.0).logical_or(&theta.gt_tensor(&self.reach.1)).any_dim(-1, false);
-        let unit = unit.to_kind(kind).clamp(1e-6, 1.0 - 1e-6);
-        let mut u = unit.logit(None::<f64>);
-        let jacobian = unit.log() + (-&unit + 1.0).log() + self.width.log().to_kind(kind);
+        let (mut u, jacobian) = self.unbounded.forward(theta, context.kind());
         let mut ln = -jacobian.sum_dim_intlist(-1i64, false, None::<Kind>);
         for layer in &self.layers {
             let (z, l) = layer.forward(&u, context, &self.config);
@@ -164,7 +151,8 @@ impl Flow {
             ln += l;
         }
         let base = u.square().sum_dim_intlist(-1i64, false, None::<Kind>) * -0.5;
-        (ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln()).masked_fill(&outside, f64::NEG_INFINITY)
+        (ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln())
+            .masked_fill(&self.unbounded.outside(theta), f64::NEG_INFINITY)
     }
 
     /// Maps base draws z (n, p) to θ (n, p) given the context (n, c).
@@ -173,6 +161,6 @@ impl Flow {
         for layer in self.layers.iter().rev() {
             u = layer.inverse(&u, context, &self.config);
         }
-        u.sigmoid().to_kind(Kind::Double) * &self.width + &self.low
+        self.unbounded.inverse(&u)
     }
 }

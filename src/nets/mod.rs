@@ -8,6 +8,7 @@ mod preprocess;
 mod spline;
 mod statistics;
 mod transform;
+mod unbounded;
 
 pub use cnn::{Cnn, CnnConfig};
 pub use familiar::Novelty;

@@ -1,24 +1,90 @@
 //! How one parameter is distributed before anything is seen: kind and numbers, and whatever is asked of them.
 
+use crate::error::{Error, Result};
+use statrs::distribution::{Continuous, ContinuousCDF, Normal as Gaussian};
+use std::fmt::{Display, Formatter};
+
 /// The prior of one parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Distribution {
     /// The same density everywhere between two bounds.
     Uniform { min: f64, max: f64 },
+    /// The same density of the logarithm everywhere between two bounds above 0.
+    LogUniform { min: f64, max: f64 },
+    /// A Gaussian, cut off at bounds that may be infinite.
+    Normal { mean: f64, sigma: f64, min: f64, max: f64 },
 }
-use Distribution::Uniform;
+use Distribution::{LogUniform, Normal, Uniform};
+
+/// A coordinate in which a parameter is unbounded: with t = θ, or t = ln of the distance from an edge, and
+/// u = (t − low) / width, it is logit u where the density ends on both sides (a box), else u (a half-line, or the line).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Coordinate {
+    /// The edge, and the side of it on which θ lies (±1), where t is a logarithm.
+    pub log: Option<(f64, f64)>,
+    pub low: f64,
+    pub width: f64,
+    pub boxed: bool,
+}
+
+/// Where there is no bound, plots and corners reach to the quantiles of this fraction and of the rest.
+const OUTSKIRTS: f64 = 0.001;
+/// Below this part of a Gaussian, cut off so that next to nothing is left, its numbers are not to be trusted.
+const LEAST: f64 = 1e-12;
+/// So narrow an interval (in standard deviations, or in its logarithm) has the variance of a uniform density.
+const NARROW: f64 = 1e-4;
+
+/// The standard normal distribution.
+fn gaussian() -> Gaussian {
+    Gaussian::standard()
+}
+
+/// Φ between two numbers of standard deviations, from the side where it is exact.
+fn between(a: f64, b: f64) -> f64 {
+    if a > 0.0 { between(-b, -a) } else { gaussian().cdf(b) - gaussian().cdf(a) }
+}
 
 impl Distribution {
-    /// Where the density ends; infinite where it does not.
-    pub fn bounds(&self) -> (f64, f64) {
+    /// Refuses numbers that make no density.
+    pub fn check(&self) -> Result<()> {
+        let (min, max) = self.bounds();
+        let bad = |problem: &str| Error::input(problem).value((min, max));
+        let unbounded = matches!(self, Normal { .. });
+        if !(min < max && (unbounded || min.is_finite() && max.is_finite())) {
+            return Err(bad("the bounds are not an interval").remedy("give finite min < max"));
+        }
+        // Their squares must be numbers too.
+        let large = |x: f64| x.is_finite() && x.abs() > 1e100;
         match *self {
-            Uniform { min, max } => (min, max),
+            _ if large(min) || large(max) => {
+                Err(bad("no parameter is that large").remedy("give it in another unit, or its logarithm"))
+            }
+            LogUniform { min, .. } if min < 1e-100 => {
+                Err(bad("a logarithm needs bounds above 0").remedy("give min > 0, or kind = \"uniform\""))
+            }
+            Normal { mean, sigma, .. } if !(mean.abs() <= 1e100 && (1e-100..=1e100).contains(&sigma)) => {
+                let error = Error::input("is no Gaussian").value((mean, sigma));
+                Err(error.remedy("give a finite mean and sigma > 0"))
+            }
+            Normal { mean, sigma, .. } if between((min - mean) / sigma, (max - mean) / sigma) < LEAST => {
+                Err(bad("the bounds leave next to nothing of the Gaussian").remedy("give others, or none"))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// What a plot shows of it: its bounds.
+    /// Where the density ends; infinite where it does not.
+    pub fn bounds(&self) -> (f64, f64) {
+        match *self {
+            Uniform { min, max } | LogUniform { min, max } | Normal { min, max, .. } => (min, max),
+        }
+    }
+
+    /// What a plot shows of it: to its bounds; where it has none, to the 0.1% and 99.9% quantiles.
     pub fn range(&self) -> (f64, f64) {
-        self.bounds()
+        let (min, max) = self.bounds();
+        let or = |bound: f64, u: f64| if bound.is_finite() { bound } else { self.quantile(u) };
+        (or(min, OUTSKIRTS), or(max, 1.0 - OUTSKIRTS))
     }
 
     /// Length of the [range](Self::range).
@@ -44,11 +110,20 @@ impl Distribution {
         (low..=high).contains(&value)
     }
 
-    /// The value below which a fraction `u` of it lies.
+    /// The value below which a fraction `u` of it lies. Where there is no bound, 0 and 1 are 2⁻⁵⁴ and 1 − 2⁻⁵³.
     pub fn quantile(&self, u: f64) -> f64 {
         match *self {
-            Uniform { max, .. } if u == 1.0 => max,
+            Uniform { max, .. } | LogUniform { max, .. } if u == 1.0 => max,
             Uniform { min, max } => min + (max - min) * u,
+            LogUniform { min, max } => (min * (u * (max / min).ln()).exp()).min(max),
+            Normal { mean, sigma, min, max } => {
+                let u = u.clamp(f64::EPSILON / 4.0, 1.0 - f64::EPSILON / 2.0);
+                let (a, b) = ((min - mean) / sigma, (max - mean) / sigma);
+                // From the tail in which Φ is exact.
+                let z = |a: f64, b: f64, u: f64| gaussian().inverse_cdf(gaussian().cdf(a) + u * between(a, b));
+                let z = if a > -b { -z(-b, -a, 1.0 - u) } else { z(a, b, u) };
+                (mean + sigma * z).clamp(min, max)
+            }
         }
     }
 
@@ -56,6 +131,11 @@ impl Distribution {
     pub fn cdf(&self, value: f64) -> f64 {
         match *self {
             Uniform { min, max } => ((value - min) / (max - min)).clamp(0.0, 1.0),
+            LogUniform { min, max } => ((value.max(min) / min).ln() / (max / min).ln()).min(1.0),
+            Normal { mean, sigma, min, max } => {
+                let [a, b, z] = [min, max, value.clamp(min, max)].map(|x| (x - mean) / sigma);
+                between(a, z) / between(a, b)
+            }
         }
     }
 
@@ -64,22 +144,158 @@ impl Distribution {
         match *self {
             _ if !self.holds(value) => f64::NEG_INFINITY,
             Uniform { min, max } => -(max - min).ln(),
+            LogUniform { min, max } => -value.ln() - (max / min).ln().ln(),
+            Normal { mean, sigma, min, max } => {
+                let [a, b, z] = [min, max, value].map(|x| (x - mean) / sigma);
+                gaussian().ln_pdf(z) - sigma.ln() - between(a, b).ln()
+            }
         }
     }
 
     /// Its variance.
     pub fn variance(&self) -> f64 {
+        let uniform = |min: f64, max: f64| (max - min).powi(2) / 12.0;
         match *self {
-            Uniform { min, max } => (max - min).powi(2) / 12.0,
+            Uniform { min, max } => uniform(min, max),
+            LogUniform { min, max } if max / min - 1.0 < NARROW => uniform(min, max),
+            LogUniform { min, max } => {
+                let ln = (max / min).ln();
+                (max * max - min * min) / (2.0 * ln) - ((max - min) / ln).powi(2)
+            }
+            Normal { sigma, min, max, .. } if max - min < NARROW * sigma => uniform(min, max),
+            Normal { mean, sigma, min, max } => {
+                let (a, b) = ((min - mean) / sigma, (max - mean) / sigma);
+                let density = |z: f64| gaussian().pdf(z) / between(a, b);
+                let slope = |z: f64| if z.is_finite() { z * density(z) } else { 0.0 };
+                sigma * sigma * (1.0 + slope(a) - slope(b) - (density(a) - density(b)).powi(2))
+            }
+        }
+    }
+
+    /// A coordinate in which it is unbounded, and of the order of 1.
+    pub fn coordinate(&self) -> Coordinate {
+        match *self {
+            Uniform { min, max } => Coordinate { log: None, low: min, width: max - min, boxed: true },
+            LogUniform { min, max } => {
+                Coordinate { log: Some((0.0, 1.0)), low: min.ln(), width: (max / min).ln(), boxed: true }
+            }
+            Normal { min, max, .. } if min.is_finite() && max.is_finite() => Uniform { min, max }.coordinate(),
+            Normal { mean, sigma, min, max } => {
+                let log = match (min.is_finite(), max.is_finite()) {
+                    (true, _) => Some((min, 1.0)),
+                    (_, true) => Some((max, -1.0)),
+                    _ => return Coordinate { log: None, low: mean, width: sigma, boxed: false },
+                };
+                // Median, and half of what lies within one standard deviation of a Gaussian.
+                let at =
+                    |u: f64| log.map_or(f64::NAN, |(edge, side): (f64, f64)| (side * (self.quantile(u) - edge)).ln());
+                let one = gaussian().cdf(1.0);
+                Coordinate { log, low: at(0.5), width: (at(one) - at(1.0 - one)).abs() / 2.0, boxed: false }
+            }
         }
     }
 }
 
 /// As it stands behind a parameter's name: `∈ [0.1, 0.5]`.
-impl std::fmt::Display for Distribution {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
+impl Display for Distribution {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        match *self {
             Uniform { min, max } => write!(f, "∈ [{min}, {max}]"),
+            LogUniform { min, max } => write!(f, "∈ [{min}, {max}], uniform in ln"),
+            Normal { mean, sigma, .. } => {
+                write!(f, "~ N({mean}, {sigma}²)")?;
+                match self.bounds() {
+                    (f64::NEG_INFINITY, f64::INFINITY) => Ok(()),
+                    (min, f64::INFINITY) => write!(f, " above {min}"),
+                    (f64::NEG_INFINITY, max) => write!(f, " below {max}"),
+                    (min, max) => write!(f, " in [{min}, {max}]"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All kinds, with supports of all sorts.
+    fn all() -> Vec<Distribution> {
+        let normal = |min, max| Normal { mean: 0.3, sigma: 0.02, min, max };
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let mut all = vec![Uniform { min: -1.0, max: 3.0 }, LogUniform { min: 1e-3, max: 10.0 }];
+        all.extend([normal(low, high), normal(0.29, high), normal(low, 0.31), normal(0.25, 0.33)]);
+        // Far out in either tail.
+        all.extend([normal(0.4, high), normal(low, 0.2), normal(0.3, 0.3 + 1e-7)]);
+        all
+    }
+
+    #[test]
+    fn densities_quantiles_and_variances_agree() {
+        for d in all() {
+            d.check().unwrap();
+            let (min, max) = d.bounds();
+            for u in [1e-6, 1e-3, 0.1, 0.5, 0.77, 0.999] {
+                let x = d.quantile(u);
+                assert!(d.holds(x) && (d.cdf(x) - u).abs() < 1e-9 + 1e-6 * u, "{d}: {u} → {x} → {}", d.cdf(x));
+            }
+            assert_eq!((d.quantile(0.0) >= min, d.quantile(1.0) <= max), (true, true), "{d}");
+            assert!(d.quantile(0.0).is_finite() && d.quantile(1.0).is_finite(), "{d}");
+            assert!(min.is_infinite() || d.ln_density(min - 1.0) == f64::NEG_INFINITY, "{d}");
+            // Moments by the midpoint rule over the quantiles, and the density as du/dθ.
+            let n = 100_000;
+            let x: Vec<f64> = (0..n).map(|i| d.quantile((i as f64 + 0.5) / n as f64)).collect();
+            let mean = x.iter().sum::<f64>() / n as f64;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            assert!((variance / d.variance() - 1.0).abs() < 1e-3, "{d}: {variance} and {}", d.variance());
+            for u in [0.1, 0.5, 0.9] {
+                let (low, high) = (d.quantile(u - 1e-4), d.quantile(u + 1e-4));
+                let slope = 2e-4 / (high - low);
+                assert!((d.ln_density(d.quantile(u)) - slope.ln()).abs() < 1e-3, "{d} at {u}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_make_no_density_are_refused() {
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let normal = |mean, sigma, min, max| Normal { mean, sigma, min, max };
+        for (wrong, word) in [
+            (Uniform { min: 1.0, max: 0.0 }, "interval"),
+            (Uniform { min: 1.0, max: high }, "interval"),
+            (Uniform { min: f64::NAN, max: 0.0 }, "interval"),
+            (Uniform { min: 0.0, max: 1e308 }, "large"),
+            (LogUniform { min: 0.0, max: 1.0 }, "above 0"),
+            (normal(0.0, 0.0, low, high), "Gaussian"),
+            (normal(f64::NAN, 1.0, low, high), "Gaussian"),
+            (normal(0.0, 1.0, 2.0, 1.0), "interval"),
+            (normal(0.0, 1.0, 40.0, high), "nothing"),
+        ] {
+            let e = wrong.check().unwrap_err();
+            assert!(e.problem.contains(word) && e.remedy.is_some(), "{wrong}: {e}");
+        }
+    }
+
+    #[test]
+    fn coordinates_are_unbounded_and_of_order_one() {
+        for d in all() {
+            let c = d.coordinate();
+            let (min, max) = d.bounds();
+            assert_eq!(
+                (c.boxed, c.log.is_some()),
+                match d {
+                    LogUniform { .. } => (true, true),
+                    _ => (min.is_finite() && max.is_finite(), min.is_finite() != max.is_finite()),
+                },
+                "{d}"
+            );
+            let u = |x: f64| (c.log.map_or(x, |(edge, side)| (side * (x - edge)).ln()) - c.low) / c.width;
+            if c.boxed {
+                assert!(u(min).abs() < 1e-12 && (u(max) - 1.0).abs() < 1e-12, "{d}");
+            } else {
+                assert!(u(d.quantile(0.5)).abs() < 1e-9, "{d}");
+                assert!(u(d.quantile(0.16)).abs() < 3.0 && u(d.quantile(0.84)).abs() < 3.0, "{d}");
+            }
         }
     }
 }

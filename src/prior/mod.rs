@@ -1,9 +1,11 @@
-//! The prior over the parameters: names, LaTeX labels, bounds and density. It is written into every dataset, and every
+//! The prior over the parameters: names, LaTeX labels and distributions. It is written into every dataset, and every
 //! posterior is read against it.
 
 mod distribution;
+mod spelling;
 
-pub use distribution::Distribution;
+pub use distribution::{Coordinate, Distribution};
+pub use spelling::{Kind, ParameterTable};
 
 use crate::comm::stop;
 use crate::error::{Error, Result};
@@ -12,8 +14,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One varied parameter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Spelling", into = "Spelling")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// Name as in `[cosmology]`, e.g. `Omega_m`.
     pub name: String,
@@ -27,28 +28,10 @@ impl Parameter {
     pub fn uniform(name: impl Into<String>, latex: impl Into<String>, min: f64, max: f64) -> Self {
         Parameter { name: name.into(), latex: latex.into(), distribution: Distribution::Uniform { min, max } }
     }
-}
 
-/// A parameter as files have it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Spelling {
-    name: String,
-    latex: String,
-    min: f64,
-    max: f64,
-}
-
-impl From<Spelling> for Parameter {
-    fn from(s: Spelling) -> Parameter {
-        Parameter::uniform(s.name, s.latex, s.min, s.max)
-    }
-}
-
-impl From<Parameter> for Spelling {
-    fn from(p: Parameter) -> Spelling {
-        let Distribution::Uniform { min, max } = p.distribution;
-        Spelling { name: p.name, latex: p.latex, min, max }
+    /// True of the plain box.
+    pub fn is_uniform(&self) -> bool {
+        matches!(self.distribution, Distribution::Uniform { .. })
     }
 }
 
@@ -57,7 +40,7 @@ const ALL_CORNERS: usize = 6;
 /// Of more parameters, so many corners of a fixed random choice.
 const SOME_CORNERS: usize = 32;
 
-/// Independent uniform densities over a box.
+/// Independent parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Prior {
@@ -65,21 +48,14 @@ pub struct Prior {
 }
 
 impl Prior {
-    /// Checks that names are unique and bounds ordered and finite.
+    /// Checks that names are unique and that their numbers make densities.
     pub fn new(parameters: Vec<Parameter>) -> Result<Self> {
         for (i, p) in parameters.iter().enumerate() {
-            let (min, max) = p.distribution.bounds();
-            let bad =
-                |problem: &str| Error::input(problem).key(format!("design.parameters.{}", p.name)).value((min, max));
-            if !(min.is_finite() && max.is_finite() && min < max) {
-                return Err(bad("the bounds are not an interval").remedy("give finite min < max"));
-            }
-            // Their squares must be numbers too.
-            if min.abs().max(max.abs()) > 1e100 {
-                return Err(bad("no parameter is that large").remedy("give it in another unit, or its logarithm"));
-            }
+            let key = format!("design.parameters.{}", p.name);
+            p.distribution.check().map_err(|e| e.key(&key))?;
             if parameters[..i].iter().any(|q| q.name == p.name) {
-                return Err(bad("given twice").remedy("keep one"));
+                let error = Error::input("given twice").key(key).value(p.distribution.bounds());
+                return Err(error.remedy("keep one"));
             }
         }
         Ok(Prior { parameters })
@@ -105,12 +81,12 @@ impl Prior {
         Theta { parameters: &self.parameters, values }
     }
 
-    /// The middle, which stands for all universes where one must.
+    /// The medians, which stand for all universes where one must.
     pub fn middle(&self) -> Vec<f64> {
         self.from_unit(&vec![0.5; self.len()])
     }
 
-    /// ln density at `theta`; −∞ outside the box, to which its bounds belong (see [`Distribution::reach`]).
+    /// ln density at `theta`; −∞ where there is none; bounds belong to it (see [`Distribution::reach`]).
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
         self.parameters.iter().zip(theta).map(|(p, &t)| p.distribution.ln_density(t)).sum()
     }
@@ -125,7 +101,8 @@ impl Prior {
         Prior { parameters: self.parameters.iter().map(inner).collect() }
     }
 
-    /// The outskirts of the box, where a universe fails first. While they are few, every corner, that of all minima
+    /// The outskirts, where a universe fails first: the corners of a box, of which faces without a bound lie at the 0.1%
+    /// and 99.9% quantiles. While they are few, every corner, that of all minima
     /// first. Of more than six parameters (2ᵖ corners would take for ever) the corner of all minima, that of all
     /// maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice. The middle comes last.
     pub fn corners(&self) -> Vec<Vec<f64>> {

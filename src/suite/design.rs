@@ -34,12 +34,14 @@ pub enum Sampling {
     List,
 }
 
-/// What a density in the box of the parameters can be.
+/// What the rows of a list were drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Density {
-    /// The same everywhere between the bounds.
+pub enum Stated {
+    /// Uniformly from the box of the parameters.
     Uniform,
+    /// From the priors of the parameters' tables, whatever their kinds.
+    Parameters,
 }
 
 /// `[design]`: the universes to simulate.
@@ -63,12 +65,12 @@ pub struct DesignConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub file: Option<PathBuf>,
-    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`. Without it a
-    /// list has posteriors, but no gain, no contraction and no verdict: they would be against a prior that nobody drew
-    /// from.
+    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`, or whatever these
+    /// say. Without it a list has posteriors, but no gain, no contraction and no verdict: they would be against a prior
+    /// that nobody drew from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prior: Option<Density>,
-    /// One table per varied parameter, with its uniform prior; their order is that of theta's columns.
+    pub prior: Option<Stated>,
+    /// One table per varied parameter, with its prior; their order is that of theta's columns.
     pub parameters: Parameters,
 }
 
@@ -137,24 +139,26 @@ impl Design {
     }
 }
 
+/// Dimensions of the Sobol sequence.
+const MOST_SOBOL: usize = 1000;
+
 impl DesignConfig {
-    /// Checks everything that needs no file.
-    pub fn check(&self) -> Result<()> {
+    /// Checks everything that needs no file; `prior`: that of the parameters.
+    pub fn check(&self, prior: &Prior) -> Result<()> {
         let bad = |key: &str, problem: &str| Error::input(problem).key(format!("design.{key}"));
         if self.simulations == 0 {
             return Err(bad("simulations", "there is nothing to simulate").value(0).remedy("give a positive number"));
         }
         limits::at_most("design.simulations", self.simulations, limits::SIMULATIONS)?;
         check_fractions("design", self.validation, self.test)?;
-        if self.parameters.is_empty() {
+        if prior.is_empty() {
             return Err(
                 bad("parameters", "no parameter is varied").remedy("add [design.parameters.Omega_m] with min and max")
             );
         }
-        self.parameters.prior()?;
         limits::product_at_most(
             "design.simulations",
-            &[self.simulations, self.parameters.0.len()],
+            &[self.simulations, prior.len()],
             "parameters of universes",
             limits::THETA,
             "give fewer simulations, or vary fewer parameters",
@@ -165,14 +169,25 @@ impl DesignConfig {
                 .value("uniform")
                 .remedy("leave it out; or use kind = \"sobol\", which fills the box evenly"));
         }
+        let other = prior.parameters.iter().find(|p| !p.is_uniform());
+        if let (Some(Stated::Uniform), Some(other)) = (self.prior, other) {
+            let error = bad("prior", &format!("but {} {}", other.name, other.distribution)).value("uniform");
+            return Err(error.remedy("say prior = \"parameters\" where the list was drawn so"));
+        }
         match (self.kind, &self.file) {
             (Sampling::List, None) => {
                 Err(bad("file", "a list needs a file").remedy("name a text file, one universe per line"))
             }
-            (Sampling::List, _) | (_, None) => Ok(()),
+            (Sampling::List, _) => Ok(()),
             (_, Some(f)) => {
                 Err(bad("file", "is read by kind = \"list\" only").value(f).remedy("remove it, or change the kind"))
             }
+            (Sampling::Grid, _) => cells(self.simulations, prior.len()).map(drop),
+            (Sampling::Sobol, _) if prior.len() > MOST_SOBOL => {
+                let problem = format!("a Sobol design varies at most {MOST_SOBOL} parameters");
+                Err(bad("parameters", &problem).value(prior.len()).remedy("use kind = \"prior\""))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -186,32 +201,33 @@ impl DesignConfig {
         match (self.kind, self.prior) {
             (Sampling::Grid, _) => DrawnFrom::Grid,
             (Sampling::List, None) => DrawnFrom::List,
-            (Sampling::Sobol | Sampling::LatinHypercube | Sampling::Prior, _)
-            | (Sampling::List, Some(Density::Uniform)) => DrawnFrom::Prior,
+            (Sampling::Sobol | Sampling::LatinHypercube | Sampling::Prior, _) | (Sampling::List, Some(_)) => {
+                DrawnFrom::Prior
+            }
         }
     }
 
     /// Chooses the points.
-    pub fn resolve(&self, seed: u64) -> Result<Design> {
-        self.check()?;
-        let prior = self.parameters.prior()?;
+    pub fn resolve(&self, prior: &Prior, seed: u64) -> Result<Design> {
+        self.check(prior)?;
         let (n, p) = (self.simulations, prior.len());
         let mut realisation: Vec<u64> = (0..n as u64).collect();
         let unit: Vec<f64> = match self.kind {
-            Sampling::Sobol => sobol_points(n, p, seed)?,
+            Sampling::Sobol => sobol_points(n, p, seed),
             Sampling::Prior => (0..n).flat_map(|i| points(seed, i as u64, p)).collect(),
             Sampling::LatinHypercube => latin_hypercube(n, p, seed),
             Sampling::Grid => grid(n, p)?,
             Sampling::List => vec![],
         };
         let theta = if self.kind == Sampling::List {
-            let (theta, given) = self.read_list(&prior)?;
+            let (theta, given) = self.read_list(prior)?;
             realisation = given.unwrap_or(realisation);
             theta
         } else {
             unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect()
         };
         let split = theta.chunks_exact(p).map(|t| Split::of(t, self.validation, self.test)).collect();
+        let prior = prior.clone();
         Ok(Design { prior, drawn_from: self.drawn_from(), list: self.file.clone(), theta, realisation, split })
     }
 
@@ -280,20 +296,12 @@ fn points(seed: u64, i: u64, p: usize) -> Vec<f64> {
 
 /// n points of the sequence. The shift makes every point uniform over the cube and leaves the sequence's nets what they
 /// are; it lies half a spacing off the dyadic numbers, so that no point falls on a bound.
-fn sobol_points(n: usize, p: usize, seed: u64) -> Result<Vec<f64>> {
-    let most = 1000;
-    if p > most {
-        let error =
-            Error::input(format!("a Sobol design varies at most {most} parameters")).key("design.parameters").value(p);
-        return Err(error.remedy("use kind = \"prior\""));
-    }
+fn sobol_points(n: usize, p: usize, seed: u64) -> Vec<f64> {
     let shift: Vec<u64> = (0..p).map(|j| rng::stream(seed, 0, "sobol shift", j as u64).next_u64()).collect();
     let sequence = sobol::Sobol::<u64>::new(p, &sobol::params::JoeKuoD6::standard());
     let unit = |bits: u64| ((bits >> 12) as f64 + 0.5) / 2f64.powi(52);
-    Ok(sequence
-        .take(n)
-        .flat_map(|point| point.into_iter().zip(&shift).map(|(x, s)| unit(x ^ s)).collect::<Vec<_>>())
-        .collect())
+    let shifted = |point: Vec<u64>| point.into_iter().zip(&shift).map(|(x, s)| unit(x ^ s)).collect::<Vec<_>>();
+    sequence.take(n).flat_map(shifted).collect()
 }
 
 fn latin_hypercube(n: usize, p: usize, seed: u64) -> Vec<f64> {
@@ -309,7 +317,8 @@ fn latin_hypercube(n: usize, p: usize, seed: u64) -> Vec<f64> {
     unit
 }
 
-fn grid(n: usize, p: usize) -> Result<Vec<f64>> {
+/// Cells of a grid along each of p parameters, kᵖ = n.
+fn cells(n: usize, p: usize) -> Result<usize> {
     let k = (n as f64).powf(1.0 / p as f64).round() as usize;
     if k.checked_pow(p as u32) != Some(n) {
         let near = [k.max(2) - 1, k, k + 1].map(|k| k.saturating_pow(p as u32).to_string()).join(", ");
@@ -317,6 +326,11 @@ fn grid(n: usize, p: usize) -> Result<Vec<f64>> {
             Error::input(format!("a grid of {p} parameters has k^{p} universes")).key("design.simulations").value(n);
         return Err(error.remedy(format!("choose one of {near}")));
     }
+    Ok(k)
+}
+
+fn grid(n: usize, p: usize) -> Result<Vec<f64>> {
+    let k = cells(n, p)?;
     let digit = |i: usize, j: usize| i / k.pow((p - 1 - j) as u32) % k;
     Ok((0..n * p).map(|at| (digit(at / p, at % p) as f64 + 0.5) / k as f64).collect())
 }
@@ -332,14 +346,19 @@ mod tests {
         toml::from_str(&text).unwrap()
     }
 
+    fn resolve(config: &DesignConfig, seed: u64) -> Result<Design> {
+        config.resolve(&config.parameters.prior()?, seed)
+    }
+
     #[test]
     fn designs_that_extend_do() {
         for kind in ["sobol", "prior"] {
-            let (small, large) = (config(kind, 50, "").resolve(7).unwrap(), config(kind, 80, "").resolve(7).unwrap());
+            let (small, large) =
+                (resolve(&config(kind, 50, ""), 7).unwrap(), resolve(&config(kind, 80, ""), 7).unwrap());
             assert_eq!(small.theta, large.theta[..100]);
             assert_eq!(small.split, large.split[..50]);
             assert_eq!(small.prior.names(), ["b", "a"]);
-            assert_ne!(small.theta, config(kind, 50, "").resolve(8).unwrap().theta);
+            assert_ne!(small.theta, resolve(&config(kind, 50, ""), 8).unwrap().theta);
             assert!(small.theta.chunks(2).all(|t| small.prior.ln_density(t).is_finite()));
         }
     }
@@ -347,7 +366,7 @@ mod tests {
     #[test]
     fn sobol_and_latin_hypercube_fill_every_slice() {
         for kind in ["sobol", "latin-hypercube"] {
-            let design = config(kind, 64, "").resolve(3).unwrap();
+            let design = resolve(&config(kind, 64, ""), 3).unwrap();
             for j in 0..2 {
                 let slice = |t: &[f64]| (design.prior.parameters[j].distribution.cdf(t[j]) * 64.0) as usize;
                 let mut slices: Vec<_> = design.theta.chunks(2).map(slice).collect();
@@ -356,7 +375,7 @@ mod tests {
             }
         }
         // A (0, m, 2)-net: also one point in every cell of 8 x 8.
-        let design = config("sobol", 64, "").resolve(3).unwrap();
+        let design = resolve(&config("sobol", 64, ""), 3).unwrap();
         let cell = |t: &[f64]| (t[0] * 8.0) as usize * 8 + ((t[1] + 1.0) * 4.0) as usize;
         let mut cells: Vec<_> = design.theta.chunks(2).map(cell).collect();
         cells.sort_unstable();
@@ -365,28 +384,28 @@ mod tests {
 
     #[test]
     fn grids_and_lists() {
-        let design = config("grid", 9, "").resolve(1).unwrap();
+        let design = resolve(&config("grid", 9, ""), 1).unwrap();
         assert_eq!(design.row(1).theta, [1.0 / 6.0, 0.0]);
-        assert!(config("grid", 10, "").resolve(1).unwrap_err().to_string().contains("4, 9, 16"));
+        assert!(resolve(&config("grid", 10, ""), 1).unwrap_err().to_string().contains("4, 9, 16"));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list.txt");
         std::fs::write(&path, "a, realisation, b\n# pairs\n0.5, 3, 0.25\n-0.5, 3, 0.75\n").unwrap();
         let file = format!("file = {path:?}");
-        let design = config("list", 2, &file).resolve(1).unwrap();
+        let design = resolve(&config("list", 2, &file), 1).unwrap();
         assert_eq!((design.theta, design.realisation), (vec![0.25, 0.5, 0.75, -0.5], vec![3, 3]));
-        assert_eq!(config("list", 3, &file).resolve(1).unwrap_err().exit_code(), 2);
+        assert_eq!(resolve(&config("list", 3, &file), 1).unwrap_err().exit_code(), 2);
         let drawn = |kind, more: &str| config(kind, 2, more).drawn_from();
         assert_eq!([drawn("list", &file), drawn("grid", "")], [DrawnFrom::List, DrawnFrom::Grid]);
         let stated = format!("{file}\nprior = \"uniform\"");
         assert_eq!([drawn("list", &stated), drawn("sobol", "")], [DrawnFrom::Prior; 2]);
-        assert_eq!(config("list", 2, &stated).resolve(1).unwrap().drawn_from, DrawnFrom::Prior);
-        let refused = config("grid", 9, "prior = \"uniform\"").check().unwrap_err();
+        assert_eq!(resolve(&config("list", 2, &stated), 1).unwrap().drawn_from, DrawnFrom::Prior);
+        let refused = resolve(&config("grid", 9, "prior = \"uniform\""), 1).unwrap_err();
         assert_eq!(refused.key.as_deref(), Some("design.prior"));
         // Bounds, as they come back from single precision.
         std::fs::write(&path, format!("{} {}\n", 1.0 + 1e-7, 1e-300)).unwrap();
-        assert_eq!(config("list", 1, &file).resolve(1).unwrap().len(), 1);
+        assert_eq!(resolve(&config("list", 1, &file), 1).unwrap().len(), 1);
         std::fs::write(&path, "0.5 2.0\n").unwrap();
-        assert!(config("list", 1, &file).resolve(1).unwrap_err().to_string().contains("outside"));
-        assert!(config("sobol", 0, "").check().is_err() && config("list", 2, "").check().is_err());
+        assert!(resolve(&config("list", 1, &file), 1).unwrap_err().to_string().contains("outside"));
+        assert!(resolve(&config("sobol", 0, ""), 1).is_err() && resolve(&config("list", 2, ""), 1).is_err());
     }
 }

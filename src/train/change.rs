@@ -1,40 +1,80 @@
-//! What is done to samples on their way to a model: symmetries, noise. It depends on a sample's id and the pass alone.
+//! What is done to samples on their way to a model: symmetries, noise, masks. It depends on a sample's id and the pass alone.
 
 use crate::error::Result;
 use crate::models::{Batch, Pass};
-use rand::Rng;
 use tch::Tensor;
 
 /// A change of samples.
 pub trait Change {
     fn change(&self, batch: &mut Batch) -> Result<()>;
+    /// Samples that were changed already, as they look from elsewhere: `view` and the id say from where.
+    fn turned(&self, _batch: &mut Batch, _view: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// Symmetries of the periodic square: each sample's maps (…, H, W) are shifted, turned by quarters and mirrored at random, all
-/// columns, views and channels of it alike. In training alone.
-pub struct Symmetries {
-    /// Columns of maps of one size.
-    pub columns: Vec<String>,
+/// What `changes` make of samples, in order.
+pub fn change(changes: &[Box<dyn Change>], batch: &mut Batch) -> Result<()> {
+    changes.iter().try_for_each(|change| change.change(batch))
 }
 
-impl Change for Symmetries {
+/// `n` views by symmetry of samples that were changed already: the first as they are, the others fixed by pass and id.
+pub fn views<'a>(
+    batch: &'a Batch,
+    changes: &'a [Box<dyn Change>],
+    n: usize,
+) -> impl Iterator<Item = Result<Batch>> + 'a {
+    (0..n).map(move |view| {
+        let mut batch = batch.shallow_clone();
+        if view > 0 {
+            changes.iter().try_for_each(|change| change.turned(&mut batch, view))?;
+        }
+        Ok(batch)
+    })
+}
+
+/// Gaussian noise, independent in every number: another draw in each epoch, one for each sample that is held out, none for an
+/// observation, which has its own.
+pub struct Noise {
+    pub column: String,
+    /// What the draws are for: columns of one purpose have the same.
+    pub purpose: String,
+    /// Double; broadcasts against a sample.
+    pub rms: Tensor,
+    /// In training alone, and falling to zero over so many epochs.
+    pub fades: Option<u64>,
+}
+
+impl Change for Noise {
     fn change(&self, batch: &mut Batch) -> Result<()> {
-        if !matches!(batch.pass, Pass::Train { .. }) {
+        let left = match (batch.pass, self.fades) {
+            (Pass::Observation, _) | (Pass::Held, Some(_)) => 0.0,
+            (Pass::Train { epoch, .. }, Some(epochs)) => 1.0 - epoch.min(epochs) as f64 / epochs as f64,
+            (_, None) => 1.0,
+        };
+        if left == 0.0 {
             return Ok(());
         }
-        for name in &self.columns {
-            let x = batch.array(name)?;
-            let (h, w) = (x.size()[x.dim() - 2], x.size()[x.dim() - 1]);
-            let each = batch.streams("augment").enumerate().map(|(i, mut rng)| {
-                let mut one = x.select(0, i as i64);
-                one = one.roll([rng.random_range(0..h), rng.random_range(0..w)], [-2i64, -1]);
-                let turns = rng.random_range(0..if h == w { 4 } else { 1 });
-                one = one.rot90(turns, [-2i64, -1]);
-                if rng.random_bool(0.5) { one.flip([-1i64]) } else { one }
-            });
-            let changed = Tensor::stack(&each.collect::<Vec<_>>(), 0);
-            batch.replace(name, changed)?;
-        }
-        Ok(())
+        // An observation has no targets.
+        let Ok(x) = batch.array(&self.column) else { return Ok(()) };
+        let noise = batch.normal(&self.purpose, &x.size()[1..]) * (&self.rms * left).to_device(x.device());
+        let noisy = x + noise.to_kind(x.kind());
+        batch.replace(&self.column, noisy)
+    }
+}
+
+/// Numbers that are not seen have a value of their own, of whatever a sample is.
+pub struct Mask {
+    pub column: String,
+    /// True where nothing is seen; broadcasts against a sample.
+    pub hidden: Tensor,
+    pub fill: f64,
+}
+
+impl Change for Mask {
+    fn change(&self, batch: &mut Batch) -> Result<()> {
+        let Ok(x) = batch.array(&self.column) else { return Ok(()) };
+        let masked = x.masked_fill(&self.hidden.to_device(x.device()), self.fill);
+        batch.replace(&self.column, masked)
     }
 }

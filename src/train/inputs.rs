@@ -2,6 +2,7 @@
 //! numbers that the transform does not take, numbers that never vary, and samples far from all others.
 
 use super::StageConfig;
+use super::change::change;
 use super::data::{self, tensor};
 use super::source::{Memory, Source};
 use super::stage::{Trained, compress};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::derived::Looks;
 use crate::io::field::Data;
-use crate::models::{Batch, Column, Model, ModelConfig};
+use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId};
 use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -39,11 +40,10 @@ pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
     if !validation.is_empty() {
         return Ok((train, validation));
     }
-    let p = dataset.prior.len();
     let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for &row in &train {
         let mut hash = Sha256::new_with_prefix(b"validation");
-        dataset.theta()[row * p..(row + 1) * p].iter().for_each(|t| hash.update(t.to_le_bytes()));
+        dataset.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes()));
         universes.entry(hash.finalize().into()).or_default().push(row);
     }
     if universes.len() < FEWEST {
@@ -314,6 +314,14 @@ impl Trained {
     pub fn raw(&self, values: &Data, n: usize) -> Tensor {
         let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
         tensor(values, &shape, self.device)
+    }
+
+    /// Raw samples (n, shape) as training saw its own.
+    pub fn seen(&self, values: &Data, ids: Vec<SampleId>, pass: Pass) -> Result<Tensor> {
+        let x = ("x".into(), Column::Array(self.raw(values, ids.len())));
+        let mut batch = Batch::new(vec![x], ids, pass, self.seed, Kind::Float);
+        change(&self.view, &mut batch)?;
+        batch.array("x").map(Tensor::shallow_clone)
     }
 
     /// Raw samples (n, …) as the stage's own input.

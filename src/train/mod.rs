@@ -9,20 +9,22 @@ pub mod outputs;
 pub mod source;
 pub mod stage;
 mod stream;
+mod symmetry;
 mod table;
 mod tensors;
 pub mod trainer;
 mod turn;
+mod view;
 
 pub use crate::models::Rule;
-pub use change::{Change, Symmetries};
+pub use change::{Change, views};
 pub use source::{Memory, Source};
 pub use stage::{Trained, train_stage};
-pub use table::symmetries;
+pub use symmetry::Symmetry;
 pub use trainer::Trainer;
+pub use view::{DataConfig, MaskConfig, NoiseConfig, changes, check_views};
 
 use crate::error::{Error, Result, suggestion};
-use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::list::OneOrMany;
@@ -69,12 +71,14 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Shifts, turns and mirrors maps of periodic boxes at random. Refused where the last two axes of the field are not
-    /// `periodic`, and for a stage on another's summaries.
+    /// Symmetries, noise and masks of what it sees; refused for a stage on another's summaries.
+    #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
+    pub data: DataConfig,
+    /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.
     #[serde(default)]
     pub augment: bool,
-    /// For a stage on another's summaries: augmented copies of each training universe that are compressed. More than one
-    /// is refused where `augment` would be.
+    /// For a stage on another's summaries: copies of each training universe that are compressed. All but the first differ by
+    /// that stage's symmetries and noise, or, where it names none, as `augment` would make them.
     #[serde(default = "copies")]
     pub copies: usize,
     /// Seed of initial weights, shuffling and augmentation; joined with the campaign's seed.
@@ -113,8 +117,7 @@ fn checkpoint_every() -> u64 {
 impl StageConfig {
     /// The stage as records of trained ones have it: of a campaign with this seed, and without what weights do not depend on.
     fn wanted(&self, seed: u64) -> Wanted {
-        let config = StageConfig { seed: seed.wrapping_add(self.seed), ..self.clone() };
-        let config = serde_json::to_value(config).ok().map(|v| Self::normal(&v));
+        let config = serde_json::to_value(self.recorded(seed)).ok().map(|v| Self::normal(&v));
         let [inputs, targets] = [&self.input, &self.target].map(|names| names.0.clone());
         Wanted { name: self.name.clone(), inputs, targets, config }
     }
@@ -125,9 +128,16 @@ impl StageConfig {
         all.into_iter().flat_map(|(key, names)| names.iter().map(move |name| (key, name.as_str())))
     }
 
+    /// The same with the campaign's seed added to its own, and digests of its files.
+    fn recorded(&self, seed: u64) -> StageConfig {
+        StageConfig { seed: seed.wrapping_add(self.seed), data: self.data.recorded(), ..self.clone() }
+    }
+
     /// A recorded configuration with this program's defaults.
     fn normal(recorded: &Value) -> Value {
-        let config = serde_json::from_value::<StageConfig>(recorded.clone()).and_then(serde_json::to_value);
+        let config = serde_json::from_value::<StageConfig>(recorded.clone());
+        let config = config.map(|config| StageConfig { data: config.data.clone().normal(), ..config });
+        let config = config.and_then(serde_json::to_value);
         let mut config = config.unwrap_or_else(|_| recorded.clone());
         config.as_object_mut().map(|table| table.shift_remove("checkpoint_every"));
         config
@@ -181,47 +191,6 @@ impl StageConfig {
 pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageConfig> {
     let named = |name: &str| stages.iter().find(|stage| stage.name == name);
     named(input).or_else(|| named(input.split_once('/')?.0))
-}
-
-/// Refuses symmetries that a stage's field does not have. `spec`: the field of this name, where it is known.
-pub fn check_symmetries(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSpec>) -> Result<()> {
-    for stage in stages {
-        let refuse = |key: &str, value: String, problem: String, remedy: &str| {
-            let error = Error::input(problem).key(format!("train.{}.{key}", stage.name)).remedy(remedy);
-            Err(Error { value: Some(value), ..error })
-        };
-        let below = stage.input.iter().find_map(|input| source(stages, input));
-        if let (true, Some(below)) = (stage.augment, below) {
-            let problem = format!("its input are summaries of {}, which are neither shifted nor turned", below.name);
-            let remedy = "leave it out; `copies` has several views of each universe";
-            return refuse("augment", "true".into(), problem, remedy);
-        }
-        for field in records(stages, Path::new(""), 0).inputs(&stage.name) {
-            let Some(spec) = spec(field) else { continue };
-            let has = spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|a| a.spins.is_empty());
-            let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let none = format!("the axes of {field} ({kinds}) are not those of maps of a periodic box, which");
-            if stage.augment && !has {
-                let remedy = match spec.axes.iter().any(|axis| axis.kind.is_unsaid()) {
-                    true => {
-                        "leave it out, or say in [dataset.axes] that these are maps of a whole box: their last two axes are \"periodic\""
-                    }
-                    false => "leave it out",
-                };
-                return refuse("augment", "true".into(), format!("{none} alone can be shifted and turned"), remedy);
-            }
-            if stage.copies > 1 && below.is_some() && !has {
-                let remedy = "leave it out: the copies would all be alike";
-                return refuse(
-                    "copies",
-                    stage.copies.to_string(),
-                    format!("{none} alone have others by symmetry"),
-                    remedy,
-                );
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Refuses a stage that is called like a field of the dataset, or like a group of fields: what it makes would hide these.

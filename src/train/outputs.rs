@@ -1,10 +1,9 @@
 //! What stages make of the dataset, in files that later stages, posteriors and other programs read.
 
-use super::change::Change;
+use super::change::{Change, change};
 use super::data;
 use super::stage::{Context, Trained, find};
-use super::table::symmetries_of;
-use super::{StageConfig, inputs};
+use super::{StageConfig, inputs, view};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::derived::{self, Looks, New, Sample};
@@ -47,13 +46,10 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     let trained = comm.agree(Trained::load(context, name))?;
     let samples = comm.agree(samples(dataset, of.copies))?;
     let spec = comm.agree(dataset.spec(&trained.field))?;
-    let config = comm.agree(find(context.stages, name))?;
-    let maker = Maker {
-        trained: &trained,
-        dataset,
-        changes: symmetries_of([FieldSpec { name: "x".into(), ..spec.clone() }].iter()),
-        seed: context.seed.wrapping_add(config.seed),
-    };
+    let first = comm.agree(find(context.stages, &trained.sees))?;
+    // Of one copy each there is none that differs.
+    let drawn = if of.copies > 1 { comm.agree(view::copies(first, &trained.specs))? } else { vec![] };
+    let maker = Maker { trained: &trained, dataset, drawn };
     let specs = trained.model.outputs();
     let numbers: usize = specs.iter().chain([&spec]).map(|spec| spec.shape.iter().product::<usize>()).sum();
     let block = (NUMBERS / numbers.max(1)).clamp(1, BLOCK);
@@ -78,8 +74,8 @@ fn samples(dataset: &Dataset, copies: u32) -> Result<Vec<Sample>> {
 struct Maker<'a> {
     trained: &'a Trained,
     dataset: &'a Dataset,
-    changes: Vec<Box<dyn Change>>,
-    seed: u64,
+    /// What is done to draws of a universe's view.
+    drawn: Vec<Box<dyn Change>>,
 }
 
 impl Maker<'_> {
@@ -88,7 +84,9 @@ impl Maker<'_> {
     fn make(&self, specs: &[FieldSpec], samples: &[Sample]) -> Result<(Vec<Data>, Looks)> {
         let (mut looks, mut parts) = (Looks::new(samples.len()), vec![]);
         let (drawn, plain): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|&i| samples[i].item > 0);
-        for (own, pass) in [(plain, Pass::Held), (drawn, Pass::Train { phase: 0, epoch: 0 })] {
+        let passes =
+            [(plain, Pass::Held, &self.trained.view), (drawn, Pass::Train { phase: 0, epoch: 0 }, &self.drawn)];
+        for (own, pass, changes) in passes {
             if own.is_empty() {
                 continue;
             }
@@ -96,10 +94,8 @@ impl Maker<'_> {
             let rows: Vec<usize> = own.iter().map(|&i| samples[i].universe).collect();
             let values = data::read(self.dataset, &self.trained.field, &rows)?;
             let columns = vec![("x".into(), Column::Array(self.trained.raw(&values, rows.len())))];
-            let mut batch = Batch::new(columns, ids.collect(), pass, self.seed, Kind::Float);
-            if matches!(pass, Pass::Train { .. }) {
-                self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
-            }
+            let mut batch = Batch::new(columns, ids.collect(), pass, self.trained.seed, Kind::Float);
+            change(changes, &mut batch)?;
             let (x, found) = self.trained.looked_at(batch.array("x")?)?;
             own.iter().enumerate().for_each(|(i, &at)| looks.put(at, &found, i));
             let made = tch::no_grad(|| self.trained.model.apply(&Batch::observed(&x)))?;

@@ -1,8 +1,9 @@
 //! Where samples come from: ids of each split, and the columns of any of them.
 
+use super::change::{Change, change};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
-use crate::models::{Column, SampleId, is_list};
+use crate::models::{Batch, Column, Pass, SampleId, is_list};
 use crate::nets::whole;
 use crate::rng::stream;
 use rand::seq::SliceRandom;
@@ -44,6 +45,14 @@ impl Memory {
         let n = columns.first().map_or(0, |c| c.1.size()[0]) as u64;
         let columns = columns.into_iter().map(|(name, t)| (name.to_string(), Column::Array(t))).collect();
         Memory::new(columns, (0..n).map(SampleId::of).collect(), train)
+    }
+
+    /// The same as they are seen that are held out.
+    pub(super) fn held(&self, changes: &[Box<dyn Change>], seed: u64) -> Result<Memory> {
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
+        let mut batch = Batch::new(columns, self.ids.clone(), Pass::Held, seed, Kind::Float);
+        change(changes, &mut batch)?;
+        Ok(Memory { columns: batch.into_columns(), rows: self.rows.clone(), ids: self.ids.clone(), train: self.train })
     }
 
     /// All samples, those to learn from first.

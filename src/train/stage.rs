@@ -1,7 +1,9 @@
 //! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
 
+use super::change::Change;
 use super::checkpoint;
-use super::table::{symmetries, table};
+use super::table::table;
+use super::view::changes;
 use super::{StageConfig, Trainer, data, inputs, tensors};
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
@@ -41,8 +43,13 @@ pub struct Trained {
     pub field: String,
     /// Shape of that field.
     pub shape: Vec<usize>,
-    /// All fields that it sees, each with its name in a batch.
+    /// All fields that it sees, each with its name in a batch, and what they are.
     pub(super) columns: Vec<(String, String)>,
+    pub(super) specs: Vec<FieldSpec>,
+    /// What was done to their samples, the seed of it, and the stage that did it.
+    pub(super) view: Vec<Box<dyn Change>>,
+    pub(super) seed: u64,
+    pub(super) sees: String,
     /// Compressors, in order; their summaries are the next one's input.
     pub(super) before: Vec<Box<dyn Model>>,
     /// The stage itself.
@@ -56,25 +63,26 @@ impl Trained {
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let stage = find(context.stages, name)?;
         let record = context.records.trained(name, Some(context.identity))?;
-        let (field, shape, columns, before, inputs) = match context.records.sources(name).first() {
-            None => {
-                let inputs = specs(context.dataset, &stage.input, "x")?;
-                let columns = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
-                (stage.input[0].clone(), record.shape.clone(), columns, vec![], inputs)
-            }
-            Some(source) => {
-                let Trained { field, shape, columns, mut before, model, .. } = Trained::load(context, source)?;
-                let inputs = made(model.as_ref(), source)?;
-                before.push(model);
-                (field, shape, columns, before, inputs)
-            }
-        };
         let (device, prior) = (context.device, record.prior);
         let targets = specs(context.dataset, &stage.target, "target")?;
-        let task = Task { inputs: &inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
-        let model = build(&*stage.network, &task)?;
-        load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
-        Ok(Trained { field, shape, columns, before, model, prior, device })
+        let build = |inputs: &[FieldSpec]| -> Result<Box<dyn Model>> {
+            let task = Task { inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
+            let model = build(&*stage.network, &task)?;
+            load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
+            Ok(model)
+        };
+        if let Some(source) = context.records.sources(name).first() {
+            let mut chain = Trained::load(context, source)?;
+            let model = build(&made(chain.model.as_ref(), source)?)?;
+            chain.before.push(std::mem::replace(&mut chain.model, model));
+            return Ok(Trained { prior, ..chain });
+        }
+        let specs = specs(context.dataset, &stage.input, "x")?;
+        let view = changes(stage, &[&specs[..], &targets].concat())?;
+        let columns = specs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
+        let (field, seed) = (stage.input[0].clone(), context.seed.wrapping_add(stage.seed));
+        let (model, before, shape, sees) = (build(&specs)?, vec![], record.shape.clone(), name.into());
+        Ok(Trained { field, shape, view, seed, sees, specs, columns, before, model, prior, device })
     }
 }
 
@@ -113,8 +121,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    let field = records.inputs(name).first().unwrap_or(&stage.input[0].as_str()).to_string();
-    let spec = comm.agree(data::spec(dataset, &field))?;
+    comm.agree(records.inputs(name).into_iter().try_for_each(|field| data::spec(dataset, field).map(drop)))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -136,15 +143,17 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         None => None,
     };
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
+    let recorded = stage.recorded(context.seed);
     let inputs = comm.agree(match &before {
         None => specs(dataset, &stage.input, "x"),
         Some(before) => made(before.model.as_ref(), records.sources(name)[0]),
     })?;
     let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
+    let changes = comm.agree(changes(&config, &[&inputs[..], &targets].concat()))?;
     let record = comm.on_root(|| {
         let weights =
             |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
-        let stage = serde_json::to_value(&config).map_err(|e| Error::failed(e.to_string()))?;
+        let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: numerics(&stage),
@@ -168,15 +177,17 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let columns: Vec<(String, String)> = before.as_ref().map_or(own, |before| before.columns.clone());
     let learned = targets.iter().map(|s| s.name.as_str()).zip(stage.target.iter().map(String::as_str));
     let columns: Vec<(&str, &str)> = columns.iter().map(|c| (&*c.0, &*c.1)).chain(learned).collect();
-    let mut samples = table(context, &config, &columns, &spec, before.as_ref(), model)?;
+    let mut samples = table(context, &config, &columns, before.as_ref(), (model, &changes))?;
     let mut trainer = Trainer::new(comm, &config, model);
-    trainer.changes = symmetries(&config, inputs.iter().chain(&targets));
+    trainer.changes = changes;
     trainer.begin(&mut samples, &folder)?;
     let called = |name: &str| match records.sources(name).first() {
         Some(source) => format!("summaries of {source}"),
         None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
     };
-    comm.agree(inputs::look(dataset, &called, &config, model, &samples))?;
+    let seen = comm.agree(samples.held(&trainer.changes, config.seed))?;
+    comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
+    drop(seen);
     trainer.run(&mut samples, &folder)?;
     comm.on_root(|| finish(records, name, model, record))?;
     Ok(true)

@@ -1,5 +1,6 @@
 //! All samples that a stage learns from, as a model prepares itself from them.
 
+use super::change::{Change, change};
 use super::source::Source;
 use crate::comm::{Comm, share};
 use crate::error::Result;
@@ -16,13 +17,15 @@ const GROUPS: usize = 64;
 pub(super) struct Everything<'a> {
     pub comm: &'a Comm,
     pub source: &'a mut dyn Source,
+    pub changes: &'a [Box<dyn Change>],
     pub seed: u64,
     pub kind: Kind,
 }
 
 impl Everything<'_> {
     fn batch(&mut self, ids: &[SampleId]) -> Result<Batch> {
-        Ok(Batch::new(self.source.read(ids, &[])?, ids.to_vec(), Pass::Held, self.seed, self.kind))
+        let mut batch = Batch::new(self.source.read(ids, &[])?, ids.to_vec(), Pass::Held, self.seed, self.kind);
+        change(self.changes, &mut batch).map(|()| batch)
     }
 
     /// The sum over this rank's groups, group by group.

@@ -1,14 +1,14 @@
 //! What a stage learns from, in memory: the dataset's field, or the summaries that an earlier stage makes of it.
 
-use super::change::{Change, Symmetries};
+use super::change::{Change, change};
 use super::data::{self, tensor};
 use super::source::{Memory, Source};
-use super::stage::{Context, Trained, compress};
-use super::{StageConfig, inputs};
+use super::stage::{Context, Trained, compress, find};
+use super::{StageConfig, inputs, view};
 use crate::comm::share;
 use crate::error::Result;
 use crate::io::dataset::{Dataset, Split};
-use crate::io::field::{Data, FieldSpec};
+use crate::io::field::Data;
 use crate::models::{Batch, Column, Model, Pass, SampleId};
 use tch::{Device, Kind, Tensor};
 
@@ -21,41 +21,27 @@ pub(super) fn table(
     context: &Context,
     config: &StageConfig,
     columns: &[(&str, &str)],
-    spec: &FieldSpec,
     before: Option<&Trained>,
-    model: &dyn Model,
+    (model, changes): (&dyn Model, &[Box<dyn Change>]),
 ) -> Result<Memory> {
     let (comm, dataset) = (context.comm, context.dataset);
     comm.agree(dataset.check_prior())?;
-    let mut table = comm.agree(Memory::read(dataset, columns, context.device))?;
+    let table = comm.agree(Memory::read(dataset, columns, context.device))?;
     let first = before.map_or(model, Trained::first);
+    let (changes, seed) = before.map_or((changes, config.seed), |before| (&before.view[..], before.seed));
+    let mut seen = comm.agree(table.held(changes, seed))?;
     let called = |name: &str| columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string();
-    comm.agree(inputs::refuse_unfit(dataset, &called, config, first, &mut table))?;
+    comm.agree(inputs::refuse_unfit(dataset, &called, config, first, &mut seen))?;
+    drop(seen);
     let Some(before) = before else {
         if let [(_, field)] = columns {
             inputs::announce_unfit(comm, dataset, field, first, context.device)?;
         }
         return Ok(table);
     };
-    let mut table = summarised(context, config, table, pictures(spec), before)?;
+    let mut table = summarised(context, config, table, before)?;
     let called = |_: &str| format!("summaries of {}", config.input.words());
     comm.agree(inputs::refuse_unfit(dataset, &called, config, model, &mut table)).map(|()| table)
-}
-
-/// The symmetries of a stage's own columns, if these have some.
-pub fn symmetries<'a>(config: &StageConfig, specs: impl Iterator<Item = &'a FieldSpec>) -> Vec<Box<dyn Change>> {
-    if config.augment { symmetries_of(specs) } else { vec![] }
-}
-
-/// The symmetries of columns.
-pub(super) fn symmetries_of<'a>(specs: impl Iterator<Item = &'a FieldSpec>) -> Vec<Box<dyn Change>> {
-    let columns: Vec<String> = specs.filter(|spec| pictures(spec)).map(|spec| spec.name.clone()).collect();
-    if columns.is_empty() { vec![] } else { vec![Box::new(Symmetries { columns })] }
-}
-
-/// True for maps of a periodic box.
-fn pictures(spec: &FieldSpec) -> bool {
-    spec.picture().is_some_and(|picture| picture.periodic)
 }
 
 impl Memory {
@@ -73,18 +59,16 @@ impl Memory {
     }
 }
 
-/// Summaries of every universe: `copies` of each training universe, augmented as the compressor's own training saw them.
-fn summarised(
-    context: &Context,
-    config: &StageConfig,
-    mut table: Memory,
-    maps: bool,
-    before: &Trained,
-) -> Result<Memory> {
+/// Summaries of every universe: `copies` of each training universe, changed as the compressor's own training saw them.
+fn summarised(context: &Context, config: &StageConfig, mut table: Memory, before: &Trained) -> Result<Memory> {
     let comm = context.comm;
     let (train, held) = (table.ids(Split::Train).to_vec(), table.ids(Split::Validation).to_vec());
-    let copies = if maps { config.copies as u32 } else { 1 };
-    let symmetries = Symmetries { columns: before.columns.iter().map(|c| c.0.clone()).collect() };
+    let first = find(context.stages, &before.sees)?;
+    let changes = match config.copies {
+        1 => view::changes(first, &before.specs)?,
+        _ => view::copies(first, &before.specs)?,
+    };
+    let copies = config.copies as u32;
     let copy = |item: u32| train.iter().map(move |id| SampleId { item, ..*id });
     // Copies of a universe are items of it; validation universes stand once, as they are.
     let ids: Vec<SampleId> = (0..copies).flat_map(copy).chain(held.iter().copied()).collect();
@@ -93,14 +77,15 @@ fn summarised(
     let mut work = || -> Result<(Vec<f32>, usize)> {
         let (mut mine, mut width) = (vec![], 0);
         for chunk in ids[start..start + len].chunks(CHUNK) {
-            // A chunk is of one copy, so that its augmentation has one pass.
+            // A chunk is of one copy, so that it has one pass; the first is seen as those are that are held out.
             for part in chunk.chunk_by(|a, b| a.item == b.item) {
                 let of: Vec<SampleId> = part.iter().map(|id| SampleId::of(id.universe)).collect();
-                let pass = Pass::Train { phase: 0, epoch: part[0].item as u64 };
+                let pass = match part[0].item {
+                    0 => Pass::Held,
+                    item => Pass::Train { phase: 0, epoch: item as u64 },
+                };
                 let mut batch = Batch::new(table.read(&of, &[])?, of, pass, config.seed, Kind::Float);
-                if part[0].item > 0 {
-                    symmetries.change(&mut batch)?;
-                }
+                change(&changes, &mut batch)?;
                 let s = compress(chain[0], &batch)?;
                 let s = chain[1..].iter().try_fold(s, |s, model| compress(*model, &Batch::observed(&s)))?;
                 let s = s.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();

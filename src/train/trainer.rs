@@ -2,7 +2,7 @@
 //! run goes on from as if nothing had happened.
 
 use super::StageConfig;
-use super::change::Change;
+use super::change::{Change, change};
 use super::checkpoint::{self, State};
 use super::optimiser::Flat;
 use super::source::Source;
@@ -56,7 +56,7 @@ impl<'a> Trainer<'a> {
         let (from, after) = share(next.len(), self.comm.size(), self.comm.rank());
         let columns = source.read(mine, &next[from..from + after])?;
         let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
-        self.changes.iter().try_for_each(|change| change.change(&mut batch))?;
+        change(&self.changes, &mut batch)?;
         Ok(batch.shared(self.comm, len > 0))
     }
 
@@ -191,8 +191,8 @@ impl<'a> Trainer<'a> {
 
     /// Lets the model prepare itself for the phase that begins. Collective.
     pub fn prepare(&mut self, source: &mut dyn Source) -> Result<()> {
-        let (comm, seed, kind) = (self.comm, self.config.seed, self.kind());
-        match self.model.prepare(self.state.phase, &mut Everything { comm, source, seed, kind }) {
+        let (comm, changes, seed, kind) = (self.comm, &self.changes, self.config.seed, self.kind());
+        match self.model.prepare(self.state.phase, &mut Everything { comm, source, changes, seed, kind }) {
             Err(e) if e.agreed_from.is_some() => Err(e),
             result => comm.agree(result),
         }

@@ -10,7 +10,7 @@ use crate::models::{Column, Device, Kind, SampleId, Task, Tensor, build, named};
 use crate::nets::device;
 use crate::prior::{Parameter, Prior};
 use crate::simulators::bench::{Outcome, Stage};
-use crate::train::{Memory, StageConfig, Trainer, symmetries};
+use crate::train::{Memory, StageConfig, Trainer, changes};
 use std::time::Instant;
 
 /// Flags of `polycosm bench train`.
@@ -62,7 +62,7 @@ pub fn steps(
     let mut source = Memory::new(columns, (0..n as u64).map(SampleId::of).collect(), n);
     let phases = model.phases().len();
     let mut trainer = Trainer::new(comm, config, model.as_ref());
-    trainer.changes = symmetries(config, both());
+    trainer.changes = changes(config, &[inputs, targets].concat())?;
     for phase in 0..phases {
         trainer.state.phase = phase;
         trainer.prepare(&mut source)?;

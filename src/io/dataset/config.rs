@@ -30,8 +30,8 @@ pub struct DatasetConfig {
     /// Fraction kept for tests, where the file has no `split`.
     #[serde(default = "default_test")]
     pub test: f64,
-    /// The uniform prior that `theta` was drawn from, one table `[dataset.parameters.NAME]` per column, with `min`,
-    /// `max` and `latex` as in the design. Left out, the range of the data is taken, with a notice.
+    /// The prior that `theta` was drawn from, one table `[dataset.parameters.NAME]` per column. Left out, it is uniform
+    /// over the range of the data, with a notice.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     #[schemars(extend("x-default" = "the data's range"))]
     pub parameters: Parameters,

@@ -14,6 +14,7 @@ pub use split::Split;
 use super::digest::Stamp;
 use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
+use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
@@ -78,7 +79,7 @@ impl Dataset {
         Self::with(path.as_ref(), theta_name, None, default_validation(), default_test())
     }
 
-    fn with(path: &Path, theta_name: &str, prior: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
+    fn with(path: &Path, theta_name: &str, given: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
         let opened = Stamp::of(path).ok();
         let file = File::open(path)?;
         let own = is_ours(&file)?;
@@ -109,9 +110,9 @@ impl Dataset {
         if let Some((i, row)) = theta.chunks(p).enumerate().find(|&(i, row)| status[i] == 0 && !finite(row)) {
             return bad(format!("row {i} is {row:?}"), "parameters are finite numbers: remove that row");
         }
-        let stored = if own { file.json::<Prior>("", "prior")? } else { None };
+        let stored = if own { prior::read(&file, theta_name)? } else { None };
         let names = foreign::column_names(&file, theta_name, p)?;
-        let (prior, drawn_from) = match (prior, stored) {
+        let (prior, drawn_from) = match (given, stored) {
             (Some(given), _) => {
                 if given.len() != p {
                     let problem = format!("has {p} columns, but {} parameters are named", given.len());
@@ -123,9 +124,7 @@ impl Dataset {
                 }
                 (given, DrawnFrom::Prior)
             }
-            (None, Some(stored)) if stored.len() == p => {
-                (stored, DrawnFrom::named(file.text(theta_name, "drawn_from")?.as_deref()))
-            }
+            (None, Some(stored)) if stored.0.len() == p => stored,
             (None, Some(_)) => return Err(damaged(path, "prior", format!("is not of {p} parameters"))),
             (None, None) => {
                 let rows: Vec<&[f64]> = theta.chunks(p).zip(&status).filter(|r| *r.1 == 0).map(|r| r.0).collect();

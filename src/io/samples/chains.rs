@@ -15,8 +15,10 @@ impl Samples {
         let (mut paramnames, mut ranges) = (String::new(), String::new());
         for p in &self.prior.parameters {
             let _ = writeln!(paramnames, "{}\t{}", p.name, p.latex);
+            // `N`: none.
             let (min, max) = p.distribution.bounds();
-            let _ = writeln!(ranges, "{} {min} {max}", p.name);
+            let say = |bound: f64| if bound.is_finite() { bound.to_string() } else { "N".into() };
+            let _ = writeln!(ranges, "{} {} {}", p.name, say(min), say(max));
         }
         let mut roots = Vec::with_capacity(self.len());
         for (i, index) in self.index.iter().enumerate() {

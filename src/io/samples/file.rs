@@ -5,11 +5,11 @@ use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{Element, File, publish_alone};
 use crate::io::identity::digest;
 use crate::io::ours::replaceable;
-use crate::prior::{DrawnFrom, Parameter, Prior};
+use crate::io::prior;
 use std::path::Path;
 
-/// Version of the file's layout.
-pub const FORMAT_VERSION: u64 = 1;
+/// Version of the file's layout. 2: the prior as in all other files.
+pub const FORMAT_VERSION: u64 = 2;
 /// Root attribute: the digest of what [`contents`] looks at.
 const CHECKSUM: &str = "sha256";
 
@@ -30,9 +30,7 @@ impl Samples {
             put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
             put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
             self.extras.write(file, n, p)?;
-            ["", "theta", "truth"].into_iter().try_for_each(|at| file.set_texts(at, "names", &self.prior.names()))?;
-            write_prior(file, &self.prior)?;
-            file.set_text("", "drawn_from", self.extras.drawn_from.name())?;
+            prior::write(file, &self.prior, self.extras.drawn_from)?;
             self.extras.of.iter().try_for_each(|of| file.set_json("", "of", of))?;
             file.set_text("", CHECKSUM, &contents(file)?)
         })
@@ -68,15 +66,16 @@ fn read(file: &File) -> Result<Samples> {
     if sum.is_some() && sum != contents(file).ok() {
         return Err(Error::failed("it is damaged, for its checksum does not match"));
     }
+    let (prior, drawn_from) = prior::read(file, "theta")?.ok_or_else(|| Error::failed("it does not say its prior"))?;
     Ok(Samples {
-        prior: read_prior(file)?,
+        prior,
         index: file.read("index")?,
         draws: file.array("theta")?.shape().get(1).copied().unwrap_or(0),
         theta: file.read("theta")?,
         ln_prob: file.read("ln_prob")?,
         truth: file.read("truth")?,
         ln_prob_truth: file.read("ln_prob_truth")?,
-        extras: Extras::read(file)?,
+        extras: Extras { drawn_from, ..Extras::read(file)? },
     })
 }
 
@@ -110,7 +109,6 @@ impl Extras {
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
             of: file.json::<Of>("", "of")?,
-            drawn_from: DrawnFrom::named(file.text("", "drawn_from")?.as_deref()),
             ..Extras::default()
         })
     }
@@ -124,9 +122,11 @@ fn contents(file: &File) -> Result<String> {
         let bytes: Vec<u8> = file.read::<f64>(&name)?.into_iter().flat_map(f64::to_le_bytes).collect();
         sums += &format!("{name} {:?} {}\n", file.array(&name)?.shape(), digest(&bytes));
     }
-    for name in ["names", "latex", "prior_bounds", "drawn_from", "of"] {
-        let texts = file.texts("", name)?.map(|texts| format!("{texts:?}"));
-        let numbers = file.numbers("", name)?.map(|numbers| format!("{numbers:?}"));
+    // The first four are those of version 1.
+    let said = ["names", "latex", "prior_bounds", "drawn_from", "of", "prior"].map(|name| ("", name));
+    for (at, name) in said.into_iter().chain([("theta", "drawn_from")]) {
+        let texts = file.texts(at, name)?.map(|texts| format!("{texts:?}"));
+        let numbers = file.numbers(at, name)?.map(|numbers| format!("{numbers:?}"));
         sums += &texts.or(numbers).map_or(String::new(), |value| format!("{name} {value}\n"));
     }
     Ok(digest(sums.as_bytes()))
@@ -143,24 +143,4 @@ fn unusable(e: Error, path: &Path) -> Error {
 fn put<T: Element>(file: &File, name: &str, data: &[T], shape: &[usize], what: &str) -> Result<()> {
     file.write(None, name, shape, data)?;
     file.set_text(name, "description", what)
-}
-
-fn write_prior(file: &File, prior: &Prior) -> Result<()> {
-    let parameters = &prior.parameters;
-    file.set_texts("", "latex", &parameters.iter().map(|p| p.latex.as_str()).collect::<Vec<_>>())?;
-    file.set_rows(
-        "",
-        "prior_bounds",
-        &parameters.iter().map(|p| <[f64; 2]>::from(p.distribution.bounds())).collect::<Vec<_>>(),
-    )?;
-    file.set_text("", "prior_density", "uniform")
-}
-
-fn read_prior(file: &File) -> Result<Prior> {
-    let lacks = |name: &str| Error::failed(format!("it has no attribute {name}"));
-    let texts = |name: &str| file.texts("", name)?.ok_or_else(|| lacks(name));
-    let bounds = file.numbers("", "prior_bounds")?.ok_or_else(|| lacks("prior_bounds"))?;
-    let parameter = |((name, latex), b): ((String, String), &[f64])| Parameter::uniform(name, latex, b[0], b[1]);
-    let parameters = texts("names")?.into_iter().zip(texts("latex")?).zip(bounds.chunks_exact(2)).map(parameter);
-    Prior::new(parameters.collect())
 }

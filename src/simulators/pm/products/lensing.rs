@@ -8,7 +8,7 @@ use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{Factor, Factors};
 use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
-use crate::io::hdf::File;
+use crate::io::mask;
 use crate::observables::lensing::{
     Cone, LensingMaps, LightCone, LightConeConfig, Method, Planes, Replicas, Sources, add_shape_noise, apply_mask,
 };
@@ -216,24 +216,14 @@ impl<'a> LensingProduct<'a> {
     /// The mask: the array `mask` of an HDF5 file, numbers from 0 to 1.
     pub fn mask(&self) -> Result<Option<Vec<f64>>> {
         let Some(path) = &self.lightcone.mask else { return Ok(None) };
-        let refuse = |problem: String, remedy: &str| {
-            Error::input(problem).key("simulator.lightcone.mask").value(path).remedy(remedy)
-        };
         let n = self.lightcone.pixels;
-        let read = || -> Result<(Vec<usize>, Vec<f64>)> {
-            let file = File::open(path)?;
-            Ok((file.array("mask")?.shape(), file.read("mask")?))
-        };
-        let format = "give an HDF5 file whose array `mask` has a number from 0 (masked) to 1 (seen) for every pixel";
-        let (shape, mask) = read().map_err(|e| refuse(format!("cannot be read: {}", e.problem), format))?;
+        let (shape, mask) = mask::read(path).map_err(|e| e.key("simulator.lightcone.mask"))?;
         if shape != [n, n] {
+            let problem = format!("its array `mask` has shape {shape:?}, the maps [{n}, {n}]");
             let remedy = "give a mask with the maps' pixels, or change simulator.lightcone.pixels";
-            return Err(refuse(format!("its array `mask` has shape {shape:?}, the maps [{n}, {n}]"), remedy));
+            return Err(Error::input(problem).key("simulator.lightcone.mask").value(path).remedy(remedy));
         }
-        match mask.iter().find(|m| !(0.0..=1.0).contains(*m)) {
-            Some(value) => Err(refuse(format!("its array `mask` holds {value}"), format)),
-            None => Ok(Some(mask)),
-        }
+        Ok(Some(mask))
     }
 }
 

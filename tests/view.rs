@@ -1,0 +1,529 @@
+//! `[train.data]`: what symmetries, noise and masks do to samples, against exact answers.
+#![cfg(feature = "torch")]
+
+mod mpi;
+
+use polycosm::io::field::{AxisKind, AxisKind::*, FieldSpec, HealpixOrder};
+use polycosm::models::{
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, SampleId, Stream, Tensor,
+};
+use polycosm::train::{
+    Change, DataConfig, MaskConfig, Memory, NoiseConfig, Rule, StageConfig, Symmetry, Trainer, changes, views,
+};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const TRAIN: Pass = Pass::Train { phase: 0, epoch: 3 };
+
+fn stage(data: DataConfig) -> StageConfig {
+    StageConfig {
+        name: "test".into(),
+        input: "maps".into(),
+        target: Default::default(),
+        network: ModelConfig::new("npe", Box::new(NpeConfig::default())),
+        data,
+        epochs: 6,
+        batch_size: 32,
+        learning_rate: 1e-3,
+        weight_decay: 1e-4,
+        clip: 5.0,
+        optimiser: Rule::Adamw,
+        patience: 0,
+        augment: false,
+        copies: 1,
+        seed: 5,
+        checkpoint_every: 1,
+    }
+}
+
+fn symmetric(symmetries: &[Symmetry]) -> DataConfig {
+    DataConfig { symmetries: symmetries.to_vec(), ..Default::default() }
+}
+
+fn noise(noise: NoiseConfig) -> DataConfig {
+    DataConfig { noise: vec![noise], ..Default::default() }
+}
+
+/// Whole numbers that tell where each came from, (n, shape), the same in every sample.
+fn places(n: i64, shape: &[usize]) -> Tensor {
+    let shape: Vec<i64> = std::iter::once(1).chain(shape.iter().map(|&s| s as i64)).collect();
+    let one = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, Device::Cpu)).view(shape.as_slice());
+    one.repeat(std::iter::once(n).chain(shape[1..].iter().map(|_| 1)).collect::<Vec<_>>())
+}
+
+fn batch(columns: &[(&str, &Tensor)], pass: Pass) -> Batch {
+    let n = columns[0].1.size()[0] as u64;
+    let columns = columns.iter().map(|(name, x)| (name.to_string(), Column::Array(x.shallow_clone()))).collect();
+    Batch::new(columns, (0..n).map(SampleId::of).collect(), pass, 7, Kind::Double)
+}
+
+fn changed(changes: &[Box<dyn Change>], columns: &[(&str, &Tensor)], pass: Pass) -> Batch {
+    let mut batch = batch(columns, pass);
+    changes.iter().for_each(|change| change.change(&mut batch).unwrap());
+    batch
+}
+
+fn values(t: &Tensor) -> Vec<f64> {
+    let t = t.to_kind(Kind::Double).contiguous();
+    let mut v = vec![0f64; t.numel()];
+    t.copy_data(&mut v, t.numel());
+    v
+}
+
+/// The different outcomes for so many samples of one field of this shape.
+fn outcomes(symmetries: &[Symmetry], kinds: &[AxisKind], shape: &[usize]) -> BTreeSet<Vec<i64>> {
+    let changes = changes(&stage(symmetric(symmetries)), &[FieldSpec::of("x", shape, kinds)]).unwrap();
+    let made = changed(&changes, &[("x", &places(2000, shape))], TRAIN);
+    let size: usize = shape.iter().product();
+    values(made.array("x").unwrap()).chunks(size).map(|one| one.iter().map(|&v| v as i64).collect()).collect()
+}
+
+/// All that follow from two of them is one of them: they are a group.
+fn is_closed(all: &BTreeSet<Vec<i64>>) -> bool {
+    all.iter().all(|a| all.iter().all(|b| all.contains(&b.iter().map(|&i| a[i as usize]).collect::<Vec<_>>())))
+}
+
+#[test]
+fn each_symmetry_is_a_whole_group() {
+    use Symmetry::{Flip, Shift, Slabs, Turn};
+    let square: (&[AxisKind], &[usize]) = (&[Flat, Flat], &[3, 3]);
+    let oblong: (&[AxisKind], &[usize]) = (&[Periodic, Periodic], &[3, 4]);
+    let cube: (&[AxisKind], &[usize]) = (&[Periodic; 3], &[3; 3]);
+    let slabs: (&[AxisKind], &[usize]) = (&[Slab, Periodic, Periodic], &[5, 2, 2]);
+    for (symmetries, (kinds, shape), order) in [
+        (&[Turn][..], square, 4),
+        (&[Turn, Flip], square, 8),
+        (&[Turn], oblong, 2),
+        (&[Turn, Flip], oblong, 4),
+        (&[Shift], oblong, 12),
+        (&[Turn], cube, 24),
+        (&[Turn, Flip], cube, 48),
+        (&[Shift], cube, 27),
+        (&[Slabs], slabs, 10),
+        (&[Shift, Slabs], slabs, 40),
+        (&[Turn, Flip], (&[Periodic, Periodic, Periodic], &[2, 3, 3]), 16),
+        (&[Flip], (&[Channel, Flat], &[2, 5]), 2),
+    ] {
+        let all = outcomes(symmetries, kinds, shape);
+        assert_eq!(all.len(), order, "{symmetries:?} of {kinds:?} {shape:?}");
+        assert!(is_closed(&all), "{symmetries:?} of {kinds:?} {shape:?}");
+    }
+    // The mirror image of a cube is none of its turns.
+    let turns = outcomes(&[Turn], cube.0, cube.1);
+    let mirror = values(&places(1, cube.1).flip([3i64])).iter().map(|&v| v as i64).collect::<Vec<_>>();
+    assert!(!turns.contains(&mirror) && outcomes(&[Turn, Flip], cube.0, cube.1).contains(&mirror));
+    // Slabs keep what lies within them, and each other's neighbours.
+    for order in outcomes(&[Slabs], slabs.0, slabs.1) {
+        let slab = |i: usize| order[4 * i..4 * i + 4].to_vec();
+        let first: Vec<i64> = (0..5).map(|i| slab(i)[0] / 4).collect();
+        assert!((0..5).all(|i| slab(i) == (4 * first[i]..4 * first[i] + 4).collect::<Vec<_>>()));
+        assert!((0..5).all(|i| [1, 4].contains(&(first[(i + 1) % 5] - first[i]).rem_euclid(5))), "{first:?}");
+    }
+}
+
+/// What `augment = true` has always drawn, written out.
+#[test]
+fn augment_means_what_it_meant() {
+    use rand::Rng;
+    for (kinds, shape) in [
+        (&[View, Slab, Periodic, Periodic][..], &[2usize, 3, 4, 4][..]),
+        (&[Channel, Periodic, Periodic], &[2, 4, 6]),
+        (&[Periodic; 3], &[4, 4, 4]),
+    ] {
+        let x = places(20, shape);
+        let config = StageConfig { augment: true, ..stage(DataConfig::default()) };
+        let changes = changes(&config, &[FieldSpec::of("x", shape, kinds)]).unwrap();
+        let made = changed(&changes, &[("x", &x)], TRAIN);
+        let before = batch(&[("x", &x)], TRAIN);
+        let (h, w) = (shape[shape.len() - 2] as i64, shape[shape.len() - 1] as i64);
+        let each = before.streams("augment").enumerate().map(|(i, mut rng)| {
+            let mut one = x.select(0, i as i64);
+            one = one.roll([rng.random_range(0..h), rng.random_range(0..w)], [-2i64, -1]);
+            let turns = rng.random_range(0..if h == w { 4 } else { 1 });
+            one = one.rot90(turns, [-2i64, -1]);
+            if rng.random_bool(0.5) { one.flip([-1i64]) } else { one }
+        });
+        let as_ever = Tensor::stack(&each.collect::<Vec<_>>(), 0);
+        assert_eq!(values(made.array("x").unwrap()), values(&as_ever), "{kinds:?}");
+        // What is held out stays as it is, and so does an observation.
+        for pass in [Pass::Held, Pass::Observation] {
+            assert_eq!(values(changed(&changes, &[("x", &x)], pass).array("x").unwrap()), values(&x));
+        }
+    }
+}
+
+/// A box on a fine grid, on one half as fine, and its number of particles: all of a sample is moved alike.
+#[test]
+fn all_columns_of_a_box_are_moved_alike() {
+    let all = [Symmetry::Shift, Symmetry::Turn, Symmetry::Flip];
+    let specs = [
+        FieldSpec::of("fine", &[8; 3], &[Periodic; 3]),
+        FieldSpec::of("coarse", &[1, 4, 4, 4], &[Channel, Periodic, Periodic, Periodic]),
+        FieldSpec::of("counts", &[5], &[Bin]),
+    ];
+    let changes = changes(&stage(symmetric(&all)), &specs).unwrap();
+    let fine = Tensor::rand([40, 8, 8, 8], (Kind::Double, Device::Cpu));
+    let pooled = |x: &Tensor| {
+        let x = x.view([40i64, 4, 2, 4, 2, 4, 2].as_slice());
+        x.mean_dim([2i64, 4, 6].as_slice(), false, None::<Kind>).unsqueeze(1)
+    };
+    let counts = places(40, &[5]);
+    let made = changed(&changes, &[("fine", &fine), ("coarse", &pooled(&fine)), ("counts", &counts)], TRAIN);
+    let moved = made.array("fine").unwrap();
+    assert!((moved - &fine).abs().max().double_value(&[]) > 0.1);
+    assert!((pooled(moved) - made.array("coarse").unwrap()).abs().max().double_value(&[]) < 1e-14);
+    assert_eq!(values(made.array("counts").unwrap()), values(&counts));
+}
+
+/// Shear of a convergence (Ê = κ̂, no B-modes) and of a rotation (B̂ = ω̂, no E-modes), through all eight symmetries of a square.
+#[test]
+fn shear_turns_with_its_spin() {
+    const N: i64 = 16;
+    let line = Tensor::arange(N, (Kind::Double, Device::Cpu));
+    // Wavenumbers 0 … N/2 − 1, −N/2 … −1, and 2φ of each mode.
+    let k = (&line + N / 2).remainder(N as f64) - N / 2;
+    let (kx, ky) = (k.view([N, 1]).expand([N, N], false), k.view([1, N]).expand([N, N], false));
+    let two_phi = ky.atan2(&kx) * 2.0;
+    let modes = |t: &Tensor| t.fft_fft2(None::<&[i64]>, [-2i64, -1], "backward");
+    let field = |modes: &Tensor| modes.fft_ifft2(None::<&[i64]>, [-2i64, -1], "backward").real();
+    let k2 = kx.square() + ky.square();
+    let kept = k2.lt(36.0).logical_and(&k2.gt(0.0)).to_kind(Kind::Double);
+    let white = || modes(&Tensor::randn([400, N, N], (Kind::Double, Device::Cpu))) * &kept;
+    let (kappa, omega) = (white(), white());
+    // E = cos 2φ γ1 + sin 2φ γ2, B = −sin 2φ γ1 + cos 2φ γ2.
+    let gamma1 = field(&(&kappa * two_phi.cos() - &omega * two_phi.sin()));
+    let gamma2 = field(&(&kappa * two_phi.sin() + &omega * two_phi.cos()));
+    let shear = Tensor::stack(&[gamma1, gamma2, field(&omega)], 1);
+    let mut spec = FieldSpec::of("shear", &[3, 16, 16], &[Channel, Flat, Flat]);
+    (spec.axes[0].spins, spec.axes[0].labels) =
+        (vec![2, 2, 0], ["gamma1", "gamma2", "omega"].map(String::from).to_vec());
+    // How far Ê is from κ̂ and B̂ from ω̂ in each sample, of their powers.
+    let apart = |spec: &FieldSpec| {
+        let specs = [spec.clone(), FieldSpec::of("kappa", &[16, 16], &[Flat, Flat])];
+        let changes = changes(&stage(symmetric(&[Symmetry::Turn, Symmetry::Flip])), &specs).unwrap();
+        let made = changed(&changes, &[("shear", &shear), ("kappa", &field(&kappa))], TRAIN);
+        let [g1, g2, w] = [0, 1, 2].map(|i| modes(&made.array("shear").unwrap().select(1, i)));
+        let e = &g1 * two_phi.cos() + &g2 * two_phi.sin();
+        let b = &g2 * two_phi.cos() - &g1 * two_phi.sin();
+        let power = |t: &Tensor| t.abs().square().sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Double);
+        [(e, modes(made.array("kappa").unwrap())), (b, w)].map(|(a, of)| values(&(power(&(a - &of)) / power(&of))))
+    };
+    assert!(apart(&spec).concat().iter().all(|p| *p < 1e-20), "E- and B-modes are no longer those of κ and ω");
+    // The test would notice a rotation that is no pseudo-scalar, and components that are turned as scalars.
+    spec.axes[0].labels.clear();
+    let [e, b] = apart(&spec);
+    assert!(e.iter().all(|p| *p < 1e-20) && b.iter().filter(|p| **p > 0.1).count() > 150);
+    spec.axes[0].spins.clear();
+    assert!(apart(&spec)[0].iter().filter(|p| **p > 0.1).count() > 250);
+}
+
+#[test]
+fn shape_noise_has_the_variance_of_its_galaxies() {
+    let shapes = NoiseConfig {
+        sigma_e: Some(0.26),
+        n_gal: polycosm::list::OneOrMany(vec![8.0, 20.0]),
+        pixel: Some(1.5),
+        ..Default::default()
+    };
+    let x = Tensor::ones([30, 2, 3, 32, 32], (Kind::Double, Device::Cpu));
+    let mut spec = FieldSpec::of("x", &[2, 3, 32, 32], &[Channel, Channel, Flat, Flat]);
+    spec.axes[1].spins = vec![2, 2, 0];
+    let of = |config: &NoiseConfig, spec: &FieldSpec| {
+        changes(&stage(noise(config.clone())), std::slice::from_ref(spec)).unwrap()
+    };
+    let all = of(&shapes, &spec);
+    let noise_in = |pass: Pass| changed(&all, &[("x", &x)], pass).array("x").unwrap() - &x;
+    let train = noise_in(TRAIN);
+    for (i, n_gal) in [8.0, 20.0].into_iter().enumerate() {
+        for component in 0..2 {
+            let variance = train.select(1, i as i64).select(1, component).square().mean(Kind::Double).double_value(&[]);
+            let expected = 0.26f64.powi(2) / (2.0 * n_gal * 1.5 * 1.5);
+            // 30720 numbers: 4 standard errors.
+            assert!((variance / expected - 1.0).abs() < 4.0 * (2.0 / 30720.0f64).sqrt(), "{variance} for {expected}");
+        }
+    }
+    assert_eq!(train.select(2, 2).abs().max().double_value(&[]), 0.0, "shapes measure no rotation");
+    // Another draw in each epoch, always the same for what is held out, none in what has been observed.
+    let held = noise_in(Pass::Held);
+    assert_eq!(values(&held), values(&noise_in(Pass::Held)));
+    assert_eq!(values(&train), values(&noise_in(TRAIN)));
+    for other in [&held, &noise_in(Pass::Train { phase: 0, epoch: 4 })] {
+        assert!((other - &train).abs().max().double_value(&[]) > 0.05);
+    }
+    assert_eq!(noise_in(Pass::Observation).abs().max().double_value(&[]), 0.0);
+    // Whichever rank has a sample.
+    let mut some = batch(&[("x", &x.narrow(0, 0, 2))], Pass::Held);
+    some.ids = vec![SampleId::of(4), SampleId::of(5)];
+    all[0].change(&mut some).unwrap();
+    assert_eq!(values(&(some.array("x").unwrap() - 1.0)), values(&held.narrow(0, 4, 2)));
+    // Where the axes tell how large a pixel is.
+    let mut spec = FieldSpec::of("x", &[2, 16, 16], &[Channel, Flat, Flat]);
+    for axis in &mut spec.axes[1..] {
+        (axis.unit, axis.values) = ("deg".into(), (0..16).map(|i| i as f64 * 0.025).collect());
+    }
+    let told = of(&NoiseConfig { pixel: None, ..shapes.clone() }, &spec);
+    let given = of(&shapes, &spec);
+    let x = Tensor::zeros([2, 2, 16, 16], (Kind::Double, Device::Cpu));
+    let [told, given] = [told, given].map(|all| changed(&all, &[("x", &x)], TRAIN).array("x").unwrap().shallow_clone());
+    assert!((told - given).abs().max().double_value(&[]) < 1e-15);
+}
+
+#[test]
+fn instance_noise_fades_and_is_for_training_alone() {
+    let instance = NoiseConfig { instance: 0.5.into(), ..Default::default() };
+    let all = changes(&stage(noise(instance)), &[FieldSpec::of("x", &[1000], &[Column])]).unwrap();
+    let x = Tensor::zeros([20, 1000], (Kind::Float, Device::Cpu));
+    let rms = |pass| {
+        let made = changed(&all, &[("x", &x)], pass);
+        let y = made.array("x").unwrap();
+        assert_eq!(y.kind(), Kind::Float);
+        y.square().mean(Kind::Double).sqrt().double_value(&[])
+    };
+    for (epoch, left) in [(0, 0.5), (3, 0.25), (6, 0.0), (9, 0.0)] {
+        assert!((rms(Pass::Train { phase: 0, epoch }) - left).abs() <= 0.02 * left, "epoch {epoch}");
+    }
+    assert_eq!((rms(Pass::Held), rms(Pass::Observation)), (0.0, 0.0));
+}
+
+fn mask(folder: &std::path::Path, name: &str, shape: &[usize], mask: &[f64]) -> MaskConfig {
+    let path = folder.join(name);
+    let file = hdf5::File::create(&path).unwrap();
+    file.new_dataset::<f64>().shape(shape).create("mask").unwrap().write_raw(mask).unwrap();
+    MaskConfig { field: None, file: path, fill: -7.0, sha256: None }
+}
+
+#[test]
+fn what_is_masked_is_hidden_in_every_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = [1.0, 0.0, 0.5, 1.0, 1.0, 0.0];
+    let data = DataConfig {
+        masks: vec![mask(folder.path(), "m.h5", &[2, 3], &seen)],
+        ..noise(NoiseConfig { sigma: 0.1.into(), ..Default::default() })
+    };
+    let all = changes(&stage(data), &[FieldSpec::of("x", &[4, 2, 3], &[Channel, Flat, Flat])]).unwrap();
+    let x = Tensor::ones([5, 4, 2, 3], (Kind::Float, Device::Cpu));
+    for (pass, noisy) in [(TRAIN, true), (Pass::Held, true), (Pass::Observation, false)] {
+        let made = values(changed(&all, &[("x", &x)], pass).array("x").unwrap());
+        for (i, value) in made.iter().enumerate() {
+            match seen[i % 6] {
+                0.0 => assert_eq!(*value, -7.0),
+                _ => assert!((*value != 1.0) == noisy && (value - 1.0).abs() < 1.0, "{value} in {pass:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn views_are_fixed_and_begin_with_the_sample_as_it_is() {
+    let shape = [4, 8, 8];
+    let spec = FieldSpec::of("x", &shape, &[Slab, Periodic, Periodic]);
+    let all = [Symmetry::Shift, Symmetry::Turn, Symmetry::Flip, Symmetry::Slabs];
+    let mut data = symmetric(&all);
+    data.noise = vec![NoiseConfig { sigma: 0.5.into(), ..Default::default() }];
+    let changes = changes(&stage(data), &[spec]).unwrap();
+    for pass in [Pass::Held, Pass::Observation] {
+        let made = changed(&changes, &[("x", &places(6, &shape))], pass);
+        let seen = |n| -> Vec<Vec<f64>> {
+            views(&made, &changes, n).map(|view| values(view.unwrap().array("x").unwrap())).collect()
+        };
+        let (three, two) = (seen(3), seen(2));
+        assert_eq!(three[0], values(made.array("x").unwrap()));
+        assert_eq!(three[..2], two);
+        assert!(three[1] != three[0] && three[2] != three[1]);
+        // The same numbers, noise and all, elsewhere.
+        for view in &three {
+            for (view, first) in view.chunks(256).zip(three[0].chunks(256)) {
+                let sorted = |v: &[f64]| {
+                    let mut v = v.to_vec();
+                    v.sort_by(f64::total_cmp);
+                    v
+                };
+                assert_eq!(sorted(view), sorted(first));
+            }
+        }
+    }
+}
+
+/// A model that remembers what it prepares itself from.
+struct Watcher {
+    parts: [Part; 0],
+    seen: RefCell<Vec<Vec<f64>>>,
+}
+
+impl Model for Watcher {
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn prepare(&self, _: usize, all: &mut dyn Stream) -> polycosm::error::Result<()> {
+        let sum =
+            all.sum(&mut |batch| Ok(batch.array("x")?.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)))?;
+        self.seen.borrow_mut().extend([values(&all.whole("x")?), values(&sum)]);
+        Ok(())
+    }
+}
+
+#[test]
+fn scales_are_taken_from_what_validation_will_see() {
+    mpi::on_ranks("scales_are_taken_from_what_validation_will_see", &[1, 2], |comm| {
+        let spec = FieldSpec::of("x", &[8, 8], &[Periodic, Periodic]);
+        let x = places(70, &[8, 8]);
+        let prepared = |data: DataConfig| {
+            let config = stage(data);
+            let model = Watcher { parts: [], seen: RefCell::default() };
+            let mut trainer = Trainer::new(comm, &config, &model);
+            trainer.changes = changes(&config, std::slice::from_ref(&spec)).unwrap();
+            trainer.prepare(&mut Memory::of([("x", x.shallow_clone())], 70)).unwrap();
+            let mut held = Batch::new(
+                vec![("x".into(), Column::Array(x.shallow_clone()))],
+                (0..70).map(SampleId::of).collect(),
+                Pass::Held,
+                config.seed,
+                Kind::Float,
+            );
+            trainer.changes.iter().for_each(|change| change.change(&mut held).unwrap());
+            (model.seen.into_inner(), values(held.array("x").unwrap()))
+        };
+        let (seen, _) = prepared(symmetric(&[Symmetry::Shift, Symmetry::Turn]));
+        assert_eq!(seen[0], values(&x), "symmetries are for training alone");
+        let (seen, held) = prepared(noise(NoiseConfig { sigma: 2.0.into(), ..Default::default() }));
+        assert_eq!(seen[0], held);
+        assert!(seen[0] != values(&x));
+        let sum = |i: usize| held.iter().skip(i).step_by(64).sum::<f64>();
+        assert!((0..64).all(|i| (seen[1][i] - sum(i)).abs() < 1e-9 * sum(i).abs()));
+    });
+}
+
+#[test]
+fn what_a_field_does_not_have_is_refused() {
+    use Symmetry::{Flip, Shift, Slabs, Turn};
+    let folder = tempfile::tempdir().unwrap();
+    let sphere = Healpix { nside: 1, order: HealpixOrder::Ring };
+    let x = |shape: &[usize], kinds: &[AxisKind]| vec![FieldSpec::of("x", shape, kinds)];
+    let flat = || x(&[2, 8, 8], &[Channel, Flat, Flat]);
+    let periodic = || x(&[8, 8], &[Periodic, Periodic]);
+    let sigma =
+        |sigma: &[f64]| noise(NoiseConfig { sigma: polycosm::list::OneOrMany(sigma.to_vec()), ..Default::default() });
+    let shapes = NoiseConfig { sigma_e: Some(0.3), n_gal: 10.0.into(), ..Default::default() };
+    let masked = |name: &str, shape: &[usize], value: f64| DataConfig {
+        masks: vec![mask(folder.path(), name, shape, &vec![value; shape.iter().product()])],
+        ..Default::default()
+    };
+    let of = |field: &str| Some(field.to_string());
+    let with_list = {
+        let mut list = FieldSpec::of("halos", &[0, 3], &[Index, Column]);
+        list.ragged = true;
+        vec![FieldSpec::of("maps", &[8, 8], &[Periodic, Periodic]), list]
+    };
+    let mut spin = flat();
+    spin[0].axes[0].spins = vec![1, 1];
+    let maps_and_cube = vec![periodic().remove(0), FieldSpec::of("cube", &[4; 3], &[Periodic; 3])];
+    let cases: Vec<(DataConfig, Vec<FieldSpec>, &[&str])> = vec![
+        (symmetric(&[Turn, Shift]), flat(), &["data.symmetries = \"shift\"", "maps (channel, flat, flat)", "edges"]),
+        (symmetric(&[Slabs]), flat(), &["\"slabs\"", "no axis of kind \"slab\""]),
+        (symmetric(&[Flip]), x(&[16], &[Bin]), &["\"flip\"", "maps (bin) has no axes in space", "stay as they are"]),
+        (symmetric(&[Flip]), x(&[8, 8], &[Unsaid, Unsaid]), &["[dataset.axes]"]),
+        (symmetric(&[Turn]), x(&[2, 8], &[Channel, Periodic]), &["\"turn\"", "fewer than 2 axes"]),
+        (symmetric(&[Turn]), x(&[12], &[sphere]), &["pixels of the sphere", "made with the maps"]),
+        (symmetric(&[Turn]), spin, &["spins [1, 1]"]),
+        (symmetric(&[Shift]), with_list, &["halos is a list", "leave that column out"]),
+        (symmetric(&[Shift]), maps_and_cube, &["maps (periodic, periodic) and cube", "one space"]),
+        (sigma(&[0.1, -1.0]), flat(), &["train.test.data.noise.0.sigma = -1", "positive"]),
+        (sigma(&[0.1, 0.1, 0.1]), flat(), &["has 3 numbers, and maps 2 channels"]),
+        (sigma(&[0.1, 0.2]), x(&[2, 8, 8], &[Slab, Periodic, Periodic]), &["channels", "one number"]),
+        (noise(NoiseConfig::default()), flat(), &["one of sigma, instance and sigma_e"]),
+        (noise(NoiseConfig { sigma: 0.1.into(), ..shapes.clone() }), flat(), &["one of sigma"]),
+        (noise(shapes.clone()), flat(), &["noise.0.pixel", "do not tell it", "arcminutes"]),
+        (noise(NoiseConfig { n_gal: Default::default(), ..shapes.clone() }), flat(), &["noise.0.n_gal", "missing"]),
+        (noise(NoiseConfig { sigma_e: None, sigma: 0.1.into(), ..shapes }), flat(), &["n_gal", "belongs to shape"]),
+        (
+            noise(NoiseConfig { field: of("mapz"), sigma: 0.1.into(), ..Default::default() }),
+            flat(),
+            &["noise.0.field = \"mapz\"", "did you mean `maps`"],
+        ),
+        (masked("a.h5", &[8, 7], 1.0), flat(), &["masks.0.file", "shape [8, 7], and maps [2, 8, 8]"]),
+        (masked("b.h5", &[8], 1.0), flat(), &["shape [8]"]),
+        (masked("c.h5", &[8, 8], 1.5), flat(), &["holds 1.5", "from 0 (masked) to 1 (seen)"]),
+    ];
+    for (data, columns, words) in cases {
+        let e = changes(&stage(data.clone()), &columns).err().unwrap_or_else(|| panic!("{data:?} is taken"));
+        let text = e.to_string();
+        assert!(e.exit_code() == 2 && text.contains("train.test.data"), "{text}");
+        words.iter().for_each(|w| assert!(text.contains(w), "does not say {w}: {text}"));
+    }
+    // Both ways at once.
+    let both = StageConfig { augment: true, ..stage(symmetric(&[Flip])) };
+    let e = changes(&both, &periodic()).err().unwrap().to_string();
+    assert!(e.contains("train.test.augment") && e.contains("two ways"), "{e}");
+}
+
+/// Rows of a foreign file, one number each that is its parameter itself.
+const ROWS: usize = 600;
+
+/// A campaign on them, in a folder of its own.
+fn campaign(data: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let theta: Vec<f64> = (0..ROWS).map(|i| (i as f64 * 0.618_034).fract()).collect();
+    let file = hdf5::File::create(folder.path().join("d.h5")).unwrap();
+    for (name, shape) in [("theta", &[ROWS, 1][..]), ("x", &[ROWS, 1, 1])] {
+        file.new_dataset::<f64>().shape(shape).create(name).unwrap().write_raw(&theta).unwrap();
+    }
+    let text = format!(
+        "output = \"o\"\n[[train]]\nname = \"posterior\"\ninput = \"x\"\nepochs = 30\nbatch_size = 64\nlearning_rate = 5e-3\n\
+         network = {{ kind = \"npe\", ensemble = 1, flow = {{ layers = 2, hidden = 32 }} }}\n{data}\n\
+         [dataset]\nfile = \"d.h5\"\nparameters.a = {{ min = 0.0, max = 1.0 }}\naxes = {{ x = [\"flat\", \"flat\"] }}\n\
+         [infer]\nposterior = \"posterior\"\ndraws = 200\n"
+    );
+    std::fs::write(folder.path().join("run.toml"), text).unwrap();
+    folder
+}
+
+fn polycosm(folder: &tempfile::TempDir, arguments: &[&str]) -> (i32, String) {
+    let mut command = mpi::mpirun(1);
+    command.current_dir(folder.path()).arg(env!("CARGO_BIN_EXE_polycosm")).args(arguments);
+    let run = mpi::finish(command, Duration::from_secs(200));
+    (run.code.unwrap_or(-1), run.text)
+}
+
+/// Test universes are as noisy as those that were learned from: posterior means scatter about the truth by the noise, and are as
+/// wide.
+#[test]
+fn posteriors_of_tests_are_of_noisy_data() {
+    let folder = campaign("data = { noise = [{ sigma = 0.1 }] }");
+    for command in ["train", "infer"] {
+        let (code, text) = polycosm(&folder, &[command, "run.toml"]);
+        assert_eq!(code, 0, "{text}");
+    }
+    let samples = polycosm::io::samples::Samples::read(&folder.path().join("o/posterior/posterior.h5")).unwrap();
+    let (mut off, mut width, mut n) = (0.0, 0.0, 0.0);
+    // Away from the bounds of the prior.
+    for (i, &truth) in samples.truth.iter().enumerate().filter(|(_, truth)| (0.25..0.75).contains(*truth)) {
+        let draws = &samples.theta[i * 200..(i + 1) * 200];
+        let mean = draws.iter().sum::<f64>() / 200.0;
+        off += (mean - truth).powi(2);
+        width += draws.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 199.0;
+        n += 1.0;
+    }
+    let [off, width] = [off, width].map(|sum| (sum / n).sqrt());
+    assert!(n > 30.0 && (off - 0.1).abs() < 0.03 && (width - 0.1).abs() < 0.03, "{off} off, {width} wide, {n} rows");
+}
+
+/// A stage depends on what a mask hides, not on where its file lies.
+#[test]
+fn a_mask_is_its_content() {
+    let folder = campaign("data = { noise = [{ sigma = 0.1 }], masks = [{ file = \"m.h5\" }] }\nepochs = 1");
+    let text = std::fs::read_to_string(folder.path().join("run.toml")).unwrap().replace("epochs = 30\n", "");
+    std::fs::write(folder.path().join("run.toml"), &text).unwrap();
+    mask(folder.path(), "m.h5", &[1, 1], &[1.0]);
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert_eq!(code, 0, "{said}");
+    std::fs::rename(folder.path().join("m.h5"), folder.path().join("elsewhere.h5")).unwrap();
+    std::fs::write(folder.path().join("run.toml"), text.replace("m.h5", "elsewhere.h5")).unwrap();
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert!(code == 0 && !said.contains("best validation loss"), "{said}");
+    std::fs::remove_file(folder.path().join("elsewhere.h5")).unwrap();
+    mask(folder.path(), "elsewhere.h5", &[1, 1], &[0.5]);
+    let (code, said) = polycosm(&folder, &["train", "run.toml"]);
+    assert!(code == 2 && said.contains("outdated") && said.contains("data.masks"), "{said}");
+}
