@@ -45,6 +45,8 @@ pub const SPLINE_BINS: usize = 1 << 10;
 pub const WEIGHTS: usize = 1 << 30;
 /// Draws per universe.
 pub const DRAWS: usize = 1_000_000;
+/// Observations in one file: each has draws of its own in a file, and a figure.
+pub const OBSERVATIONS: usize = 256;
 
 /// Bytes of a campaign, a site, a bench.
 pub const CAMPAIGN: u64 = 16 << 20;

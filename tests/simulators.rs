@@ -121,6 +121,9 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
             0,
             &["stage        posterior: trained", "verdict      posterior: judged", "report       index.html: made"],
         );
+        // A row of its own dataset is an observation, with its truth.
+        let observed = run(1, at, "infer run.toml", &["--observation", "run/dataset.h5:3"]);
+        says(observed, 0, &["dataset-3, posterior `posterior`: ", "(truth "]);
         // Noise is another shape of the data; a folder is not mixed.
         let noisier = ["--set", "simulator.noise=0.2"];
         says(run(1, at, "simulate run.toml", &noisier), 2, &["simulator.noise = 0.2: ", "was begun with 0.1"]);
@@ -240,6 +243,18 @@ fn what_a_kind_does_not_have_is_refused_in_words() {
     says(run(1, at, "bench gaussian", &[]), 2, &["unrecognized subcommand"]);
     if cfg!(feature = "torch") {
         std::fs::write(at.join("run.toml"), format!("{CAMPAIGN}{STAGES}observations = [\"run.toml\"]")).unwrap();
-        refused(&[], &["infer.observations = ", "no other code's files", "remedy: leave observations out"]);
+        refused(&[], &["infer.observations = [\"run.toml\"]: is not an HDF5 file", "remedy: "]);
+        // It looks at no other code's files; fields need nobody who looks.
+        let snapshot = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/data/fastpm_observation.hdf5");
+        let observe = |file: &str| format!("infer.observations=[{file:?}]");
+        let problem = "is a snapshot of particles, and this campaign has no simulator that looks at one";
+        refused(&[&observe(snapshot)], &[problem, "remedy: give a file of the fields that the networks read: x"]);
+        for (points, code, told) in [(16, 0, ""), (15, 2, "x: has the shape [15], and the networks learned from [16]")]
+        {
+            let file = hdf5::File::create(at.join("x.h5")).unwrap();
+            file.new_dataset::<f32>().shape(points).create("x").unwrap().write_raw(&vec![0f32; points]).unwrap();
+            file.close().unwrap();
+            says(check(&[&observe("x.h5")]), code, &[told]);
+        }
     }
 }

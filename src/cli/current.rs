@@ -6,10 +6,12 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived;
-use crate::io::gadget;
+use crate::io::field::FieldSpec;
 use crate::io::identity::{Identity, digest, digest_of_file};
+use crate::io::observation::{FieldFile, Learned, Observation, content, stem};
 use crate::io::samples::{self, OLDER, Of, Samples, Seen};
 use crate::io::stages::{Stages, State};
+use crate::simulators::SimulatorConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,7 +22,10 @@ pub struct Current {
     pub stages: Stages,
     /// By the names of the fields.
     data: BTreeMap<String, Identity>,
+    /// The fields among them; `None`: nothing was looked at.
+    learned: Option<Learned>,
     seed: u64,
+    simulator: Option<SimulatorConfig>,
     observables: String,
 }
 
@@ -44,7 +49,9 @@ impl Current {
         let infer = json!(plan.config.infer);
         let eyes: Vec<&Value> = ["simulator", "cosmology", "numerics"].into_iter().map(|key| &shape[key]).collect();
         let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
-        Current { stages: plan.stages(), data: BTreeMap::new(), seed: plan.config.seed, observables }
+        let simulator = plan.config.simulator.clone();
+        let (stages, data, learned) = (plan.stages(), BTreeMap::new(), None);
+        Current { stages, data, learned, seed: plan.config.seed, simulator, observables }
     }
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
@@ -53,6 +60,8 @@ impl Current {
         let there = |field: &String| dataset.is_parameter(field) || dataset.spec(field).is_ok();
         let names = fields.join(", ");
         if !self.data.contains_key(&names) && fields.iter().all(there) {
+            let learned = self.learned.get_or_insert_with(|| Learned::from(dataset, plan.theta_name()));
+            learned.add(self.stages.inputs(stage).into_iter().filter_map(|field| dataset.readable(field).ok()));
             let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
             self.data.insert(names, plan.identity(comm, dataset, &fields)?);
         }
@@ -98,10 +107,38 @@ impl Current {
         })
     }
 
-    /// An observation as it is now, and as the campaign would look at it.
-    pub fn seen(&self, name: &str, file: &Path) -> Result<Seen> {
-        let observables = self.observables.clone();
-        Ok(Seen { name: name.into(), file: place(file), content: content(file)?, observables })
+    /// What the networks of some stages read of an observation.
+    pub fn learned(&self, stages: &[String]) -> Result<Learned> {
+        let fields: Vec<&str> = stages.iter().flat_map(|stage| self.stages.inputs(stage)).collect();
+        let nothing = || Error::input("is not in the dataset").key(fields.join(", ")).remedy("name its arrays");
+        self.learned.as_ref().ok_or_else(nothing)?.only(&fields)
+    }
+
+    /// The observations in a file, or in one row of it, as they are now, and as the campaign would look at them: each as the
+    /// stages see it.
+    pub fn seen(&self, file: &Path, row: Option<usize>, stages: &[String]) -> Result<Vec<Vec<Seen>>> {
+        if let Some(simulator) = self.simulator.as_ref().filter(|simulator| simulator.observes(file)) {
+            let files = simulator.observed_files(file)?;
+            let digests = files.iter().map(|file| digest_of_file(file)).collect::<Result<Vec<_>>>()?;
+            let content = if digests.len() == 1 { digests.concat() } else { digest(digests.concat().as_bytes()) };
+            let (name, place) = (stem(file), place(files.first().map_or(file, PathBuf::as_path)));
+            let seen = Seen { name, file: place, row: None, content, observables: self.observables.clone() };
+            return Ok(vec![vec![seen; stages.len()]]);
+        }
+        let learned = self.learned(stages)?;
+        let opened = FieldFile::open(file, row, &learned)?;
+        let each = |observation: &Observation| {
+            let fields = opened.read(observation)?;
+            let of = |stage: &String| {
+                let read = self.learned(std::slice::from_ref(stage))?;
+                let seen = |spec: &FieldSpec| fields.iter().find(|field| field.spec.name == spec.name);
+                let content = content(read.fields.iter().filter_map(seen), observation.truth.as_deref());
+                let (name, row) = (observation.name.clone(), observation.row);
+                Ok(Seen { name, file: place(file), row, content, observables: String::new() })
+            };
+            stages.iter().map(of).collect()
+        };
+        opened.observations.iter().map(each).collect()
     }
 
     /// Why draws are not to be used any more: they are not of what they would be of now. How many there are is their
@@ -115,12 +152,16 @@ impl Current {
         }
         let mut now = self.of(&of.stage, of.draws)?;
         if let Some(seen) = &of.observation {
-            let file = Path::new(&seen.file);
-            now.observation = Some(match gadget::first(file).exists() {
-                true => self.seen(&seen.name, file)?,
+            let (file, fields) = (Path::new(&seen.file), seen.observables.is_empty());
+            now.observation = match file.exists() && !(fields && self.learned.is_none()) {
+                true => match self.seen(file, seen.row, std::slice::from_ref(&of.stage)) {
+                    Ok(all) => all.into_iter().flatten().next(),
+                    Err(e) => return Ok(Some(format!("the observation cannot be read as it was: {}", e.problem))),
+                },
                 // One that is gone is taken to be what it was.
-                false => Seen { observables: self.observables.clone(), ..seen.clone() },
-            });
+                false if fields => Some(seen.clone()),
+                false => Some(Seen { observables: self.observables.clone(), ..seen.clone() }),
+            };
         }
         Ok(samples.differ(&now))
     }
@@ -138,18 +179,10 @@ impl Current {
     }
 }
 
-/// Where an observation's (first) file is, whatever the working directory and the name it was given by.
+/// Where a file is, whatever the working directory and the name it was given by.
 pub fn place(file: &Path) -> String {
-    let first = gadget::first(file);
-    let absolute = first.canonicalize().or_else(|_| std::path::absolute(&first)).unwrap_or(first);
+    let absolute = file.canonicalize().or_else(|_| std::path::absolute(file)).unwrap_or(file.into());
     absolute.to_string_lossy().into_owned()
-}
-
-/// Digest of what stands in a snapshot's files.
-fn content(snapshot: &Path) -> Result<String> {
-    let files = gadget::files(&gadget::first(snapshot))?;
-    let each = files.iter().map(|file| digest_of_file(file)).collect::<Result<Vec<_>>>()?;
-    Ok(if each.len() == 1 { each.concat() } else { digest(each.concat().as_bytes()) })
 }
 
 /// Version of what judging computes; raised when the same draws give another verdict.

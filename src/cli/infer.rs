@@ -8,22 +8,24 @@ use crate::config::plan::Plan;
 use crate::error::{At, Error, Result, campaign};
 use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
-use crate::io::field::Field;
+use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
 use crate::nets::device;
-use crate::simulators::Look;
+use crate::simulators::{Look, Observed};
 use crate::suite::Lock;
 use crate::train::Trained;
 use crate::train::stage::Context;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is a GADGET HDF5 snapshot of the campaign's box and time, in one file or several (name any one of
-/// them); it passes through the campaign's own observables. Where its root attributes tell the true parameters, they
-/// are kept. What is accepted stands in docs/files.md, "Observations".
+/// An observation is an HDF5 file with the fields that the networks read, of one observation or of several along a
+/// first axis (FILE:3 is row 3 alone); or a GADGET HDF5 snapshot of the campaign's box and time, in one file or several
+/// (name any one of them), which passes through the campaign's own observables. Where its root attributes tell the true
+/// parameters, they are kept. What is accepted stands in docs/files.md, "Observations".
 ///
 /// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble
 /// disagree.
@@ -33,7 +35,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
-    /// Only this snapshot, instead of the test split and the campaign's observations; may be repeated
+    /// Only the observations in this file, instead of the test split and the campaign's observations; may be repeated
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
 }
@@ -171,88 +173,125 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     observe(plan, comm, &config.observations, false)
 }
 
-/// Samples of observations, for the posterior and its baseline.
+/// Samples of observations, for the posterior and its baseline. All are looked at before any is drawn of.
 fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
     let config = comm.agree(section(plan))?;
-    let Some(simulator) = &plan.config.simulator else {
-        let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
-        return comm.agree(Err(error.key("infer.observations").remedy("leave observations out")));
-    };
-    let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
-    comm.agree(super::simulate::fits(plan, &**simulator, ranks, here).map_err(|e| plan.locate(e)))?;
-    let runner = comm.agree(simulator.runner(&plan.universes()))?;
+    // Those that the simulator itself looks at.
+    let looks = comm.on_root(|| Ok(files.iter().map(|file| plan.config.is_looked_at(file)).collect::<Vec<bool>>()))?;
+    let simulator = plan.config.simulator.as_ref().filter(|_| looks.contains(&true));
+    if let Some(simulator) = simulator {
+        let (ranks, here) = (comm.size(), comm.ranks_on_this_node());
+        comm.agree(super::simulate::fits(plan, &**simulator, ranks, here).map_err(|e| plan.locate(e)))?;
+    }
+    let runner = comm.agree(simulator.map(|s| s.runner(&plan.universes())).transpose())?;
     let provenance = plan.provenance(comm);
-    let (dataset, current) = look(plan, comm, true)?;
-    let fields = plan.observed_fields();
+    let (dataset, current) = look(plan, comm, runner.is_some())?;
+    let (fields, stages) = (plan.observed_fields(), plan.posteriors());
     let eyes = Look { fields: Some(&fields), velocities: config.velocities };
-    for file in files {
+    let learned = comm.agree(current.learned(&stages))?;
+    comm.on_root(|| {
+        files.iter().zip(&looks).try_for_each(|(named, looks)| match runner.as_ref().filter(|_| *looks) {
+            Some(runner) => runner.check_file(named, &eyes).map_err(|e| e.file(named)),
+            None => wanted(plan, &current, named, config.draws).map(drop),
+        })
+    })?;
+    for (named, looks) in files.iter().zip(looks) {
         let mut held = None;
         let due = comm.on_root(|| {
-            let all = wanted(plan, &current, file, config.draws)?;
+            let all = wanted(plan, &current, named, config.draws)?;
             if !anew && all.iter().all(|(path, of)| due(path, of).is_none()) {
                 return Ok(vec![]);
             }
             held = Some(lock(plan)?);
-            let all = wanted(plan, &current, file, config.draws)?;
+            let all = wanted(plan, &current, named, config.draws)?;
             let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
             due.iter().try_for_each(|(path, _)| replaceable(path))?;
             due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
         })?;
-        let Some(name) = due.first().and_then(|(_, of)| Some(of.observation.as_ref()?.name.clone())) else {
+        if due.is_empty() {
             if comm.is_root() {
-                log::info!("observation {}: nothing to do: drawn before from this stage and this file", file.display());
+                log::info!(
+                    "observation {}: nothing to do: drawn before from this stage and this file",
+                    named.display()
+                );
             }
             continue;
-        };
+        }
         plan.record(comm)?;
+        let names: BTreeSet<&str> =
+            due.iter().filter_map(|(_, of)| Some(of.observation.as_ref()?.name.as_str())).collect();
+        let name = if names.len() == 1 { names.into_iter().collect() } else { stem(named) };
         timed(plan, comm, &format!("observation {name}"), || {
-            let observed = runner.observe_file(comm, file, &eyes).map_err(|e| e.file(file))?;
-            for (path, of) in &due {
-                let trained = load(plan, comm, &current, &dataset, &of.stage, &provenance)?;
-                let seen = observed.fields.iter().filter(|f| f.spec.name == trained.field);
-                let seen: Vec<Field> = seen.map(|f| f.gathered(comm)).collect();
+            let (file, row) = chosen(named);
+            let mut looked = match runner.as_ref().filter(|_| looks) {
+                Some(runner) => Some(runner.observe_file(comm, named, &eyes).map_err(|e| e.file(named))?),
+                None => None,
+            };
+            if let Some(Observed { fields: all, .. }) = &mut looked {
+                all.retain(|field| fields.contains(&field.spec.name));
+                all.iter_mut().for_each(|field| *field = field.gathered(comm));
+            }
+            let mut drawn = vec![];
+            for stage in stages.iter().filter(|stage| due.iter().any(|(_, of)| of.stage == **stage)) {
+                let trained = load(plan, comm, &current, &dataset, stage, &provenance)?;
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
-                    let (truth, draws) = (observed.truth.as_deref(), config.draws);
-                    let (mut samples, told) =
-                        observation(&trained, &seen, truth, draws, plan.config.seed).map_err(|e| e.file(file))?;
-                    log::info!("{name}, posterior `{}`: {}", of.stage, describe(&samples));
-                    told.iter().for_each(|words| log::warn!("{name}, posterior `{}`: {words}", of.stage));
-                    samples.extras.of = Some(of.clone());
-                    write(&samples, path, &provenance)
+                    let opened = looked.is_none().then(|| FieldFile::open(&file, row, &learned)).transpose()?;
+                    for (path, of) in due.iter().filter(|(_, of)| of.stage == *stage) {
+                        let (name, row) = of.observation.as_ref().map(|o| (&o.name, o.row)).unzip();
+                        let (name, row) = (name.map_or("", String::as_str), row.flatten());
+                        let one = |o: &FieldFile| -> Result<Option<Observed>> {
+                            let Some(one) = o.observations.iter().find(|one| one.row == row) else { return Ok(None) };
+                            Ok(Some(Observed { fields: o.read(one)?, truth: one.truth.clone() }))
+                        };
+                        let read = opened.as_ref().map_or(Ok(None), one)?;
+                        let Some(Observed { fields, truth }) = read.as_ref().or(looked.as_ref()) else { continue };
+                        let (mut samples, told) =
+                            observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
+                                .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
+                        log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                        told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
+                        samples.extras.of = Some(of.clone());
+                        drawn.push((samples, path));
+                    }
+                    Ok(())
                 })?;
             }
+            comm.on_root(|| drawn.iter().try_for_each(|(samples, path)| write(samples, path, &provenance)))?;
             Ok(Some(format!("{} posterior(s)", due.len())))
         })?;
     }
     Ok(())
 }
 
-/// Files of the draws of one observation, and what these would be of. Another observation of the same file name keeps
-/// its own files: this one's name then ends in the first digits of its digest.
-fn wanted(plan: &Plan, current: &Current, file: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
-    let now = current.seen("", file)?;
-    let stem = file.file_stem().map_or("observation".into(), |s| s.to_string_lossy().into_owned());
-    let stages = plan.posteriors();
-    let anothers = |stage: &String| {
-        let path = plan.observed(&stem, stage);
-        let there = path.exists().then(|| Samples::read(&path).ok()).flatten().and_then(|s| s.extras.of);
-        there.is_some_and(|of| {
-            let same =
-                of.observation.is_some_and(|o| o.content == now.content || place(Path::new(&o.file)) == now.file);
-            !same || of.stage != *stage
-        })
-    };
-    let name = if stages.iter().any(anothers) { format!("{stem}-{}", &now.content[..8]) } else { stem.clone() };
-    let one = |stage: &String| {
-        let of = Of { observation: Some(Seen { name: name.clone(), ..now.clone() }), ..current.of(stage, draws)? };
-        Ok((plan.observed(&name, stage), of))
-    };
-    stages.iter().map(one).collect()
+/// Files of the draws of a file's observations, and what these would be of. Another observation of the same name keeps its own
+/// files: this one's name then ends in the first digits of its digest.
+fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
+    let ((file, row), stages) = (chosen(named), plan.posteriors());
+    let mut all = vec![];
+    for seen in current.seen(&file, row, &stages)? {
+        let anothers = |(stage, now): (&String, &Seen)| {
+            let path = plan.observed(&now.name, stage);
+            let there = path.exists().then(|| Samples::read(&path).ok()).flatten().and_then(|s| s.extras.of);
+            there.is_some_and(|of| {
+                let same = |o: &Seen| {
+                    o.content == now.content || (place(Path::new(&o.file)), o.row) == (now.file.clone(), now.row)
+                };
+                !of.observation.is_some_and(|o| same(&o)) || of.stage != *stage
+            })
+        };
+        let taken = stages.iter().zip(&seen).any(anothers);
+        for (stage, now) in stages.iter().zip(&seen) {
+            let name = if taken { format!("{}-{}", now.name, &seen[0].content[..8]) } else { now.name.clone() };
+            let path = plan.observed(&name, stage);
+            all.push((path, Of { observation: Some(Seen { name, ..now.clone() }), ..current.of(stage, draws)? }));
+        }
+    }
+    Ok(all)
 }
 
 fn describe(samples: &Samples) -> String {

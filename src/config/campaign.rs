@@ -4,9 +4,9 @@ use super::explain::suggestion;
 use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::error::{self, Error, Result};
-#[cfg(feature = "torch")]
-use crate::io::gadget;
 use crate::io::index;
+#[cfg(feature = "torch")]
+use crate::io::observation::{FieldFile, Learned, chosen};
 use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
@@ -120,7 +120,10 @@ impl Config {
         }
         #[cfg(feature = "torch")]
         if let Some(infer) = &mut self.infer {
-            infer.observations.iter_mut().for_each(|o| *o = found(o));
+            let there = |path: &Path| chosen(path).0.exists();
+            for observation in infer.observations.iter_mut().filter(|o| !there(o) && there(&folder.join(o))) {
+                *observation = folder.join(&*observation);
+            }
         }
         #[cfg(feature = "torch")]
         self.train.iter_mut().flat_map(|stage| &mut stage.data.masks).for_each(|mask| mask.file = found(&mask.file));
@@ -210,17 +213,38 @@ impl Config {
         })
     }
 
-    /// Refuses observations that the campaign's networks could not be shown, from their headers alone.
+    /// True if the simulator itself looks at such an observation; else it is a file of fields.
+    pub fn is_looked_at(&self, file: &Path) -> bool {
+        self.simulator.as_ref().is_some_and(|simulator| simulator.observes(file))
+    }
+
+    /// Refuses observations that the campaign's networks could not be shown, without reading all of them.
     #[cfg(feature = "torch")]
     pub(super) fn check_observations(&self, prior: &Prior, fields: &[String]) -> Result<()> {
         let Some(infer) = self.infer.as_ref().filter(|i| !i.observations.is_empty()) else { return Ok(()) };
-        let Some(simulator) = &self.simulator else {
-            let error = Error::input("this campaign has no [simulator] to look at a snapshot with");
-            return Err(error.key("infer.observations").remedy("leave observations out"));
-        };
-        let runner = simulator.runner(&self.universes(prior))?;
+        let runner = self.simulator.as_ref().map(|s| s.runner(&self.universes(prior))).transpose()?;
         let look = Look { fields: Some(fields), velocities: infer.velocities };
-        infer.observations.iter().try_for_each(|file| runner.check_file(file, &look).map_err(|e| e.file(file)))
+        // A field that the data do not have is told where it is named.
+        let learned = match (&self.dataset, &runner) {
+            (Some(foreign), _) => {
+                let data = foreign.open()?;
+                let fields = fields.iter().filter_map(|field| data.readable(field).ok()).collect();
+                Learned { fields, ..Learned::from(&data, &foreign.theta) }
+            }
+            (None, runner) => {
+                let mut all = runner.as_ref().map_or(vec![], |runner| runner.specs());
+                all.retain(|spec| fields.contains(&spec.name));
+                Learned { fields: all, prior: prior.clone(), theta: "theta".into(), own: true }
+            }
+        };
+        let check = |named: &PathBuf| match (&runner, self.is_looked_at(named)) {
+            (Some(runner), true) => runner.check_file(named, &look).map_err(|e| e.file(named)),
+            _ => {
+                let (file, row) = chosen(named);
+                FieldFile::open(&file, row, &learned).map(drop).map_err(|e| e.key("infer.observations"))
+            }
+        };
+        infer.observations.iter().try_for_each(check)
     }
 
     /// Refuses more shards than an index can link to; a folder that was `begun` with them goes on with a word.
@@ -299,11 +323,11 @@ impl Config {
             let names: Vec<&str> = self.train.iter().map(|s| s.name.as_str()).collect();
             if let Some(infer) = &self.infer {
                 infer.check(&names)?;
-                if let Some(missing) = infer.observations.iter().find(|o| !gadget::first(o).is_file()) {
-                    return Err(Error::input("there is no such file")
-                        .key("infer.observations")
-                        .value(missing)
-                        .remedy("give the path of a GADGET HDF5 snapshot, or leave observations out"));
+                let there = |named: &PathBuf| chosen(named).0.is_file() || self.is_looked_at(named);
+                if let Some(missing) = infer.observations.iter().find(|named| !there(named)) {
+                    return Err(Error::input("there is no such file").key("infer.observations").value(missing).remedy(
+                        "give the path of an HDF5 file (docs/files.md, \"Observations\"), or leave observations out",
+                    ));
                 }
             }
         }

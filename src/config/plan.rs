@@ -70,6 +70,11 @@ impl Plan {
         fields
     }
 
+    /// Name of the array of parameters.
+    pub fn theta_name(&self) -> &str {
+        self.config.dataset.as_ref().map_or("theta", |data| data.theta.as_str())
+    }
+
     /// Makes sure that `output` can be written, and leaves nothing behind if it cannot. Collective.
     pub fn writable(&self, comm: &Comm) -> Result<()> {
         comm.on_root(|| writable(&self.config.output).map_err(|e| self.locate(e)))?;

@@ -32,8 +32,9 @@ pub struct InferConfig {
     /// Posterior draws per universe.
     #[serde(default = "draws")]
     pub draws: usize,
-    /// Snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time; of one in several files
-    /// any one. What is accepted: docs/files.md#observations.
+    /// HDF5 files of the fields that the networks read, of one observation or of several (`FILE:3` is row 3 alone); or
+    /// snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time, of one in several files any
+    /// one. What is accepted: docs/files.md#observations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-type" = "[path, …]"))]
     pub observations: Vec<PathBuf>,
@@ -146,7 +147,8 @@ pub fn observation(
     let mut unfit = Unfit::default();
     unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
     if let Some(words) = unfit.of_one() {
-        let remedy = "look at the snapshot: is it of the campaign's box, time and number of particles?";
+        let remedy =
+            "is it of what the networks learned from: a snapshot of the campaign's box, time and number of particles?";
         return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));
     }
     let mut drawn = Drawn::default();

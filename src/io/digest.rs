@@ -71,7 +71,8 @@ pub fn digest_again(path: &Path) -> Result<String> {
     Ok(digest)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

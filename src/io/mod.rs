@@ -14,6 +14,7 @@ pub mod index;
 pub mod known;
 pub mod mask;
 pub mod noise;
+pub mod observation;
 pub mod ours;
 pub mod parameters;
 pub mod prior;

@@ -78,7 +78,7 @@ pub trait Simulator {
 
 fn no_observations(path: &Path) -> Error {
     let error = Error::input("the simulator of this campaign looks at no other code's files").key("infer.observations");
-    error.value(path).remedy("leave observations out")
+    error.value(path).remedy("give a file of the fields that the networks read")
 }
 
 /// Any [`Simulator`], its state hidden: what the suite engine drives.

@@ -12,7 +12,7 @@ use crate::prior::{Prior, Theta};
 use dyn_clone::DynClone;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The universes of a campaign.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +81,15 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     /// The files it names, by their places in the section (JSON pointers).
     fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
         vec![]
+    }
+    /// True if `path` names an observation that [`Runner::observe_file`] looks at, by what stands in it; what is none is taken
+    /// for a file of fields.
+    fn observes(&self, _path: &Path) -> bool {
+        false
+    }
+    /// All files of such an observation.
+    fn observed_files(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        Ok(vec![path.into()])
     }
     /// The section as far as it shapes the data: another one does not go on with a suite.
     fn shape(&self) -> Value {

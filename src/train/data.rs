@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::field::{AxisKind, Data, Dtype, FieldSpec};
+use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::models::Column;
 use tch::{Device, Tensor};
 
@@ -17,14 +17,7 @@ pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
 
 /// What a stage may read of a dataset: a field, or a parameter by its name ("theta": all).
 pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
-    match dataset.input(name) {
-        Err(_) if dataset.is_parameter(name) => {
-            let all = FieldSpec::of(name, &[dataset.prior.len()], &[AxisKind::Column]);
-            let spec = if name == "theta" { all } else { FieldSpec::of(name, &[], &[]) };
-            Ok(FieldSpec { dtype: Dtype::F64, ..spec })
-        }
-        spec => spec,
-    }
+    dataset.readable(name)
 }
 
 /// A field (or a parameter) of some rows as a column of samples.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// Names of the columns of the parameters' array, from its attributes `parameters` or `names`; `None` where they cannot
 /// be that, which is said.
-pub(super) fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<Vec<String>>> {
+pub fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<Vec<String>>> {
     for attribute in ["parameters", "names"] {
         let Some(names) = file.texts(theta, attribute)? else { continue };
         let different: BTreeSet<&String> = names.iter().collect();
@@ -28,15 +28,17 @@ pub(super) fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<
     Ok(None)
 }
 
-/// Where the campaign's parameters stand among the file's columns, by name; names differ at most in case and signs.
-pub(super) fn columns(file: &File, theta: &str, names: &[String], prior: &Prior) -> Result<Vec<usize>> {
+/// Where a parameter stands among a file's columns; names differ at most in case and signs.
+pub fn place(names: &[String], wanted: &str) -> Option<usize> {
     let plain =
         |name: &str| name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    let place = |wanted: &str| {
-        let alike = || names.iter().position(|name| plain(name) == plain(wanted));
-        names.iter().position(|name| name == wanted).or_else(alike)
-    };
-    let places: Vec<usize> = prior.names().into_iter().filter_map(place).collect();
+    let alike = || names.iter().position(|name| plain(name) == plain(wanted));
+    names.iter().position(|name| name == wanted).or_else(alike)
+}
+
+/// Where the campaign's parameters stand among the file's columns, by name.
+pub(super) fn columns(file: &File, theta: &str, names: &[String], prior: &Prior) -> Result<Vec<usize>> {
+    let places: Vec<usize> = prior.names().into_iter().filter_map(|name| place(names, name)).collect();
     if places.len() != names.len() || places.iter().collect::<BTreeSet<_>>().len() != names.len() {
         let (here, wanted) = (names.join(", "), prior.names().join(", "));
         let problem = format!("its columns are called {here}, but [dataset.parameters] names {wanted}");

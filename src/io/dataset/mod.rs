@@ -11,8 +11,12 @@ mod usable;
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
 pub use split::Split;
 
+pub(super) use foreign::{column_names, place};
+pub(super) use parts::beside;
+pub(super) use split::STATUS;
+
 use super::digest::Stamp;
-use super::field::{AxisKind, Data, FieldSpec};
+use super::field::{AxisKind, Data, Dtype, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
@@ -20,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
 use crate::progress::first_time;
 use parts::{Kept, Parts};
-use split::{SPLIT, STATUS};
+use split::SPLIT;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -168,6 +172,11 @@ impl Dataset {
         self.spec(field).and_then(|_| self.read_f64(field, &[row])).map(drop)
     }
 
+    /// True if this program wrote it.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// Number of universes n.
     pub fn len(&self) -> usize {
         self.split.len()
@@ -247,6 +256,18 @@ impl Dataset {
             ));
         }
         Ok(spec)
+    }
+
+    /// Description of what a network may read: a field, or a parameter by its name (`theta`: all of them).
+    pub fn readable(&self, name: &str) -> Result<FieldSpec> {
+        match self.input(name) {
+            Err(_) if self.is_parameter(name) => {
+                let all = FieldSpec::of(name, &[self.prior.len()], &[AxisKind::Column]);
+                let spec = if name == "theta" { all } else { FieldSpec::of(name, &[], &[]) };
+                Ok(FieldSpec { dtype: Dtype::F64, ..spec })
+            }
+            spec => spec,
+        }
     }
 
     /// Says what the axes of a field are, where its file does not.

@@ -132,7 +132,7 @@ impl Dataset {
 }
 
 /// HDF5 looks beside the file that names another first, then from the working directory on.
-pub(super) fn beside(from: &Path, file: &Path) -> PathBuf {
+pub fn beside(from: &Path, file: &Path) -> PathBuf {
     let beside = from.parent().unwrap_or(Path::new("")).join(file);
     if !beside.exists() && file.exists() { file.to_path_buf() } else { beside }
 }

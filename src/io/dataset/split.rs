@@ -39,7 +39,7 @@ impl Split {
 }
 
 /// A label per row: its name in the file, what may stand there, and what to do where something else does.
-pub(super) struct Labels {
+pub struct Labels {
     pub name: &'static str,
     words: &'static [(&'static str, u8)],
     largest: u8,
@@ -64,7 +64,7 @@ pub(super) const SPLIT: Labels = Labels {
     remedy: "split is n numbers or words: 0 or train, 1 or validation, 2 or test; or remove it, and rows are drawn",
 };
 
-pub(super) const STATUS: Labels = Labels {
+pub const STATUS: Labels = Labels {
     name: "status",
     words: &[("finished", 0), ("done", 0), ("ok", 0), ("failed", 1), ("false", 0), ("true", 1), ("0", 0), ("1", 1)],
     largest: u8::MAX,

@@ -25,6 +25,13 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
+/// True if what `path` names is such a snapshot, by what stands in it.
+pub fn is_snapshot(path: &Path) -> bool {
+    let particles = |file: &File| (0..TYPES).any(|t| file.exists(&format!("PartType{t}")));
+    let counts = |file: &File| file.attributes("Header").is_ok_and(|all| all.iter().any(|a| a.starts_with("NumPart_")));
+    File::open(&paths::first(path)).is_ok_and(|file| file.exists("Header") && (particles(&file) || counts(&file)))
+}
+
 fn read(path: &Path) -> Result<Header> {
     let first = Part(&File::open(path)?);
     let (mut header, claims) = first.header()?;

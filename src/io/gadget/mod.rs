@@ -16,7 +16,7 @@ mod said;
 mod write;
 
 pub use header::{Header, Velocities};
-pub use headers::{files, header};
+pub use headers::{files, header, is_snapshot};
 pub use paths::first;
 pub use read::{Snapshot, read, read_particles};
 pub use write::{SnapshotHeader, bytes, write};

@@ -34,9 +34,12 @@ pub struct Seen {
     pub name: String,
     /// Its (first) file, from the root folder.
     pub file: String,
-    /// Digest of what stood in it.
+    /// Its row, in a file of fields that counts observations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// Digest of what stood in its files; of a file of fields, of what the stage's chain reads and the true parameters.
     pub content: String,
-    /// Digest of the simulator that looked at it: box, mesh and observables.
+    /// Digest of the simulator that looked at it: box, mesh and observables. Empty where none did.
     pub observables: String,
 }
 

@@ -20,7 +20,7 @@ use crate::simulators::bench::Bench;
 use crate::simulators::budget::{Budget, Kept, Machine, Memory};
 use crate::simulators::{Runner, Section, Theory, Universes};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for universes of
 /// two versions do not belong in one suite. A new default is no such change (the section tells of it), and neither is another
@@ -83,6 +83,14 @@ impl Section for PmConfig {
             }));
         }
         files
+    }
+
+    fn observes(&self, path: &Path) -> bool {
+        gadget::is_snapshot(path)
+    }
+
+    fn observed_files(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        gadget::files(&gadget::first(path))
     }
 
     fn shape(&self) -> serde_json::Value {
