@@ -1,7 +1,8 @@
 //! A simulator in one file, without mesh or cosmology: `cargo run --release --example gaussian -- run run.toml`.
 //!
-//! Numbers x at `points` times t from 0 to 1: x = slope · t + shift + noise, where each of `shifts` parts of the times has a
-//! shift of its own. x is linear in the parameters and the noise is Gaussian: so is the posterior, in closed form.
+//! Numbers x at `points` times t from 0 to 1: x = slope · t + shift + noise, where each of `shifts` parts of the times
+//! has a shift of its own. x is linear in the parameters and the noise is Gaussian: so is the posterior, in closed
+//! form.
 
 use polycosm::comm::{Comm, timers::Timers};
 use polycosm::error::{Error, Result};

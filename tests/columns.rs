@@ -1,4 +1,5 @@
-//! A stage reads several fields, a network that makes something learns a target, and columns that do not fit are refused.
+//! A stage reads several fields, a network that makes something learns a target, and columns that do not fit are
+//! refused.
 #![cfg(feature = "torch")]
 
 mod common;

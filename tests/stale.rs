@@ -4,6 +4,8 @@
 
 mod mpi;
 
+use polycosm::io::dataset::Dataset;
+use polycosm::io::identity::Identity;
 use rand::{Rng, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -510,6 +512,13 @@ draws = 40
     assert!(text.contains("the observation holds other data"), "{text}");
     let page = std::fs::read_to_string(place.path("o/report/index.html")).unwrap();
     assert!(page.contains("Observation “snap”"), "the other is not shown");
+    // The suite grows: stages of fewer universes are not gone on with, and say so.
+    let grown = ["--set", "design.simulations=48"];
+    place.done(&["simulate", grown[0], grown[1]]);
+    place.refused(
+        &["train", grown[0], grown[1]],
+        &["stage a-b is outdated: rows were added: 40 -> 48", "--retrain a-b"],
+    );
 }
 
 /// Rows of parameters and data, and what each is used for.
@@ -590,4 +599,25 @@ fn rows_that_changed_are_named_and_never_mixed() {
     assert!(place.bytes(&weights) != before && place.bytes(&rows) != kept);
     assert!(!place.done(&["status", set[0], set[1]]).contains("outdated"));
     place.refused(&["train"], &["row 160 (and 39 more) were removed: 200 -> 160"]);
+}
+
+/// 4 blocks of numbers, which ranks share unevenly.
+#[test]
+fn identities_do_not_depend_on_ranks() {
+    mpi::on_ranks("identities_do_not_depend_on_ranks", &[1, 3], |comm| {
+        let path = mpi::shared_dir().join("d.h5");
+        const WIDE: usize = 25_000;
+        let written = comm.on_root(|| {
+            data(&path, 0.1, false);
+            let x: Vec<f32> = (0..ROWS * WIDE).map(|i| (i % 1009) as f32).collect();
+            let file = hdf5::File::open_rw(&path).unwrap();
+            file.new_dataset::<f32>().shape([ROWS, WIDE]).create("wide").unwrap().write_raw(&x).unwrap();
+            Ok(())
+        });
+        written.unwrap();
+        let dataset = Dataset::open(&path, "theta").unwrap();
+        let [all, alone] = [comm, &comm.alone()].map(|c| Identity::of(c, &dataset, &["x", "wide"]).unwrap());
+        assert_eq!((all.digest(), &all.fields), (alone.digest(), &alone.fields));
+        assert_eq!((all.names(), &all.rows), ("x, wide".into(), &alone.rows));
+    });
 }

@@ -239,15 +239,15 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
                 inputs.maps_quantity = spec.description.split(',').next().unwrap_or("").to_string();
             }
             (None, [n]) if spec.axes.first().is_some_and(|a| a.values.len() == *n) => {
-                let labelled = |what: &str, unit: &str| match unit {
-                    "" => what.to_string(),
-                    unit => format!("{what}  [{unit}]"),
+                let labelled = |what: &str, unit: &str| match (what.replace('_', " "), unit) {
+                    (what, "") => what,
+                    (what, unit) => format!("{what}  [{unit}]"),
                 };
                 let axis = &spec.axes[0];
                 let mut curves = Curves {
                     field: spec.name.clone(),
                     what: spec.description.clone(),
-                    labels: [labelled(&axis.name, &axis.unit), labelled(&spec.name.replace('_', " "), &spec.unit)],
+                    labels: [labelled(&axis.name, &axis.unit), labelled(&spec.name, &spec.unit)],
                     at: axis.values.clone(),
                     theory: String::new(),
                     universes: vec![],

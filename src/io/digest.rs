@@ -25,8 +25,8 @@ pub fn digest_of_file(path: &Path) -> Result<String> {
     Ok(hex(hash.finalize().as_slice()))
 }
 
-/// What the system says of a file: its number, length, and the times of the last change of its contents and, which no program
-/// can set, of anything about it. Not the device, which on a shared disk has another number on every node.
+/// What the system says of a file: its number, length, and the times of the last change of its contents and, which no
+/// program can set, of anything about it. Not the device, which on a shared disk has another number on every node.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
     number: u64,
@@ -46,7 +46,8 @@ impl Stamp {
         Ok(Stamp { number: about.ino(), size: about.size(), modified, changed })
     }
 
-    /// True if another change would have another time. One that was changed just now may be once more, and the time be the same.
+    /// True if another change would have another time: what was changed just now may be once more, and the time be the
+    /// same.
     pub fn is_settled(&self) -> bool {
         let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(self.changed.0.max(0) as u64);
         changed.elapsed().is_ok_and(|ago| ago > TICK)

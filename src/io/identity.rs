@@ -1,5 +1,5 @@
-//! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files. Neither the time of a file nor
-//! its name decides anything.
+//! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files. Neither the time of a
+//! file nor its name decides anything.
 
 pub use super::digest::{digest, digest_again, digest_of_file};
 pub use super::sealed::{open_sealed, seal, sealed, unseal};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
 /// A dataset as a stage sees it: whatever differs in it, differs here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Spelled")]
 pub struct Identity {
     /// Parameters of all universes, in order.
@@ -33,6 +33,14 @@ pub struct Identity {
     pub rows: Rc<Rows>,
 }
 
+impl PartialEq for Identity {
+    /// Rows only name what differs.
+    fn eq(&self, other: &Identity) -> bool {
+        let parts = |i: &Identity| [&i.theta, &i.split, &i.prior].map(String::clone);
+        parts(self) == parts(other) && self.fields == other.fields
+    }
+}
+
 /// A field of a dataset by what stands in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Content {
@@ -40,7 +48,8 @@ pub struct Content {
     pub field: String,
     /// Digest of its numbers.
     pub data: String,
-    /// What its axes are. Older programs, whose records say nothing, took for maps of a periodic box what had their shape.
+    /// What its axes are. Older programs, whose records say nothing, took for maps of a periodic box what had their
+    /// shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub axes: Vec<AxisKind>,
 }
@@ -68,8 +77,8 @@ impl From<Spelled> for Identity {
 const BLOCK: usize = 1 << 20;
 
 impl Identity {
-    /// Collective. polycosm's own datasets keep checksums of their universes; of others the fields are read, by all ranks.
-    /// Names of parameters may be among the fields: they are told by `theta`.
+    /// Collective. polycosm's own datasets keep checksums of their universes; of others the fields are read, by all
+    /// ranks. Names of parameters may be among the fields: they are told by `theta`.
     pub fn of(comm: &Comm, dataset: &Dataset, fields: &[&str]) -> Result<Identity> {
         Identity::with(comm, dataset, fields, &mut Known::default())
     }
@@ -108,20 +117,18 @@ impl Identity {
     /// What is another in `now`, in words.
     pub fn differs(&self, now: &Identity) -> Option<String> {
         let (was, is) = (self.names(), now.names());
-        let parts = [
-            (was == is, format!("its input was {was}, not {is}")),
-            (self.prior == now.prior, "the prior (names or bounds of the parameters) is another".into()),
-        ];
-        let other = parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what);
-        let contents = || {
-            let differ = self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now));
-            match () {
-                _ if self.theta != now.theta => Some("the universes' parameters (theta) are others".into()),
-                _ if self.split != now.split => Some("the split (or which universes failed) is another".into()),
-                _ => differ,
-            }
+        if was != is {
+            return Some(format!("its input was {was}, not {is}"));
+        }
+        if self.prior != now.prior {
+            return Some("the prior (names or bounds of the parameters) is another".into());
+        }
+        let what = match () {
+            _ if self.theta != now.theta => "the universes' parameters (theta) are others".into(),
+            _ if self.split != now.split => "the split (or which universes failed) is another".into(),
+            _ => self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now))?,
         };
-        other.or_else(|| contents().map(|what| self.rows.differ(&now.rows).unwrap_or(what)))
+        Some(self.rows.differ(&now.rows).unwrap_or(what))
     }
 
     /// Digest of all but what the axes are.
@@ -193,22 +200,19 @@ fn stored(dataset: &Dataset, field: &str) -> Result<Option<(String, Sums)>> {
 fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<(String, Sums)> {
     let rows: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.status()[i] == 0).collect();
     let spec = comm.agree(dataset.spec(field))?;
-    // Blocks have one size, so that nothing depends on the number of ranks.
-    let size = (BLOCK / spec.shape.iter().product::<usize>().max(1)).max(1);
+    // Blocks have one size, so that nothing depends on the number of ranks. Of lists nobody knows how long they are.
+    let each = if spec.ragged { BLOCK } else { spec.shape.iter().product() };
+    let size = (BLOCK / each.max(1)).max(1);
     let blocks: Vec<&[usize]> = rows.chunks(size).collect();
     let (start, len) = share(blocks.len(), comm.size(), comm.rank());
     let hashed = |block: &&[usize]| -> Result<(Vec<u8>, Vec<u32>)> {
-        let of_rows: Vec<Vec<f64>> = match spec.ragged {
-            true => block.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<_>>()?,
-            false => vec![dataset.read_f64(field, block)?],
+        let values = match spec.ragged {
+            true => dataset.read_list(field, block[0])?,
+            false => dataset.read_f64(field, block)?,
         };
-        let each = |x: &Vec<f64>| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-        let bytes: Vec<Vec<u8>> = of_rows.iter().map(each).collect();
-        let mut hash = Sha256::new();
-        bytes.iter().for_each(|bytes| hash.update(bytes));
-        let row = if spec.ragged { usize::MAX } else { 8 * spec.shape.iter().product::<usize>().max(1) };
-        let sums = bytes.iter().flat_map(|bytes| bytes.chunks(row)).map(crc32fast::hash).collect();
-        Ok((hash.finalize().to_vec(), sums))
+        let (all, row) = (bytemuck::cast_slice::<f64, u8>(&values), 8 * values.len() / block.len());
+        let sums = (0..block.len()).map(|i| crc32fast::hash(&all[i * row..(i + 1) * row]));
+        Ok((Sha256::digest(all).to_vec(), sums.collect()))
     };
     let mine = blocks[start..start + len].iter().map(hashed).collect::<Result<Vec<_>>>();
     let (hashes, sums): (Vec<_>, Vec<_>) = comm.agree(mine)?.into_iter().unzip();
@@ -222,6 +226,7 @@ fn read(comm: &Comm, dataset: &Dataset, field: &str) -> Result<(String, Sums)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::field::{Dtype, FieldSpec};
 
     #[test]
     fn every_part_of_a_dataset_counts() {
@@ -238,6 +243,9 @@ mod tests {
         };
         let first = of("a.h5", 2.0, 0, 1);
         assert_eq!(first.names(), "x, y", "theta_0 is a parameter");
+        // Stages of older programs have this digest.
+        let prior = r#"[{"name":"theta_0","latex":"theta_0","min":0.0,"max":3.0}]"#;
+        assert_eq!(first.prior, digest(prior.as_bytes()));
         assert_eq!(first.differs(&of("b.h5", 2.0, 0, 1)), None, "the name decides");
         assert!(first.differs(&of("c.h5", 2.5, 0, 1)).unwrap().contains("row 2 of x is another"));
         assert!(first.differs(&of("d.h5", 2.0, 1, 1)).unwrap().contains("row 3 of y is another"));
@@ -246,5 +254,27 @@ mod tests {
         );
         assert_eq!(first.part(&["x"]).differs(&of("f.h5", 2.0, 1, 1).part(&["x"])), None);
         assert_eq!(first.part(&["y"]).differs(&first).unwrap(), "its input was y, not x, y");
+    }
+    #[test]
+    fn lists_without_checksums_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |name: &str, ends: [u64; 4], last: f64| {
+            let path = dir.path().join(name);
+            let file = File::create(&path).unwrap();
+            file.set_text("", "version", "polycosm 0.1.0").unwrap();
+            file.set_numbers("", "format_version", &[1.0]).unwrap();
+            let mut spec = FieldSpec::of("h", &[0, 2], &[AxisKind::Index, AxisKind::Column]);
+            (spec.ragged, spec.dtype) = (true, Dtype::F64);
+            file.set_json("", "fields", &[spec]).unwrap();
+            file.write(None, "theta", &[3, 1], &[0.0f64, 1., 2.]).unwrap();
+            file.write(None, "h/data", &[3, 2], &[0.0f64, 1., 2., 3., 4., last]).unwrap();
+            file.write(None, "h/offsets", &[4], &ends).unwrap();
+            file.close().unwrap();
+            Identity::of(&Comm::world(), &Dataset::open(&path, "theta").unwrap(), &["h"]).unwrap()
+        };
+        let first = of("a.h5", [0, 0, 2, 3], 5.0);
+        assert_eq!(first.differs(&of("b.h5", [0, 0, 2, 3], 5.0)), None);
+        assert_eq!(first.differs(&of("c.h5", [0, 0, 2, 3], 6.0)).unwrap(), "row 2 of h is another");
+        assert_eq!(first.differs(&of("d.h5", [0, 2, 2, 3], 5.0)).unwrap(), "row 0 of h is another (and 1 more)");
     }
 }

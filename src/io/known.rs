@@ -1,5 +1,5 @@
-//! What foreign fields hold, kept with the campaign, so that they are only read anew where a file that holds them changed. Nothing
-//! depends on it but time: what cannot be kept is read by each command.
+//! What foreign fields hold, kept with the campaign, so that they are only read anew where a file that holds them
+//! changed. Nothing depends on it but time: what cannot be kept is read by each command.
 
 use super::dataset::Dataset;
 use super::digest::Stamp;
@@ -127,7 +127,7 @@ mod tests {
     use crate::io::identity::Identity;
     use std::time::{Duration, SystemTime};
 
-    /// Sees a file's changes as older than they are; the time of its last change cannot be set, so it is waited for.
+    /// The time of a file's last change cannot be set: it is waited for.
     fn settle() {
         std::thread::sleep(Duration::from_millis(3100));
     }

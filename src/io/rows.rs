@@ -1,4 +1,5 @@
-//! A dataset row by row, by checksums: not what decides whether it is another (digests do), but what names the rows that are.
+//! A dataset row by row, by checksums: not what decides whether it is another (digests do), but what names the rows
+//! that are.
 
 use super::dataset::{Dataset, Split};
 use serde::{Deserialize, Serialize};

@@ -15,8 +15,8 @@ pub fn sealed<T: Serialize>(value: &T) -> Result<String> {
     Ok(format!("{value:#}\n"))
 }
 
-/// What stands in such a JSON, and whether it has a digest: an older program's may have none. The problem alone where it is
-/// damaged.
+/// What stands in such a JSON, and whether it has a digest: an older program's may have none. The problem alone where
+/// it is damaged.
 pub fn open_sealed(text: &str) -> std::result::Result<(Value, bool), String> {
     let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
     match value.as_object_mut().and_then(|table| table.shift_remove("sha256")) {

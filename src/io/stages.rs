@@ -105,8 +105,8 @@ impl Stages {
         self.wanted[..at].iter().filter(read).map(|w| w.name.as_str()).collect()
     }
 
-    /// The fields of the dataset that a stage and those before it read, each once, in order; parameters that are targets are
-    /// among them.
+    /// The fields of the dataset that a stage and those before it read, each once, in order; parameters that are targets
+    /// are among them.
     pub fn fields(&self, name: &str) -> Vec<&str> {
         self.read(name, &|w| w.inputs.iter().chain(&w.targets).collect())
     }

@@ -1,4 +1,5 @@
-//! How a model looks at its inputs before its networks do: what it cannot take, and what is unlike all that it has seen.
+//! How a model looks at its inputs before its networks do: what it cannot take, and what is unlike all that it has
+//! seen.
 
 use super::Batch;
 use crate::error::{Error, Result};
@@ -25,7 +26,8 @@ impl Eye {
         Eye { column: input.name.clone(), shape, given: input.shape.clone(), copies: vec![] }
     }
 
-    /// On maps that are large enough to be halved a few times, and whether these are periodic; else as a vector, and `None`.
+    /// On maps that are large enough to be halved a few times, and whether these are periodic; else as a vector, and
+    /// `None`.
     pub fn maps(input: &FieldSpec) -> (Self, Option<bool>) {
         let vector = Eye::vector(input);
         match input.picture().filter(Picture::is_large) {
@@ -48,7 +50,8 @@ impl Eye {
         self.preprocess().check()
     }
 
-    /// Takes what standardises from the training inputs (n, …), for all networks; how far each of them lies from the others.
+    /// Takes what standardises from the training inputs (n, …), for all networks; how far each of them lies from the
+    /// others.
     pub fn standardise(&self, x: &Tensor) -> Novelty {
         let (x, views) = self.seen(x);
         let novelty = self.preprocess().fit(&x, views);

@@ -6,8 +6,8 @@ use crate::io::field::FieldSpec;
 use crate::prior::Prior;
 use tch::{Device, Kind, nn};
 
-/// The samples that a model will see, where, and in which precision. Columns have the names that they have in a batch, see
-/// [`named`]; "theta" needs no description.
+/// The samples that a model will see, where, and in which precision. Columns have the names that they have in a batch,
+/// see [`named`]; "theta" needs no description.
 pub struct Task<'a> {
     pub inputs: &'a [FieldSpec],
     /// What it is to make of them, or the labels that it is to tell.

@@ -1,8 +1,8 @@
 //! What happens to inputs before a network sees them: a monotonic transform, then mean 0 and variance 1.
 //!
-//! Everything up to there is done in double precision, so that a small signal on a large offset survives. What does not vary
-//! in training drops out, for nothing can be learned of it; location and scale are those of all but a few wild samples, and
-//! what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
+//! Everything up to there is done in double precision, so that a small signal on a large offset survives. What does not
+//! vary in training drops out, for nothing can be learned of it; location and scale are those of all but a few wild
+//! samples, and what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
 
 use super::familiar::{Familiar, Novelty};
 use super::statistics::{Core, core, none_like, quantiles};
@@ -13,15 +13,16 @@ use tch::{Kind, Tensor, nn};
 /// Samples that are looked at a time.
 const CHUNK: i64 = 64;
 
-/// Units in the last place by which a constant may differ: rounding of single numbers, and of long sums in double precision.
+/// Units in the last place by which a constant may differ: rounding of single numbers, and of long sums in double
+/// precision.
 const ROUNDING: [(f64, f64); 2] = [(f32::EPSILON as f64, 16.0), (f64::EPSILON, 1024.0)];
 
-/// Standardised numbers up to here (or ten times what is usual among the training samples' largest, for maps with peaks)
-/// are left as they are; L + ln(1 + |z| − L) beyond.
+/// Standardised numbers up to here (or ten times what is usual among the training samples' largest, for maps with
+/// peaks) are left as they are; L + ln(1 + |z| − L) beyond.
 const LIMIT: f64 = 10.0;
 
-/// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H, W).
-/// Its state is kept with the weights.
+/// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H,
+/// W). Its state is kept with the weights.
 pub struct Preprocess {
     transforms: Each,
     /// What the network computes in.
@@ -120,8 +121,8 @@ impl Preprocess {
         Rows { mean, variance, low, high }
     }
 
-    /// The numbers by which samples are compared with the training samples: theirs, or of each channel its pixels' mean,
-    /// scatter, least and largest.
+    /// The numbers by which samples are compared with the training samples: theirs, or of each channel its pixels'
+    /// mean, scatter, least and largest.
     fn facts(&self, rows: Rows) -> Tensor {
         match self.maps {
             false => rows.mean,

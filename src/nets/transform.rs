@@ -65,7 +65,8 @@ pub enum Transforms {
 }
 
 impl Transforms {
-    /// Those of an input: each of an equal part of its first axis. Inputs of which a table says nothing are taken as they are.
+    /// Those of an input: each of an equal part of its first axis. Inputs of which a table says nothing are taken as
+    /// they are.
     pub fn of(&self, input: &str) -> Each {
         match self {
             Transforms::All(each) => each.clone(),

@@ -7,8 +7,8 @@ use super::{Curve, Curves};
 /// Curves shown, at most.
 const SHOWN: usize = 6;
 
-/// From the least of these numbers to the greatest, and a little more: logarithmic where they span a decade and are positive,
-/// all but a few.
+/// From the least of these numbers to the greatest, and a little more: logarithmic where they span a decade and are
+/// positive, all but a few.
 fn scale(values: &[f64], more: f64) -> Scale {
     let range = |values: &[f64]| values.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
     let positive: Vec<f64> = values.iter().copied().filter(|&v| v > 0.0).collect();

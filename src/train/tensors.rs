@@ -41,7 +41,8 @@ pub fn bytes(t: &Tensor) -> Vec<u8> {
     bytes
 }
 
-/// Writes tensors of any device; the file is given its name, and brought to the disk, by [`crate::io::hdf::publish_file`].
+/// Writes tensors of any device; the file is given its name, and brought to the disk, by
+/// [`crate::io::hdf::publish_file`].
 pub fn write(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     let entry = |(name, t): &(String, Tensor)| {
         let known = TYPES.iter().find(|(kind, _)| *kind == t.kind());
@@ -53,7 +54,8 @@ pub fn write(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     serialize_to_file(entries, None, path).map_err(|e| Error::io(format!("cannot be written: {e}")).file(path))
 }
 
-/// Reads tensors, sorted by their names; an error that tells the problem alone where they are none that [`write`] writes.
+/// Reads tensors, sorted by their names; an error that tells the problem alone where they are none that [`write`]
+/// writes.
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let file = std::fs::read(path).at(path)?;
     let bad = |problem: String| Error::failed(problem).file(path);

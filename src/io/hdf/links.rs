@@ -94,8 +94,8 @@ impl File {
         Error::input(format!("{what} (the file's datasets: {there})")).remedy(remedy)
     }
 
-    /// Where the first link on the way to an object leads, if it is none of the ordinary ones: the file where that is another, and
-    /// the object's name from there on.
+    /// Where the first soft or external link on the way to an object leads: the file where that is another, and the
+    /// object's name from there on.
     pub fn leads_to(&self, name: &str) -> Option<(Option<String>, String)> {
         let name = name.trim_matches('/');
         prefixes(name).find_map(|part| {
@@ -106,7 +106,7 @@ impl File {
         })
     }
 
-    /// Where a soft or external link leads, as it says itself: a file, if another, and an object; `None` for anything else.
+    /// Where a soft or external link leads, as it says itself: a file, if another, and an object; `None` for all else.
     fn link(&self, name: &str) -> Option<(Option<String>, String)> {
         let (name, id) = (CString::new(name).ok()?, self.inner.id());
         hdf5::sync::sync(|| {
