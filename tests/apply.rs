@@ -230,3 +230,75 @@ fn what_cannot_be_made_is_refused_in_words() {
     place.refused(&["apply"], &["compressor.h5", "polycosm did not write it"]);
     assert_eq!(std::fs::read(place.path(FILE)).unwrap(), b"mine");
 }
+
+/// A stage behind frozen networks sees a universe anew in each epoch; its test split and an observation go through the same chain.
+#[test]
+fn frozen_networks_make_fresh_inputs_in_every_epoch() {
+    let place = Place::new(300);
+    let frozen = CAMPAIGN.replace("copies = 3", "frozen = true").replace("epochs = 2", "epochs = 6");
+    std::fs::write(place.path("run.toml"), &frozen).unwrap();
+    place.done(&["train", "compressor"]);
+    let weights = std::fs::read(place.path("o/train/compressor/weights.safetensors")).unwrap();
+    place.done(&["train", "posterior"]);
+    assert!(!place.path("o/fields").exists(), "what is made anew needs no file");
+    assert!(std::fs::read(place.path("o/train/compressor/weights.safetensors")).unwrap() == weights, "they moved");
+    let text = place.done(&["infer"]);
+    assert!(text.contains("60 universes") && !place.path("o/fields").exists(), "{text}");
+    // It stands on the other stage as any that reads a file.
+    place.done(&["train", "--set", "train.compressor.seed=5", "--retrain", "compressor"]);
+    let status = place.done(&["status", "--set", "train.compressor.seed=5"]);
+    assert!(status.contains("draws        posterior: outdated"), "{status}");
+    // Resumed after a stop it takes the same steps: what is random belongs to universe and epoch.
+    let bits = |ranks: usize, output: &str, more: &[&str]| {
+        let set = format!("output={output}");
+        place.on(ranks, &[&["train", "--set", &set], more].concat());
+        std::fs::read(place.path(&format!("{output}/train/posterior/weights.safetensors"))).unwrap()
+    };
+    assert!(bits(1, "p", &[]) == bits(1, "q", &[]), "two trainings differ");
+    for (was, is, words) in [
+        ("frozen = true", "frozen = true\ncopies = 2", ["train.posterior.copies = 2", "frozen networks"]),
+        ("augment = true", "frozen = true", ["train.compressor.frozen = true", "no earlier stage"]),
+    ] {
+        std::fs::write(place.path("run.toml"), frozen.replace(was, is)).unwrap();
+        place.refused(&["train"], &words);
+    }
+}
+
+fn numbers(path: &Path, name: &str) -> Vec<f64> {
+    hdf5::File::open(path).unwrap().dataset(name).unwrap().read_raw::<f64>().unwrap()
+}
+
+/// Stages on stages and on fields beside these, from files or through frozen networks: where nothing is random both are the same.
+#[test]
+fn a_chain_of_stages_is_the_same_from_files_and_through_its_networks() {
+    let place = Place::new(300);
+    let (head, posterior) = CAMPAIGN.split_at(CAMPAIGN.rfind("[[train]]").unwrap());
+    let second = head[head.find("[[train]]").unwrap()..].replace("augment = true\n", "");
+    let second = second.replace("\"compressor\"", "\"second\"").replace("\"x\"", "[\"compressor\", \"x\"]");
+    let posterior =
+        posterior.replace("copies = 3\n", "").replace("\"compressor\"", "[\"second\", \"compressor/summaries\"]");
+    let files = format!("{}{second}{posterior}", head.replace("augment = true\n", ""));
+    let frozen = files.replace("input = [", "frozen = true\ninput = [").replace("output = \"o\"", "output = \"p\"");
+    for (campaign, output) in [(&files, "o"), (&frozen, "p")] {
+        std::fs::write(place.path("run.toml"), campaign).unwrap();
+        place.on(2, &["train"]);
+        place.on(2, &["infer"]);
+        assert_eq!(place.path(&format!("{output}/fields/compressor.h5")).exists(), output == "o");
+    }
+    let draws = |output: &str, name| numbers(&place.path(&format!("{output}/posterior/posterior.h5")), name);
+    for name in ["theta", "ln_prob", "outside", "distance"] {
+        let (o, p) = (draws("o", name), draws("p", name));
+        let off = o.iter().zip(&p).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(o.len() == p.len() && off < 1e-2, "{name} differs by {off}");
+    }
+    // What the first network finds strange is told, whoever looks at its summaries.
+    let mut x = hdf5::File::open(place.path("d.h5")).unwrap().dataset("x").unwrap().read_raw::<f32>().unwrap();
+    x[4 * SIDE * SIDE] = 50.0;
+    std::fs::write(place.path("run.toml"), &files).unwrap();
+    let array = hdf5::File::open_rw(place.path("d.h5")).unwrap().dataset("x").unwrap();
+    array.write_raw(&x).unwrap();
+    drop(array);
+    std::fs::remove_dir_all(place.path("o")).unwrap();
+    let text = place.done(&["run"]);
+    assert!(text.contains("in row 4 ") && text.contains("x[") && draws("o", "outside")[0] > 1.0, "{text}");
+}

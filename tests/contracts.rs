@@ -27,7 +27,7 @@ use polycosm::models::{
 use polycosm::nets::host;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::rng::stream;
-use polycosm::train::{Memory, Rule, Source, StageConfig, Trainer};
+use polycosm::train::{Columns, Memory, Rule, Source, StageConfig, Trainer};
 use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
 
@@ -49,6 +49,7 @@ fn stage(rule: Rule) -> StageConfig {
         augment: false,
         copies: 1,
         seed: 5,
+        frozen: false,
         checkpoint_every: 1,
     }
 }
@@ -594,14 +595,17 @@ fn columns_come_from_a_dataset() {
         file.new_dataset::<u8>().shape([8]).create("split").unwrap().write_raw(&split).unwrap();
         file.close().unwrap();
         let dataset = Dataset::open(&path, "theta").unwrap();
-        let mut source = Memory::read(&dataset, &[("x", "maps"), ("label", "class")], Device::Cpu).unwrap();
+        let mut source = Columns::of_dataset(&dataset, &[("x", "maps"), ("label", "class")], Device::Cpu)
+            .unwrap()
+            .memory(1)
+            .unwrap();
         assert_eq!((source.ids(Split::Train), source.ids(Split::Validation)), (&ids(1..6)[..], &ids(6..8)[..]));
         let some = [SampleId::of(7), SampleId::of(4)];
         let batch = Batch::new(source.read(&some, &[]).unwrap(), some.to_vec(), Pass::Held, 1, Kind::Double);
         assert_eq!(host(batch.array("x").unwrap()), [14.0, 15.0, 8.0, 9.0]);
         assert_eq!(host(batch.array("theta").unwrap()), [7.0, 4.0]);
         assert_eq!(host(&batch.labels("label", 3).unwrap()), [1.0, 1.0]);
-        let e = Memory::read(&dataset, &[("label", "clas")], Device::Cpu).err().expect("it is not there");
+        let e = Columns::of_dataset(&dataset, &[("label", "clas")], Device::Cpu).err().expect("it is not there");
         assert!(e.exit_code() == 2 && e.to_string().contains("did you mean `class`?"), "{e}");
     });
 }

@@ -21,8 +21,8 @@ use polycosm::models::{Batch, Density, Device, Draws, Estimand, KINDS, Kind, Mod
 use polycosm::nets::host;
 use polycosm::prior::{Distribution, Parameter, Prior};
 use polycosm::rng::stream;
-use polycosm::train::stage::{Context, Trained, train_stage};
-use polycosm::train::{StageConfig, records};
+use polycosm::train::outputs::columns;
+use polycosm::train::{Context, StageConfig, Trained, records, train_stage};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use std::path::Path;
@@ -266,9 +266,10 @@ fn inferred(comm: &Comm, name: &str, most: f64) {
     let context = Context { comm, stages: &stages, records, dataset, identity, seed, device, by };
     train_stage(&context, "posterior", || Ok(())).unwrap();
     let trained = Trained::load(&context, "posterior").unwrap();
-    let samples = test_split(comm, &trained, dataset, 300, 1).unwrap();
+    let columns = &columns(&context, "posterior").unwrap();
+    let samples = test_split(comm, &trained, columns, 300, 1).unwrap();
     assert!(samples.check().is_ok() && samples.len() == 100);
-    let alone = test_split(&comm.alone(), &trained, dataset, 300, 1).unwrap();
+    let alone = test_split(&comm.alone(), &trained, columns, 300, 1).unwrap();
     assert!(alone.theta == samples.theta && alone.ln_prob == samples.ln_prob, "draws depend on the number of ranks");
     // What was fitted to 2000 universes is the exact posterior to a few percent, and what is trained a little further off.
     let x = dataset.read_f64("x", &samples.index.iter().map(|&row| row as usize).collect::<Vec<_>>()).unwrap();

@@ -15,7 +15,8 @@ use polycosm::models::{Batch, Device, Eye, Kind, Model, ModelConfig, NpeConfig, 
 use polycosm::nets::{Transform, Transforms, host};
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Look, Pm, PmConfig, Runner};
-use polycosm::train::stage::{Context, Trained, train_stage};
+use polycosm::train::outputs::columns;
+use polycosm::train::{Context, Trained, train_stage};
 use polycosm::train::{StageConfig, check_stages, records};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -317,7 +318,8 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
                 train_stage(&context, stage, || Ok(())).unwrap();
             }
             let trained = Trained::load(&context, "posterior").unwrap();
-            let samples = test_split(comm, &trained, dataset, 200, 1).unwrap();
+            let columns = columns(&context, "posterior").unwrap();
+            let samples = test_split(comm, &trained, &columns, 200, 1).unwrap();
             (samples, trained)
         };
         let mean = |ln: &[f64]| ln.iter().sum::<f64>() / ln.len() as f64;

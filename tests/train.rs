@@ -41,6 +41,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         data: Default::default(),
         augment: true,
         copies: 1,
+        frozen: false,
         seed: 5,
         checkpoint_every: 1,
     }

@@ -33,6 +33,7 @@ fn stage(data: DataConfig) -> StageConfig {
         augment: false,
         copies: 1,
         seed: 5,
+        frozen: false,
         checkpoint_every: 1,
     }
 }

@@ -108,11 +108,13 @@ impl Ahead {
                     comm.agree(crate::train::data::spec(data, field).map_err(named))?;
                 }
             }
-            let [field] = &stage.input[..] else { continue };
-            if !judged || !seen.contains(&field.as_str()) {
+            let plain = stage.input.iter().all(|field| {
+                seen.contains(&field.as_str()) && crate::train::source(&plan.config.train, field).is_none()
+            });
+            if !judged || !plain || !stage.target.is_empty() {
                 continue;
             }
-            let unfit = crate::train::inputs::unfit_tests(comm, data, field, &stage.network)?;
+            let unfit = crate::train::inputs::unfit_tests(comm, data, &stage.input, &stage.network)?;
             let tests = self.count(Split::Test);
             if unfit.rows().len() == tests {
                 let problem = format!(
@@ -121,7 +123,7 @@ impl Ahead {
                     count(tests, "row"),
                     stage.name
                 );
-                let error = Error::input(problem).file(&data.path).key(field);
+                let error = Error::input(problem).file(&data.path).key(stage.input.join(", "));
                 return comm.agree(Err(error.remedy("mend them, or mark other rows for tests in the file's `split`")));
             }
         }

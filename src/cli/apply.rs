@@ -5,10 +5,9 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
-use crate::nets::device;
 use crate::progress::count;
+use crate::train::find;
 use crate::train::outputs::{make, makes};
-use crate::train::stage::{Context, find};
 
 /// Write what trained stages make of the dataset: fields of every universe, for other programs and later stages
 ///
@@ -33,23 +32,15 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 pub fn apply(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
-    let (records, by, device) = (plan.stages(), plan.provenance(comm), device(comm));
+    let (records, by) = (plan.stages(), plan.provenance(comm));
     let stages = match only {
         Some(stage) => vec![stage.to_string()],
         None => makes(&plan.config.train),
     };
     for stage in stages {
         comm.agree(find(&plan.config.train, &stage))?;
-        let context = Context {
-            comm,
-            stages: &plan.config.train,
-            records: &records,
-            dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &records.fields(&stage))?,
-            seed: plan.config.seed,
-            device,
-            by: &by,
-        };
+        let identity = plan.identity(comm, &dataset, &records.fields(&stage))?;
+        let context = plan.context(comm, &records, &dataset, &identity, &by);
         timed(plan, comm, &format!("apply {stage}"), || {
             let made = make(&context, &stage, || plan.record(comm))?;
             if comm.is_root() && !made {

@@ -12,11 +12,10 @@ use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::{Of, Samples, Seen};
-use crate::nets::device;
 use crate::simulators::{Look, Observed};
 use crate::suite::Lock;
-use crate::train::Trained;
-use crate::train::stage::Context;
+use crate::train::outputs::columns;
+use crate::train::{Context, Trained};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -53,29 +52,19 @@ fn section(plan: &Plan) -> Result<&InferConfig> {
     plan.config.infer.as_ref().ok_or_else(missing)
 }
 
-/// Loads a stage for inference.
-fn load(
-    plan: &Plan,
-    comm: &Comm,
-    current: &Current,
-    dataset: &Dataset,
+/// What a stage is part of, for inference.
+fn context<'a>(
+    plan: &'a Plan,
+    comm: &'a Comm,
+    current: &'a Current,
+    dataset: &'a Dataset,
     stage: &str,
-    by: &Provenance,
-) -> Result<Trained> {
+    by: &'a Provenance,
+) -> Result<Context<'a>> {
     let missing =
         || Error::input("is no array of this dataset").file(&dataset.path).key(format!("train.{stage}.input"));
     let identity = current.identity(stage).ok_or_else(|| missing().remedy("name one of its arrays"));
-    let context = Context {
-        comm,
-        stages: &plan.config.train,
-        records: &current.stages,
-        dataset,
-        identity: comm.agree(identity)?,
-        seed: plan.config.seed,
-        device: device(comm),
-        by,
-    };
-    comm.agree(Trained::load(&context, stage))
+    Ok(plan.context(comm, &current.stages, dataset, comm.agree(identity)?, by))
 }
 
 /// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations.
@@ -150,8 +139,9 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         };
         plan.record(comm)?;
         timed(plan, comm, &format!("infer {stage}"), || {
-            let trained = load(plan, comm, &current, &dataset, &stage, &provenance)?;
-            let mut samples = test_split(comm, &trained, &dataset, config.draws, plan.config.seed)?;
+            let context = context(plan, comm, &current, &dataset, &stage, &provenance)?;
+            let (trained, columns) = (comm.agree(Trained::load(&context, &stage))?, columns(&context, &stage)?);
+            let mut samples = test_split(comm, &trained, &columns, config.draws, plan.config.seed)?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
                     0 => (
@@ -237,7 +227,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             }
             let mut drawn = vec![];
             for stage in stages.iter().filter(|stage| due.iter().any(|(_, of)| of.stage == **stage)) {
-                let trained = load(plan, comm, &current, &dataset, stage, &provenance)?;
+                let context = context(plan, comm, &current, &dataset, stage, &provenance)?;
+                let trained = comm.agree(Trained::load(&context, stage))?;
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let opened = looked.is_none().then(|| FieldFile::open(&file, row, &learned)).transpose()?;

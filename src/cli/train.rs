@@ -7,8 +7,8 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Cause, Error, Result};
 use crate::io::stages::State;
-use crate::nets::device;
-use crate::train::stage::{Context, find, forget, train_stage};
+use crate::train::find;
+use crate::train::stage::{forget, train_stage};
 use crate::train::{data, source};
 
 /// Train the campaign's stages, data-parallel over all ranks; resumes by itself
@@ -81,7 +81,7 @@ fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
-    let (records, by, device) = (plan.stages(), plan.provenance(comm), device(comm));
+    let (records, by) = (plan.stages(), plan.provenance(comm));
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
         let config = comm.agree(find(&plan.config.train, &stage))?;
@@ -90,16 +90,8 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             let key = format!("train.{stage}.{key}");
             comm.agree(data::spec(&dataset, name).map_err(|e| e.key(key)))?;
         }
-        let context = Context {
-            comm,
-            stages: &plan.config.train,
-            records: &records,
-            dataset: &dataset,
-            identity: &plan.identity(comm, &dataset, &fields)?,
-            seed: plan.config.seed,
-            device,
-            by: &by,
-        };
+        let identity = plan.identity(comm, &dataset, &fields)?;
+        let context = plan.context(comm, &records, &dataset, &identity, &by);
         timed(plan, comm, &format!("train {stage}"), || {
             let trained = train_stage(&context, &stage, || plan.record(comm))?;
             if comm.is_root() && !trained {

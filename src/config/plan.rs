@@ -215,6 +215,20 @@ impl Plan {
         Ok(identity)
     }
 
+    /// What a training stage is part of. Collective.
+    #[cfg(feature = "torch")]
+    pub fn context<'a>(
+        &'a self,
+        comm: &'a Comm,
+        records: &'a Stages,
+        dataset: &'a Dataset,
+        identity: &'a Identity,
+        by: &'a Provenance,
+    ) -> crate::train::Context<'a> {
+        let (stages, seed, device) = (&self.config.train[..], self.config.seed, crate::nets::device(comm));
+        crate::train::Context { comm, stages, records, dataset, identity, seed, device, by }
+    }
+
     /// The training stages as their files tell.
     pub fn stages(&self) -> Stages {
         let folder = self.under(&["train"]);

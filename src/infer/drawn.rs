@@ -2,7 +2,8 @@
 
 use super::{Target, draw};
 use crate::error::{Error, Result};
-use crate::models::{Batch, Column, Density, Kind, Pass, SampleId};
+use crate::io::derived::Looks;
+use crate::models::{Batch, Density, Pass, SampleId};
 use crate::nets::host;
 use crate::rng::stream;
 use crate::train::Trained;
@@ -19,7 +20,7 @@ fn seed_of(seed: u64, id: SampleId, pass: Pass) -> u64 {
 fn density(trained: &Trained) -> Result<&dyn Density> {
     let p = trained.prior.len();
     let refused = |problem: &str, remedy: &str| Err(Error::input(problem).key("infer.posterior").remedy(remedy));
-    match trained.model.density() {
+    match trained.model().density() {
         Some(density) if density.blocks(p) == [(0..p).collect::<Vec<_>>()] => Ok(density),
         Some(_) => refused(
             "this stage knows marginals of some parameters at a time, and draws are of all together",
@@ -43,37 +44,34 @@ pub(super) struct Drawn {
 }
 
 impl Drawn {
-    /// Some more: raw inputs (n, …), their ids, and what is true of them (n, p) where it is known.
+    /// Some more: samples, how they look, and what is true of them (n, p) where it is known.
     pub fn extend(
         &mut self,
         trained: &Trained,
-        x: &Tensor,
-        (ids, pass): (&[SampleId], Pass),
+        batch: &Batch,
+        looks: Looks,
         truth: Option<&[f64]>,
         draws: usize,
         seed: u64,
     ) -> Result<()> {
         let (density, prior) = (density(trained)?, &trained.prior);
         tch::no_grad(|| {
-            let (x, looked) = trained.looked_at(x)?;
-            self.outside.extend(looked.outside);
-            self.most.extend(looked.most);
-            self.distance.extend(looked.distance);
-            let device = x.device();
-            let batch = Batch::new(vec![("x".into(), Column::Array(x))], ids.to_vec(), pass, seed, Kind::Float);
-            let seeds: Vec<u64> = ids.iter().map(|&id| seed_of(seed, id, pass)).collect();
-            let target = Target { density, block: 0, batch: &batch, prior };
+            self.outside.extend(looks.outside);
+            self.most.extend(looks.most);
+            self.distance.extend(looks.distance);
+            let seeds: Vec<u64> = batch.ids.iter().map(|&id| seed_of(seed, id, batch.pass)).collect();
+            let target = Target { density, block: 0, batch, prior };
             let drawn = draw(&target, draws, &seeds)?;
             let theta = host(&drawn.theta);
             self.spread.extend(spreads(&theta, prior.len(), draws, &drawn.member, drawn.members));
             self.theta.extend(theta);
             self.ln_prob.extend(host(&drawn.ln_prob));
             if let Some(truth) = truth {
-                let truth = Tensor::from_slice(truth).view([ids.len() as i64, 1, -1]).to_device(device);
+                let truth = Tensor::from_slice(truth).view([batch.len() as i64, 1, -1]).to_device(batch.device());
                 let ln = target.ln(&truth)?;
                 self.ln_prob_truth.extend(ln.iter().zip(&drawn.ln_evidence).map(|(ln, evidence)| ln - evidence));
             }
-            self.rows.extend(ids.iter().map(|id| id.universe));
+            self.rows.extend(batch.ids.iter().map(|id| id.universe));
             Ok(())
         })
     }

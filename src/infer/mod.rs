@@ -12,16 +12,15 @@ pub use tempered::Tempered;
 
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
-use crate::io::dataset::{Dataset, Split};
-use crate::io::field::Field;
+use crate::io::dataset::Split;
+use crate::io::field::{Field, FieldSpec};
 use crate::io::samples::{Extras, Samples};
 use crate::limits;
-use crate::models::{Batch, Draws, Pass, SampleId};
-use crate::train::Trained;
-use crate::train::data::read;
+use crate::models::{Column, Draws, Pass, SampleId};
+use crate::train::data::tensor;
 use crate::train::inputs::Unfit;
+use crate::train::{Columns, Trained};
 use drawn::Drawn;
-use tch::Tensor;
 use words::{spread, tell, unfamiliar};
 
 /// Draws by the first of all samplers that can.
@@ -33,7 +32,8 @@ pub fn draw(target: &Target, draws: usize, seeds: &[u64]) -> Result<Draws> {
 
 /// Posterior samples of the test split, spread over the ranks; every rank gets all. Rows whose input cannot be used are left
 /// out, and told. Collective.
-pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usize, seed: u64) -> Result<Samples> {
+pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, draws: usize, seed: u64) -> Result<Samples> {
+    let dataset = columns.dataset;
     let rows = dataset.rows(Split::Test);
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mine = &rows[start..start + len];
@@ -44,24 +44,22 @@ pub fn test_split(comm: &Comm, trained: &Trained, dataset: &Dataset, draws: usiz
     let (mut drawn, mut unfit) = (Drawn::default(), Unfit::default());
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
-            let ids = chunk.iter().map(|&row| SampleId::of(row as u64)).collect();
-            let x = trained.seen(&read(dataset, &trained.field, chunk)?, ids, Pass::Held)?;
-            let fit = unfit.add(&trained.chain(), Batch::observed(&x), chunk)?;
-            let kept: Vec<i64> = (0..chunk.len()).filter(|&i| fit[i]).map(|i| i as i64).collect();
+            let ids: Vec<SampleId> = chunk.iter().map(|&row| SampleId::of(row as u64)).collect();
+            let (batch, looks) = columns.seen_by(trained, &ids, Pass::Held)?;
+            unfit.note(chunk, &looks.unfit);
+            let kept: Vec<usize> = (0..chunk.len()).filter(|&i| looks.fit(i)).collect();
             if kept.is_empty() {
                 continue;
             }
-            let x = x.index_select(0, &Tensor::from_slice(&kept).to_device(x.device()));
-            let chunk: Vec<usize> = kept.iter().map(|&i| chunk[i as usize]).collect();
-            let theta: Vec<f64> = chunk.iter().flat_map(|r| dataset.theta()[r * p..(r + 1) * p].to_vec()).collect();
-            let ids: Vec<SampleId> = chunk.iter().map(|&r| SampleId::of(r as u64)).collect();
-            drawn.extend(trained, &x, (&ids, Pass::Held), Some(&theta), draws, seed)?;
+            let (batch, looks) = (batch.rows(&kept), looks.of(&kept));
+            let truth = dataset.thetas(&kept.iter().map(|&i| chunk[i]).collect::<Vec<_>>());
+            drawn.extend(trained, &batch, looks, Some(&truth), draws, seed)?;
         }
         Ok(())
     };
     comm.agree(work())?;
     unfit.gather(comm);
-    unfit.tell(dataset, &trained.field);
+    unfit.tell(dataset, &trained.names());
     let index = comm.all_gather(&drawn.rows);
     let samples = Samples {
         prior: dataset.prior.clone(),
@@ -93,25 +91,31 @@ pub fn observation(
     draws: usize,
     seed: u64,
 ) -> Result<(Samples, Vec<String>)> {
-    let field = fields.iter().find(|f| f.spec.name == trained.field).ok_or_else(|| {
-        Error::input(format!("the observation has no field {}", trained.field)).remedy("switch it on in [simulator]")
-    })?;
-    let (seen, learned) = (&field.spec.shape, &trained.shape);
-    if seen != learned || field.data.len() != learned.iter().product::<usize>() {
-        let problem = format!("what is observed has the shape {seen:?}, and the networks learned from {learned:?}");
-        let remedy = "set [simulator] to what the universes were made with";
-        return Err(Error::input(problem).key(&trained.field).remedy(remedy));
-    }
-    let x = trained.seen(&field.data, vec![SampleId::of(0)], Pass::Observation)?;
+    let column = |learned: &FieldSpec| {
+        let field = fields.iter().find(|f| f.spec.name == learned.name).ok_or_else(|| {
+            let error = Error::input(format!("the observation has no field {}", learned.name));
+            error.remedy("switch it on in [simulator]")
+        })?;
+        let (seen, learned) = (&field.spec.shape, &learned.shape);
+        if seen != learned || field.data.len() != learned.iter().product::<usize>() {
+            let problem = format!("what is observed has the shape {seen:?}, and the networks learned from {learned:?}");
+            let remedy = "set [simulator] to what the universes were made with";
+            return Err(Error::input(problem).key(&field.spec.name).remedy(remedy));
+        }
+        let shape: Vec<usize> = std::iter::once(1).chain(seen.iter().copied()).collect();
+        Ok((field.spec.name.clone(), Column::Array(tensor(&field.data, &shape, trained.device))))
+    };
+    let known = trained.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    let (batch, looks) = trained.of_fields(known, &[SampleId::of(0)], Pass::Observation)?;
     let mut unfit = Unfit::default();
-    unfit.add(&trained.chain(), Batch::observed(&x), &[0])?;
+    unfit.note(&[0], &looks.unfit);
     if let Some(words) = unfit.of_one() {
         let remedy =
             "is it of what the networks learned from: a snapshot of the campaign's box, time and number of particles?";
-        return Err(Error::input(format!("what is observed has {words}")).key(&trained.field).remedy(remedy));
+        return Err(Error::input(format!("what is observed has {words}")).key(trained.names()).remedy(remedy));
     }
     let mut drawn = Drawn::default();
-    drawn.extend(trained, &x, (&[SampleId::of(0)], Pass::Observation), truth, draws, seed)?;
+    drawn.extend(trained, &batch, looks, truth, draws, seed)?;
     let p = trained.prior.len();
     let samples = Samples {
         prior: trained.prior.clone(),
@@ -128,7 +132,7 @@ pub fn observation(
         let problem = format!("its posterior has no width in {}", samples.prior.parameters[q].name);
         let why = beyond.map_or(String::new(), |why| format!(": {why}"));
         let remedy = "compare its fields with the dataset's: the networks have seen nothing like it";
-        return Err(Error::input(problem + &why).key(&trained.field).remedy(remedy));
+        return Err(Error::input(problem + &why).key(trained.names()).remedy(remedy));
     }
     let told = beyond.map(|why| format!("is not like what was trained on, and its posterior is a guess: {why}"));
     Ok((samples.clone(), told.into_iter().chain(spread(&samples, 0)).collect()))

@@ -37,7 +37,8 @@ pub struct Of {
 
 impl Of {
     pub fn new(stage: &str, weights: &str, dataset: &Identity, copies: u32) -> Self {
-        let (stage, weights, dataset) = (stage.into(), weights.into(), dataset.clone());
+        let dataset = Identity { rows: Default::default(), ..dataset.clone() };
+        let (stage, weights) = (stage.into(), weights.into());
         Of { stage, numerics: NUMERICS, weights, dataset, copies }
     }
 

@@ -13,9 +13,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
-/// give other weights. 2: symmetries are drawn by universe, where there are any.
+/// give other weights. 2: symmetries are drawn by universe, where there are any. 3: and those of copies by their number too.
 pub fn numerics(stage: &Value) -> u32 {
-    if stage["augment"] == true || stage["copies"].as_u64() > Some(1) { 2 } else { 1 }
+    match stage["copies"].as_u64() > Some(1) {
+        true => 3,
+        false => 1 + (stage["augment"] == true) as u32,
+    }
 }
 
 /// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.
@@ -140,6 +143,12 @@ impl Stages {
         all
     }
 
+    /// All stages that a stage stands on, in order, and itself.
+    pub fn chain(&self, name: &str) -> Vec<&str> {
+        let stands = |w: &&Wanted| self.with_dependents(&w.name).contains(&name);
+        self.wanted.iter().filter(stands).map(|w| w.name.as_str()).collect()
+    }
+
     /// The file that says that a stage is done, and of what.
     pub fn model(&self, name: &str) -> PathBuf {
         self.folder.join(name).join("model.json")
@@ -150,14 +159,17 @@ impl Stages {
         self.folder.with_file_name("fields").join(format!("{name}.h5"))
     }
 
-    /// What that file is to be of, with the dataset as it is now. It has as many rows of each universe to learn from as any stage
-    /// wants that stands on this one.
-    pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
-        let record = self.trained(name, data)?;
+    /// Rows that it has of each universe to learn from: as many as any stage wants that stands on this one.
+    pub fn copies(&self, name: &str) -> u32 {
         let above = self.with_dependents(name).into_iter().filter(|other| *other != name);
         let config = |other| self.wanted.iter().find(|w| w.name == other)?.config.as_ref()?["copies"].as_u64();
-        let copies = above.filter_map(config).max().unwrap_or(1) as u32;
-        Ok(Of::new(name, &record.weights, &record.dataset, copies))
+        above.filter_map(config).max().unwrap_or(1) as u32
+    }
+
+    /// What it is to be of, with the dataset as it is now.
+    pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
+        let record = self.trained(name, data)?;
+        Ok(Of::new(name, &record.weights, &record.dataset, self.copies(name)))
     }
 
     /// The file that has the rows of what it learned from.
@@ -224,9 +236,7 @@ impl Stages {
 
     /// What is to be done first of the stages that this one stands on: the lowest that is not trained, or outdated.
     pub fn below(&self, name: &str, data: Option<&Identity>) -> Result<Option<Error>> {
-        let stands = |w: &&Wanted| w.name != name && self.with_dependents(&w.name).contains(&name);
-        let below = self.wanted.iter().filter(stands).map(|w| w.name.as_str());
-        for stage in below {
+        for stage in self.chain(name).into_iter().filter(|stage| *stage != name) {
             if !matches!(self.state(stage, data)?, State::Trained(_)) {
                 return Ok(self.trained(stage, data).err());
             }

@@ -207,6 +207,11 @@ impl Batch {
         self.columns
     }
 
+    /// Other columns of the same samples.
+    pub fn put(&mut self, columns: Vec<(String, Column)>) {
+        self.columns = columns;
+    }
+
     /// Puts another tensor in a column's place (noise, a symmetry).
     pub fn replace(&mut self, name: &str, with: Tensor) -> Result<()> {
         self.array(name)?;

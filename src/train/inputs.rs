@@ -1,17 +1,13 @@
 //! A look at what goes into a network, before it is learned from and before a posterior is drawn: numbers that are none,
 //! numbers that the transform does not take, numbers that never vary, and samples far from all others.
 
-use super::StageConfig;
-use super::change::change;
-use super::data::{self, tensor};
-use super::source::{Memory, Source};
-use super::stage::{Trained, compress};
+use super::source::{Known, Memory, Source};
+use super::{StageConfig, data};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
-use crate::io::derived::Looks;
-use crate::io::field::Data;
-use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId};
+use crate::io::field::FieldSpec;
+use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId, Task, build, named};
 use crate::nets::whole;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -120,32 +116,46 @@ pub(super) fn refuse_unfit(
 pub(super) fn announce_unfit(
     comm: &Comm,
     dataset: &Dataset,
-    field: &str,
-    first: &dyn Model,
-    device: Device,
+    inputs: &[FieldSpec],
+    called: &dyn Fn(&str) -> String,
+    model: &dyn Model,
+    read: &dyn Fn(&[SampleId]) -> Result<Known>,
 ) -> Result<()> {
-    unfit_of(comm, dataset, field, first, device).map(|found| found.tell(dataset, field))
+    let fields: Vec<String> = inputs.iter().map(|spec| called(&spec.name)).collect();
+    unfit_of(comm, dataset, model, inputs, read).map(|found| found.tell(dataset, &fields.join(", ")))
 }
 
-/// Rows of the test split that a network which sees the field cannot take, and so have no posterior. Collective.
-pub fn unfit_tests(comm: &Comm, dataset: &Dataset, field: &str, network: &ModelConfig) -> Result<Unfit> {
-    let spec = comm.agree(dataset.spec(field))?;
-    let model = comm.agree(network.build(&spec, &dataset.prior, Device::Cpu, Kind::Float))?;
-    unfit_of(comm, dataset, field, model.as_ref(), Device::Cpu)
+/// Rows of the test split that a network which sees these fields cannot take, and so have no posterior. Collective.
+pub fn unfit_tests(comm: &Comm, dataset: &Dataset, fields: &[String], network: &ModelConfig) -> Result<Unfit> {
+    let specs = comm.agree(fields.iter().map(|field| data::spec(dataset, field)).collect::<Result<Vec<_>>>())?;
+    let inputs = named(specs, "x");
+    let task = Task { inputs: &inputs, targets: &[], prior: &dataset.prior, device: Device::Cpu, kind: Kind::Float };
+    let model = comm.agree(build(&**network, &task))?;
+    let read = |ids: &[SampleId]| {
+        let rows: Vec<usize> = ids.iter().map(|id| id.universe as usize).collect();
+        let each = inputs.iter().zip(fields);
+        each.map(|(spec, field)| Ok((spec.name.clone(), data::column(dataset, field, &rows, Device::Cpu)?))).collect()
+    };
+    unfit_of(comm, dataset, model.as_ref(), &inputs, &read)
 }
 
-fn unfit_of(comm: &Comm, dataset: &Dataset, field: &str, first: &dyn Model, device: Device) -> Result<Unfit> {
+fn unfit_of(
+    comm: &Comm,
+    dataset: &Dataset,
+    model: &dyn Model,
+    inputs: &[FieldSpec],
+    read: &dyn Fn(&[SampleId]) -> Result<Known>,
+) -> Result<Unfit> {
     let rows = dataset.rows(Split::Test);
     let (start, len) = share(rows.len(), comm.size(), comm.rank());
     let mut found = Unfit::default();
     let mut look = || -> Result<()> {
-        let shape = dataset.spec(field)?.shape;
         // Few of large samples: the file need not fit into memory.
-        let few = (NUMBERS / shape.iter().product::<usize>().max(1)).clamp(1, CHUNK);
-        for chunk in rows[start..start + len].chunks(few) {
-            let values = data::read(dataset, field, chunk)?;
-            let full: Vec<usize> = std::iter::once(chunk.len()).chain(shape.iter().copied()).collect();
-            found.add(&[first], Batch::observed(&tensor(&values, &full, device)), chunk)?;
+        let numbers = inputs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum::<usize>();
+        for chunk in rows[start..start + len].chunks((NUMBERS / numbers.max(1)).clamp(1, CHUNK)) {
+            let ids: Vec<SampleId> = chunk.iter().map(|&row| SampleId::of(row as u64)).collect();
+            let batch = Batch::new(read(&ids)?, ids, Pass::Held, 0, Kind::Float);
+            found.note(chunk, &unfit(model, &batch)?);
         }
         Ok(())
     };
@@ -161,7 +171,7 @@ fn not_finite(x: &Tensor) -> Vec<[i64; 2]> {
 }
 
 /// Of each sample: how many numbers of the model's inputs are not finite, and how many it does not take.
-fn unfit(model: &dyn Model, batch: &Batch) -> Result<Vec<[i64; 2]>> {
+pub(super) fn unfit(model: &dyn Model, batch: &Batch) -> Result<Vec<[i64; 2]>> {
     let mut all = vec![[0, 0]; batch.len()];
     let mut add = |found: Vec<[i64; 2]>| {
         all.iter_mut().zip(found).for_each(|(all, found)| *all = [all[0] + found[0], all[1] + found[1]]);
@@ -182,23 +192,8 @@ fn unfit(model: &dyn Model, batch: &Batch) -> Result<Vec<[i64; 2]>> {
 pub struct Unfit([Vec<(usize, i64)>; 2]);
 
 impl Unfit {
-    /// Looks at samples, one per row, as each network of a chain sees them; true for each that can be used.
-    pub fn add(&mut self, chain: &[&dyn Model], batch: Batch, rows: &[usize]) -> Result<Vec<bool>> {
-        let mut counts = vec![[0, 0]; rows.len()];
-        let mut batch = batch;
-        for (link, model) in chain.iter().enumerate() {
-            if link > 0 {
-                batch = Batch::observed(&compress(chain[link - 1], &batch)?);
-            }
-            let fit = counts.iter_mut().zip(unfit(*model, &batch)?).filter(|(counts, _)| **counts == [0, 0]);
-            fit.for_each(|(counts, found)| *counts = found);
-        }
-        self.note(rows, &counts);
-        Ok(counts.iter().map(|c| *c == [0, 0]).collect())
-    }
-
     /// Keeps what was found in some rows.
-    fn note(&mut self, rows: &[usize], counts: &[[i64; 2]]) {
+    pub fn note(&mut self, rows: &[usize], counts: &[[i64; 2]]) {
         for (&row, &[not_finite, refused]) in rows.iter().zip(counts) {
             match (not_finite, refused) {
                 (0, 0) => {}
@@ -297,66 +292,4 @@ pub(super) fn look(
         }
     }
     Ok(())
-}
-
-impl Trained {
-    /// The network that sees the field.
-    pub fn first(&self) -> &dyn Model {
-        self.before.first().unwrap_or(&self.model).as_ref()
-    }
-
-    /// All networks, in order: the last is the stage's own.
-    pub fn chain(&self) -> Vec<&dyn Model> {
-        self.before.iter().chain([&self.model]).map(AsRef::as_ref).collect()
-    }
-
-    /// Raw samples (n, shape) as a tensor in their own precision.
-    pub fn raw(&self, values: &Data, n: usize) -> Tensor {
-        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        tensor(values, &shape, self.device)
-    }
-
-    /// Raw samples (n, shape) as training saw its own.
-    pub fn seen(&self, values: &Data, ids: Vec<SampleId>, pass: Pass) -> Result<Tensor> {
-        let x = ("x".into(), Column::Array(self.raw(values, ids.len())));
-        let mut batch = Batch::new(vec![x], ids, pass, self.seed, Kind::Float);
-        change(&self.view, &mut batch)?;
-        batch.array("x").map(Tensor::shallow_clone)
-    }
-
-    /// Raw samples (n, …) as the stage's own input.
-    pub fn input(&self, x: &Tensor) -> Result<Tensor> {
-        self.before.iter().try_fold(x.shallow_clone(), |x, model| compress(model.as_ref(), &Batch::observed(&x)))
-    }
-
-    /// Raw samples (n, …) as the stage's own input, and how they look to each network on the way.
-    pub fn looked_at(&self, x: &Tensor) -> Result<(Tensor, Looks)> {
-        let n = x.size()[0] as usize;
-        let mut all = Looks::new(n);
-        let mut x = x.shallow_clone();
-        for (link, model) in self.before.iter().chain([&self.model]).enumerate() {
-            let batch = Batch::observed(&x);
-            unfit(model.as_ref(), &batch)?.into_iter().enumerate().for_each(|(i, unfit)| all.refuse(i, unfit));
-            for (number, eye) in model.eyes().into_iter().enumerate() {
-                let found = eye.novelty(batch.array(&eye.column)?);
-                for i in 0..n {
-                    let most = (link as u64) << 48 | (number as u64) << 32 | found.most[i] as u64;
-                    all.see(i, found.outside[i], found.distance[i], most);
-                }
-            }
-            if link < self.before.len() {
-                x = compress(model.as_ref(), &batch)?;
-            }
-        }
-        Ok((x, all))
-    }
-
-    /// What an entry of [`Looks::most`] stands for.
-    pub fn fact(&self, most: u64) -> String {
-        let (link, number) = ((most >> 48) as usize, (most >> 32 & 0xffff) as usize);
-        let model = self.before.get(link).unwrap_or(&self.model);
-        let called = if link == 0 { self.field.as_str() } else { "summaries" };
-        let eye = model.eyes().into_iter().nth(number);
-        eye.map_or_else(|| self.field.clone(), |eye| eye.fact((most & u32::MAX as u64) as i64, called))
-    }
 }

@@ -1,7 +1,10 @@
 //! Data-parallel training: loader, optimiser, gradient all-reduce, checkpoints.
 
+mod chain;
 pub mod change;
 pub mod checkpoint;
+mod columns;
+mod context;
 pub mod data;
 pub mod inputs;
 pub mod optimiser;
@@ -10,16 +13,19 @@ pub mod source;
 pub mod stage;
 mod stream;
 mod symmetry;
-mod table;
 mod tensors;
 pub mod trainer;
 mod turn;
 mod view;
+mod weights;
 
 pub use crate::models::Rule;
+pub use chain::Trained;
 pub use change::{Change, views};
+pub use columns::Columns;
+pub use context::{Context, find};
 pub use source::{Memory, Source};
-pub use stage::{Trained, train_stage};
+pub use stage::train_stage;
 pub use symmetry::Symmetry;
 pub use trainer::Trainer;
 pub use view::{DataConfig, MaskConfig, NoiseConfig, changes, check_views};
@@ -41,7 +47,8 @@ pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
     /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that
-    /// is no list; several of these, `["maps", "power_z0.500"]`; or an earlier stage whose summaries are the input.
+    /// is no list; or what an earlier stage makes, by the stage's name, or with the field's where it makes several,
+    /// `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
     /// What it is to make of that, for networks that learn it: fields, or parameters by their names.
@@ -81,6 +88,11 @@ pub struct StageConfig {
     /// that stage's symmetries and noise, or, where it names none, as `augment` would make them.
     #[serde(default = "copies")]
     pub copies: usize,
+    /// What earlier stages make is not read from their files, but made anew in each epoch by their networks, which stay as
+    /// they are: with fresh noise and symmetries. Refused for a stage on the dataset alone, and with `copies`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("x-default" = "`false`"))]
+    pub frozen: bool,
     /// Seed of initial weights, shuffling and augmentation; joined with the campaign's seed.
     #[serde(default)]
     pub seed: u64,
@@ -268,6 +280,21 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
                 }
                 _ => {}
             }
+        }
+    }
+    if stage.frozen {
+        let error = |key: &str, value: String, problem: &str| Error {
+            value: Some(value),
+            ..Error::input(problem).key(format!("train.{}.{key}", stage.name))
+        };
+        if !stage.columns().any(|(_, name)| source(before, name).is_some()) {
+            let error = error("frozen", "true".into(), "no earlier stage makes what it reads");
+            return Err(error.remedy("leave it out"));
+        }
+        if stage.copies > 1 {
+            let error =
+                error("copies", stage.copies.to_string(), "frozen networks see each universe anew in every epoch");
+            return Err(error.remedy("leave out `copies`, or `frozen`"));
         }
     }
     if stage.target.is_empty() == stage.network.wants_target() {

@@ -9,6 +9,9 @@ use rand::seq::SliceRandom;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
+/// Columns of samples by their names.
+pub type Known = Vec<(String, Column)>;
+
 /// Samples to learn from, and to be judged by.
 pub trait Source {
     /// The samples of a split, in an order that all ranks share.

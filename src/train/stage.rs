@@ -1,127 +1,25 @@
-//! One stage from the dataset to finished weights, and the chain of stages that a trained one stands on.
+//! One stage from the dataset to finished weights.
 
 use super::change::Change;
-use super::checkpoint;
-use super::table::table;
+use super::context::{Context, find};
+use super::outputs::columns;
 use super::view::changes;
-use super::{StageConfig, Trainer, data, inputs, tensors};
-use crate::comm::Comm;
+use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
-use crate::io::dataset::Dataset;
-use crate::io::field::FieldSpec;
-use crate::io::hdf::{TEMPORARY, publish_file};
-use crate::io::identity::{Identity, digest_of_file, seal, unseal};
-use crate::io::provenance::Provenance;
+use crate::io::hdf::TEMPORARY;
+use crate::io::identity::{seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
-use crate::models::{Batch, Model, Task, build, named};
-use crate::prior::Prior;
+use crate::models::{Model, SampleId, Task, build};
 use crate::suite::Lock;
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
-
-/// What a stage is part of.
-pub struct Context<'a> {
-    pub comm: &'a Comm,
-    /// All stages of the campaign.
-    pub stages: &'a [StageConfig],
-    /// The same as their files tell.
-    pub records: &'a Stages,
-    pub dataset: &'a Dataset,
-    /// That dataset, as the stage's chain sees it.
-    pub identity: &'a Identity,
-    /// The campaign's seed.
-    pub seed: u64,
-    pub device: Device,
-    /// For what is written.
-    pub by: &'a Provenance,
-}
-
-/// A finished stage, with the stages that make its input.
-pub struct Trained {
-    /// Field of the dataset that the first of them sees.
-    pub field: String,
-    /// Shape of that field.
-    pub shape: Vec<usize>,
-    /// All fields that it sees, each with its name in a batch, and what they are.
-    pub(super) columns: Vec<(String, String)>,
-    pub(super) specs: Vec<FieldSpec>,
-    /// What was done to their samples, the seed of it, and the stage that did it.
-    pub(super) view: Vec<Box<dyn Change>>,
-    pub(super) seed: u64,
-    pub(super) sees: String,
-    /// Compressors, in order; their summaries are the next one's input.
-    pub(super) before: Vec<Box<dyn Model>>,
-    /// The stage itself.
-    pub model: Box<dyn Model>,
-    pub prior: Prior,
-    pub(super) device: Device,
-}
-
-impl Trained {
-    /// Loads a stage and what it stands on. Every rank reads the same files.
-    pub fn load(context: &Context, name: &str) -> Result<Trained> {
-        let stage = find(context.stages, name)?;
-        let record = context.records.trained(name, Some(context.identity))?;
-        let (device, prior) = (context.device, record.prior);
-        let targets = specs(context.dataset, &stage.target, "target")?;
-        let build = |inputs: &[FieldSpec]| -> Result<Box<dyn Model>> {
-            let task = Task { inputs, targets: &targets, prior: &prior, device, kind: Kind::Float };
-            let model = build(&*stage.network, &task)?;
-            load_weights(model.as_ref(), &weights(&context.records.folder.join(name)), &record.weights, name)?;
-            Ok(model)
-        };
-        if let Some(source) = context.records.sources(name).first() {
-            let mut chain = Trained::load(context, source)?;
-            let model = build(&made(chain.model.as_ref(), source)?)?;
-            chain.before.push(std::mem::replace(&mut chain.model, model));
-            return Ok(Trained { prior, ..chain });
-        }
-        let specs = specs(context.dataset, &stage.input, "x")?;
-        let view = changes(stage, &[&specs[..], &targets].concat())?;
-        let columns = specs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
-        let (field, seed) = (stage.input[0].clone(), context.seed.wrapping_add(stage.seed));
-        let (model, before, shape, sees) = (build(&specs)?, vec![], record.shape.clone(), name.into());
-        Ok(Trained { field, shape, view, seed, sees, specs, columns, before, model, prior, device })
-    }
-}
-
-/// Fields of a dataset as columns of a batch.
-fn specs(dataset: &Dataset, names: &[String], alone: &str) -> Result<Vec<FieldSpec>> {
-    Ok(named(names.iter().map(|name| data::spec(dataset, name)).collect::<Result<_>>()?, alone))
-}
-
-/// What a model makes, as the input of another.
-fn made(model: &dyn Model, stage: &str) -> Result<Vec<FieldSpec>> {
-    match model.outputs() {
-        one if one.len() == 1 => Ok(named(one, "x")),
-        _ => Err(Error::failed(format!("stage {stage} makes no field, or more than one"))),
-    }
-}
-
-/// Summaries (n, …) of samples.
-pub(super) fn compress(model: &dyn Model, batch: &Batch) -> Result<Tensor> {
-    let made = tch::no_grad(|| model.apply(batch))?;
-    made.into_iter().next().ok_or_else(|| Error::failed("this stage's model gives no summaries"))
-}
-
-/// The configuration of a stage.
-pub fn find<'a>(stages: &'a [StageConfig], name: &str) -> Result<&'a StageConfig> {
-    stages.iter().find(|s| s.name == name).ok_or_else(|| {
-        let names: Vec<&str> = stages.iter().map(|s| s.name.as_str()).collect();
-        Error::input("there is no such stage")
-            .key("train")
-            .value(name)
-            .remedy(format!("choose one of {}", names.join(", ")))
-    })
-}
+use tch::Kind;
 
 /// Trains a stage unless it is finished; true if there was something to do, which `begins` is then called before. Collective.
 pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) -> Result<bool> {
     let (comm, records, dataset) = (context.comm, context.records, context.dataset);
     let stage = comm.agree(find(context.stages, name))?;
     let folder = records.folder.join(name);
-    comm.agree(records.inputs(name).into_iter().try_for_each(|field| data::spec(dataset, field).map(drop)))?;
     let mut lock = None;
     let done = comm.on_root(|| {
         if done(context, name)? {
@@ -138,18 +36,11 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         return Ok(false);
     }
     begins()?;
-    let before = match records.sources(name).first() {
-        Some(source) => Some(comm.agree(Trained::load(context, source))?),
-        None => None,
-    };
+    let mut columns = columns(context, name)?;
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let recorded = stage.recorded(context.seed);
-    let inputs = comm.agree(match &before {
-        None => specs(dataset, &stage.input, "x"),
-        Some(before) => made(before.model.as_ref(), records.sources(name)[0]),
-    })?;
-    let targets = comm.agree(specs(dataset, &stage.target, "target"))?;
-    let changes = comm.agree(changes(&config, &[&inputs[..], &targets].concat()))?;
+    let (inputs, targets) = (&columns.inputs, &columns.targets);
+    let own = comm.agree(changes(&config, &[&inputs[..], targets].concat()))?;
     let record = comm.on_root(|| {
         let weights =
             |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
@@ -169,22 +60,24 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     })?;
     crate::nets::seed(config.seed as i64);
     let (prior, device) = (&dataset.prior, context.device);
-    let task = Task { inputs: &inputs, targets: &targets, prior, device, kind: Kind::Float };
+    let task = Task { inputs, targets, prior, device, kind: Kind::Float };
     let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
-    // Of a stage on another, what that one sees.
-    let own = inputs.iter().map(|s| s.name.clone()).zip(stage.input.iter().cloned()).collect();
-    let columns: Vec<(String, String)> = before.as_ref().map_or(own, |before| before.columns.clone());
-    let learned = targets.iter().map(|s| s.name.as_str()).zip(stage.target.iter().map(String::as_str));
-    let columns: Vec<(&str, &str)> = columns.iter().map(|c| (&*c.0, &*c.1)).chain(learned).collect();
-    let mut samples = table(context, &config, &columns, before.as_ref(), (model, &changes))?;
+    comm.agree(dataset.check_prior())?;
+    let mut samples = comm.agree(columns.memory(config.copies as u32))?;
+    let frozen = columns.frozen.take().map(|frozen| Box::new(frozen) as Box<dyn Change>);
+    let changes: Vec<_> = frozen.into_iter().chain(own).collect();
+    let called = |name: &str| columns.called(name);
+    let mut seen = comm.agree(samples.held(&changes, config.seed))?;
+    comm.agree(inputs::refuse_unfit(dataset, &called, &config, model, &mut seen))?;
+    drop(seen);
+    if columns.plain() {
+        let read = |ids: &[SampleId]| columns.read(ids, false);
+        inputs::announce_unfit(comm, dataset, &columns.inputs, &called, model, &read)?;
+    }
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = changes;
     trainer.begin(&mut samples, &folder)?;
-    let called = |name: &str| match records.sources(name).first() {
-        Some(source) => format!("summaries of {source}"),
-        None => columns.iter().find(|c| c.0 == name).map_or(name, |c| c.1).to_string(),
-    };
     let seen = comm.agree(samples.held(&trainer.changes, config.seed))?;
     comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
     drop(seen);
@@ -203,7 +96,7 @@ fn done(context: &Context, name: &str) -> Result<bool> {
                 let error = Error::input(format!("stage {name} is outdated: {why}")).file(context.records.model(name));
                 return Err(error.remedy(anew(name)));
             }
-            check_weights(&weights(&context.records.folder.join(name)), &record.weights, name).map(|()| true)
+            weights::check(&context.records.folder.join(name), &record.weights, name).map(|()| true)
         }
     }
 }
@@ -276,56 +169,7 @@ fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-fn weights(folder: &Path) -> PathBuf {
-    folder.join("weights.safetensors")
-}
-
 fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
-    let path = weights(&records.folder.join(name));
-    publish_file(&path, |temporary| tensors::write(&variables(model), temporary))?;
-    seal(&records.model(name), &Record { weights: digest_of_file(&path)?, ..record })
-}
-
-/// Every variable, trainable or not, as `part.name`, sorted.
-fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
-    let mut all: Vec<(String, Tensor)> = model
-        .parts()
-        .iter()
-        .flat_map(|p| p.vs.variables().into_iter().map(|(n, t)| (format!("{}.{n}", p.name), t)))
-        .collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
-}
-
-fn unusable(problem: String, path: &Path, name: &str) -> Error {
-    Error::failed(format!("the weights cannot be used: {problem}")).file(path).remedy(anew(name))
-}
-
-/// Weights are those that their stage's record is about.
-fn check_weights(path: &Path, digest: &str, name: &str) -> Result<()> {
-    if !path.exists() {
-        return Err(unusable("there is no such file".into(), path, name));
-    }
-    match digest_of_file(path).map_err(|e| unusable(e.problem, path, name))? == digest {
-        true => Ok(()),
-        false => Err(unusable("they are damaged, or not those that model.json is about".into(), path, name)),
-    }
-}
-
-fn load_weights(model: &dyn Model, path: &Path, digest: &str, name: &str) -> Result<()> {
-    check_weights(path, digest, name)?;
-    let bad = |problem: String| unusable(problem, path, name);
-    let mut there: std::collections::HashMap<String, Tensor> =
-        tensors::read(path).map_err(|e| bad(e.problem))?.into_iter().collect();
-    for part in model.parts() {
-        for (name, mut variable) in part.vs.variables() {
-            let name = format!("{}.{name}", part.name);
-            let t = there.remove(&name).ok_or_else(|| bad(format!("{name} is missing")))?;
-            if t.size() != variable.size() {
-                return Err(bad(format!("{name} is {:?}, not {:?}", t.size(), variable.size())));
-            }
-            tch::no_grad(|| variable.copy_(&t));
-        }
-    }
-    Ok(())
+    let weights = weights::write(model, &records.folder.join(name))?;
+    seal(&records.model(name), &Record { weights, ..record })
 }

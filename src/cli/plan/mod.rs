@@ -61,7 +61,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     #[cfg(feature = "torch")]
     let stages = training::seconds(plan, &specs, comm)?;
     #[cfg(not(feature = "torch"))]
-    let stages: Vec<(String, f64)> = vec![];
+    let stages: Vec<(String, f64, u64)> = vec![];
     if !comm.is_root() {
         return Ok(());
     }
@@ -93,6 +93,10 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
         line("", &format!("{} {:?}, {bytes}: {}", spec.name, spec.shape, spec.description));
     }
     kept.iter().for_each(|k| line("", &format!("{}, {}: {}", k.name, size(k.bytes), k.what)));
+    for (stage, _, bytes) in stages.iter().filter(|stage| stage.2 > 0) {
+        line("", &format!("fields/{stage}.h5, {} in all: what stage {stage} makes", size(*bytes)));
+    }
+    let stages: Vec<(String, f64)> = stages.into_iter().map(|(name, seconds, _)| (name, seconds)).collect();
     budget.work.iter().for_each(|(what, is)| line(what, is));
     match &budget.cost {
         None => line("cost", unknown),

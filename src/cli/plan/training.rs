@@ -12,9 +12,9 @@ use crate::train::source;
 /// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
 const NUMBERS: usize = 1 << 21;
 
-/// Seconds that all epochs of each stage take on one rank, by name. Every rank measures for itself, all at once: the mean
-/// over ranks. Collective.
-pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(String, f64)>> {
+/// Seconds that all epochs of each stage take on one rank, by name, and bytes of the file of what it makes. Every rank measures for
+/// itself, all at once: the mean over ranks. Collective.
+pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(String, f64, u64)>> {
     let (config, alone) = (&plan.config, comm.alone());
     let Some(design) = &config.design else { return Ok(vec![]) };
     let held_out = design.validation + design.test;
@@ -22,7 +22,8 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     // Those that decide when to stop are looked at without a gradient, which is some third of a step.
     let looked_at = design.simulations as f64 * design.validation / 3.0;
     let device = device(comm);
-    let measured = || -> Result<Vec<f64>> {
+    let (records, others) = (plan.stages(), design.simulations as f64 * held_out);
+    let measured = || -> Result<Vec<(f64, u64)>> {
         let (mut all, mut made): (_, Vec<(String, Vec<FieldSpec>)>) = (vec![], vec![]);
         for stage in &config.train {
             let spec = |name: &String| {
@@ -41,15 +42,16 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let step = times[0];
             let on_another = stage.input.iter().any(|input| source(&config.train, input).is_some());
             let copies = if on_another { stage.copies } else { 1 };
-            all.push(
-                stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at) * step / batch as f64,
-            );
+            let seen = stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at);
+            let rows = learned * records.copies(&stage.name) as f64 + others;
+            let bytes = outputs.iter().map(|spec| spec.bytes() as f64 * rows).sum::<f64>() as u64;
+            all.push((seen * step / batch as f64, bytes));
             made.push((stage.name.clone(), outputs));
         }
         Ok(all)
     };
-    let mut seconds = comm.agree(measured())?;
+    let (mut seconds, bytes): (Vec<f64>, Vec<u64>) = comm.agree(measured())?.into_iter().unzip();
     comm.sum(&mut seconds);
-    let mean = seconds.into_iter().map(|sum| sum / comm.size() as f64);
-    Ok(config.train.iter().map(|stage| stage.name.clone()).zip(mean).collect())
+    let each = config.train.iter().zip(seconds).zip(bytes);
+    Ok(each.map(|((stage, sum), bytes)| (stage.name.clone(), sum / comm.size() as f64, bytes)).collect())
 }
