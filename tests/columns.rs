@@ -91,6 +91,9 @@ fn columns_that_are_none_are_refused() {
     refused(r#"train.compressor.input=["maps", "maps"]"#, &["train.compressor.input", "twice"]);
     refused(r#"train.compressor.target=power"#, &["train.compressor.target", "vmim", "leave it out"]);
     refused(r#"train.posterior.input=compressor/maps"#, &["train.posterior.input", "no such field"]);
+    let clash = ["check", "run.toml", "--set", "train.compressor.input=maps", "--set"];
+    let clash = |target: &'static str| polycosm(place.path(), &[&clash[..], &[target]].concat());
+    says(&clash(r#"train.compressor.target=["x", "power"]"#), 2, &["train.compressor.target = \"x\"", "same samples"]);
     refused(r#"train.posterior.input=[]"#, &["train", "input"]);
     let unknown = r#"train.compressor.network.transform={ maps = "asinh", pk = "log" }"#;
     says(&polycosm(place.path(), &["train", "run.toml", "--set", unknown]), 2, &["transform.pk", "maps, power"]);

@@ -270,6 +270,32 @@ fn shape_noise_has_the_variance_of_its_galaxies() {
     assert!((told - given).abs().max().double_value(&[]) < 1e-15);
 }
 
+/// What a survey sees of a universe is one thing, whichever stage looks, and however it lists what is noisy.
+#[test]
+fn stages_see_the_same_noise() {
+    let white = |field: &str| NoiseConfig { field: Some(field.into()), sigma: 0.1.into(), ..Default::default() };
+    let spec = |name: &str| FieldSpec::of(name, &[5], &[Bin]);
+    let x = Tensor::zeros([4, 5], (Kind::Double, Device::Cpu));
+    let seen = |own: u64, input: &[&str], column: &str, noise: Vec<NoiseConfig>| {
+        let data = DataConfig { noise, ..Default::default() };
+        let input = polycosm::list::OneOrMany(input.iter().map(|s| s.to_string()).collect());
+        let stage = StageConfig { seed: own, input, ..stage(data) };
+        let names = if stage.input.len() == 1 { vec!["x".to_string()] } else { stage.input.0.clone() };
+        let specs: Vec<FieldSpec> = names.iter().map(|name| spec(name)).collect();
+        let columns = names.iter().map(|name| (name.clone(), Column::Array(x.shallow_clone()))).collect();
+        let ids = (0..4).map(SampleId::of).collect();
+        let mut batch = Batch::new(columns, ids, Pass::Held, 100 + own, Kind::Double);
+        changes(&stage, &specs).unwrap().iter().for_each(|change| change.change(&mut batch).unwrap());
+        values(batch.array(column).unwrap())
+    };
+    let one = seen(0, &["power"], "x", vec![white("power")]);
+    assert!(one.iter().any(|v| *v != 0.0));
+    assert_eq!(one, seen(3, &["power"], "x", vec![white("power")]), "another stage's");
+    assert_eq!(one, seen(3, &["other", "power"], "power", vec![white("other"), white("power")]), "second in a list");
+    let twice = seen(0, &["power"], "x", vec![white("power"), white("power")]);
+    assert!(twice.iter().zip(&one).any(|(a, b)| (a - 2.0 * b).abs() > 1e-3), "two sources of noise are one draw");
+}
+
 #[test]
 fn instance_noise_fades_and_is_for_training_alone() {
     let instance = NoiseConfig { instance: 0.5.into(), ..Default::default() };

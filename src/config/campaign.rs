@@ -180,7 +180,7 @@ impl Config {
                     return Err(Error::input("is neither an array of the simulator's nor a stage")
                         .key(format!("train.{}.{key}", stage.name))
                         .value(name)
-                        .remedy(suggestion(name, &names, "there is none")));
+                        .remedy(format!("choose one of {}, or an earlier stage", names.join(", "))));
                 }
             }
         }

@@ -103,7 +103,8 @@ pub struct Batch {
     /// (n), double: what each sample counts.
     pub weights: Tensor,
     pub pass: Pass,
-    seed: u64,
+    /// What its random numbers are of.
+    pub seed: u64,
     kind: Kind,
     /// The ranks that share the batch; `None`: it is whole.
     comm: Option<Comm>,
@@ -224,10 +225,10 @@ impl Batch {
         self.ids.iter().map(move |id| id.stream(self.seed, purpose, self.pass))
     }
 
-    fn drawn(&self, purpose: &str, shape: &[i64], draw: impl Fn(&mut ChaCha8Rng) -> f64) -> Tensor {
+    fn drawn(&self, seed: u64, purpose: &str, shape: &[i64], draw: impl Fn(&mut ChaCha8Rng) -> f64) -> Tensor {
         let each = shape.iter().product::<i64>();
         // Simulations have purposes of their own, which no model's may meet.
-        let streams = self.ids.iter().map(|id| id.stream(self.seed, &format!("{purpose} of a batch"), self.pass));
+        let streams = self.ids.iter().map(|id| id.stream(seed, &format!("{purpose} of a batch"), self.pass));
         let values: Vec<f64> =
             streams.flat_map(|mut rng| (0..each).map(|_| draw(&mut rng)).collect::<Vec<_>>()).collect();
         let full: Vec<i64> = std::iter::once(self.len() as i64).chain(shape.iter().copied()).collect();
@@ -237,12 +238,17 @@ impl Batch {
     /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws, the same
     /// purpose has the same again.
     pub fn normal(&self, purpose: &str, shape: &[i64]) -> Tensor {
-        self.drawn(purpose, shape, |rng| StandardNormal.sample(rng))
+        self.normal_of(self.seed, purpose, shape)
+    }
+
+    /// The same, of another seed than the batch's.
+    pub fn normal_of(&self, seed: u64, purpose: &str, shape: &[i64]) -> Tensor {
+        self.drawn(seed, purpose, shape, |rng| StandardNormal.sample(rng))
     }
 
     /// (n, shape): uniform draws from [0, 1), in the same way.
     pub fn uniform(&self, purpose: &str, shape: &[i64]) -> Tensor {
-        self.drawn(purpose, shape, |rng| rng.random())
+        self.drawn(self.seed, purpose, shape, |rng| rng.random())
     }
 
     /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every column.

@@ -33,6 +33,8 @@ const OUTSKIRTS: f64 = 0.001;
 const LEAST: f64 = 1e-12;
 /// So narrow an interval (in standard deviations, or in its logarithm) has the variance of a uniform density.
 const NARROW: f64 = 1e-4;
+/// Standard deviations beyond which there is nothing of a Gaussian: 1e-15.
+const FAR: f64 = 8.0;
 
 /// The standard normal distribution.
 fn gaussian() -> Gaussian {
@@ -172,12 +174,18 @@ impl Distribution {
         }
     }
 
-    /// A coordinate in which it is unbounded, and of the order of 1.
+    /// A coordinate in which it is unbounded, and of the order of 1. A bound that a Gaussian does not reach is none here.
     pub fn coordinate(&self) -> Coordinate {
         match *self {
             Uniform { min, max } => Coordinate { log: None, low: min, width: max - min, boxed: true },
             LogUniform { min, max } => {
                 Coordinate { log: Some((0.0, 1.0)), low: min.ln(), width: (max / min).ln(), boxed: true }
+            }
+            Normal { mean, sigma, min, max } if min.is_finite() && mean - min > FAR * sigma => {
+                Normal { mean, sigma, min: f64::NEG_INFINITY, max }.coordinate()
+            }
+            Normal { mean, sigma, min, max } if max.is_finite() && max - mean > FAR * sigma => {
+                Normal { mean, sigma, min, max: f64::INFINITY }.coordinate()
             }
             Normal { min, max, .. } if min.is_finite() && max.is_finite() => Uniform { min, max }.coordinate(),
             Normal { mean, sigma, min, max } => {
@@ -228,6 +236,17 @@ mod tests {
         // Far out in either tail.
         all.extend([normal(0.4, high), normal(low, 0.2), normal(0.3, 0.3 + 1e-7)]);
         all
+    }
+
+    #[test]
+    fn bounds_that_a_gaussian_does_not_reach_leave_its_coordinate_alone() {
+        let (mean, sigma) = (0.3, 0.02);
+        let line = Coordinate { log: None, low: mean, width: sigma, boxed: false };
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let of = |min, max| Normal { mean, sigma, min, max }.coordinate();
+        assert_eq!((of(low, high), of(0.0, 1e6), of(0.0, high)), (line, line, line));
+        assert_eq!(of(0.29, 1e6), of(0.29, high));
+        assert_eq!(of(0.25, 0.35), Uniform { min: 0.25, max: 0.35 }.coordinate());
     }
 
     #[test]

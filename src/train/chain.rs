@@ -87,7 +87,8 @@ impl Chain {
             let model = build(&*stage.network, &task)?;
             weights::load(model.as_ref(), &context.records.folder.join(name), &record.weights, name)?;
             let read = |name: &String| {
-                made(context.stages, name).map_or(name.clone(), |(stage, output)| format!("{stage}/{output}"))
+                made(context.stages, name)
+                    .map_or_else(|| name.trim_matches('/').to_string(), |(stage, output)| format!("{stage}/{output}"))
             };
             let columns = [&inputs[..], &targets].concat();
             let plain = context.records.sources(name).is_empty();

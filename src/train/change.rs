@@ -39,6 +39,8 @@ pub struct Noise {
     pub column: String,
     /// What the draws are for: columns of one purpose have the same.
     pub purpose: String,
+    /// The stage's own part of its seed, which noise does not know: what one survey sees is the same for all stages.
+    pub own_seed: u64,
     /// Double; broadcasts against a sample.
     pub rms: Tensor,
     /// In training alone, and falling to zero over so many epochs.
@@ -57,7 +59,8 @@ impl Change for Noise {
         }
         // An observation has no targets.
         let Ok(x) = batch.array(&self.column) else { return Ok(()) };
-        let noise = batch.normal(&self.purpose, &x.size()[1..]) * (&self.rms * left).to_device(x.device());
+        let seed = batch.seed.wrapping_sub(self.own_seed);
+        let noise = batch.normal_of(seed, &self.purpose, &x.size()[1..]) * (&self.rms * left).to_device(x.device());
         let noisy = x + noise.to_kind(x.kind());
         batch.replace(&self.column, noisy)
     }

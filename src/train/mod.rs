@@ -262,6 +262,16 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
                 let problem = "is how another column of a sample is called";
                 return refuse(key, name, problem, "rename that field in its file".into());
             }
+            let beside = if key == "input" { &stage.target } else { &stage.input };
+            let taken = match names.len() {
+                0 | 1 => false,
+                _ if beside.len() == 1 => key == "target" && name == "x",
+                _ => key == "target" && beside.contains(name),
+            };
+            if taken {
+                let problem = "is how an input of the same samples is called";
+                return refuse(key, name, problem, "name another field, or rename it in its file".into());
+            }
             let Some(source) = source(all, name) else { continue };
             let made = source.network.outputs();
             let remedy = "name a dataset field, or an earlier stage that compresses".to_string();

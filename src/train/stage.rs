@@ -40,7 +40,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let recorded = stage.recorded(context.seed);
     let (inputs, targets) = (&columns.inputs, &columns.targets);
-    let own = comm.agree(changes(&config, &[&inputs[..], targets].concat()))?;
+    let own = comm.agree(changes(stage, &[&inputs[..], targets].concat()))?;
     let record = comm.on_root(|| {
         let weights =
             |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
@@ -116,8 +116,9 @@ fn begin(context: &Context, name: &str, record: &Record) -> Result<()> {
         let error = Error::input(format!("the training of stage {name} was begun otherwise: {why}"));
         return Err(error.file(&path).remedy(anew(name)));
     }
-    context.records.keep_rows(name, context.identity)?;
-    seal(&path, record)
+    // First: it says whose the folder is.
+    seal(&path, record)?;
+    context.records.keep_rows(name, context.identity)
 }
 
 /// Forgets a stage: removes what polycosm wrote into its folder, and nothing else.

@@ -120,8 +120,8 @@ impl Seen<'_> {
     fn field<'a>(&'a self, column: &'a str) -> &'a str {
         let alone = |names: &'a [String]| names.first().map_or(column, String::as_str);
         match column {
-            "x" => alone(&self.stage.input),
-            "target" => alone(&self.stage.target),
+            "x" if self.stage.input.len() == 1 => alone(&self.stage.input),
+            "target" if self.stage.target.len() == 1 => alone(&self.stage.target),
             name => name,
         }
     }
@@ -131,7 +131,7 @@ impl Seen<'_> {
         let names: Vec<&str> = self.columns.iter().map(|c| self.field(&c.name)).collect();
         let error = |problem: &str| Error::input(problem).key(self.key(&format!("data.{part}.field")));
         let found = match (field, self.columns) {
-            (None, [only, ..]) if only.name == "x" => Ok(only),
+            (None, [only, ..]) if self.stage.input.len() == 1 => Ok(only),
             (None, _) => Err(error("is missing").remedy(format!("choose one of {}", names.join(", ")))),
             (Some(field), columns) => columns.iter().find(|c| self.field(&c.name) == field).ok_or_else(|| {
                 error("the stage has no such column").value(field).remedy(suggestion(field, &names, "leave it out"))
@@ -248,9 +248,10 @@ impl Seen<'_> {
             }
         };
         let rms = if let Some(seen) = seen { rms * seen } else { rms };
-        let purpose = format!("noise {i} of {field}");
+        let before = self.stage.data.noise[..i].iter().filter(|other| other.field == config.field).count();
+        let purpose = format!("noise {before} of {field}");
         let fades = (!config.instance.is_empty()).then_some(self.stage.epochs);
-        Ok(Noise { column: spec.name.clone(), purpose, rms, fades })
+        Ok(Noise { column: spec.name.clone(), purpose, own_seed: self.stage.seed, rms, fades })
     }
 
     fn mask(&self, i: usize, config: &MaskConfig) -> Result<Mask> {
