@@ -133,13 +133,6 @@ impl Batch {
         Batch::new(vec![("x".into(), Column::Array(x.shallow_clone()))], ids, Pass::Observation, 0, kind)
     }
 
-    /// The same samples, to be changed otherwise.
-    pub fn shallow_clone(&self) -> Self {
-        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
-        let (ids, weights, comm) = (self.ids.clone(), self.weights.shallow_clone(), self.comm.clone());
-        Batch { columns, ids, weights, comm, ..*self }
-    }
-
     /// Samples on this rank, at least one.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -7,30 +7,11 @@ use tch::Tensor;
 /// A change of samples.
 pub trait Change {
     fn change(&self, batch: &mut Batch) -> Result<()>;
-    /// Samples that were changed already, as they look from elsewhere: `view` and the id say from where.
-    fn turned(&self, _batch: &mut Batch, _view: usize) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// What `changes` make of samples, in order.
 pub fn change(changes: &[Box<dyn Change>], batch: &mut Batch) -> Result<()> {
     changes.iter().try_for_each(|change| change.change(batch))
-}
-
-/// `n` views by symmetry of samples that were changed already: the first as they are, the others fixed by pass and id.
-pub fn views<'a>(
-    batch: &'a Batch,
-    changes: &'a [Box<dyn Change>],
-    n: usize,
-) -> impl Iterator<Item = Result<Batch>> + 'a {
-    (0..n).map(move |view| {
-        let mut batch = batch.shallow_clone();
-        if view > 0 {
-            changes.iter().try_for_each(|change| change.turned(&mut batch, view))?;
-        }
-        Ok(batch)
-    })
 }
 
 /// Gaussian noise, independent in every number: another draw in each epoch, one for each sample that is held out, none for an

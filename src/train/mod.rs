@@ -21,7 +21,7 @@ mod weights;
 
 pub use crate::models::Rule;
 pub use chain::Trained;
-pub use change::{Change, views};
+pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
 pub use source::{Memory, Source};

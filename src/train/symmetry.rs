@@ -227,10 +227,14 @@ impl Symmetries {
         }
         one
     }
+}
 
-    /// Moves every sample by what it draws for a purpose.
-    fn apply(&self, batch: &mut Batch, purpose: &str) -> Result<()> {
-        let elements: Vec<Element> = batch.streams(purpose).map(|mut rng| self.draw(&mut rng)).collect();
+impl Change for Symmetries {
+    fn change(&self, batch: &mut Batch) -> Result<()> {
+        if !matches!(batch.pass, Pass::Train { .. }) {
+            return Ok(());
+        }
+        let elements: Vec<Element> = batch.streams("augment").map(|mut rng| self.draw(&mut rng)).collect();
         for place in &self.places {
             // An observation has no targets.
             let Ok(x) = batch.array(&place.name) else { continue };
@@ -239,16 +243,6 @@ impl Symmetries {
             batch.replace(&place.name, moved)?;
         }
         Ok(())
-    }
-}
-
-impl Change for Symmetries {
-    fn change(&self, batch: &mut Batch) -> Result<()> {
-        if matches!(batch.pass, Pass::Train { .. }) { self.apply(batch, "augment") } else { Ok(()) }
-    }
-
-    fn turned(&self, batch: &mut Batch, view: usize) -> Result<()> {
-        self.apply(batch, &format!("view {view} by symmetry"))
     }
 }
 
