@@ -1,4 +1,5 @@
-//! Gaussian parameters that are correlated: standard normal z, with correlation matrix R, is L w of independent w, R = L Lᵀ.
+//! Gaussian parameters that are correlated: standard normal z, with correlation matrix R, is L w of independent w, with
+//! R = L Lᵀ.
 
 use super::Parameter;
 use crate::error::{Error, Result};
@@ -27,8 +28,8 @@ fn bad(parameters: &[Parameter], i: usize, other: &str, problem: &str) -> Error 
 }
 
 impl Joint {
-    /// Refuses what is no correlation matrix of Gaussians. Each pair ends at the later one of its two, zeros nowhere: there is
-    /// one spelling, whatever the table that said it.
+    /// Refuses what is no correlation matrix of Gaussians. Each pair ends at the later one of its two, zeros nowhere:
+    /// there is one spelling, whatever the table that said it.
     pub fn new(parameters: &mut [Parameter]) -> Result<Joint> {
         let all = &*parameters;
         let names = || all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -39,7 +40,7 @@ impl Joint {
                 let Some(j) = all.iter().position(|q| q.name == *other).filter(|&j| j != i) else {
                     return refused("no other parameter is called so", &format!("there are {}", names()));
                 };
-                if !(value.abs() < 1.0) {
+                if value.is_nan() || value.abs() >= 1.0 {
                     return refused("it is no correlation", "give a number between -1 and 1");
                 }
                 if let Some(q) = [p, &all[j]].into_iter().find(|q| q.distribution.line().is_none()) {

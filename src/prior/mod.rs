@@ -142,8 +142,8 @@ impl Prior {
     }
 
     /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large
-    /// design. What cannot be made beyond leaves holes that are told when they are there. Correlated Gaussians stay what they
-    /// are: their [corners](Self::corners) lie in that box.
+    /// design. What cannot be made beyond leaves holes that are told when they are there. Correlated Gaussians stay
+    /// what they are: their [corners](Self::corners) lie in that box.
     pub fn bulk(&self) -> Prior {
         let mut bulk = self.clone();
         for (j, p) in bulk.parameters.iter_mut().enumerate().filter(|(j, _)| !self.joint.of.contains(j)) {
@@ -213,8 +213,8 @@ impl Prior {
         })
     }
 
-    /// Maps a point of the unit cube to the parameters; where it is uniform, they are of the prior. A correlated one is at this
-    /// quantile of what it can be beside those before it (Rosenblatt 1952).
+    /// Maps a point of the unit cube to the parameters; where it is uniform, they are of the prior. A correlated one is
+    /// at this quantile of what it can be beside those before it (Rosenblatt 1952).
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
         let mut theta: Vec<f64> = self.parameters.iter().zip(u).map(|(p, &u)| p.distribution.quantile(u)).collect();
         let z: Vec<f64> = self.lines().map(|(j, mean, sigma)| (theta[j] - mean) / sigma).collect();

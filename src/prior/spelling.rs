@@ -81,8 +81,8 @@ struct Keys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "the name"))]
     latex: Option<String>,
-    /// Correlation coefficients with other parameters: `correlation = { Omega_m = -0.9 }`. Both are `normal` without bounds; a
-    /// pair stands in the table of one of them.
+    /// Correlation coefficients with other parameters: `correlation = { Omega_m = -0.9 }`. Both are `normal` without
+    /// bounds; a pair stands in the table of one of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-type" = "{ NAME = number, … }"))]
     correlation: BTreeMap<String, f64>,

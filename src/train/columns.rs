@@ -3,7 +3,7 @@
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
 use super::source::{Known, Memory};
-use super::{data, inputs};
+use super::{data, inputs, view};
 use crate::error::Result;
 use crate::io::dataset::Dataset;
 use crate::io::derived::{Derived, Looks};
@@ -68,7 +68,7 @@ impl<'a> Columns<'a> {
         };
         let sources = below.iter().map(source).collect::<Result<Vec<_>>>()?;
         let chain = if stage.frozen { &own[..own.len() - 1] } else { &[] };
-        let chain = Chain::load(context, chain)?;
+        let chain = Chain::load(context, chain, false)?;
         let (mut places, mut reads) = (vec![], vec![]);
         let mut of = |names: &[String], alone: &str, places: &mut Vec<Place>| -> Result<Vec<FieldSpec>> {
             let made = |name: &String| made(context.stages, name);
@@ -100,10 +100,12 @@ impl<'a> Columns<'a> {
             Ok(specs)
         };
         let inputs = of(&stage.input, "x", &mut places)?;
-        let below = chain.fields.iter().map(|spec| spec.name.clone());
-        places.extend(below.map(|field| Place { name: format!("/{field}"), file: None, field }));
+        let fields = chain.fields.iter().map(|spec| spec.name.clone());
+        places.extend(fields.map(|field| Place { name: format!("/{field}"), file: None, field }));
         let learned = places.len();
         let targets = of(&stage.target, "target", &mut places)?;
+        let copies = stage.copies > 1 || context.records.copies(name) > 1;
+        view::check_places(context.stages, stage, &[&inputs[..], &targets].concat(), copies)?;
         let frozen = stage.frozen.then(|| Frozen { chain, reads: reads.clone() });
         Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen })
     }

@@ -78,7 +78,7 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Symmetries, noise and masks of what it sees; refused for a stage on another's summaries.
+    /// Symmetries, noise and masks of those of its columns that are fields of the dataset; refused where none is.
     #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
     pub data: DataConfig,
     /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.
