@@ -7,6 +7,7 @@ mod mpi;
 
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::derived::Derived;
+use polycosm::io::history;
 use rand::{Rng, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -260,6 +261,41 @@ fn frozen_networks_make_fresh_inputs_in_every_epoch() {
     ] {
         std::fs::write(place.path("run.toml"), frozen.replace(was, is)).unwrap();
         place.refused(&["train"], &words);
+    }
+}
+
+/// Behind frozen networks a killed training goes on to the same bits, and takes the same steps on other ranks.
+#[test]
+fn trainings_behind_frozen_networks_survive_kills_and_are_the_same_on_all_ranks() {
+    let place = Place::new(300);
+    let (head, posterior) = CAMPAIGN.split_at(CAMPAIGN.rfind("[[train]]").unwrap());
+    let posterior = posterior.replace("copies = 3", "frozen = true").replace("epochs = 2", "epochs = 40");
+    std::fs::write(
+        place.path("run.toml"),
+        format!("{head}{}", posterior.replace("batch_size = 40", "batch_size = 31")),
+    )
+    .unwrap();
+    let stage = |output: &str| place.path(output).join("train/posterior");
+    let trained = |output: &str| {
+        let losses = history::read(&stage(output).join("history.jsonl")).unwrap();
+        (std::fs::read(stage(output).join("weights.safetensors")).unwrap(), losses)
+    };
+    let of = |output: &str| format!("output={output}");
+    place.on(2, &["train", "--set", &of("calm")]);
+    let learning = || stage("killed").join("checkpoint.safetensors").exists();
+    mpi::kill_when(place.command(2, &["train", "--set", &of("killed")]), learning);
+    assert!(!stage("killed").join("model.json").exists(), "killed too late: the stage was finished");
+    place.on(2, &["train", "--set", &of("killed")]);
+    let calm = trained("calm");
+    assert!(trained("killed").0 == calm.0, "other bits after a kill");
+    for ranks in [1, 3] {
+        let output = format!("on{ranks}");
+        place.on(ranks, &["train", "--set", &of(&output)]);
+        let losses = trained(&output).1;
+        assert_eq!(losses.len(), 40);
+        for (a, b) in losses.iter().zip(&calm.1).take(10) {
+            assert!((a.train_loss - b.train_loss).abs() < 1e-3, "{ranks} ranks, epoch {}: {a:?}, {b:?}", a.epoch);
+        }
     }
 }
 
