@@ -124,7 +124,8 @@ fn a_name_of_a_field_and_of_a_parameter_is_refused() {
     says(&check(&hides), 2, &["train.a.name = \"a\"", "would hide", "remedy: rename the stage"]);
     // What a stage makes is a field of the next campaign.
     let named = ["train.compressor.input=power", "train.compressor.network.transform=none"];
-    let text = std::fs::read_to_string(at.join("run.toml")).unwrap().replace("parameters.a =", "parameters.summaries =");
+    let text =
+        std::fs::read_to_string(at.join("run.toml")).unwrap().replace("parameters.a =", "parameters.summaries =");
     std::fs::write(at.join("run.toml"), text).unwrap();
     let sets: Vec<&str> = named.iter().flat_map(|set| ["--set", set]).collect();
     says(&polycosm(at, &[&["train", "run.toml", "compressor"][..], &sets].concat()), 0, &[]);
