@@ -16,10 +16,11 @@ struct Said {
 }
 
 /// Refuses a field of a file that says of it, in the attributes and arrays that this program writes (`io::simulation`), what
-/// the field that was learned from is not. `stacked`: the array's first axis counts observations; `own`: this program made
+/// the field that was learned from is not. `at`: its array; `stacked`: it holds several observations; `own`: this program made
 /// what was learned from, where no unit means a pure number.
-pub(super) fn compare(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<()> {
-    let (main, more) = said(file, spec, stacked, own).map_err(|e| e.key(&spec.name))?;
+pub(super) fn compare(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<()> {
+    // The first axis of lists counts their rows, however many lists there are.
+    let (main, more) = said(file, at, spec, stacked && !spec.ragged, own).map_err(|e| e.key(&spec.name))?;
     let differs = |said: &&Said| !said.is.is_empty() && !said.learned.is_empty() && said.is != said.learned;
     if let Some(Said { what, is, learned }) = main.iter().chain(&more).find(differs) {
         let problem = format!("its {what} is {is}, and the networks learned from {learned}");
@@ -37,11 +38,11 @@ pub(super) fn compare(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -
 }
 
 /// Unit and kinds of the axes, of which it is told where the file does not say them; and the rest.
-fn said(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<Said>, Vec<Said>)> {
+fn said(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<Said>, Vec<Said>)> {
     let (name, rank) = (spec.name.as_str(), spec.shape.len());
     // One word for each axis: of the array, or of one observation.
     let words = |attribute: &str| -> Result<Vec<String>> {
-        match file.texts(name, attribute)? {
+        match file.texts(at, attribute)? {
             None => Ok(vec![String::new(); rank]),
             Some(words) if words.len() == rank => Ok(words),
             Some(mut words) if words.len() == rank + 1 && stacked => Ok(words.split_off(1)),
@@ -52,8 +53,8 @@ fn said(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<
             }
         }
     };
-    let unit = match file.text(name, "units")? {
-        None => file.text(name, "unit")?,
+    let unit = match file.text(at, "units")? {
+        None => file.text(at, "unit")?,
         units => units,
     };
     let learned = if own || !spec.unit.is_empty() { pure(&spec.unit) } else { String::new() };
@@ -66,9 +67,9 @@ fn said(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<
         let plain = |kind: &str| kind.trim().to_lowercase().replace("unsaid", "");
         main.push(Said { what: what(""), is: plain(&kinds[i]), learned: plain(&axis.kind.to_string()) });
         more.push(Said { what: what("unit of "), is: units[i].trim().into(), learned: axis.unit.trim().into() });
-        let labels = file.texts(name, called)?.unwrap_or_default();
+        let labels = file.texts(at, called)?.unwrap_or_default();
         more.push(Said { what: what("list of names along "), is: labels.join(", "), learned: axis.labels.join(", ") });
-        let spins = file.numbers(name, &format!("{called}_spin"))?.unwrap_or_default();
+        let spins = file.numbers(at, &format!("{called}_spin"))?.unwrap_or_default();
         let learned: Vec<f64> = axis.spins.iter().map(|&spin| spin.into()).collect();
         more.extend(numbers(what("spin along "), &spins, &learned));
         for (end, of, learned) in [("", "coordinates along ", &axis.values), ("_edges", "edges along ", &axis.edges)] {
