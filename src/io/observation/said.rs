@@ -65,8 +65,10 @@ fn said(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Re
         let called = if names[i].is_empty() { &axis.name } else { &names[i] };
         let what = |of: &str| format!("{of}axis {} ({called})", i + 1);
         let plain = |kind: &str| kind.trim().to_lowercase().replace("unsaid", "");
+        // A number of pixels is no place.
+        let place = |unit: &str| unit.trim().replace("pixel", "");
         main.push(Said { what: what(""), is: plain(&kinds[i]), learned: plain(&axis.kind.to_string()) });
-        more.push(Said { what: what("unit of "), is: units[i].trim().into(), learned: axis.unit.trim().into() });
+        more.push(Said { what: what("unit of "), is: place(&units[i]), learned: place(&axis.unit) });
         let labels = file.texts(at, called)?.unwrap_or_default();
         more.push(Said { what: what("list of names along "), is: labels.join(", "), learned: axis.labels.join(", ") });
         let spins = file.numbers(at, &format!("{called}_spin"))?.unwrap_or_default();
