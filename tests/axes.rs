@@ -300,6 +300,58 @@ fn what_is_said_of_foreign_axes_is_checked() {
     say(folder.path(), "x = [\"channel\", \"flat\", \"flat\"]");
     let (code, text) = polycosm(folder.path(), &check);
     assert!(code == 0 && !text.contains("nobody says"), "{text}");
+
+    // The owner's own words.
+    let owner = |kinds: &[&str]| {
+        let file = hdf5::File::open_rw(folder.path().join("d.h5")).unwrap();
+        let x = file.dataset("x").unwrap();
+        let _ = x.delete_attr("axes_kinds");
+        let words: Vec<hdf5::types::VarLenUnicode> = kinds.iter().map(|word| word.parse().unwrap()).collect();
+        let attribute = x.new_attr::<hdf5::types::VarLenUnicode>().shape(words.len()).create("axes_kinds").unwrap();
+        attribute.write_raw(&words).unwrap();
+        file.close().unwrap();
+    };
+    owner(&["Channel", "flat", "flat"]);
+    for axes in ["", "x = [\"channel\", \"flat\", \"flat\"]"] {
+        campaign(folder.path(), "augment = true");
+        say(folder.path(), axes);
+        refused(folder.path(), &check, &["train.compressor.augment", "(channel, flat, flat) are not those of maps"]);
+    }
+    campaign(folder.path(), "");
+    say(folder.path(), "x = [\"channel\", \"periodic\", \"periodic\"]");
+    let contradicted = ["d.h5", "dataset.axes.x", "the file itself says that they are channel, flat, flat", "remedy: "];
+    refused(folder.path(), &check, &contradicted);
+    let spec = || Dataset::open(folder.path().join("d.h5"), "theta").unwrap().spec("x");
+    for (kinds, words) in [
+        (
+            &["index", "channel", "flat", "flatt"][..],
+            &["d.h5", "axes_kinds = \"flatt\"", "known here: index, view"][..],
+        ),
+        (&["flat", "flat"], &["d.h5", "its attribute axes_kinds has 2 words, and a row 3 axes", "remedy: "]),
+        (&["flat", "flat", "channel"], &["d.h5", "its attribute axes_kinds has them in another order", "remedy: "]),
+        (&["channel", "", "flat"], &["its attribute axes_kinds leaves an axis unsaid", "remedy: "]),
+    ] {
+        owner(kinds);
+        let e = spec().unwrap_err();
+        assert!(e.exit_code() == 2 && words.iter().all(|word| e.to_string().contains(word)), "{e}");
+    }
+    campaign(folder.path(), "");
+    refused(folder.path(), &check, &["dataset.x", "x: its attribute axes_kinds leaves an axis unsaid", "remedy: "]);
+    owner(&["index", "", "", "unsaid"]);
+    assert!(spec().unwrap().axes.iter().all(|axis| axis.kind.is_unsaid()));
+    // With names and spins of components, too.
+    owner(&["index", "channel", "flat", "flat"]);
+    let file = hdf5::File::open_rw(folder.path().join("d.h5")).unwrap();
+    let x = file.dataset("x").unwrap();
+    let names = ["case", "component", "row", "column"].map(|name| name.parse::<hdf5::types::VarLenUnicode>().unwrap());
+    x.new_attr::<hdf5::types::VarLenUnicode>().shape(4).create("axes").unwrap().write_raw(&names).unwrap();
+    x.new_attr::<i64>().shape(3).create("component_spin").unwrap().write_raw(&[2i64, 2, 0]).unwrap();
+    drop((x, file));
+    let axes = spec().unwrap().axes;
+    assert_eq!(
+        (axes[0].name.as_str(), &axes[0].spins[..], axes[1].kind),
+        ("component", &[2, 2, 0][..], AxisKind::Flat)
+    );
 }
 
 #[test]

@@ -288,7 +288,8 @@ impl Dataset {
         }
         if spec.axes.iter().zip(kinds).any(|(axis, &kind)| !axis.kind.is_unsaid() && axis.kind != kind) {
             let said = spec.axes.iter().map(|axis| axis.kind.to_string()).collect::<Vec<_>>().join(", ");
-            return refuse(format!("the file itself says that they are {said}"), "leave them out");
+            let remedy = "leave them out, or correct the attribute axes_kinds of that array";
+            return refuse(format!("the file itself says that they are {said}"), remedy);
         }
         spec.axes.iter_mut().zip(kinds).for_each(|(axis, &kind)| axis.kind = kind);
         Ok(())
