@@ -96,7 +96,7 @@ impl Compressor {
             Compressor::Vector(mlp) => mlp.forward(&x),
             Compressor::Maps(cnn) => {
                 let s = cnn.forward(&x).view([x.size()[0] / views, views, -1]);
-                s.mean_dim([1i64].as_slice(), false, None::<Kind>)
+                s.mean_dim(1i64, false, None::<Kind>)
             }
         }
     }

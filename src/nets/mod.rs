@@ -17,6 +17,7 @@ pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
 pub use transform::{Each, Transform, Transforms};
+pub use unbounded::Unbounded;
 
 pub use tch::{Device, Kind, Tensor};
 
