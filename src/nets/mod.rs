@@ -51,7 +51,7 @@ pub fn device(comm: &Comm) -> Device {
 }
 
 /// The device of a rank by its place on a node with so many GPUs.
-fn device_of(rank: usize, gpus: usize) -> Device {
+pub fn device_of(rank: usize, gpus: usize) -> Device {
     if gpus == 0 { Device::Cpu } else { Device::Cuda(rank % gpus) }
 }
 
@@ -79,18 +79,4 @@ pub fn whole(t: &Tensor) -> Vec<i64> {
     let mut values = vec![0i64; t.numel()];
     t.copy_data(&mut values, t.numel());
     values
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ranks_of_a_node_take_its_gpus_in_turn() {
-        let of = |gpus| (0..5).map(|rank| device_of(rank, gpus)).collect::<Vec<_>>();
-        assert_eq!(of(0), [Device::Cpu; 5]);
-        assert_eq!(of(1), [Device::Cuda(0); 5]);
-        assert_eq!(of(2), [0, 1, 0, 1, 0].map(Device::Cuda));
-        assert_eq!(of(8), [0, 1, 2, 3, 4].map(Device::Cuda));
-    }
 }
