@@ -1,4 +1,4 @@
-//! Samples as a model sees them: ids and named columns. What is random belongs to a sample, never to the rank that has it.
+//! Samples as a model sees them: ids and named columns. What is random belongs to a sample, never to a rank.
 
 use crate::comm::Comm;
 use crate::error::{Error, Result, suggestion};
@@ -56,7 +56,7 @@ impl Pass {
 pub enum Column {
     /// (n, …): an array of one shape for each sample, in the precision that it comes in.
     Array(Tensor),
-    /// Lists of any length (halos, galaxies): all rows (m, …) one after another, and where each sample's begin, (n + 1).
+    /// Lists of any length (halos, galaxies): all rows (m, …) one after another, and where each one's begin, (n + 1).
     List { values: Tensor, offsets: Tensor },
 }
 
@@ -94,8 +94,8 @@ impl Column {
     }
 }
 
-/// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
-/// none has one of weight 0, so that it takes part in whatever the others do.
+/// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which
+/// there is none has one of weight 0, so that it takes part in whatever the others do.
 pub struct Batch {
     columns: Vec<(String, Column)>,
     /// One for each sample.
@@ -105,7 +105,7 @@ pub struct Batch {
     pub pass: Pass,
     /// What its random numbers are of.
     pub seed: u64,
-    /// What is left of the phase whose step it is for: 1 in its first epoch, falling by equal parts to 0; 0 for all else.
+    /// What is left of the phase whose step it is for: 1 in its first epoch, falling by equal parts to 0; else 0.
     pub left: f64,
     kind: Kind,
     /// The ranks that share the batch; `None`: it is whole.
@@ -235,8 +235,8 @@ impl Batch {
         Tensor::from_slice(&values).view(&shape[..]).to_kind(self.kind).to_device(self.device())
     }
 
-    /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws, the same
-    /// purpose has the same again.
+    /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws,
+    /// the same purpose has the same again.
     pub fn normal(&self, purpose: &str, shape: &[i64]) -> Tensor {
         self.normal_of(self.seed, purpose, shape)
     }
@@ -251,8 +251,8 @@ impl Batch {
         self.drawn(self.seed, purpose, shape, |rng| rng.random())
     }
 
-    /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every column.
-    /// Collective.
+    /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every
+    /// column. Collective.
     pub fn others(&self, name: &str, k: usize) -> Result<Tensor> {
         let mine = self.array(name);
         let mine = match &self.comm {

@@ -1,5 +1,5 @@
-//! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
-//! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
+//! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x)
+//! trained by maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
 use super::{Draws, eye::check_names, prelude::*};
 use crate::limits;

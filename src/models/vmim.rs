@@ -1,5 +1,5 @@
-//! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
-//! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
+//! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q
+//! are trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
 use super::{eye::check_names, prelude::*};
 use crate::limits;

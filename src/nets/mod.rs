@@ -35,7 +35,7 @@ pub fn set_threads(n: i32) {
     tch::set_num_threads(n);
 }
 
-/// The device of this rank: the ranks of a node take its GPUs in turn. Where some share one, the root says so. Collective.
+/// The device of this rank: the ranks of a node take its GPUs in turn. If some share one, the root says so. Collective.
 pub fn device(comm: &Comm) -> Device {
     let gpus = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
     let device = device_of(comm.place_on_this_node("")[0], gpus);
