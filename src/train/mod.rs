@@ -6,6 +6,7 @@ pub mod checkpoint;
 mod columns;
 mod context;
 pub mod data;
+mod foreseen;
 pub mod inputs;
 pub mod optimiser;
 pub mod outputs;
@@ -24,6 +25,7 @@ pub use chain::Trained;
 pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
+pub use foreseen::check_ahead;
 pub use source::{Memory, Source};
 pub use stage::train_stage;
 pub use symmetry::Symmetry;
@@ -48,8 +50,8 @@ use std::path::Path;
 pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
-    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that
-    /// is no list; or what an earlier stage makes, by the stage's name, or with the field's where it makes several,
+    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data), a list
+    /// only for a network that takes lists; or what an earlier stage makes, by the stage's name, or with the field's where it makes several,
     /// `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
