@@ -350,3 +350,12 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         assert!(all.chunks(mine.len()).all(|c| c == mine), "the ranks' parameters drifted apart");
     });
 }
+
+#[test]
+fn the_ranks_of_a_node_take_its_gpus_in_turn() {
+    let of = |gpus| (0..5).map(|rank| polycosm::nets::device_of(rank, gpus)).collect::<Vec<_>>();
+    assert_eq!(of(0), [Device::Cpu; 5]);
+    assert_eq!(of(1), [Device::Cuda(0); 5]);
+    assert_eq!(of(2), [0, 1, 0, 1, 0].map(Device::Cuda));
+    assert_eq!(of(8), [0, 1, 2, 3, 4].map(Device::Cuda));
+}

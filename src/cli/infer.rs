@@ -258,8 +258,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     Ok(())
 }
 
-/// Files of the draws of a file's observations, and what these would be of. Another observation of the same name keeps its own
-/// files: this one's name then ends in the first digits of its digest.
+/// Files of the draws of a file's observations, and what these would be of. Another observation of the same name keeps
+/// its own files: this one's name then ends in the first digits of its digest.
 fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
     let ((file, row), stages) = (chosen(named), plan.posteriors());
     let mut all = vec![];
