@@ -1,6 +1,7 @@
 //! `[train.data]`: how a stage sees its samples.
 
 use super::change::{Change, Mask, Noise};
+use super::pieces::{Cut, Pieces, PiecesConfig, seen};
 use super::symmetry::{Symmetries, Symmetry};
 use super::{StageConfig, source};
 use crate::error::{Error, Result, suggestion};
@@ -15,10 +16,13 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// `[train.data]`: symmetries, noise and masks of what a stage sees.
+/// `[train.data]`: pieces, symmetries, noise and masks of what a stage sees.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
+    /// Samples are pieces of universes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<PiecesConfig>,
     /// What a universe of equal likelihood is made by, at random in training: `"shift"` along periodic axes, `"turn"`
     /// (quarters of a square, the 24 rotations of a cube), `"flip"` (a mirror), `"slabs"` (the slabs of a box shifted and
     /// their order reversed).
@@ -109,6 +113,7 @@ impl DataConfig {
 struct Seen<'a> {
     stage: &'a StageConfig,
     columns: &'a [FieldSpec],
+    pieces: Option<&'a Pieces>,
 }
 
 impl Seen<'_> {
@@ -270,17 +275,25 @@ impl Seen<'_> {
         }
         let read = mask::read(&config.file);
         let (shape, mask) = read.map_err(|e| e.key(self.key(&format!("data.{part}.file"))))?;
+        let field = self.field(&spec.name);
+        // A field's mask is cut as it is.
+        let cut = self.pieces.and_then(|pieces| Some((pieces.cut(pieces.whole(field)?), pieces.whole(field)?)));
+        let cut = cut.filter(|(cut, _)| matches!(cut, Cut::Crops(_) | Cut::Along(_)));
+        let of = cut.as_ref().map_or(spec, |(_, whole)| whole);
         let space = spec.kinds().iter().filter(|kind| kind.is_spatial()).count();
-        if shape.len() < space.max(1) || !spec.shape.ends_with(&shape) {
-            let field = self.field(&spec.name);
-            let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", spec.shape);
+        if shape.len() < space.max(1) || !of.shape.ends_with(&shape) {
+            let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", of.shape);
             let remedy = "give a mask of the field's last axes";
             return Err(refuse("file", format!("{:?}", config.file), problem, remedy));
         }
         let hidden: Vec<bool> = mask.iter().map(|m| *m == 0.0).collect();
         let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let hidden = Tensor::from_slice(&hidden).view(shape.as_slice());
-        Ok(Mask { column: spec.name.clone(), hidden, fill: config.fill })
+        let mut hidden = Tensor::from_slice(&hidden).view(shape.as_slice());
+        if cut.is_some() {
+            let whole: Vec<i64> = std::iter::once(1).chain(of.shape.iter().map(|&n| n as i64)).collect();
+            hidden = hidden.expand(whole.as_slice(), false);
+        }
+        Ok(Mask { column: spec.name.clone(), hidden, cut: cut.map(|(cut, _)| cut), fill: config.fill })
     }
 }
 
@@ -302,7 +315,12 @@ fn side(spec: &FieldSpec) -> Option<f64> {
 
 /// What a stage does to its samples, in order: symmetries, noise, masks. `columns`: what they are, by their names in a batch.
 pub fn changes(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn Change>>> {
-    let seen = Seen { stage, columns };
+    changes_of(stage, columns, None)
+}
+
+/// The same for columns that are cut into pieces.
+pub fn changes_of(stage: &StageConfig, columns: &[FieldSpec], pieces: Option<&Pieces>) -> Result<Vec<Box<dyn Change>>> {
+    let seen = Seen { stage, columns, pieces };
     let mut all: Vec<Box<dyn Change>> = vec![];
     if let Some(symmetries) = seen.symmetries()? {
         all.push(Box::new(symmetries));
@@ -322,7 +340,7 @@ pub fn copies(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn 
     if stage.augment || !stage.data.is_plain() {
         return changes(stage, columns);
     }
-    Ok(vec![Box::new(Seen { stage, columns }.augmented("augment", "true")?)])
+    Ok(vec![Box::new(Seen { stage, columns, pieces: None }.augmented("augment", "true")?)])
 }
 
 /// Refuses what cannot be done to the samples of a stage. `spec`: the field of this name, where it is known.
@@ -334,15 +352,19 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
         Some([named(inputs, "x"), named(targets.collect(), "target")].concat())
     };
     for stage in stages {
+        let known = |name: &String| source(stages, name).is_some() || spec(name).is_some();
+        let pieces = if stage.input.iter().all(known) { Pieces::of(stages, stage, &spec)? } else { None };
         let below = |stage: &&StageConfig| stage.input.iter().find_map(|input| source(stages, input));
         let first = std::iter::successors(Some(stage), below).take(stages.len()).last().unwrap_or(stage);
         let Some(columns) = columns(first) else { continue };
         if stage.name == first.name {
-            changes(stage, &columns)?;
+            let columns: Vec<_> = columns.into_iter().map(|column| seen(pieces.as_ref(), column)).collect();
+            changes_of(stage, &columns, pieces.as_ref())?;
             continue;
         }
         let key = |key: &str| format!("train.{}.{key}", stage.name);
-        let shown = [("augment", stage.augment), ("data", !stage.data.is_plain())];
+        let data = DataConfig { pieces: None, ..stage.data.clone() };
+        let shown = [("augment", stage.augment), ("data", !data.is_plain())];
         if let Some((name, _)) = shown.iter().find(|(_, given)| *given) {
             let of = below(&stage).map_or("", |below| &below.name);
             let problem = format!("its input are summaries of {of}, which are neither shifted nor turned");
@@ -353,7 +375,11 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
             return Err(Error::input(problem).key(key(name)).remedy(remedy));
         }
         let differ = first.augment || !first.data.symmetries.is_empty() || !first.data.noise.is_empty();
-        if stage.copies > 1 && !differ && (!first.data.is_plain() || copies(first, &columns).is_err()) {
+        if stage.copies > 1
+            && pieces.is_none()
+            && !differ
+            && (!first.data.is_plain() || copies(first, &columns).is_err())
+        {
             let problem =
                 format!("samples of stage {} have neither symmetries nor noise by which to differ", first.name);
             let remedy = format!("leave it out: the copies would all be alike; or give {} a [train.data]", first.name);
