@@ -263,6 +263,39 @@ fn frozen_networks_make_fresh_inputs_in_every_epoch() {
     }
 }
 
+/// Copies that are made through frozen networks are as many views as others, though these say of none.
+#[test]
+fn copies_through_frozen_networks_differ() {
+    let place = Place::new(300);
+    let (head, posterior) = CAMPAIGN.split_at(CAMPAIGN.rfind("[[train]]").unwrap());
+    let head = head.replace("augment = true\n", "");
+    let second = head[head.find("[[train]]").unwrap()..].replace("\"compressor\"", "\"second\"");
+    let second = second.replace("input = \"x\"", "input = \"compressor\"\nfrozen = true");
+    let posterior = posterior.replace("\"compressor\"", "\"second\"");
+    std::fs::write(place.path("run.toml"), format!("{head}{second}{posterior}")).unwrap();
+    place.on(2, &["train"]);
+    let made = Derived::open(&place.path("o/fields/second.h5")).unwrap();
+    let summaries = [0, 1, 2].map(|item| made.data.read_f32("summaries", &[made.row(5, item).unwrap()]).unwrap());
+    assert!(summaries[0] != summaries[1] && summaries[1] != summaries[2], "{summaries:?}");
+}
+
+/// Nobody's file is replaced, and none of another sort that this program wrote.
+#[test]
+fn a_file_of_another_sort_is_left_alone() {
+    let place = Place::new(300);
+    place.done(&["train"]);
+    place.done(&["infer"]);
+    let draws = place.path("o/posterior/posterior.h5");
+    let (made, drawn) = (std::fs::read(place.path(FILE)).unwrap(), std::fs::read(&draws).unwrap());
+    std::fs::write(place.path(FILE), &drawn).unwrap();
+    place.refused(&["apply"], &["compressor.h5", "no file of what a stage makes", "not replaced"]);
+    assert!(std::fs::read(place.path(FILE)).unwrap() == drawn);
+    std::fs::write(place.path(FILE), &made).unwrap();
+    std::fs::write(&draws, &made).unwrap();
+    place.refused(&["infer"], &["posterior.h5", "no file of posterior draws"]);
+    assert!(std::fs::read(&draws).unwrap() == made);
+}
+
 fn numbers(path: &Path, name: &str) -> Vec<f64> {
     hdf5::File::open(path).unwrap().dataset(name).unwrap().read_raw::<f64>().unwrap()
 }

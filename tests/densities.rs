@@ -175,6 +175,40 @@ fn priors_on_the_line_are_taken_as_they_are() {
     assert!((draws.ln_evidence[0] + 1.0 + 0.5 * 2f64.ln()).abs() < 0.15, "{:?}", draws.ln_evidence);
 }
 
+/// A correlated Gaussian prior and a likelihood of the first parameter alone: the second is learned through the first.
+#[test]
+fn correlations_of_the_prior_are_in_the_posterior() {
+    let (min, max, r) = (f64::NEG_INFINITY, f64::INFINITY, 0.8);
+    let normal = |name: &str, mean: f64, sigma: f64| {
+        let distribution = Distribution::Normal { mean, sigma, min, max };
+        Parameter { distribution, ..Parameter::uniform(name, name, 0.0, 1.0) }
+    };
+    let mut parameters = vec![normal("a", 1.0, 0.5), normal("b", -3.0, 2.0)];
+    parameters[1].correlation.insert("a".into(), r);
+    let prior = Prior::new(parameters).unwrap();
+    let density = Known::joint(Estimand::Likelihood, 2, |t| -0.5 * ((t[0] - 2.0) / 0.5).powi(2));
+    let draws = drawn(&density, 0, &prior, 4000, 4).unwrap();
+    let (mean, covariance) = moments(&host(&draws.theta), 2);
+    // Of a: 1.5 ± 0.5/√2; b follows with the slope rσ_b/σ_a, about which σ_b√(1 − r²) is left.
+    let (slope, rest) = (r * 2.0 / 0.5, 4.0 * (1.0 - r * r));
+    let close = |found: f64, expected: f64, within: f64| {
+        assert!((found - expected).abs() < within, "{found}, not {expected}: {mean:?} {covariance:?}")
+    };
+    close(mean[0], 1.5, 0.04);
+    close(mean[1], -3.0 + slope * 0.5, 0.13);
+    close(covariance[0], 0.125, 0.015);
+    close(covariance[1], slope * 0.125, 0.06);
+    close(covariance[3], slope * slope * 0.125 + rest, 0.3);
+    close(draws.ln_evidence[0], -1.0 - 0.5 * 2f64.ln(), 0.15);
+    // ln q of each draw is that of the closed form.
+    let ln = host(&draws.ln_prob);
+    for (t, ln) in host(&draws.theta).chunks(2).zip(ln) {
+        let (a, b) = (t[0] - 1.5, t[1] + 3.0 - slope * (t[0] - 1.0));
+        let exact = -0.5 * (a * a / 0.125 + b * b / rest) - std::f64::consts::TAU.ln() - 0.5 * (0.125 * rest).ln();
+        assert!((ln - exact).abs() < 0.15, "{t:?}: {ln}, not {exact}");
+    }
+}
+
 /// Ratios of single parameters: each block has draws of its own, of which no joint density is known.
 #[test]
 fn marginals_are_drawn_block_by_block() {

@@ -5,7 +5,7 @@ mod mpi;
 
 use polycosm::io::field::{AxisKind, AxisKind::*, FieldSpec, HealpixOrder};
 use polycosm::models::{
-    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, SampleId, Stream, Tensor,
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Stream, Tensor, Turn,
 };
 use polycosm::train::{
     Change, DataConfig, MaskConfig, Memory, NoiseConfig, Rule, StageConfig, Symmetry, Trainer, changes,
@@ -296,21 +296,100 @@ fn stages_see_the_same_noise() {
     assert!(twice.iter().zip(&one).any(|(a, b)| (a - 2.0 * b).abs() > 1e-3), "two sources of noise are one draw");
 }
 
-#[test]
-fn instance_noise_fades_and_is_for_training_alone() {
-    let instance = NoiseConfig { instance: 0.5.into(), ..Default::default() };
-    let all = changes(&stage(noise(instance)), &[FieldSpec::of("x", &[1000], &[Column])]).unwrap();
-    let x = Tensor::zeros([20, 1000], (Kind::Float, Device::Cpu));
-    let rms = |pass| {
-        let made = changed(&all, &[("x", &x)], pass);
-        let y = made.array("x").unwrap();
-        assert_eq!(y.kind(), Kind::Float);
-        y.square().mean(Kind::Double).sqrt().double_value(&[])
-    };
-    for (epoch, left) in [(0, 0.5), (3, 0.25), (6, 0.0), (9, 0.0)] {
-        assert!((rms(Pass::Train { phase: 0, epoch }) - left).abs() <= 0.02 * left, "epoch {epoch}");
+/// A model of two phases that keeps the rms of what each step sees.
+struct Meter {
+    parts: [Part; 0],
+    rms: RefCell<Vec<f64>>,
+}
+
+impl Model for Meter {
+    fn parts(&self) -> &[Part] {
+        &self.parts
     }
-    assert_eq!((rms(Pass::Held), rms(Pass::Observation)), (0.0, 0.0));
+
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::default(), Phase { epochs: Some(2), frozen: vec![] }]
+    }
+
+    fn step(&self, _: usize, batch: &Batch, _: &mut dyn Turn) -> polycosm::error::Result<()> {
+        self.rms.borrow_mut().push(batch.array("x")?.square().mean(Kind::Double).sqrt().double_value(&[]));
+        Ok(())
+    }
+}
+
+#[test]
+fn instance_noise_fades_in_each_phase_and_is_for_training_alone() {
+    mpi::on_ranks("instance_noise_fades_in_each_phase_and_is_for_training_alone", &[1], |comm| {
+        let instance = NoiseConfig { instance: 0.5.into(), ..Default::default() };
+        let config = StageConfig { epochs: 4, ..stage(noise(instance)) };
+        let spec = [FieldSpec::of("x", &[1000], &[Column])];
+        let x = Tensor::zeros([64, 1000], (Kind::Float, Device::Cpu));
+        // Neither what is held out nor copies have any.
+        for pass in [Pass::Held, Pass::Observation, TRAIN] {
+            let made = changed(&changes(&config, &spec).unwrap(), &[("x", &x)], pass);
+            assert!(values(made.array("x").unwrap()).iter().all(|x| *x == 0.0), "{pass:?}");
+        }
+        let (model, folder) = (Meter { parts: [], rms: RefCell::default() }, mpi::shared_dir().join("stage"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut trainer = Trainer::new(comm, &config, &model);
+        trainer.changes = changes(&config, &spec).unwrap();
+        trainer.run(&mut Memory::of([("x", x)], 32), &folder).unwrap();
+        let expected = [0.5, 0.375, 0.25, 0.125, 0.5, 0.25];
+        let rms = model.rms.into_inner();
+        assert!(rms.len() == 6 && rms.iter().zip(expected).all(|(r, e)| (r / e - 1.0).abs() < 0.02), "{rms:?}");
+    });
+}
+
+/// Stages on fields and on what other stages make, in any order.
+#[test]
+fn each_input_of_a_stage_counts() {
+    let one = |name: &str, input: &[&str], more: &str| -> StageConfig {
+        let kind = if name == "posterior" { "npe" } else { "vmim" };
+        let text = format!("name = {name:?}\ninput = {input:?}\nnetwork = {{ kind = {kind:?} }}\n{more}");
+        toml::from_str(&text).unwrap()
+    };
+    let spec = |name: &str| match name {
+        "maps" => Some(FieldSpec::of(name, &[8, 8], &[Flat, Flat])),
+        "box" => Some(FieldSpec::of(name, &[8, 8], &[Periodic, Periodic])),
+        "power" => Some(FieldSpec::of(name, &[5], &[Bin])),
+        _ => None,
+    };
+    let check = |stages: &[StageConfig]| polycosm::train::check_views(stages, spec);
+    let refused = |stages: &[StageConfig], words: &[&str]| {
+        let e = check(stages).unwrap_err();
+        assert!(e.exit_code() == 2 && words.iter().all(|w| e.to_string().contains(w)), "{e}");
+    };
+    // Copies differ by what any of the stages below does, whichever comes first.
+    let (plain, noisy) = (one("a", &["maps"], ""), one("b", &["power"], "data = { noise = [{ sigma = 0.1 }] }"));
+    for inputs in [["a", "b"], ["b", "a"]] {
+        check(&[plain.clone(), noisy.clone(), one("posterior", &inputs, "copies = 3")]).unwrap();
+    }
+    let instance = one("b", &["power"], "data = { noise = [{ instance = 0.1 }] }");
+    for other in [one("b", &["power"], ""), instance] {
+        refused(
+            &[plain.clone(), other, one("posterior", &["a", "b"], "copies = 3")],
+            &["posterior.copies = 3", "alike"],
+        );
+    }
+    check(&[plain.clone(), one("b", &["box"], ""), one("posterior", &["a", "b"], "copies = 3")]).unwrap();
+    refused(&[one("posterior", &["power"], "copies = 3")], &["posterior.copies = 3", "no earlier stage"]);
+    // Fields of the dataset beside summaries are changed, where it is said which.
+    let beside = |more: &str| [plain.clone(), one("posterior", &["a", "power"], more)];
+    check(&beside("data = { noise = [{ field = \"power\", sigma = [0.1, 0.1, 0.2, 0.2, 0.3] }] }")).unwrap();
+    refused(&beside("data = { noise = [{ sigma = 0.1 }] }"), &["data.noise.0.field", "missing", "a, power"]);
+    let summaries = beside("data = { noise = [{ field = \"a\", sigma = 0.1 }] }");
+    refused(&summaries, &["data.noise.0.field = \"a\"", "earlier stage", "the stage that makes a"]);
+    refused(&beside("data = { symmetries = [\"flip\"] }"), &["data.symmetries", "power (bin) has no axes in space"]);
+    check(&[noisy.clone(), one("posterior", &["b", "maps"], "data = { symmetries = [\"flip\"] }")]).unwrap();
+    let nothing = [plain.clone(), noisy.clone(), one("posterior", &["a", "b"], "data = { symmetries = [\"flip\"] }")];
+    refused(&nothing, &["posterior.data", "summaries of a, b"]);
+    // Noise is one draw for all networks that see the field, or is refused.
+    let twice = |more: &str| {
+        let data = "data = { noise = [{ field = \"power\", sigma = 0.1 }] }";
+        [noisy.clone(), one("posterior", &["b", "power"], &format!("{data}\n{more}"))]
+    };
+    refused(&twice(""), &["posterior.data.noise = \"power\"", "another draw", "frozen = true"]);
+    check(&twice("frozen = true")).unwrap();
 }
 
 fn mask(folder: &std::path::Path, name: &str, shape: &[usize], mask: &[f64]) -> MaskConfig {

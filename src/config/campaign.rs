@@ -198,8 +198,8 @@ impl Config {
             let remedy = simulator.would_vary(name);
             return Err(error.remedy(remedy.unwrap_or_else(|| suggestion(name, &known, "this simulator has none"))));
         }
-        let (own, cosmological) = prior.clone().parameters.into_iter().partition(|p| own.contains(&p.name));
-        let (own, cosmological) = (Prior { parameters: own }, Prior { parameters: cosmological });
+        let is_own = |name: &str| own.iter().any(|known| known == name);
+        let (own, cosmological) = (prior.part(is_own)?, prior.part(|name| !is_own(name))?);
         own.try_corners(|theta| simulator.check_varied(&own.names().into_iter().zip(theta).collect::<Vec<_>>()))?;
         let Some(cosmology) = &self.cosmology else { return Ok(()) };
         cosmology.check(&cosmological, simulations)?;

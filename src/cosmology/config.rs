@@ -162,7 +162,8 @@ impl CosmologyConfig {
     /// tables of simulations 0 … `simulations` − 1 are there, sound, and not shared by different spectra.
     pub fn check(&self, prior: &Prior, simulations: u64) -> Result<()> {
         // More than there are cannot all be known: the first corner says so.
-        let few = Prior { parameters: prior.parameters.iter().take(NAMES.len() + 1).cloned().collect() };
+        let names: Vec<&str> = prior.names().into_iter().take(NAMES.len() + 1).collect();
+        let few = prior.part(|name| names.contains(&name))?;
         few.try_corners(|theta| {
             let cosmology = self.resolve(&few.names().into_iter().zip(theta).collect::<Vec<_>>())?;
             if self.transfer != Transfer::Table {

@@ -7,7 +7,7 @@ use super::field::{Data, FieldSpec};
 use super::hdf::{File, damaged, publish};
 use super::identity::Identity;
 use super::index::RESERVED;
-use super::ours::replaceable;
+use super::ours::replaceable_as;
 use super::prior;
 use super::provenance::Provenance;
 use super::simulation::{describe, write_axes};
@@ -16,8 +16,9 @@ use crate::error::{Error, Result, campaign};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Version of what making computes; raised when the same weights and data give other numbers.
-const NUMERICS: u32 = 1;
+/// Version of what making computes; raised when the same weights and data give other numbers. 2: copies differ through frozen
+/// networks too, and have no instance noise.
+const NUMERICS: u32 = 2;
 
 /// Arrays beside the fields, which may not have these names, nor those of any dataset.
 const BESIDE: [&str; 6] = ["universe", "item", "unfit", "outside", "distance", "most"];
@@ -304,6 +305,11 @@ fn unusable(e: Error, path: &Path) -> Error {
     e.remedy(format!("remove this file and run `polycosm apply {}`, which makes it anew", campaign()))
 }
 
+/// Refuses to replace a file that is none of what a stage made.
+pub fn replaceable(path: &Path) -> Result<()> {
+    replaceable_as(path, "file of what a stage makes", "unfit")
+}
+
 /// Why the file that is wanted has to be made: `Some(None)` where there is none yet, and `None` where it can be read.
 pub fn due(path: &Path, wanted: &Of) -> Option<Option<String>> {
     if !path.exists() {
@@ -420,9 +426,14 @@ mod tests {
         assert!(why(&of).contains("damaged"), "{}", why(&of));
         let e = Derived::open(&path).unwrap_err().to_string();
         assert!(e.contains("stage.h5") && e.contains("polycosm apply"), "{e}");
-        // A file of the user's is left alone.
-        std::fs::write(&path, "mine").unwrap();
-        let refused = write_on(&comm, &path, &dataset, 2, 4).1.unwrap_err();
-        assert_eq!((refused.exit_code(), std::fs::read(&path).unwrap()), (2, b"mine".to_vec()));
+        // A file of the user's is left alone, and one of another sort that polycosm wrote.
+        let other = File::create(&dir.path().join("other.h5")).unwrap();
+        Provenance::collect(&comm, 7, "").write(&other).unwrap();
+        other.close().unwrap();
+        for bytes in [b"mine".to_vec(), std::fs::read(dir.path().join("other.h5")).unwrap()] {
+            std::fs::write(&path, &bytes).unwrap();
+            let refused = write_on(&comm, &path, &dataset, 2, 4).1.unwrap_err();
+            assert!(refused.exit_code() == 2 && std::fs::read(&path).unwrap() == bytes, "{refused}");
+        }
     }
 }

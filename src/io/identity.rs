@@ -24,7 +24,7 @@ pub struct Identity {
     pub theta: String,
     /// What each universe is used for, and which are finished.
     pub split: String,
-    /// Names and bounds.
+    /// Names, labels, distributions and correlations.
     pub prior: String,
     /// The fields that the stage and those before it read, each once.
     pub fields: Vec<Content>,
@@ -121,7 +121,9 @@ impl Identity {
             return Some(format!("its input was {was}, not {is}"));
         }
         if self.prior != now.prior {
-            return Some("the prior (names or bounds of the parameters) is another".into());
+            return Some(
+                "the prior (names, labels, distributions or correlations of the parameters) is another".into(),
+            );
         }
         let what = match () {
             _ if self.theta != now.theta => "the universes' parameters (theta) are others".into(),

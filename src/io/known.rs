@@ -19,13 +19,20 @@ struct Field {
     /// The file that was named, from the root folder.
     dataset: PathBuf,
     field: String,
-    /// All files that hold its numbers; none where not all are known, or one changed just now.
+    /// All files that hold its numbers; none where not all are known.
     files: Vec<(PathBuf, Stamp)>,
     data: String,
     rows: Sums,
-    /// The dataset's file when this program opened it.
+    /// One of them had just changed: it is for this program alone.
     #[serde(skip)]
-    opened: Option<Stamp>,
+    fresh: bool,
+}
+
+impl Field {
+    /// Another program may rely on it.
+    fn is_lasting(&self) -> bool {
+        !self.files.is_empty() && !self.fresh
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,14 +65,12 @@ impl Known {
         let files = stamps(dataset, &path, field).unwrap_or_default();
         let path_of = &self.path;
         let fields = self.fields.get_or_insert_with(|| kept(path_of));
-        let same = |f: &Field| {
-            let here = f.opened.is_some() && f.opened == dataset.opened;
-            f.dataset == path && f.field == field && (here || (!files.is_empty() && f.files == files))
-        };
+        let same = |f: &Field| f.dataset == path && f.field == field && !files.is_empty() && f.files == files;
         let found = fields.iter().find(|f| same(f)).map(|f| (f.data.clone(), f.rows.clone()));
         if found.is_none() {
             let (field, data, rows) = (field.into(), String::new(), Sums::default());
-            self.sought = Some(Field { dataset: path, field, files, data, rows, opened: dataset.opened });
+            let fresh = !files.iter().all(|(_, stamp)| stamp.is_settled());
+            self.sought = Some(Field { dataset: path, field, files, data, rows, fresh });
         }
         found
     }
@@ -76,7 +81,7 @@ impl Known {
         let fields = self.fields.get_or_insert_default();
         fields.retain(|f| (&f.dataset, &f.field) != (&sought.dataset, &sought.field));
         fields.drain(..(fields.len() + 1).saturating_sub(MOST));
-        self.unsaved |= !sought.files.is_empty();
+        self.unsaved |= sought.is_lasting();
         fields.push(Field { data: data.into(), rows: rows.clone(), ..sought });
     }
 
@@ -85,7 +90,7 @@ impl Known {
         if !self.unsaved || !self.path.parent().is_some_and(Path::is_dir) {
             return;
         }
-        let fields = self.fields.iter().flatten().filter(|f| !f.files.is_empty()).cloned().collect();
+        let fields = self.fields.iter().flatten().filter(|f| f.is_lasting()).cloned().collect();
         match seal(&self.path, &Kept { hashing: HASHING, fields }) {
             Ok(()) => self.unsaved = false,
             Err(e) => log::debug!("contents of fields are not kept: {e}"),
@@ -95,7 +100,7 @@ impl Known {
 
 /// The files that hold a field and what they are like now; `None` where that cannot be relied on.
 fn stamps(dataset: &Dataset, path: &Path, field: &str) -> Option<Vec<(PathBuf, Stamp)>> {
-    let stamp = |file: PathBuf| Stamp::of(&file).ok().filter(Stamp::is_settled).map(|stamp| (file, stamp));
+    let stamp = |file: PathBuf| Stamp::of(&file).ok().map(|stamp| (file, stamp));
     let files: Vec<(PathBuf, Stamp)> = dataset.files(field)?.into_iter().map(stamp).collect::<Option<_>>()?;
     // A file that took the place of the one that is open is not what would be read.
     let opened = files.iter().any(|(file, stamp)| file == path && Some(*stamp) == dataset.opened);
@@ -234,5 +239,17 @@ mod tests {
         let four = Dataset::open(at("a.h5"), "theta").unwrap();
         assert_eq!(four.files("x").unwrap().len(), 1);
         assert!(names("nothing").is_none());
+        drop((dataset, four));
+        // Within one program too: what is known of the field is of all of them as they are.
+        let mut known = Known::at(at("contents.json"));
+        let mut ask = || {
+            let dataset = Dataset::open(&whole, "theta").unwrap();
+            let identity = Identity::with(&Comm::world(), &dataset, &["x"], &mut known).unwrap();
+            (identity, known.find(&dataset, "x").is_some())
+        };
+        let (first, again) = ask();
+        assert!(again, "a field is read anew for every command");
+        write(&at("b.h5"), 9.0);
+        assert_eq!(first.differs(&ask().0).unwrap(), "row 6 of x is another");
     }
 }

@@ -54,6 +54,18 @@ pub fn replaceable(path: &Path) -> Result<()> {
     }
 }
 
+/// The same for a file of one sort, known by an array that no other has: whatever else polycosm wrote is not replaced either.
+pub fn replaceable_as(path: &Path, sort: &str, array: &str) -> Result<()> {
+    replaceable(path)?;
+    match path.exists().then(|| File::open(path)) {
+        Some(Ok(file)) if !file.exists(array) => {
+            let error = Error::input(format!("is there, and is no {sort}: it is not replaced")).file(path);
+            Err(error.remedy("move it elsewhere or remove it, or give another output"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The file in a folder of many small ones that says who wrote them.
 const WHO: &str = "provenance.json";
 

@@ -69,11 +69,17 @@ mod tests {
         let half = Distribution::Normal { mean, sigma, min: 0.0, max: f64::INFINITY };
         let uniform = Parameter::uniform("Omega_m", r"\Omega_m", 0.1, 0.5);
         let other = Parameter { distribution: half, ..Parameter::uniform("sigma8", r"\sigma_8", 0.6, 1.0) };
-        let prior = Prior::new(vec![uniform.clone(), other]).unwrap();
+        let line = |name: &str| {
+            let distribution = Distribution::Normal { mean, sigma, min: f64::NEG_INFINITY, max: f64::INFINITY };
+            Parameter { distribution, ..Parameter::uniform(name, name, 0.0, 1.0) }
+        };
+        let leaning = Parameter { correlation: [("h".into(), -0.9)].into(), ..line("n_s") };
+        let prior = Prior::new(vec![uniform.clone(), other, leaning, line("h")]).unwrap();
         let new = file(&dir, "new.h5");
         write(&new, &prior, DrawnFrom::Grid).unwrap();
         assert_eq!(read(&new, THETA).unwrap(), Some((prior, DrawnFrom::Grid)));
-        assert_eq!(new.numbers(THETA, "max").unwrap().unwrap(), [0.5, f64::INFINITY]);
+        assert_eq!(new.numbers(THETA, "max").unwrap().unwrap()[..2], [0.5, f64::INFINITY]);
+        assert!(new.text("", "prior").unwrap().unwrap().contains(r#""correlation":{"n_s":-0.9}"#));
         assert!(new.text(THETA, "density").unwrap().unwrap().contains("root attribute"));
 
         let older = file(&dir, "posterior.h5");

@@ -14,11 +14,14 @@ use std::rc::Rc;
 
 /// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
 /// give other weights. 2: symmetries are drawn by universe, where there are any. 3: and those of copies by their number too.
+/// One more where there is instance noise: it fades over the epochs of each phase.
 pub fn numerics(stage: &Value) -> u32 {
-    match stage["copies"].as_u64() > Some(1) {
+    let before = match stage["copies"].as_u64() > Some(1) {
         true => 3,
         false => 1 + (stage["augment"] == true) as u32,
-    }
+    };
+    let noise = stage["data"]["noise"].as_array();
+    before + noise.is_some_and(|all| all.iter().any(|noise| !noise["instance"].is_null())) as u32
 }
 
 /// `model.json` (and `stage.json`): what a stage is, and all that its weights depend on.

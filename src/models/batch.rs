@@ -105,6 +105,8 @@ pub struct Batch {
     pub pass: Pass,
     /// What its random numbers are of.
     pub seed: u64,
+    /// What is left of the phase whose step it is for: 1 in its first epoch, falling by equal parts to 0; 0 for all else.
+    pub left: f64,
     kind: Kind,
     /// The ranks that share the batch; `None`: it is whole.
     comm: Option<Comm>,
@@ -114,7 +116,7 @@ impl Batch {
     /// This rank's part of a batch; what is random in it is drawn from `seed`, in the precision `kind`.
     pub fn new(columns: Vec<(String, Column)>, ids: Vec<SampleId>, pass: Pass, seed: u64, kind: Kind) -> Self {
         let weights = Tensor::ones([ids.len() as i64], (Kind::Double, Device::Cpu));
-        let mut batch = Batch { columns, ids, weights, pass, seed, kind, comm: None };
+        let mut batch = Batch { columns, ids, weights, pass, seed, left: 0.0, kind, comm: None };
         batch.weights = batch.weights.to_device(batch.device());
         batch
     }

@@ -106,6 +106,19 @@ impl Distribution {
         (min - step(min), max + step(max))
     }
 
+    /// The box between the 0.1% and 99.9% quantiles.
+    pub fn bulk(&self) -> Distribution {
+        Uniform { min: self.quantile(OUTSKIRTS), max: self.quantile(1.0 - OUTSKIRTS) }
+    }
+
+    /// Mean and standard deviation of a Gaussian that is not cut off.
+    pub fn line(&self) -> Option<(f64, f64)> {
+        match *self {
+            Normal { mean, sigma, min: f64::NEG_INFINITY, max: f64::INFINITY } => Some((mean, sigma)),
+            _ => None,
+        }
+    }
+
     /// Whether it can have this value, see [`reach`](Self::reach).
     pub fn holds(&self, value: f64) -> bool {
         let (low, high) = self.reach();

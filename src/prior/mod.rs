@@ -2,6 +2,7 @@
 //! posterior is read against it.
 
 mod distribution;
+mod joint;
 mod spelling;
 
 pub use distribution::{Coordinate, Distribution};
@@ -10,8 +11,10 @@ pub use spelling::{Kind, ParameterTable};
 use crate::comm::stop;
 use crate::error::{Error, Result};
 use crate::rng;
+use joint::Joint;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One varied parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,12 +24,15 @@ pub struct Parameter {
     /// Label for plots, without dollar signs, e.g. `\Omega_m`.
     pub latex: String,
     pub distribution: Distribution,
+    /// Correlation coefficients with other parameters, by their names.
+    pub correlation: BTreeMap<String, f64>,
 }
 
 impl Parameter {
     /// Uniform between two bounds.
     pub fn uniform(name: impl Into<String>, latex: impl Into<String>, min: f64, max: f64) -> Self {
-        Parameter { name: name.into(), latex: latex.into(), distribution: Distribution::Uniform { min, max } }
+        let distribution = Distribution::Uniform { min, max };
+        Parameter { name: name.into(), latex: latex.into(), distribution, correlation: BTreeMap::new() }
     }
 
     /// True of the plain box.
@@ -40,16 +46,33 @@ const ALL_CORNERS: usize = 6;
 /// Of more parameters, so many corners of a fixed random choice.
 const SOME_CORNERS: usize = 32;
 
-/// Independent parameters.
+/// Parameters: independent, but for Gaussians that are correlated. The later one of such a pair says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<Parameter>", into = "Vec<Parameter>")]
 pub struct Prior {
     pub parameters: Vec<Parameter>,
+    joint: Joint,
+}
+
+impl TryFrom<Vec<Parameter>> for Prior {
+    type Error = String;
+    fn try_from(parameters: Vec<Parameter>) -> Result<Self, String> {
+        Prior::new(parameters).map_err(|e| match e.key {
+            Some(key) => format!("{}: {}", key.trim_start_matches("design.parameters."), e.problem),
+            None => e.problem,
+        })
+    }
+}
+
+impl From<Prior> for Vec<Parameter> {
+    fn from(prior: Prior) -> Self {
+        prior.parameters
+    }
 }
 
 impl Prior {
-    /// Checks that names are unique and that their numbers make densities.
-    pub fn new(parameters: Vec<Parameter>) -> Result<Self> {
+    /// Checks that names are unique, that their numbers make densities and their correlations a joint one.
+    pub fn new(mut parameters: Vec<Parameter>) -> Result<Self> {
         for (i, p) in parameters.iter().enumerate() {
             let key = format!("design.parameters.{}", p.name);
             p.distribution.check().map_err(|e| e.key(&key))?;
@@ -58,7 +81,23 @@ impl Prior {
                 return Err(error.remedy("keep one"));
             }
         }
-        Ok(Prior { parameters })
+        let joint = Joint::new(&mut parameters)?;
+        Ok(Prior { parameters, joint })
+    }
+
+    /// The prior of those parameters alone.
+    pub fn part(&self, wanted: impl Fn(&str) -> bool) -> Result<Prior> {
+        let mut parameters = self.parameters.clone();
+        parameters.retain(|p| wanted(&p.name));
+        parameters.iter_mut().for_each(|p| p.correlation.retain(|name, _| wanted(name)));
+        Prior::new(parameters)
+    }
+
+    /// Pairs of correlated parameters, the labels of both, with their correlation coefficient.
+    pub fn correlations<'a>(&'a self) -> impl Iterator<Item = (&'a str, &'a str, f64)> {
+        let label = |name: &str| self.parameters.iter().find(|p| p.name == name).map_or("", |p| p.latex.as_str());
+        let of = move |p: &'a Parameter| p.correlation.iter().map(move |(name, r)| (label(name), p.latex.as_str(), *r));
+        self.parameters.iter().flat_map(of)
     }
 
     /// Number of parameters p.
@@ -88,38 +127,75 @@ impl Prior {
 
     /// ln density at `theta`; −∞ where there is none; bounds belong to it (see [`Distribution::reach`]).
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
-        self.parameters.iter().zip(theta).map(|(p, &t)| p.distribution.ln_density(t)).sum()
+        let apart: f64 = self.parameters.iter().zip(theta).map(|(p, &t)| p.distribution.ln_density(t)).sum();
+        if self.joint.of.is_empty() || apart == f64::NEG_INFINITY {
+            return apart;
+        }
+        let z: Vec<f64> = self.lines().map(|(j, mean, sigma)| (theta[j] - mean) / sigma).collect();
+        apart + self.joint.ln_excess(&z)
+    }
+
+    /// Place, mean and standard deviation of the parameters that are correlated.
+    fn lines(&self) -> impl Iterator<Item = (usize, f64, f64)> {
+        let line = |j: usize| self.parameters[j].distribution.line().map(|(mean, sigma)| (j, mean, sigma));
+        self.joint.of.iter().filter_map(move |&j| line(j))
     }
 
     /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large
-    /// design. What cannot be made beyond leaves holes that are told when they are there.
+    /// design. What cannot be made beyond leaves holes that are told when they are there. Correlated Gaussians stay
+    /// what they are: their [corners](Self::corners) lie in that box.
     pub fn bulk(&self) -> Prior {
-        let inner = |p: &Parameter| {
-            let (min, max) = (p.distribution.quantile(0.001), p.distribution.quantile(0.999));
-            Parameter { distribution: Distribution::Uniform { min, max }, ..p.clone() }
-        };
-        Prior { parameters: self.parameters.iter().map(inner).collect() }
+        let mut bulk = self.clone();
+        for (j, p) in bulk.parameters.iter_mut().enumerate().filter(|(j, _)| !self.joint.of.contains(j)) {
+            p.distribution = self.parameters[j].distribution.bulk();
+        }
+        bulk
+    }
+
+    /// Whether no parameter lies beyond its 0.1% and 99.9% quantiles.
+    pub fn in_bulk(&self, theta: &[f64]) -> bool {
+        self.parameters.iter().zip(theta).all(|(p, &t)| p.distribution.bulk().holds(t))
     }
 
     /// The outskirts, where a universe fails first: the corners of a box, of which faces without a bound lie at the 0.1%
     /// and 99.9% quantiles. While they are few, every corner, that of all minima
     /// first. Of more than six parameters (2ᵖ corners would take for ever) the corner of all minima, that of all
     /// maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice. The middle comes last.
+    ///
+    /// Of correlated parameters the box is a leaning one that does not reach beyond the box of all quantiles: where two go
+    /// together, no corner has one of them high and the other low.
     pub fn corners(&self) -> Vec<Vec<f64>> {
-        let p = self.len();
-        let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
-            let edge = |j: usize, (low, high): (f64, f64)| if upper(j) { high } else { low };
-            self.parameters.iter().enumerate().map(|(j, q)| edge(j, q.distribution.range())).collect()
+        let (p, middle) = (self.len(), self.middle());
+        // -1 is the lower edge, 0 the middle, 1 the upper edge.
+        let place = |at: &[f64]| -> Vec<f64> {
+            let one = |((q, &middle), &at): ((&Parameter, &f64), &f64)| match q.distribution.range() {
+                (low, _) if at == -1.0 => low,
+                (_, high) if at == 1.0 => high,
+                (low, high) => middle + at.abs() * (if at < 0.0 { low } else { high } - middle),
+            };
+            self.parameters.iter().zip(&middle).zip(at).map(one).collect()
         };
-        let middle = self.middle();
+        let corner = |upper: &dyn Fn(usize) -> bool| -> Vec<f64> {
+            let mut at: Vec<f64> = (0..p).map(|j| if upper(j) { 1.0 } else { -1.0 }).collect();
+            let of = &self.joint.of;
+            let leaning = self.joint.correlated(&of.iter().map(|&j| at[j]).collect::<Vec<_>>());
+            let most = leaning.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+            of.iter().zip(leaning).for_each(|(&j, x)| at[j] = x / most);
+            place(&at)
+        };
+        let face = |j: usize, edge: f64| -> Vec<f64> {
+            let mut at = vec![0.0; p];
+            if let Some(number) = self.joint.of.iter().position(|&k| k == j) {
+                self.joint.of.iter().zip(self.joint.beside(number)).for_each(|(&k, r)| at[k] = edge * r);
+            }
+            at[j] = edge;
+            place(&at)
+        };
         let mut all: Vec<Vec<f64>> = if p <= ALL_CORNERS {
             (0..1_u32 << p).map(|bits| corner(&|j| bits >> j & 1 == 1)).collect()
         } else {
             let mut all = vec![corner(&|_| false), corner(&|_| true)];
-            for (j, q) in self.parameters.iter().enumerate() {
-                let (low, high) = q.distribution.range();
-                all.extend([low, high].map(|edge| [&middle[..j], &[edge], &middle[j + 1..]].concat()));
-            }
+            all.extend((0..p).flat_map(|j| [-1.0, 1.0].map(|edge| face(j, edge))));
             let mut rng = rng::stream(0, 0, "corners", p as u64);
             let random: Vec<Vec<bool>> = (0..SOME_CORNERS).map(|_| (0..p).map(|_| rng.random()).collect()).collect();
             all.extend(random.iter().map(|upper| corner(&|j| upper[j])));
@@ -137,9 +213,13 @@ impl Prior {
         })
     }
 
-    /// Maps a point of the unit cube to the parameters.
+    /// Maps a point of the unit cube to the parameters; where it is uniform, they are of the prior. A correlated one is
+    /// at this quantile of what it can be beside those before it (Rosenblatt 1952).
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
-        self.parameters.iter().zip(u).map(|(p, &u)| p.distribution.quantile(u)).collect()
+        let mut theta: Vec<f64> = self.parameters.iter().zip(u).map(|(p, &u)| p.distribution.quantile(u)).collect();
+        let z: Vec<f64> = self.lines().map(|(j, mean, sigma)| (theta[j] - mean) / sigma).collect();
+        self.lines().zip(self.joint.correlated(&z)).for_each(|((j, mean, sigma), z)| theta[j] = mean + sigma * z);
+        theta
     }
 }
 
@@ -232,7 +312,7 @@ mod tests {
         assert_eq!(corners[..4], [[0.1, 0.6], [0.5, 0.6], [0.1, 1.0], [0.5, 1.0]]);
         assert_eq!(corners[4..], [prior.from_unit(&[0.5, 0.5])]);
         for n in [0, 1, 6, 7, 64, 1000] {
-            let prior = Prior { parameters: (0..n).map(|j| p(&j.to_string(), 0.0, 1.0)).collect() };
+            let prior = Prior::new((0..n).map(|j| p(&j.to_string(), 0.0, 1.0)).collect()).unwrap();
             let corners = prior.corners();
             assert_eq!(corners.len(), if n <= 6 { (1 << n) + 1 } else { 2 + 2 * n + 32 + 1 });
             assert!(corners.iter().all(|c| c.len() == n));

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What a density can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,13 +29,16 @@ pub struct ParameterTable {
     pub distribution: Distribution,
     /// Label for plots; the name where there is none.
     pub latex: Option<String>,
+    /// With other parameters, by their names.
+    pub correlation: BTreeMap<String, f64>,
 }
 
 impl ParameterTable {
     /// The parameter of that name.
     pub fn parameter(&self, name: &str) -> Parameter {
         let latex = self.latex.as_deref().unwrap_or(name).into();
-        Parameter { name: name.into(), latex, distribution: self.distribution }
+        let ParameterTable { distribution, correlation, .. } = self.clone();
+        Parameter { name: name.into(), latex, distribution, correlation }
     }
 }
 
@@ -77,6 +81,11 @@ struct Keys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "the name"))]
     latex: Option<String>,
+    /// Correlation coefficients with other parameters: `correlation = { Omega_m = -0.9 }`. Both are `normal` without
+    /// bounds; a pair stands in the table of one of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-type" = "{ NAME = number, … }"))]
+    correlation: BTreeMap<String, f64>,
 }
 
 fn is_default(kind: &Kind) -> bool {
@@ -101,12 +110,12 @@ impl TryFrom<Keys> for ParameterTable {
                 max: keys.max.unwrap_or(f64::INFINITY),
             },
         };
-        Ok(ParameterTable { distribution, latex: keys.latex })
+        Ok(ParameterTable { distribution, latex: keys.latex, correlation: keys.correlation })
     }
 }
 
 impl From<ParameterTable> for Keys {
-    fn from(ParameterTable { distribution, latex }: ParameterTable) -> Keys {
+    fn from(ParameterTable { distribution, latex, correlation }: ParameterTable) -> Keys {
         let (min, max) = distribution.bounds();
         let [min, max] = [min, max].map(|bound| Some(bound).filter(|b| !b.is_infinite()));
         let (kind, mean, sigma) = match distribution {
@@ -114,7 +123,7 @@ impl From<ParameterTable> for Keys {
             LogUniform { .. } => (Kind::LogUniform, None, None),
             Normal { mean, sigma, .. } => (Kind::Normal, Some(mean), Some(sigma)),
         };
-        Keys { kind, mean, sigma, min, max, latex }
+        Keys { kind, mean, sigma, min, max, latex, correlation }
     }
 }
 
@@ -128,7 +137,8 @@ impl Serialize for Parameter {
             #[serde(flatten)]
             table: ParameterTable,
         }
-        let table = ParameterTable { distribution: self.distribution, latex: None };
+        let Parameter { distribution, correlation, .. } = self.clone();
+        let table = ParameterTable { distribution, latex: None, correlation };
         Named { name: &self.name, latex: &self.latex, table }.serialize(s)
     }
 }
@@ -162,10 +172,12 @@ mod tests {
             r#"{"name":"a","latex":"a","kind":"log-uniform","min":0.1,"max":0.3}"#,
             r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01}"#,
             r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01,"min":0.19}"#,
+            r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01,"correlation":{"b":0.5,"c":-0.25}}"#,
         ] {
             let parameter = read(text).unwrap();
             assert_eq!(serde_json::to_string(&parameter).unwrap(), text);
-            let table = ParameterTable { distribution: parameter.distribution, latex: Some("A".into()) };
+            let (distribution, correlation) = (parameter.distribution, parameter.correlation);
+            let table = ParameterTable { distribution, latex: Some("A".into()), correlation };
             let read: ParameterTable = toml::from_str(&toml::to_string(&table).unwrap()).unwrap();
             assert_eq!(read, table, "as a campaign has it");
         }
@@ -177,7 +189,7 @@ mod tests {
             (r#"{"name":"a","latex":"a","kind":"normal","mean":1}"#, &["of a", "sigma"]),
             (r#"{"name":"a","latex":"a","min":0.1,"max":0.3,"sigma":1}"#, &["of a", "sigma", "uniform"]),
             (r#"{"name":"a","latex":"a","min":0.3,"max":0.1}"#, &["of a", "interval"]),
-            (r#"{"name":"a","latex":"a","min":0.1,"max":0.3,"correlation":{"b":0.5}}"#, &["of a", "correlation"]),
+            (r#"{"name":"a","latex":"a","min":0.1,"max":0.3,"correlations":{"b":0.5}}"#, &["of a", "correlations"]),
             (r#"{"latex":"a","min":0.1,"max":0.3}"#, &["name"]),
         ] {
             let e = read(wrong).unwrap_err().to_string();

@@ -73,6 +73,9 @@ fn subtitle(inputs: &Inputs) -> Markup {
             @for (i, p) in prior.parameters.iter().enumerate() {
                 @if i > 0 { ", " } (label(&p.latex)) " " (p.distribution)
             }
+            @for (a, b, r) in prior.correlations() {
+                ", correlation of " (label(a)) " and " (label(b)) ": " (r)
+            }
         }
     }
 }

@@ -383,6 +383,20 @@ mod tests {
     }
 
     #[test]
+    fn points_follow_correlated_priors() {
+        let text = "simulations = 4096\n[parameters.b]\nkind = \"normal\"\nmean = 1.0\nsigma = 0.1\n[parameters.a]\nkind = \"normal\"\n\
+                    mean = 0.0\nsigma = 1.0\ncorrelation = { b = -0.9 }\n";
+        let config: DesignConfig = toml::from_str(text).unwrap();
+        assert_eq!(toml::from_str::<DesignConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        for kind in [Sampling::Sobol, Sampling::Prior, Sampling::LatinHypercube] {
+            let design = resolve(&DesignConfig { kind, ..config.clone() }, 5).unwrap();
+            let product = |t: &[f64]| (t[0] - 1.0) / 0.1 * t[1];
+            let found = design.theta.chunks(2).map(product).sum::<f64>() / 4096.0;
+            assert!((found + 0.9).abs() < 0.06, "{kind:?}: {found}");
+        }
+    }
+
+    #[test]
     fn grids_and_lists() {
         let design = resolve(&config("grid", 9, ""), 1).unwrap();
         assert_eq!(design.row(1).theta, [1.0 / 6.0, 0.0]);

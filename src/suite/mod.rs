@@ -375,7 +375,7 @@ impl Suite<'_> {
     }
 
     fn outlying(&self, theta: &[f64]) -> bool {
-        self.design.prior.bulk().ln_density(theta) == f64::NEG_INFINITY
+        !self.design.prior.in_bulk(theta)
     }
 
     /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.

@@ -27,16 +27,14 @@ pub struct Link {
     pub model: Box<dyn Model>,
     /// What is done to its samples.
     pub changes: Vec<Box<dyn Change>>,
-    /// The same where they stand for a universe beside others.
-    pub(super) copies: Vec<Box<dyn Change>>,
     seed: u64,
 }
 
 impl Link {
     /// Samples of these columns as it sees them.
-    fn batch(&self, changes: &[Box<dyn Change>], columns: Known, ids: &[SampleId], pass: Pass) -> Result<Batch> {
+    fn batch(&self, columns: Known, ids: &[SampleId], pass: Pass) -> Result<Batch> {
         let mut batch = Batch::new(columns, ids.to_vec(), pass, self.seed, Kind::Float);
-        change(changes, &mut batch).map(|()| batch)
+        change(&self.changes, &mut batch).map(|()| batch)
     }
 
     /// How samples look to it, link number `place` of a chain.
@@ -67,8 +65,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Every rank reads the same files.
-    pub fn load(context: &Context, stages: &[&str]) -> Result<Chain> {
+    /// Every rank reads the same files. `copies`: what is drawn of a universe are copies, which differ by symmetries where stages
+    /// say nothing.
+    pub fn load(context: &Context, stages: &[&str], copies: bool) -> Result<Chain> {
         let mut chain = Chain { links: vec![], fields: vec![] };
         for name in stages {
             let (stage, record) = (find(context.stages, name)?, context.records.trained(name, Some(context.identity))?);
@@ -94,14 +93,13 @@ impl Chain {
                     .map_or_else(|| name.trim_matches('/').to_string(), |(stage, output)| format!("{stage}/{output}"))
             };
             let columns = [&inputs[..], &targets].concat();
-            let plain = context.records.sources(name).is_empty();
-            let copies = if plain && pieces.is_none() { view::copies(stage, &columns).ok() } else { None };
+            let fields = copies && pieces.is_none() && context.records.sources(name).is_empty();
+            let copied = if fields { view::copies(stage, &columns).ok() } else { None };
             chain.links.push(Link {
                 name: name.to_string(),
                 reads: inputs.iter().map(|spec| spec.name.clone()).zip(stage.input.iter().map(read)).collect(),
                 model,
-                changes: view::changes_of(stage, &columns, pieces)?,
-                copies: copies.map_or_else(|| view::changes_of(stage, &columns, pieces), Ok)?,
+                changes: copied.map_or_else(|| view::changes_of(stage, &columns, pieces), Ok)?,
                 seed: context.seed.wrapping_add(stage.seed),
             });
         }
@@ -136,7 +134,7 @@ impl Chain {
             let missing = || Error::input("this field is not there").key(of).remedy("give it too");
             Ok((name.clone(), found.ok_or_else(missing)?))
         };
-        link.batch(&link.changes, link.reads.iter().map(column).collect::<Result<_>>()?, ids, pass)
+        link.batch(link.reads.iter().map(column).collect::<Result<_>>()?, ids, pass)
     }
 
     /// Adds what the first so many links make of samples to the columns that are known.
@@ -168,7 +166,7 @@ pub struct Trained {
 impl Trained {
     /// Loads a stage and what it stands on. Every rank reads the same files.
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
-        let chain = Chain::load(context, &context.records.chain(name))?;
+        let chain = Chain::load(context, &context.records.chain(name), true)?;
         let prior = context.records.trained(name, Some(context.identity))?.prior;
         Ok(Trained { chain, prior, device: context.device })
     }
@@ -202,8 +200,7 @@ impl Trained {
         pass: Pass,
     ) -> Result<(Batch, Looks)> {
         let (last, mut looks) = (self.last(), looks);
-        let changes = if matches!(pass, Pass::Train { .. }) { &last.copies } else { &last.changes };
-        let batch = last.batch(changes, columns, ids, pass)?;
+        let batch = last.batch(columns, ids, pass)?;
         last.look(&batch, self.chain.links.len() - 1, &mut looks)?;
         Ok((batch, looks))
     }

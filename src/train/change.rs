@@ -25,16 +25,16 @@ pub struct Noise {
     pub own_seed: u64,
     /// Double; broadcasts against a sample.
     pub rms: Tensor,
-    /// In training alone, and falling to zero over so many epochs.
-    pub fades: Option<u64>,
+    /// In training alone, and falling to zero over the epochs of a phase.
+    pub fades: bool,
 }
 
 impl Change for Noise {
     fn change(&self, batch: &mut Batch) -> Result<()> {
-        let left = match (batch.pass, self.fades) {
-            (Pass::Observation, _) | (Pass::Held, Some(_)) => 0.0,
-            (Pass::Train { epoch, .. }, Some(epochs)) => 1.0 - epoch.min(epochs) as f64 / epochs as f64,
-            (_, None) => 1.0,
+        let left = match batch.pass {
+            Pass::Observation => 0.0,
+            _ if self.fades => batch.left,
+            _ => 1.0,
         };
         if left == 0.0 {
             return Ok(());

@@ -4,7 +4,7 @@ use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
 use super::pieces::{Cut, Pieces, cutter, seen};
 use super::source::{Known, Memory};
-use super::{data, inputs};
+use super::{data, inputs, view};
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived::{Derived, Looks};
@@ -83,7 +83,7 @@ impl<'a> Columns<'a> {
         };
         let sources = below.iter().map(source).collect::<Result<Vec<_>>>()?;
         let chain = if stage.frozen { &own[..own.len() - 1] } else { &[] };
-        let chain = Chain::load(context, chain)?;
+        let chain = Chain::load(context, chain, false)?;
         let cut = |whole: &FieldSpec| pieces.as_ref().map_or(Cut::Own, |pieces| pieces.cut(whole));
         let (mut places, mut reads) = (vec![], vec![]);
         let mut of = |names: &[String], alone: &str, places: &mut Vec<Place>| -> Result<Vec<FieldSpec>> {
@@ -126,6 +126,8 @@ impl<'a> Columns<'a> {
         places.extend(below.map(|(name, field, cut)| Place { name, file: None, field, cut }));
         let learned = places.len();
         let targets = of(&stage.target, "target", &mut places)?;
+        let copies = stage.copies > 1 || context.records.copies(name) > 1;
+        view::check_places(context.stages, stage, &[&inputs[..], &targets].concat(), copies)?;
         let frozen = stage.frozen.then(|| Frozen { chain, reads: reads.clone() });
         Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen, pieces })
     }

@@ -80,7 +80,8 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Pieces, symmetries, noise and masks of what it sees; all but pieces refused for a stage on another's summaries.
+    /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
+    /// refused where none is.
     #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
     pub data: DataConfig,
     /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.

@@ -41,7 +41,9 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
             return Err(error.key("train").value(name).remedy("name one whose outputs others can read"));
         }
         let of = context.records.made_of(name, Some(context.identity))?;
-        Ok(derived::due(&path, &of).map(|why| (of, why)))
+        let why = derived::due(&path, &of);
+        why.is_some().then(|| derived::replaceable(&path)).transpose()?;
+        Ok(why.map(|why| (of, why)))
     };
     if comm.on_root(due)?.is_none() {
         return Ok(false);

@@ -56,6 +56,10 @@ impl<'a> Trainer<'a> {
         let (from, after) = share(next.len(), self.comm.size(), self.comm.rank());
         let columns = source.read(mine, &next[from..from + after])?;
         let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
+        if let (Pass::Train { phase, epoch }, phases) = (pass, self.model.phases()) {
+            let epochs = phases.get(phase).and_then(|phase| phase.epochs).unwrap_or(self.config.epochs);
+            batch.left = 1.0 - epoch.min(epochs) as f64 / epochs.max(1) as f64;
+        }
         change(&self.changes, &mut batch)?;
         Ok(batch.shared(self.comm, len > 0))
     }

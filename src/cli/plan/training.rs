@@ -25,6 +25,8 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     let (records, others) = (plan.stages(), design.simulations as f64 * held_out);
     let measured = || -> Result<Vec<(f64, u64)>> {
         let (mut all, mut made): (_, Vec<(String, Vec<FieldSpec>)>) = (vec![], vec![]);
+        // Of a step on one sample.
+        let mut steps_of: Vec<(String, f64)> = vec![];
         for stage in &config.train {
             let field = |name: &str| specs.iter().find(|s| s.name == name).cloned();
             let pieces = Pieces::of(&config.train, stage, &field)?;
@@ -53,11 +55,18 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let step = times[0];
             let on_another = stage.input.iter().any(|input| source(&config.train, input).is_some());
             let copies = if on_another { stage.copies } else { 1 };
-            let seen = stage.network.epochs(stage.epochs) as f64 * (learned * copies as f64 + looked_at) * each;
+            let epochs = stage.network.epochs(stage.epochs) as f64;
+            let seen = epochs * (learned * copies as f64 + looked_at) * each;
+            // Frozen networks look at all of them, without a gradient.
+            let chain = if stage.frozen { records.chain(&stage.name) } else { vec![] };
+            let below: f64 =
+                steps_of.iter().filter(|(name, _)| chain.contains(&name.as_str())).map(|s| s.1 / 3.0).sum();
+            let frozen = epochs * (learned + 3.0 * looked_at) * each * below;
+            steps_of.push((stage.name.clone(), step / batch as f64));
             let rows = learned * records.copies(&stage.name) as f64 + others;
             let rows = rows * each;
             let bytes = outputs.iter().map(|spec| spec.bytes() as f64 * rows).sum::<f64>() as u64;
-            all.push((seen * step / batch as f64, bytes));
+            all.push((seen * step / batch as f64 + frozen, bytes));
             made.push((stage.name.clone(), outputs));
         }
         Ok(all)

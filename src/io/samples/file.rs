@@ -4,7 +4,7 @@ use super::{Extras, Of, Samples};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{Element, File, publish_alone};
 use crate::io::identity::digest;
-use crate::io::ours::replaceable;
+use crate::io::ours::replaceable_as;
 use crate::io::prior;
 use std::path::Path;
 
@@ -130,6 +130,11 @@ fn contents(file: &File) -> Result<String> {
         sums += &texts.or(numbers).map_or(String::new(), |value| format!("{name} {value}\n"));
     }
     Ok(digest(sums.as_bytes()))
+}
+
+/// Refuses to replace a file that holds no draws.
+pub fn replaceable(path: &Path) -> Result<()> {
+    replaceable_as(path, "file of posterior draws", "ln_prob")
 }
 
 /// Draws are made by polycosm alone, and again.
