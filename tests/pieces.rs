@@ -169,9 +169,9 @@ axes.maps = ["view", "flat", "flat"]
 name = "painter"
 input = "low"
 target = "high"
-epochs = 30
+epochs = 60
 batch_size = 24
-learning_rate = 0.05
+learning_rate = 0.1
 network = { kind = "paint" }
 [train.data]
 symmetries = ["turn", "flip"]
