@@ -172,7 +172,7 @@ impl Config {
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec], prior: &Prior) -> Result<()> {
         crate::train::check_names(&self.train, fields.iter().map(|f| f.name.as_str()))?;
         for stage in &self.train {
-            let lists = stage.network.takes_lists();
+            let lists = stage.network.takes_lists() || stage.data.pieces.as_ref().is_some_and(|pieces| pieces.rows);
             let known = fields.iter().filter(|f| lists || !f.ragged);
             let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).collect();
             for (key, name) in stage.columns() {

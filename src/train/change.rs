@@ -1,7 +1,8 @@
 //! What is done to samples on their way to a model: symmetries, noise, masks. It depends on a sample's id and the pass alone.
 
+use super::pieces::Cut;
 use crate::error::Result;
-use crate::models::{Batch, Pass};
+use crate::models::{Batch, Column, Pass};
 use tch::Tensor;
 
 /// A change of samples.
@@ -52,13 +53,24 @@ pub struct Mask {
     pub column: String,
     /// True where nothing is seen; broadcasts against a sample.
     pub hidden: Tensor,
+    /// How a whole field's is cut, which then has a row; `None`: it is what a sample has.
+    pub cut: Option<Cut>,
     pub fill: f64,
 }
 
 impl Change for Mask {
     fn change(&self, batch: &mut Batch) -> Result<()> {
         let Ok(x) = batch.array(&self.column) else { return Ok(()) };
-        let masked = x.masked_fill(&self.hidden.to_device(x.device()), self.fill);
+        let hidden = match &self.cut {
+            None => self.hidden.shallow_clone(),
+            Some(cut) => {
+                let pieces: Vec<(i64, u32)> = batch.ids.iter().map(|id| (0, id.item)).collect();
+                match cut.column(&Column::Array(self.hidden.shallow_clone()), &pieces) {
+                    Column::Array(hidden) | Column::List { values: hidden, .. } => hidden,
+                }
+            }
+        };
+        let masked = x.masked_fill(&hidden.to_device(x.device()), self.fill);
         batch.replace(&self.column, masked)
     }
 }

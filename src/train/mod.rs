@@ -9,6 +9,7 @@ pub mod data;
 pub mod inputs;
 pub mod optimiser;
 pub mod outputs;
+mod pieces;
 pub mod source;
 pub mod stage;
 mod stream;
@@ -24,6 +25,7 @@ pub use chain::Trained;
 pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
+pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use source::{Memory, Source};
 pub use stage::train_stage;
 pub use symmetry::Symmetry;
@@ -78,7 +80,8 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Symmetries, noise and masks of those of its columns that are fields of the dataset; refused where none is.
+    /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
+    /// refused where none is.
     #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
     pub data: DataConfig,
     /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.
@@ -186,6 +189,9 @@ impl StageConfig {
             let remedy = format!("give {least} to {most}{}", self.network.besides(key));
             return bad(&format!("network.{key}"), "is out of range", value.to_string(), &remedy);
         }
+        if let Some(pieces) = &self.data.pieces {
+            pieces.check(&format!("train.{}.data.pieces", self.name))?;
+        }
         // What is known before the data are: the rest is looked at when they are.
         let weights = self.network.weights(1, 1);
         if weights > limits::WEIGHTS as f64 {
@@ -291,6 +297,11 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
                 _ => {}
             }
         }
+    }
+    if let (Some(of), true) = (cutter(all, stage), stage.copies > 1) {
+        let problem = format!("its samples are pieces of universes, as stage {} cuts them", of.name);
+        let error = Error::input(problem).key(format!("train.{}.copies", stage.name)).value(stage.copies);
+        return Err(error.remedy("leave it out; `frozen = true` has other draws of each piece in every epoch"));
     }
     if stage.frozen {
         let error = |key: &str, value: String, problem: &str| Error {

@@ -5,7 +5,7 @@ use super::columns::Columns;
 use super::context::{Context, find};
 use super::{StageConfig, inputs};
 use crate::error::{Error, Result};
-use crate::io::dataset::{Dataset, Split};
+use crate::io::dataset::Split;
 use crate::io::derived::{self, Looks, New, Sample};
 use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::models::{Pass, SampleId};
@@ -60,7 +60,7 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     })?;
     let Some(of) = of else { return Ok(false) };
     let trained = comm.agree(Trained::load(context, name))?;
-    let (samples, specs) = (comm.agree(samples(dataset, of.copies))?, trained.model().outputs());
+    let (samples, specs) = (comm.agree(samples(&columns, of.copies))?, trained.model().outputs());
     let numbers: usize = specs.iter().chain(&columns.inputs).map(|spec| spec.shape.iter().product::<usize>()).sum();
     let block = (NUMBERS / numbers.max(1)).clamp(1, BLOCK);
     let new = New { of: &of, dataset, samples: &samples, specs: &specs, block, by: context.by };
@@ -71,9 +71,21 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     Ok(true)
 }
 
-/// The rows of a file: all finished universes, those to learn from `copies` times.
-fn samples(dataset: &Dataset, copies: u32) -> Result<Vec<Sample>> {
+/// The rows of a file: all finished universes, those to learn from `copies` times; or all pieces of them.
+fn samples(columns: &Columns, copies: u32) -> Result<Vec<Sample>> {
+    let dataset = columns.dataset;
     let (train, validation) = inputs::splits(dataset)?;
+    if let Some(pieces) = &columns.pieces {
+        let mut all = vec![];
+        for (rows, split) in
+            [(train, Split::Train), (validation, Split::Validation), (dataset.rows(Split::Test), Split::Test)]
+        {
+            let sample = |id: SampleId| Sample { universe: id.universe as usize, item: id.item, split };
+            all.extend(pieces.ids(dataset, &rows)?.into_iter().map(sample));
+        }
+        all.sort_unstable_by_key(|s| (s.universe, s.item));
+        return Ok(all);
+    }
     let of = |rows: Vec<usize>, split, items| {
         rows.into_iter().flat_map(move |universe| (0..items).map(move |item| Sample { universe, item, split }))
     };
@@ -92,7 +104,8 @@ fn outputs(
     samples: &[Sample],
 ) -> Result<(Vec<Data>, Looks)> {
     let (mut looks, mut parts) = (Looks::new(samples.len()), vec![]);
-    let (drawn, plain): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|&i| samples[i].item > 0);
+    let (drawn, plain): (Vec<usize>, Vec<usize>) =
+        (0..samples.len()).partition(|&i| samples[i].item > 0 && columns.pieces.is_none());
     let passes = [(plain, Pass::Held), (drawn, Pass::Train { phase: 0, epoch: 0 })];
     for (own, pass) in passes.into_iter().filter(|(own, _)| !own.is_empty()) {
         let ids = own.iter().map(|&i| SampleId { universe: samples[i].universe as u64, item: samples[i].item });

@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::context::{Context, find};
 use super::outputs::columns;
-use super::view::changes;
+use super::view::changes_of;
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
 use crate::io::hdf::TEMPORARY;
@@ -40,7 +40,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let recorded = stage.recorded(context.seed);
     let (inputs, targets) = (&columns.inputs, &columns.targets);
-    let own = comm.agree(changes(stage, &[&inputs[..], targets].concat()))?;
+    let own = comm.agree(changes_of(stage, &[&inputs[..], targets].concat(), columns.pieces.as_ref()))?;
     let record = comm.on_root(|| {
         let weights =
             |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
