@@ -9,12 +9,12 @@ use polycosm::error::Result;
 use polycosm::io::dataset::Split;
 use polycosm::io::derived::Derived;
 use polycosm::io::field::AxisKind::{Channel, Column as Numbers, Flat, Index, Periodic, View};
-use polycosm::io::field::{AxisKind, FieldSpec};
+use polycosm::io::field::{AxisKind, FieldSpec, HealpixOrder};
 use polycosm::models::{Batch, Column, Device, KINDS, Kind, Model, Part, Score, Section, Task, Tensor, Turn, kind};
 use polycosm::nets::host;
 use polycosm::train::{Pieces, StageConfig};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A painter: each point of the target is a x + b, of the point of a grid of half its size that it lies in.
@@ -86,18 +86,22 @@ fn program() {
 
 /// The pieces of a stage that reads these fields.
 fn pieces(config: Value, fields: &[FieldSpec]) -> Pieces {
+    try_pieces(config, fields).unwrap()
+}
+
+fn try_pieces(config: Value, fields: &[FieldSpec]) -> Result<Pieces> {
     let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
     let stage = json!({"name": "s", "input": names, "network": {"kind": "npe"}, "data": {"pieces": config}});
     let stage: StageConfig = serde_json::from_value(stage).unwrap();
     let spec = |name: &str| fields.iter().find(|f| f.name == name).cloned();
-    Pieces::of(std::slice::from_ref(&stage), &stage, &spec).unwrap().unwrap()
+    Pieces::of(std::slice::from_ref(&stage), &stage, &spec).map(Option::unwrap)
 }
 
 /// The shape of a piece of a field, and the pieces of universe 1 of two that count their numbers.
 fn cut(pieces: &Pieces, field: &FieldSpec, items: u32) -> (Vec<usize>, Vec<AxisKind>, Vec<Vec<f64>>) {
     let shape: Vec<i64> = std::iter::once(2).chain(field.shape.iter().map(|&n| n as i64)).collect();
     let all = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, Device::Cpu)).view(shape.as_slice());
-    let (cut, each) = (pieces.cut(field), (0..items).map(|item| (1, item)).collect::<Vec<_>>());
+    let (cut, each) = (pieces.cut(field).unwrap(), (0..items).map(|item| (1, item)).collect::<Vec<_>>());
     let Column::Array(t) = cut.column(&Column::Array(all), &each) else { panic!() };
     let spec = cut.spec(field.clone());
     assert_eq!(t.size()[1..], spec.shape.iter().map(|&n| n as i64).collect::<Vec<_>>());
@@ -124,7 +128,7 @@ fn crops_tile_boxes_and_maps_of_several_sizes() {
         let seen: BTreeSet<u64> = crops.iter().flatten().map(|x| *x as u64).collect();
         assert_eq!(seen.len(), n * m, "a point is in no crop");
     }
-    assert_eq!(cut(&of, &power, 2).2, [[3.0, 4.0, 5.0]; 2]);
+    assert!(of.cut(&power).is_none(), "a spectrum is all pieces'");
     // A flat cube with channels in front: the last crop ends at the edge.
     let cube = FieldSpec::of("q", &[2, 5, 3, 4], &[Channel, Flat, Flat, Flat]);
     let of = pieces(json!({"side": [3, 3, 2]}), std::slice::from_ref(&cube));
@@ -148,10 +152,54 @@ fn views_and_rows_stand_alone() {
     let of = pieces(json!({"rows": true}), std::slice::from_ref(&list));
     let values = Tensor::arange(8, (Kind::Double, Device::Cpu)).view([4, 2]);
     let column = Column::List { values, offsets: Tensor::from_slice(&[0i64, 1, 1, 4]) };
-    let Column::Array(rows) = of.cut(&list).column(&column, &[(2, 2), (0, 0), (2, 0)]) else { panic!() };
+    let Column::Array(rows) = of.cut(&list).unwrap().column(&column, &[(2, 2), (0, 0), (2, 0)]) else { panic!() };
     assert_eq!((of.count(), host(&rows)), (None, vec![6.0, 7.0, 0.0, 1.0, 2.0, 3.0]));
-    let spec = of.cut(&list).spec(list);
+    let spec = of.cut(&list).unwrap().spec(list);
     assert!(!spec.ragged && spec.shape == [2] && spec.kinds() == [Numbers]);
+}
+
+#[test]
+fn what_cannot_be_cut_is_refused() {
+    let of = |shape: &[usize], kinds: &[AxisKind]| FieldSpec::of("q", shape, kinds);
+    let boxes = FieldSpec::of("b", &[8, 8], &[Periodic; 2]);
+    let sphere = of(&[12], &[AxisKind::Healpix { nside: 1, order: HealpixOrder::Ring }]);
+    let list = FieldSpec { ragged: true, ..of(&[0, 2], &[Index, Numbers]) };
+    let mut shear = of(&[2, 8, 8], &[Channel, Periodic, Periodic]);
+    shear.axes[0].spins = vec![2, 2];
+    let refused = |config: Value, fields: &[&FieldSpec], words: [&str; 3]| {
+        let e = try_pieces(config, &fields.iter().copied().cloned().collect::<Vec<_>>()).unwrap_err();
+        let (key, value) = (e.key.clone().unwrap_or_default(), e.value.clone().unwrap_or_default());
+        assert_eq!((key.as_str(), value.as_str()), (&*format!("train.s.data.pieces{}", words[0]), words[1]), "{e}");
+        assert!(e.exit_code() == 2 && e.problem.contains(words[2]) && e.remedy.is_some(), "{e}");
+    };
+    refused(json!({"side": 2}), &[&sphere], [".side", "[2]", "q has pixels of the sphere"]);
+    refused(json!({"side": 2}), &[&boxes, &list], [".side", "[2]", "q is a list"]);
+    refused(json!({"side": 2}), &[&of(&[8, 8], &[Channel, Channel])], [".side", "[2]", "axes in space"]);
+    refused(json!({"side": 2}), &[&boxes, &of(&[8, 12], &[Periodic; 2])], [".side", "[2]", "q has 12 points"]);
+    refused(json!({"side": 2}), &[&boxes, &of(&[8, 8], &[Flat; 2])], [".side", "[2]", "q does not lie in one space"]);
+    refused(json!({"side": 1}), &[&of(&[2048; 2], &[Flat; 2])], [".side", "[1]", "4.2e6 pieces of a universe"]);
+    refused(json!({"along": "channel"}), &[&shear], [".along", "channel", "components there, which belong together"]);
+    let twice = of(&[3, 3], &[Channel; 2]);
+    refused(json!({"along": "channel"}), &[&twice], [".along", "channel", "q has several axes of that kind"]);
+    let [three, four] = [("p", 3), ("q", 4)].map(|(name, n)| FieldSpec::of(name, &[n], &[View]));
+    refused(
+        json!({"along": "view"}),
+        &[&three, &four],
+        [".along", "view", "q has 4 of them, and others of the fields 3"],
+    );
+    refused(json!({"along": "index"}), &[&list], [".along", "index", "q is a list"]);
+    refused(json!({"along": "slab"}), &[&boxes], [".along", "slab", "has an axis of that kind"]);
+    refused(json!({"along": "flat"}), &[&boxes], [".along", "flat", "stands alone"]);
+    refused(json!({"rows": true}), &[&boxes], [".rows", "true", "reads no list"]);
+    refused(json!({"side": 0}), &[&boxes], [".side", "[0]", "8 points on a side"]);
+    refused(json!({"side": [4, 9]}), &[&boxes], [".side", "[4, 9]", "8 points on a side"]);
+    refused(json!({"side": [4, 4, 4]}), &[&boxes], [".side", "[4, 4, 4]", "b has 2 axes in space"]);
+    refused(json!({"along": "view", "overlap": 1}), &[&three], [".overlap", "1", "no step"]);
+    let both = json!({"side": 4, "along": "view"});
+    refused(both, &[&boxes], ["", r#"{"side":4,"overlap":0,"along":"view"}"#, "one of side, along and rows"]);
+    refused(json!({}), &[&boxes], ["", r#"{"overlap":0}"#, "one of side, along and rows"]);
+    // Components of shear are cut in space with all others.
+    assert_eq!(cut(&pieces(json!({"side": 4}), std::slice::from_ref(&shear)), &shear, 1).0, [2, 4, 4]);
 }
 
 const ROWS: usize = 20;
@@ -171,11 +219,13 @@ input = "low"
 target = "high"
 epochs = 60
 batch_size = 24
-learning_rate = 0.1
+learning_rate = 0.2
 network = { kind = "paint" }
 [train.data]
 symmetries = ["turn", "flip"]
 pieces = { side = 4, overlap = 1 }
+noise = [{ field = "low", sigma = 0.01 }]
+masks = [{ field = "low", file = "low-mask.h5", fill = 0.5 }, { field = "high", file = "high-mask.h5", fill = 2.0 }]
 [[train]]
 name = "views"
 input = "maps"
@@ -204,6 +254,11 @@ frozen = true
 network = { kind = "vmim", transform = "none", summaries = 1, mlp = { hidden = 4, layers = 1 }, flow = { layers = 1, hidden = 4, bins = 4 } }
 "#;
 
+/// Points of the box of 6³ that masks leave.
+fn seen([z, y, x]: [usize; 3]) -> bool {
+    (3 * z + y + x) % 5 > 0
+}
+
 /// Boxes of 6³ points and of 12³, three views, a spectrum, and as many halos as the row modulo 4 says.
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
@@ -216,6 +271,12 @@ fn place() -> tempfile::TempDir {
     let fill = |n: usize| (0..ROWS).flat_map(|i| (0..n).map(move |k| number(i, k))).collect::<Vec<f64>>();
     write("theta", &[ROWS, 1], &(0..ROWS).map(|i| (i as f64 * 0.37).fract()).collect::<Vec<_>>());
     write("low", &[ROWS, 6, 6, 6], &fill(216));
+    for (name, n, points) in [("low", 6, 1), ("high", 12, 2)] {
+        let file = hdf5::File::create(place.path().join(format!("{name}-mask.h5"))).unwrap();
+        let seen = |k: usize| seen([k / n / n, k / n % n, k % n].map(|i| i / points)) as u8 as f64;
+        let all: Vec<f64> = (0..n * n * n).map(seen).collect();
+        file.new_dataset::<f64>().shape([n; 3]).create("mask").unwrap().write_raw(&all).unwrap();
+    }
     let high = |i: usize, k: usize| 2.0 * number(i, (k / 288 * 6 + k / 24 % 6) * 6 + k / 2 % 6) + 1.0;
     let high: Vec<f64> = (0..ROWS).flat_map(|i| (0..1728).map(move |k| high(i, k))).collect();
     write("high", &[ROWS, 12, 12, 12], &high);
@@ -296,24 +357,48 @@ fn a_painter_learns_from_crops_and_paints_them() {
     done(1, at, &words.join(" "));
     assert_eq!(weights(at, "k"), one);
 
-    done(2, at, "apply run.toml painter");
+    // The same pieces with the same noise, whoever makes them.
+    let painted = [1, 3, 2].map(|ranks| {
+        let _ = std::fs::remove_file(at.join("o/fields/painter.h5"));
+        done(ranks, at, "apply run.toml painter");
+        let file = hdf5::File::open(at.join("o/fields/painter.h5")).unwrap();
+        let universes = file.dataset("universe").unwrap().read_raw::<u64>().unwrap();
+        (file.dataset("painted").unwrap().read_raw::<f64>().unwrap(), universes)
+    });
+    assert!(painted[0] == painted[1] && painted[0] == painted[2]);
     let made = Derived::open(&at.join("o/fields/painter.h5")).unwrap();
     assert_eq!(made.data.len(), ROWS * 8);
     assert_eq!(made.data.spec("painted").unwrap().kinds(), [Flat; 3]);
     let splits: Vec<usize> =
         [Split::Train, Split::Validation, Split::Test].map(|split| made.data.rows(split).len()).to_vec();
     assert_eq!(splits, [12 * 8, 4 * 8, 4 * 8]);
+    let of = |split| made.data.rows(split).into_iter().map(|row| painted[0].1[row]).collect::<BTreeSet<_>>();
+    let [train, validation, test] = [Split::Train, Split::Validation, Split::Test].map(of);
+    assert_eq!([train.len(), validation.len(), test.len()], [12, 4, 4]);
+    assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
     let low = hdf5::File::open(at.join("d.h5")).unwrap().dataset("low").unwrap().read_raw::<f64>().unwrap();
+    let mut noise: BTreeMap<(u64, [usize; 3]), BTreeSet<i64>> = BTreeMap::new();
     for (universe, item) in [(3u64, 0u32), (3, 7), (11, 5)] {
         let row = made.row(universe, item).unwrap();
         let starts = [item / 4, item / 2 % 2, item % 2].map(|i| 3 * i as usize);
         let painted = made.data.read_f64("painted", &[row]).unwrap();
         for (k, painted) in painted.iter().enumerate() {
             let [z, y, x] = [(0, k / 64), (1, k / 8 % 8), (2, k % 8)].map(|(a, i)| (starts[a] + i / 2) % 6);
-            let by_hand = one[0] * low[universe as usize * 216 + (z * 6 + y) * 6 + x] + one[1];
-            assert!((painted - by_hand).abs() < 1e-5, "{universe}, {item}, {k}: {painted} and {by_hand}");
+            let input = (painted - one[1]) / one[0];
+            if !seen([z, y, x]) {
+                assert!((input - 0.5).abs() < 1e-5, "{universe}, {item}, {k}: {input} where nothing is seen");
+                continue;
+            }
+            let added = input - low[universe as usize * 216 + (z * 6 + y) * 6 + x];
+            assert!(added.abs() < 0.06, "{universe}, {item}, {k}: {added} was added");
+            noise.entry((universe, [z, y, x])).or_default().insert((added * 1e5).round() as i64);
         }
     }
+    // Where pieces of a universe overlap, each has its own.
+    let rms = noise.values().flatten().map(|n| (*n as f64 / 1e5).powi(2)).sum::<f64>();
+    let draws = noise.values().map(BTreeSet::len).sum::<usize>();
+    assert!(((rms / draws as f64).sqrt() / 0.01 - 1.0).abs() < 0.2, "{rms} of {draws}");
+    assert!(noise.values().filter(|draws| draws.len() == 2).count() > 20);
     // Other pieces are another stage.
     let status = done(1, at, "status run.toml --set train.painter.data.pieces.overlap=0");
     assert!(status.contains("train.painter.data.pieces.overlap was 1 and is 0"), "{status}");
@@ -347,27 +432,40 @@ fn what_is_no_piece_is_refused() {
     };
     let p = "train.painter.data.pieces";
     let (side, overlap) = (format!("{p}.side"), format!("{p}.overlap"));
-    refused(&[&format!("{side}=7")], &[&side, "more than the 6 points"]);
-    refused(&[&format!("{side}=0")], &[&side, "at least 1"]);
-    refused(&[&format!("{side}=[4, 4]")], &[&side, "has 2 numbers", "3 axes in space"]);
-    refused(&[&format!("{overlap}=4")], &[&overlap, "no step"]);
-    refused(&[&format!("{p}.along=view")], &[p, "2 ways", "give one of"]);
-    refused(&[&format!("{p}={{}}")], &[p, "says nothing"]);
-    refused(&[&format!("{p}={{ rows = true }}")], &[&format!("{p}.rows"), "has no list"]);
+    refused(&[&format!("{side}=7")], &[&side, "[7]", "6 points on a side", "give 1 to 6"]);
+    refused(&[&format!("{overlap}=4")], &[&overlap, "= 4", "no step", "less than the `side`"]);
     refused(&["train.painter.data.symmetries=[\"shift\"]"], &["train.painter.data.symmetries", "not periodic"]);
-    refused(&["train.painter.target=maps"], &[&side, "do not lie in one space"]);
-    let v = "train.views.data.pieces.along";
-    refused(&[&format!("{v}=slab")], &[v, "no axis of that kind"]);
-    refused(&[&format!("{v}=flat")], &[v, "lies in space"]);
-    let e = "train.each.data.pieces";
-    refused(&[&format!("{e}={{ side = 2 }}")], &[&format!("{e}.side"), "is a list"]);
     refused(&["train.above.copies=2"], &["train.above.copies", "pieces", "leave it out"]);
-    refused(&["train.above.input=[\"each\", \"halos\"]"], &["train.above.input", "whole universes", "stage each"]);
-    refused(&["train.above.input=[\"each\", \"views\"]"], &["train.above.input", "other pieces"]);
+    refused(
+        &["train.above.input=[\"each\", \"halos\"]"],
+        &["train.above.input = halos", "whole universes", "stage each"],
+    );
+    refused(
+        &["train.above.input=[\"each\", \"views\"]"],
+        &["train.above.input", "each, views", "cuts universes into other pieces than stage"],
+    );
+    let whole = "train.above.input=power";
+    let both = "train.frozen.input=[\"each\", \"above\"]";
+    refused(&[whole, both], &["train.frozen.frozen = true", "stage above looks at whole universes", "leave it out"]);
     let npe = "train.above.network={ kind = \"npe\" }";
+    let words = ["infer.baseline", "pieces of universes", "stage each", "sees whole universes"];
+    refused(&[whole, npe, "infer.posterior=above", "infer.baseline=each"], &words);
     refused(&[npe, "infer.posterior=above"], &["infer.posterior", "pieces of universes", "stage each"]);
     // One list has other rows than another: known when they are read.
     let words = ["train", "run.toml", "each", "--set", "train.each.input=[\"halos\", \"stars\"]"];
     let ended = mpi::own_program(1, at, &words);
     common::says(&(ended.code, ended.text), 2, &["stars", "universe 5 has 2 rows, but 1 of halos", "remedy"]);
+}
+
+#[test]
+fn a_plan_counts_pieces() {
+    let text = std::fs::read_to_string("recipes/smoke.toml").unwrap();
+    let text = text.replace("posterior = \"posterior\"\nbaseline = \"posterior_pk\"", "posterior = \"posterior_pk\"");
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("run.toml"), text).unwrap();
+    // Two summaries of 64 universes, or of four quarters of each.
+    let plan = |set: &str| done(2, place.path(), &format!("plan run.toml -n 2 --set {set}"));
+    let [whole, pieces] = ["seed=7", "train.compressor.data.pieces.side=16"].map(plan);
+    assert!(whole.contains("fields/compressor.h5, 512.000 B in all"), "{whole}");
+    assert!(pieces.contains("fields/compressor.h5, 2.048 kB in all"), "{pieces}");
 }

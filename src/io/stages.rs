@@ -2,12 +2,12 @@
 
 use super::axis::{AxisKind, Picture};
 use super::derived::Of;
-use super::identity::{Identity, seal, unseal};
+use super::identity::{Identity, digest, seal, unseal};
 use super::rows::Rows;
 use crate::error::{Error, Result, campaign};
 use crate::prior::Prior;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub prior: Prior,
     pub dataset: Identity,
-    /// Digests of the weights of the stages whose outputs it reads, by their names.
+    /// Digests of what [makes](Stages::makes) the outputs of the stages that it reads, by their names.
     #[serde(deserialize_with = "one_or_several")]
     pub stands_on: BTreeMap<String, String>,
     /// Digest of `weights.safetensors`; empty before it is there.
@@ -172,7 +172,20 @@ impl Stages {
     /// What it is to be of, with the dataset as it is now.
     pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
         let record = self.trained(name, data)?;
-        Ok(Of::new(name, &record.weights, &record.dataset, self.copies(name)))
+        Ok(Of::new(name, &self.makes(name, &record)?, &record.dataset, self.copies(name)))
+    }
+
+    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of universes,
+    /// how it and those before it cut them.
+    pub fn makes(&self, name: &str, record: &Record) -> Result<String> {
+        let mut pieces = vec![record.stage["data"]["pieces"].clone()];
+        for before in self.chain(name).into_iter().filter(|before| *before != name) {
+            pieces.extend(self.record(before)?.map(|record| record.stage["data"]["pieces"].clone()));
+        }
+        Ok(match pieces.iter().all(Value::is_null) {
+            true => record.weights.clone(),
+            false => digest(json!([record.weights, pieces]).to_string().as_bytes()),
+        })
     }
 
     /// The file that has the rows of what it learned from.
@@ -277,7 +290,7 @@ impl Stages {
             let stood = record.stands_on.get(source).or(record.stands_on.get(ITS_INPUT));
             let why = match self.record(source)? {
                 None => Some(format!("it stands on stage {source}, which is not trained")),
-                Some(r) if stood != Some(&r.weights) => {
+                Some(r) if stood != Some(&self.makes(source, &r)?) => {
                     Some(format!("it stands on stage {source}, which was trained anew"))
                 }
                 Some(r) => self.why_outdated(&r, source, Some(all))?.map(|why| format!("stage {source}: {why}")),
@@ -369,7 +382,6 @@ pub fn difference(at: &str, was: &Value, is: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use crate::io::identity::Content;
-    use serde_json::json;
 
     fn content(field: &str, data: &str, axes: &[AxisKind]) -> Content {
         Content { field: field.into(), data: data.into(), axes: axes.into() }
@@ -425,6 +437,36 @@ mod tests {
         stages.wanted[0].config = Some(json!({"name": "a", "width": 3, "epochs": 9}));
         assert_eq!(why(&stages, "d"), "");
         assert_eq!(stages.otherwise("a").unwrap().unwrap(), "train.a.epochs was absent and is 9");
+    }
+    #[test]
+    fn the_same_weights_on_other_pieces_make_something_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = vec![wanted("a", "x", 3), wanted("b", "a", 3), wanted("c", "b", 3)];
+        let mut stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
+        let mut on = |pieces: Value| {
+            let config = json!({"name": "a", "width": 3, "data": {"pieces": pieces}});
+            write(&stages, "a", None, "1");
+            let record = Record { stage: config.clone(), ..stages.record("a").unwrap().unwrap() };
+            seal(&stages.model("a"), &record).unwrap();
+            stages.wanted[0].config = Some(config);
+            let made_of = |name: &str| stages.made_of(name, Some(&identity("d"))).map_err(|e| e.to_string());
+            let (a, outdated) = (made_of("a").unwrap(), ["b", "c"].map(|name| made_of(name).err().unwrap_or_default()));
+            for (name, below) in [("b", "a"), ("c", "b")] {
+                let makes = stages.makes(below, &stages.record(below).unwrap().unwrap()).unwrap();
+                write(&stages, name, Some((below, &makes)), "1");
+            }
+            (outdated, [a, made_of("b").unwrap(), made_of("c").unwrap()])
+        };
+        let (_, whole) = on(Value::Null);
+        let (told, four) = on(json!({"side": 4}));
+        assert!(
+            told[0].contains("stands on stage a, which was trained anew") && told[1].contains("stage b"),
+            "{told:?}"
+        );
+        let (told, two) = on(json!({"side": 2}));
+        assert!(told.iter().all(|told| told.contains("stage a, which was trained anew")), "{told:?}");
+        assert!((0..3).all(|i| whole[i] != four[i] && four[i] != two[i] && two[i] != whole[i]));
+        assert_eq!(on(json!({"side": 2})), (Default::default(), two));
     }
     /// What a program that guessed took for maps of a box by its shape alone is used where that is what it is.
     #[test]

@@ -2,7 +2,7 @@
 
 use super::pieces::Cut;
 use crate::error::Result;
-use crate::models::{Batch, Column, Pass};
+use crate::models::{Batch, Pass};
 use tch::Tensor;
 
 /// A change of samples.
@@ -53,7 +53,7 @@ pub struct Mask {
     pub column: String,
     /// True where nothing is seen; broadcasts against a sample.
     pub hidden: Tensor,
-    /// How a whole field's is cut, which then has a row; `None`: it is what a sample has.
+    /// How that of a whole field (1, …) is cut; `None`: it is a sample's.
     pub cut: Option<Cut>,
     pub fill: f64,
 }
@@ -64,10 +64,8 @@ impl Change for Mask {
         let hidden = match &self.cut {
             None => self.hidden.shallow_clone(),
             Some(cut) => {
-                let pieces: Vec<(i64, u32)> = batch.ids.iter().map(|id| (0, id.item)).collect();
-                match cut.column(&Column::Array(self.hidden.shallow_clone()), &pieces) {
-                    Column::Array(hidden) | Column::List { values: hidden, .. } => hidden,
-                }
+                let pieces = batch.ids.iter().map(|id| cut.piece(&self.hidden, id.item));
+                Tensor::cat(&pieces.collect::<Vec<_>>(), 0)
             }
         };
         let masked = x.masked_fill(&hidden.to_device(x.device()), self.fill);

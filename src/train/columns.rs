@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived::{Derived, Looks};
 use crate::io::field::FieldSpec;
-use crate::models::{Batch, Column, Pass, SampleId, named};
+use crate::models::{Batch, Pass, SampleId, named};
 use tch::Device;
 
 /// One column.
@@ -20,8 +20,8 @@ struct Place {
     file: Option<usize>,
     /// Its name there, or in the dataset.
     field: String,
-    /// How pieces of universes come out of it.
-    cut: Cut,
+    /// How pieces of universes come out of it; `None`: all have the universe's, or it has a row for each sample.
+    cut: Option<Cut>,
 }
 
 /// What an earlier stage made.
@@ -58,7 +58,7 @@ impl<'a> Columns<'a> {
         let spec = |&(name, field): &(&str, &str)| Ok(FieldSpec { name: name.into(), ..data::spec(dataset, field)? });
         let inputs = fields.iter().map(spec).collect::<Result<_>>()?;
         let place =
-            |&(name, field): &(&str, &str)| Place { name: name.into(), file: None, field: field.into(), cut: Cut::Own };
+            |&(name, field): &(&str, &str)| Place { name: name.into(), file: None, field: field.into(), cut: None };
         let (sources, targets, reads, learned) = (vec![], vec![], vec![], fields.len());
         let (places, frozen, pieces) = (fields.iter().map(place).collect(), None, None);
         Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen, pieces })
@@ -84,7 +84,7 @@ impl<'a> Columns<'a> {
         let sources = below.iter().map(source).collect::<Result<Vec<_>>>()?;
         let chain = if stage.frozen { &own[..own.len() - 1] } else { &[] };
         let chain = Chain::load(context, chain, false)?;
-        let cut = |whole: &FieldSpec| pieces.as_ref().map_or(Cut::Own, |pieces| pieces.cut(whole));
+        let cut = |whole: &FieldSpec| pieces.as_ref().and_then(|pieces| pieces.cut(whole));
         let (mut places, mut reads) = (vec![], vec![]);
         let mut of = |names: &[String], alone: &str, places: &mut Vec<Place>| -> Result<Vec<FieldSpec>> {
             let made = |name: &String| made(context.stages, name);
@@ -112,7 +112,7 @@ impl<'a> Columns<'a> {
                     }
                     Some((stage, field)) => match file(&stage) {
                         Some(file) => {
-                            places.push(Place { name: spec.name.clone(), file: Some(file), field, cut: Cut::Own });
+                            places.push(Place { name: spec.name.clone(), file: Some(file), field, cut: None });
                         }
                         None => reads.push((spec.name.clone(), format!("{stage}/{field}"))),
                     },
@@ -156,6 +156,15 @@ impl<'a> Columns<'a> {
         ids.iter().map(|id| source.derived.row(id.universe, item(id))).collect()
     }
 
+    /// The samples of these universes: `copies` of each, or all pieces of them.
+    pub fn ids(&self, universes: &[usize], copies: u32) -> Result<Vec<SampleId>> {
+        let of = |item| universes.iter().map(move |&row| SampleId { universe: row as u64, item });
+        match &self.pieces {
+            Some(pieces) => pieces.ids(self.dataset, universes),
+            None => Ok((0..copies).flat_map(of).collect()),
+        }
+    }
+
     /// The inputs of samples, or all.
     pub fn read(&self, ids: &[SampleId], targets: bool) -> Result<Known> {
         let (mut universes, mut pieces): (Vec<usize>, Vec<(i64, u32)>) = (vec![], vec![]);
@@ -167,19 +176,20 @@ impl<'a> Columns<'a> {
             pieces.push((universes.len() as i64 - 1, id.item));
         }
         let read = |place: &Place| {
-            let column = self.universes(place, &universes, ids)?;
-            let column = if matches!(place.cut, Cut::Own) { column } else { place.cut.column(&column, &pieces) };
+            let column = match place.file.map(|file| &self.sources[file]) {
+                Some(of) => data::column(&of.derived.data, &place.field, &Self::rows(of, ids)?, self.device)?,
+                None => {
+                    let whole = data::column(self.dataset, &place.field, &universes, self.device)?;
+                    match &place.cut {
+                        Some(cut) => cut.column(&whole, &pieces),
+                        None if universes.len() == ids.len() => whole,
+                        None => whole.select(&pieces.iter().map(|piece| piece.0).collect::<Vec<_>>()),
+                    }
+                }
+            };
             Ok((place.name.clone(), column))
         };
         self.places[..if targets { self.places.len() } else { self.learned }].iter().map(read).collect()
-    }
-
-    /// A column with a row for each of these universes, or, of what a stage made, for each of these samples.
-    fn universes(&self, place: &Place, universes: &[usize], ids: &[SampleId]) -> Result<Column> {
-        match place.file.map(|file| &self.sources[file]) {
-            None => data::column(self.dataset, &place.field, universes, self.device),
-            Some(of) => data::column(&of.derived.data, &place.field, &Self::rows(of, ids)?, self.device),
-        }
     }
 
     /// How samples looked to the networks of the stages below.
@@ -210,28 +220,15 @@ impl<'a> Columns<'a> {
     /// those that say when to stop.
     pub fn memory(&self, copies: u32) -> Result<Memory> {
         let (train, validation) = inputs::splits(self.dataset)?;
-        if let Some(pieces) = &self.pieces {
-            let mut ids = pieces.ids(self.dataset, &train)?;
-            let learned = ids.len();
-            ids.extend(pieces.ids(self.dataset, &validation)?);
-            if learned == 0 || learned == ids.len() {
-                let split = if learned == 0 { "train" } else { "validation" };
+        let mut ids = self.ids(&train, if self.sources.is_empty() { 1 } else { copies })?;
+        let (learned, held) = (ids.len(), self.ids(&validation, 1)?);
+        for (split, ids) in [("train", &ids), ("validation", &held)] {
+            if ids.is_empty() {
                 let error = Error::input(format!("no universe of the {split} split has a row: there are no samples"));
                 return Err(error.file(&self.dataset.path).remedy("give that split more universes"));
             }
-            let universes = [train, validation].concat();
-            let column = |place: &Place| Ok((place.name.clone(), self.universes(place, &universes, &ids)?));
-            let mut columns = self.places.iter().map(column).collect::<Result<Known>>()?;
-            columns.push(("theta".into(), data::column(self.dataset, "theta", &universes, self.device)?));
-            let cuts = self.places.iter().map(|place| place.cut.clone()).chain([Cut::Shared]).collect();
-            let universes: Vec<u64> = universes.into_iter().map(|row| row as u64).collect();
-            return Ok(Memory::of_pieces(columns, cuts, &universes, ids, learned));
         }
-        let id = |item| move |&row: &usize| SampleId { universe: row as u64, item };
-        let copies = if self.sources.is_empty() { 1 } else { copies };
-        let mut ids: Vec<SampleId> = (0..copies).flat_map(|item| train.iter().map(id(item))).collect();
-        let learned = ids.len();
-        ids.extend(validation.iter().map(id(0)));
+        ids.extend(held);
         let universes: Vec<usize> = ids.iter().map(|id| id.universe as usize).collect();
         let mut columns = self.read(&ids, true)?;
         columns.push(("theta".into(), data::column(self.dataset, "theta", &universes, self.device)?));

@@ -189,9 +189,6 @@ impl StageConfig {
             let remedy = format!("give {least} to {most}{}", self.network.besides(key));
             return bad(&format!("network.{key}"), "is out of range", value.to_string(), &remedy);
         }
-        if let Some(pieces) = &self.data.pieces {
-            pieces.check(&format!("train.{}.data.pieces", self.name))?;
-        }
         // What is known before the data are: the rest is looked at when they are.
         let weights = self.network.weights(1, 1);
         if weights > limits::WEIGHTS as f64 {

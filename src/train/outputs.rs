@@ -73,24 +73,14 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
 
 /// The rows of a file: all finished universes, those to learn from `copies` times; or all pieces of them.
 fn samples(columns: &Columns, copies: u32) -> Result<Vec<Sample>> {
-    let dataset = columns.dataset;
-    let (train, validation) = inputs::splits(dataset)?;
-    if let Some(pieces) = &columns.pieces {
-        let mut all = vec![];
-        for (rows, split) in
-            [(train, Split::Train), (validation, Split::Validation), (dataset.rows(Split::Test), Split::Test)]
-        {
-            let sample = |id: SampleId| Sample { universe: id.universe as usize, item: id.item, split };
-            all.extend(pieces.ids(dataset, &rows)?.into_iter().map(sample));
-        }
-        all.sort_unstable_by_key(|s| (s.universe, s.item));
-        return Ok(all);
+    let ((train, validation), test) = (inputs::splits(columns.dataset)?, columns.dataset.rows(Split::Test));
+    let mut all = vec![];
+    for (rows, split, copies) in
+        [(train, Split::Train, copies), (validation, Split::Validation, 1), (test, Split::Test, 1)]
+    {
+        let sample = |id: SampleId| Sample { universe: id.universe as usize, item: id.item, split };
+        all.extend(columns.ids(&rows, copies)?.into_iter().map(sample));
     }
-    let of = |rows: Vec<usize>, split, items| {
-        rows.into_iter().flat_map(move |universe| (0..items).map(move |item| Sample { universe, item, split }))
-    };
-    let held = of(validation, Split::Validation, 1).chain(of(dataset.rows(Split::Test), Split::Test, 1));
-    let mut all: Vec<Sample> = of(train, Split::Train, copies).chain(held).collect();
     all.sort_unstable_by_key(|s| (s.universe, s.item));
     Ok(all)
 }

@@ -1,7 +1,6 @@
 //! Where samples come from: ids of each split, and the columns of any of them.
 
 use super::change::{Change, change};
-use super::pieces::Cut;
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::models::{Batch, Column, Pass, SampleId, is_list};
@@ -30,10 +29,7 @@ pub trait Source {
 /// Samples in memory.
 pub struct Memory {
     columns: Vec<(String, Column)>,
-    /// How pieces come out of each; empty: all have a row for each sample.
-    cuts: Vec<Cut>,
-    /// Of each sample its own row, and that of its universe.
-    rows: HashMap<SampleId, [i64; 2]>,
+    rows: HashMap<SampleId, i64>,
     /// Those to learn from stand first.
     ids: Vec<SampleId>,
     train: usize,
@@ -42,21 +38,8 @@ pub struct Memory {
 impl Memory {
     /// Columns with a row for each id, the first `train` of which are learned from and the others held out.
     pub fn new(columns: Vec<(String, Column)>, ids: Vec<SampleId>, train: usize) -> Self {
-        let rows = ids.iter().enumerate().map(|(row, &id)| (id, [row as i64; 2])).collect();
-        Memory { columns, cuts: vec![], rows, ids, train }
-    }
-
-    /// Columns that pieces come out of when they are read: each with a row for each of these universes, or for each sample.
-    pub(super) fn of_pieces(
-        columns: Known,
-        cuts: Vec<Cut>,
-        universes: &[u64],
-        ids: Vec<SampleId>,
-        train: usize,
-    ) -> Self {
-        let places: HashMap<u64, i64> = universes.iter().enumerate().map(|(row, &u)| (u, row as i64)).collect();
-        let rows = ids.iter().enumerate().map(|(row, &id)| (id, [row as i64, places[&id.universe]])).collect();
-        Memory { columns, cuts, rows, ids, train }
+        let rows = ids.iter().enumerate().map(|(row, &id)| (id, row as i64)).collect();
+        Memory { columns, rows, ids, train }
     }
 
     /// Arrays with a row for each of the universes 0, 1, 2, …
@@ -68,30 +51,10 @@ impl Memory {
 
     /// The same as they are seen that are held out.
     pub(super) fn held(&self, changes: &[Box<dyn Change>], seed: u64) -> Result<Memory> {
-        let columns = match self.cuts.is_empty() {
-            true => self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect(),
-            false => self.rows(&self.ids)?,
-        };
+        let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
         let mut batch = Batch::new(columns, self.ids.clone(), Pass::Held, seed, Kind::Float);
         change(changes, &mut batch)?;
-        Ok(Memory::new(batch.into_columns(), self.ids.clone(), self.train))
-    }
-
-    /// Columns of these samples.
-    fn rows(&self, ids: &[SampleId]) -> Result<Known> {
-        let rows: Option<Vec<[i64; 2]>> = ids.iter().map(|id| self.rows.get(id).copied()).collect();
-        let rows = rows.filter(|rows| !rows.is_empty());
-        let rows = rows.ok_or_else(|| Error::failed("a sample was asked for that is not there"))?;
-        let own: Vec<i64> = rows.iter().map(|row| row[0]).collect();
-        let pieces: Vec<(i64, u32)> = rows.iter().zip(ids).map(|(row, id)| (row[1], id.item)).collect();
-        let of = |(i, (name, column)): (usize, &(String, Column))| {
-            let column = match self.cuts.get(i) {
-                None | Some(Cut::Own) => column.select(&own),
-                Some(cut) => cut.column(column, &pieces),
-            };
-            (name.clone(), column)
-        };
-        Ok(self.columns.iter().enumerate().map(of).collect())
+        Ok(Memory { columns: batch.into_columns(), rows: self.rows.clone(), ids: self.ids.clone(), train: self.train })
     }
 
     /// All samples, those to learn from first.
@@ -119,7 +82,11 @@ impl Source for Memory {
     }
 
     fn read(&mut self, ids: &[SampleId], _: &[SampleId]) -> Result<Vec<(String, Column)>> {
-        self.rows(ids)
+        let row = |id: &SampleId| self.rows.get(id).copied();
+        let rows: Option<Vec<i64>> = ids.iter().map(row).collect();
+        let rows = rows.filter(|rows| !rows.is_empty());
+        let rows = rows.ok_or_else(|| Error::failed("a sample was asked for that is not there"))?;
+        Ok(self.columns.iter().map(|(name, column)| (name.clone(), column.select(&rows))).collect())
     }
 }
 

@@ -42,8 +42,9 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let (inputs, targets) = (&columns.inputs, &columns.targets);
     let own = comm.agree(changes_of(stage, &[&inputs[..], targets].concat(), columns.pieces.as_ref()))?;
     let record = comm.on_root(|| {
-        let weights =
-            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
+        let makes = |source: &str| {
+            Ok((source.into(), records.makes(source, &records.trained(source, Some(context.identity))?)?))
+        };
         let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -52,7 +53,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
+            stands_on: records.sources(name).into_iter().map(makes).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;

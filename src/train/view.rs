@@ -1,7 +1,7 @@
 //! `[train.data]`: how a stage sees its samples.
 
 use super::change::{Change, Mask, Noise};
-use super::pieces::{Cut, Pieces, PiecesConfig, seen};
+use super::pieces::{Pieces, PiecesConfig, seen};
 use super::symmetry::{Symmetries, Symmetry};
 use super::{StageConfig, source};
 use crate::error::{Error, Result, suggestion};
@@ -277,9 +277,7 @@ impl Seen<'_> {
         let (shape, mask) = read.map_err(|e| e.key(self.key(&format!("data.{part}.file"))))?;
         let field = self.field(&spec.name);
         // A field's mask is cut as it is.
-        let cut = self.pieces.and_then(|pieces| Some((pieces.cut(pieces.whole(field)?), pieces.whole(field)?)));
-        let cut = cut.filter(|(cut, _)| matches!(cut, Cut::Crops(_) | Cut::Along(_)));
-        let of = cut.as_ref().map_or(spec, |(_, whole)| whole);
+        let (cut, of) = self.pieces.and_then(|p| p.whole(field)).map_or((None, spec), |(cut, of)| (Some(cut), of));
         let space = spec.kinds().iter().filter(|kind| kind.is_spatial()).count();
         if shape.len() < space.max(1) || !of.shape.ends_with(&shape) {
             let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", of.shape);
@@ -293,7 +291,7 @@ impl Seen<'_> {
             let whole: Vec<i64> = std::iter::once(1).chain(of.shape.iter().map(|&n| n as i64)).collect();
             hidden = hidden.expand(whole.as_slice(), false);
         }
-        Ok(Mask { column: spec.name.clone(), hidden, cut: cut.map(|(cut, _)| cut), fill: config.fill })
+        Ok(Mask { column: spec.name.clone(), hidden, cut, fill: config.fill })
     }
 }
 
@@ -344,7 +342,7 @@ pub fn copies(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn 
 }
 
 /// The earlier stages that a stage stands on, directly or not.
-fn below<'a>(stages: &'a [StageConfig], stage: &StageConfig) -> Vec<&'a StageConfig> {
+pub(super) fn below<'a>(stages: &'a [StageConfig], stage: &StageConfig) -> Vec<&'a StageConfig> {
     let read = |stage: &StageConfig| stage.columns().filter_map(|(_, name)| source(stages, name)).collect::<Vec<_>>();
     let (mut all, mut next): (Vec<&StageConfig>, _) = (vec![], read(stage));
     while let Some(other) = next.pop() {
