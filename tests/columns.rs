@@ -98,3 +98,40 @@ fn columns_that_are_none_are_refused() {
     let unknown = r#"train.compressor.network.transform={ maps = "asinh", pk = "log" }"#;
     says(&polycosm(place.path(), &["train", "run.toml", "--set", unknown]), 2, &["transform.pk", "maps, power"]);
 }
+
+#[test]
+fn a_name_of_a_field_and_of_a_parameter_is_refused() {
+    let place = place();
+    let at = place.path();
+    let check = |sets: &[&str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        polycosm(at, &["check", "run.toml"].into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    says(&check(&["train.compressor.target=a"]), 2, &["learn the parameters, and no target"]);
+    let file = File::open_rw(at.join("d.h5")).unwrap();
+    file.new_dataset::<f64>().shape([ROWS]).create("a").unwrap().write_raw(&[0.5; ROWS]).unwrap();
+    file.new_dataset::<f64>().shape([ROWS, 3]).create("pars").unwrap().write_raw(&[0.5; 3 * ROWS]).unwrap();
+    file.close().unwrap();
+    // Nobody reads it: nothing is to be told.
+    says(&check(&[]), 0, &["ok"]);
+    let both = ["both a field of the dataset and a parameter", "remedy: rename"];
+    says(&check(&["train.compressor.target=a"]), 2, &[&both[..], &["train.compressor.target = \"a\""]].concat());
+    says(&check(&["train.posterior.input=a"]), 2, &[&both[..], &["train.posterior.input = \"a\""]].concat());
+    let other = ["dataset.theta=pars", "train.posterior.input=theta", "dataset.parameters.b={ min = 0.0, max = 1.0 }"];
+    let other = [&other[..], &["dataset.parameters.c={ min = 0.0, max = 1.0 }"]].concat();
+    says(&check(&other), 2, &[&both[..], &["train.posterior.input = \"theta\""]].concat());
+    let hides = ["train.0.name=a", "train.posterior.input=a/summaries"];
+    says(&check(&hides), 2, &["train.a.name = \"a\"", "would hide", "remedy: rename the stage"]);
+    // What a stage makes is a field of the next campaign.
+    let named = ["train.compressor.input=power", "train.compressor.network.transform=none"];
+    let text =
+        std::fs::read_to_string(at.join("run.toml")).unwrap().replace("parameters.a =", "parameters.summaries =");
+    std::fs::write(at.join("run.toml"), text).unwrap();
+    let sets: Vec<&str> = named.iter().flat_map(|set| ["--set", set]).collect();
+    says(&polycosm(at, &[&["train", "run.toml", "compressor"][..], &sets].concat()), 0, &[]);
+    says(&polycosm(at, &[&["apply", "run.toml", "compressor"][..], &sets].concat()), 0, &["compressor.h5"]);
+    let next = ["output=next", "dataset.file=o/fields/compressor.h5", "dataset.x=summaries", "dataset.axes={}"];
+    let next = [&next[..], &["train.compressor.network.transform=none", "train.compressor.input=summaries"]].concat();
+    says(&check(&next), 2, &[&both[..], &["train.compressor.input = \"summaries\""]].concat());
+    assert!(!at.join("next").exists(), "something was written");
+}

@@ -170,7 +170,8 @@ impl Config {
     /// The stages' columns are fields of the simulator, or other stages; targets may be parameters.
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec], prior: &Prior) -> Result<()> {
-        crate::train::check_names(&self.train, fields.iter().map(|f| f.name.as_str()))?;
+        let spec = |name: &str| fields.iter().find(|f| f.name == name).cloned();
+        crate::train::check_names(&self.train, fields, prior, |name| spec(name).is_some())?;
         for stage in &self.train {
             let lists = stage.network.takes_lists() || stage.data.pieces.as_ref().is_some_and(|pieces| pieces.rows);
             let known = fields.iter().filter(|f| lists || !f.ragged);
@@ -184,7 +185,7 @@ impl Config {
                 }
             }
         }
-        crate::train::check_views(&self.train, |name| fields.iter().find(|f| f.name == name).cloned())
+        crate::train::check_views(&self.train, spec)
     }
 
     /// The [corners](Prior::corners) of the prior (or of a box within it), and its middle, are universes that can be
@@ -309,8 +310,11 @@ impl Config {
             let file = dataset.check()?;
             #[cfg(feature = "torch")]
             {
-                crate::train::check_names(&self.train, file.specs().iter().map(|f| f.name.as_str()))?;
-                crate::train::check_views(&self.train, |name| file.spec(name).ok())?;
+                // The array of parameters is no field, by whatever name.
+                let theta = |name: &str| name == dataset.theta.trim_matches('/');
+                let spec = |name: &str| file.spec(name).ok().filter(|spec| !theta(&spec.name));
+                crate::train::check_names(&self.train, &file.specs(), &file.prior, |name| spec(name).is_some())?;
+                crate::train::check_views(&self.train, spec)?;
             }
             #[cfg(not(feature = "torch"))]
             drop(file);

@@ -33,10 +33,12 @@ pub use trainer::Trainer;
 pub use view::{DataConfig, MaskConfig, NoiseConfig, changes, check_views};
 
 use crate::error::{Error, Result, suggestion};
+use crate::io::field::FieldSpec;
 use crate::io::stages::{Stages, Wanted};
 use crate::limits;
 use crate::list::OneOrMany;
 use crate::models::ModelConfig;
+use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,7 +55,8 @@ pub struct StageConfig {
     /// `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
-    /// What it is to make of that, for networks that learn it: fields, or parameters by their names.
+    /// What it is to make of that, for networks that learn it: fields, or parameters by their names; a name that is both is
+    /// refused, here and in `input`.
     #[serde(default, skip_serializing_if = "no_names")]
     #[schemars(extend("x-type" = "string, or [string, …]", "x-default" = "none"))]
     pub target: OneOrMany<String>,
@@ -206,13 +209,31 @@ pub fn source<'a>(stages: &'a [StageConfig], input: &str) -> Option<&'a StageCon
     named(input).or_else(|| named(input.split_once('/')?.0))
 }
 
-/// Refuses a stage that is called like a field of the dataset, or like a group of fields: what it makes would hide these.
-pub fn check_names<'a>(stages: &[StageConfig], mut fields: impl Iterator<Item = &'a str>) -> Result<()> {
-    let hidden = |name: &str| stages.iter().find(|s| name.split('/').next() == Some(&s.name));
-    let Some((stage, field)) = fields.find_map(|name| Some((hidden(name)?, name))) else { return Ok(()) };
-    let problem = format!("the dataset has a field {field}, which what this stage makes would hide");
-    let error = Error::input(problem).key(format!("train.{}.name", stage.name)).value(&stage.name);
-    Err(error.remedy("rename the stage"))
+/// Refuses names that stand for two things: of a stage that is called like a field of the dataset, like a group of fields or like
+/// a parameter, which what it makes would hide; and of columns that are both a field and a parameter.
+pub fn check_names(
+    stages: &[StageConfig],
+    fields: &[FieldSpec],
+    prior: &Prior,
+    is_field: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let parameters = [&prior.names()[..], &["theta"]].concat();
+    let known = fields.iter().map(|f| ("field", f.name.as_str())).chain(parameters.iter().map(|p| ("parameter", *p)));
+    for (sort, name) in known {
+        if let Some(stage) = stages.iter().find(|s| name.split('/').next() == Some(&s.name)) {
+            let problem = format!("the dataset has a {sort} {name}, which what this stage makes would hide");
+            let error = Error::input(problem).key(format!("train.{}.name", stage.name)).value(&stage.name);
+            return Err(error.remedy("rename the stage"));
+        }
+    }
+    for stage in stages {
+        if let Some((key, name)) = stage.columns().find(|(_, name)| parameters.contains(name) && is_field(name)) {
+            let error = Error::input("is both a field of the dataset and a parameter");
+            let error = error.key(format!("train.{}.{key}", stage.name)).value(name);
+            return Err(error.remedy("rename one of them: the array in its file, or the parameter"));
+        }
+    }
+    Ok(())
 }
 
 /// Stages as their files below `folder` tell.
