@@ -377,7 +377,7 @@ fn a_painter_learns_from_crops_and_paints_them() {
     assert_eq!([train.len(), validation.len(), test.len()], [12, 4, 4]);
     assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
     let low = hdf5::File::open(at.join("d.h5")).unwrap().dataset("low").unwrap().read_raw::<f64>().unwrap();
-    let mut noise: BTreeMap<(u64, [usize; 3]), BTreeSet<i64>> = BTreeMap::new();
+    let mut noise: BTreeMap<(u64, u32, [usize; 3]), f64> = BTreeMap::new();
     for (universe, item) in [(3u64, 0u32), (3, 7), (11, 5)] {
         let row = made.row(universe, item).unwrap();
         let starts = [item / 4, item / 2 % 2, item % 2].map(|i| 3 * i as usize);
@@ -391,14 +391,15 @@ fn a_painter_learns_from_crops_and_paints_them() {
             }
             let added = input - low[universe as usize * 216 + (z * 6 + y) * 6 + x];
             assert!(added.abs() < 0.06, "{universe}, {item}, {k}: {added} was added");
-            noise.entry((universe, [z, y, x])).or_default().insert((added * 1e5).round() as i64);
+            noise.insert((universe, item, [z, y, x]), added);
         }
     }
+    let rms = (noise.values().map(|n| n * n).sum::<f64>() / noise.len() as f64).sqrt();
+    assert!((rms / 0.01 - 1.0).abs() < 0.2, "{rms}");
     // Where pieces of a universe overlap, each has its own.
-    let rms = noise.values().flatten().map(|n| (*n as f64 / 1e5).powi(2)).sum::<f64>();
-    let draws = noise.values().map(BTreeSet::len).sum::<usize>();
-    assert!(((rms / draws as f64).sqrt() / 0.01 - 1.0).abs() < 0.2, "{rms} of {draws}");
-    assert!(noise.values().filter(|draws| draws.len() == 2).count() > 20);
+    let twice: Vec<f64> =
+        noise.iter().filter_map(|(&(u, item, at), n)| Some(noise.get(&(u, 7 - item, at))? - n)).collect();
+    assert!(twice.len() == 2 * 6 && twice.iter().all(|off| off.abs() > 1e-5), "{twice:?}");
     // Other pieces are another stage.
     let status = done(1, at, "status run.toml --set train.painter.data.pieces.overlap=0");
     assert!(status.contains("train.painter.data.pieces.overlap was 1 and is 0"), "{status}");

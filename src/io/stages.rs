@@ -459,12 +459,9 @@ mod tests {
         };
         let (_, whole) = on(Value::Null);
         let (told, four) = on(json!({"side": 4}));
-        assert!(
-            told[0].contains("stands on stage a, which was trained anew") && told[1].contains("stage b"),
-            "{told:?}"
-        );
+        assert!(told.iter().all(|told| told.contains("which was trained anew")), "{told:?}");
         let (told, two) = on(json!({"side": 2}));
-        assert!(told.iter().all(|told| told.contains("stage a, which was trained anew")), "{told:?}");
+        assert!(told.iter().all(|told| told.contains("which was trained anew")), "{told:?}");
         assert!((0..3).all(|i| whole[i] != four[i] && four[i] != two[i] && two[i] != whole[i]));
         assert_eq!(on(json!({"side": 2})), (Default::default(), two));
     }

@@ -1,7 +1,7 @@
 //! `[train.data.pieces]`: samples that are pieces of universes: crops of boxes and maps, single views, rows of lists. What is of no
 //! piece by itself (parameters, spectra) belongs to all pieces of its universe. Splits go by universe, as ever.
 
-use super::view::below;
+use super::context::below;
 use super::{StageConfig, source};
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;

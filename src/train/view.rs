@@ -1,6 +1,7 @@
 //! `[train.data]`: how a stage sees its samples.
 
 use super::change::{Change, Mask, Noise};
+use super::context::below;
 use super::pieces::{Pieces, PiecesConfig, seen};
 use super::symmetry::{Symmetries, Symmetry};
 use super::{StageConfig, source};
@@ -339,19 +340,6 @@ pub fn copies(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn 
         return changes(stage, columns);
     }
     Ok(vec![Box::new(Seen { stage, columns, pieces: None }.augmented("augment", "true")?)])
-}
-
-/// The earlier stages that a stage stands on, directly or not.
-pub(super) fn below<'a>(stages: &'a [StageConfig], stage: &StageConfig) -> Vec<&'a StageConfig> {
-    let read = |stage: &StageConfig| stage.columns().filter_map(|(_, name)| source(stages, name)).collect::<Vec<_>>();
-    let (mut all, mut next): (Vec<&StageConfig>, _) = (vec![], read(stage));
-    while let Some(other) = next.pop() {
-        if !all.iter().any(|known| known.name == other.name) {
-            all.push(other);
-            next.extend(read(other));
-        }
-    }
-    all
 }
 
 /// The fields that a stage adds noise to, wherever it sees them.
