@@ -290,7 +290,7 @@ impl Model for Passing {
 
     fn score(&self, phase: usize, batch: &Batch) -> Result<Vec<Score>> {
         let value = (&self.weights[phase] - 1.9).square() * batch.array("x")?.ones_like();
-        Ok(vec![Score { name: "distance".into(), value: (self.judge)(value), parts: vec![phase] }])
+        Ok(vec![Score::new("distance", (self.judge)(value), &[phase])])
     }
 }
 
@@ -299,10 +299,26 @@ fn passing(judge: fn(Tensor) -> Tensor) -> (Passing, StageConfig, Memory) {
     (config.learning_rate, config.weight_decay, config.epochs) = (0.03, 0.0, 6);
     let (prior, columns) = (prior(), []);
     let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
-    let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
+    let parts = ["a", "b"].map(|name| task.part(name));
     let weights = [0, 1].map(|p| parts[p].vs.root().var("w", &[1], tch::nn::Init::Const(2.0)));
     let source = Memory::of([("x", Tensor::ones([ALL as i64], (Kind::Double, Device::Cpu)))], TRAIN);
     (Passing { parts, weights, judge }, config, source)
+}
+
+/// What it makes of means is two numbers.
+struct NoMeans(Passing);
+
+impl Model for NoMeans {
+    fn parts(&self) -> &[Part] {
+        &self.0.parts
+    }
+    fn step(&self, phase: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        self.0.step(phase, batch, turn)
+    }
+    fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
+        let columns = batch.array("x")?.unsqueeze(1);
+        Ok(vec![Score::of_means("k", columns, |means| Tensor::cat(&[means, means], 0), &[0])])
+    }
 }
 
 #[test]
@@ -316,6 +332,10 @@ fn scores_that_say_nothing_are_refused() {
         };
         refused(|of| of.unsqueeze(1), &["score distance", "one number for each sample"]);
         refused(|of| of / 0.0, &["no finite number in any epoch", "validation split"]);
+        let (model, config, mut source) = passing(|of| of);
+        let model = NoMeans(model);
+        let e = Trainer::new(comm, &config, &model).run(&mut source, Path::new("")).unwrap_err().to_string();
+        assert!(e.contains("score k") && e.contains("not one number"), "{e}");
     });
 }
 
@@ -326,12 +346,6 @@ struct Beside {
     k: usize,
 }
 
-impl Beside {
-    fn value(&self, batch: &Batch) -> Result<Tensor> {
-        Ok((&self.weight - batch.others("x", self.k)?.mean_dim([1i64].as_slice(), false, None::<Kind>)).square())
-    }
-}
-
 impl Model for Beside {
     fn parts(&self) -> &[Part] {
         &self.parts
@@ -339,11 +353,9 @@ impl Model for Beside {
     fn partners(&self) -> usize {
         self.k
     }
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        turn.minimise("beside", &self.value(batch)?, &[0])
-    }
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        Ok(vec![Score { name: "beside".into(), value: self.value(batch)?, parts: vec![0] }])
+        let others = batch.others("x", self.k)?.mean_dim([1i64].as_slice(), false, None::<Kind>);
+        Ok(vec![Score::new("beside", (&self.weight - others).square(), &[0])])
     }
 }
 
@@ -356,7 +368,7 @@ fn no_sample_is_without_others_to_be_put_beside() {
             (config.batch_size, config.epochs) = (batch_size, 2);
             let prior = prior();
             let task = Task { inputs: &[], targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
-            let part = Part::new("w", task.variables());
+            let part = task.part("w");
             let weight = part.vs.root().var("w", &[1], tch::nn::Init::Const(2.0));
             let model = Beside { parts: [part], weight, k };
             let folder = tempfile::tempdir().unwrap();
@@ -419,6 +431,22 @@ fn closed_forms_and_labels_are_learned() {
     });
 }
 
+#[test]
+fn a_score_of_means_is_of_all_that_is_held_out() {
+    mpi::on_ranks("a_score_of_means_is_of_all_that_is_held_out", &[1, 3], |comm| {
+        let (model, config) = (fresh(Moments, Kind::Double), stage(Rule::Adamw));
+        let (mut source, folder) = (samples(Moments, Kind::Double), mpi::shared_dir().join("stage"));
+        let mut trainer = Trainer::new(comm, &config, model.as_ref());
+        trainer.run(&mut source, &folder).unwrap();
+        let held = source.ids(Split::Validation).to_vec();
+        let batch = Batch::new(source.read(&held, &[]).unwrap(), held, Pass::Held, 5, Kind::Double);
+        let errors = host(&(&model.apply(&batch).unwrap()[0] - batch.array("theta").unwrap()));
+        let ln = |j| (errors.chunks(2).map(|e: &[f64]| e[j] * e[j]).sum::<f64>() / 7.0).ln();
+        let (expected, best) = (ln(0) + ln(1), trainer.state.best[0]);
+        assert!((best - expected).abs() < 1e-12, "{best} is not {expected}");
+    });
+}
+
 /// Two parts of one weight each, and whatever step a test wants.
 type Step = fn(&[Tensor; 2], &Batch, &mut dyn Turn) -> Result<()>;
 
@@ -449,7 +477,7 @@ fn descended(comm: &Comm, step: Step, frozen: &[usize]) -> Result<[f64; 2]> {
     (config.weight_decay, config.clip) = (0.0, 0.0);
     let (prior, columns) = (prior(), []);
     let task = Task { inputs: &columns, targets: &[], prior: &prior, device: Device::Cpu, kind: Kind::Double };
-    let parts = ["a", "b"].map(|name| Part::new(name, task.variables()));
+    let parts = ["a", "b"].map(|name| task.part(name));
     let weight = |part: usize, value: f64| parts[part].vs.root().var("w", &[2, 2], tch::nn::Init::Const(value));
     let weights = [weight(0, 2.0), weight(1, 3.0)];
     let toy = Toy { parts, weights, step, frozen: frozen.to_vec() };

@@ -1,5 +1,5 @@
 //! A new simulator is one file and one line: that of `examples/gaussian.rs`, which has neither mesh nor cosmology and
-//! whose parameters depend on its configuration, goes through every command.
+//! whose parameters depend on its configuration, goes through every command; and with it what else a section may say.
 
 mod mpi;
 
@@ -7,14 +7,43 @@ mod mpi;
 #[allow(dead_code, reason = "the example's own `main` takes the arguments of its process")]
 mod gaussian;
 
-use polycosm::simulators::{KINDS, kind};
+use gaussian::Gaussian;
+use polycosm::simulators::prelude::*;
 use std::path::Path;
+
+/// The same, of which more is said.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Told(Gaussian);
+
+impl Section for Told {
+    fn summary(&self) -> String {
+        format!("{} numbers", self.0.points)
+    }
+    fn check(&self, _: &Universes) -> Result<()> {
+        let few = || Error::input("is less than 2").key("simulator.points").value(self.0.points);
+        (self.0.points >= 2).then_some(()).ok_or_else(|| few().remedy("give more points"))
+    }
+    fn parameters(&self) -> Vec<String> {
+        self.0.parameters()
+    }
+    fn theory(&self, _: &Universes, field: &FieldSpec, theta: Theta, _: u64) -> Result<Option<Theory>> {
+        let of = |name: &str| theta.get(name).unwrap_or(0.0);
+        let shift = |t: f64| of(if t < 0.5 { "shift_0" } else { "shift_1" });
+        let values = field.axes[0].values.iter().map(|&t| of("slope") * t + shift(t)).collect();
+        Ok(Some(Theory { name: "the line".into(), values }))
+    }
+    fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
+        self.0.runner(of)
+    }
+}
 
 /// The program of somebody with a simulator of their own; in a test's process nothing.
 #[test]
 fn program() {
     let Some(arguments) = mpi::arguments() else { return };
-    KINDS.add(kind::<gaussian::Gaussian>("gaussian"));
+    KINDS.add(kind::<Gaussian>("gaussian"));
+    KINDS.add(kind::<Told>("told"));
     polycosm::cli::main(arguments)
 }
 
@@ -74,8 +103,8 @@ fn campaign(text: &str) -> tempfile::TempDir {
 
 #[test]
 fn a_simulator_of_ones_own_goes_through_every_command() {
-    let text = if cfg!(feature = "torch") { format!("{CAMPAIGN}{STAGES}") } else { CAMPAIGN.into() };
-    let folder = campaign(&text);
+    let text = CAMPAIGN.replace("\"gaussian\"", "\"told\"");
+    let folder = campaign(&if cfg!(feature = "torch") { format!("{text}{STAGES}") } else { text });
     let at = folder.path();
     let simulates = "simulates    120 universes of 16 numbers; varies slope, shift_1";
     let checked = says(run(1, at, "check run.toml", &[]), 0, &[simulates, "keeps        x", "simulator.points", "ok"]);
@@ -87,7 +116,7 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
         "universes              120\n",
         "one universe           16 numbers",
         "groups                 4 of 1",
-        "15.360 kB",
+        "7.680 kB",
     ];
     let planned = says(planned, 0, &[&lines[..], &[&memory, &cost]].concat());
     assert!(!planned.contains("step table") && !planned.contains("\nall "), "{planned}");
@@ -98,16 +127,17 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
     says(
         run(1, at, "verify run.toml", &[]),
         0,
-        &["120 simulations, 0 failed", "every checksum holds", "x over the line, mean of 120: ", " at t = 0.067"],
+        &["120 simulations, 0 failed", "every checksum holds", "x over the line, mean of 120: ", " at t = 0.062"],
     );
     says(run(1, at, "status run.toml", &[]), 0, &["120 of 120 done", "dataset      complete"]);
     let resolved = std::fs::read_to_string(at.join("run/campaign.toml")).unwrap();
-    assert!(!resolved.contains("cosmology") && resolved.contains("kind = \"gaussian\""), "{resolved}");
-    // Another number of ranks for each universe makes the same ones.
-    let other = ["--set", "suite.ranks_per_sim=2", "--set", "output=other"];
+    assert!(!resolved.contains("cosmology") && resolved.contains("kind = \"told\""), "{resolved}");
+    // Another number of ranks for each universe makes the same ones; so does the example, which says less.
+    let other = ["simulator.kind=gaussian", "suite.ranks_per_sim=2", "output=other"].map(|set| ["--set", set]).concat();
+    says(run(1, at, "check run.toml", &other), 0, &["120 universes of Gaussian { points: 16, shifts: 2, noise: 0.1 }"]);
     says(run(2, at, "simulate run.toml", &other), 0, &["120 simulations on 1 group of 2 ranks"]);
     let x = |output: &str| hdf5::File::open(at.join(output).join("dataset.h5")).unwrap().dataset("x").unwrap();
-    let x = |output: &str| x(output).read_raw::<f64>().unwrap();
+    let x = |output: &str| x(output).read_raw::<f32>().unwrap();
     assert!(x("run") == x("other") && x("run").len() == 120 * 16);
 
     if cfg!(feature = "torch") {
@@ -233,12 +263,13 @@ fn what_a_kind_does_not_have_is_refused_in_words() {
     );
     let omega_m = "design.parameters.Omega_m={min=0.1, max=0.5}";
     refused(&[omega_m], &["design.parameters.Omega_m = ", "known here: shift_0, shift_1, slope"]);
-    refused(&["simulator.points=1"], &["simulator.points = 1: is less than 2", "remedy: give more points"]);
+    let few = ["simulator.points = 1: is less than 2", "remedy: give more points"];
+    refused(&["simulator.kind=told", "simulator.points=1"], &few);
     refused(&["simulator.ponts=1"], &["simulator.ponts = 1: unknown key", "did you mean `points`?"]);
     refused(&["simulator.points=many"], &["simulator.points = \"many\": ", "a whole number"]);
     refused(
         &["simulator.kind=gausian"],
-        &["simulator.kind = \"gausian\": ", "did you mean `gaussian`? (known here: pm, gaussian)"],
+        &["simulator.kind = \"gausian\": ", "did you mean `gaussian`? (known here: pm, gaussian, told)"],
     );
     says(run(1, at, "bench gaussian", &[]), 2, &["unrecognized subcommand"]);
     if cfg!(feature = "torch") {

@@ -229,6 +229,14 @@ impl Comm {
         Err(Error { agreed_from: Some(root), ..error })
     }
 
+    /// The same, of a result on whose error these ranks may have agreed before.
+    pub fn agree_once<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(e) if e.agreed_from.is_some() => Err(e),
+            result => self.agree(result),
+        }
+    }
+
     /// Runs `f` on the root alone and shares its outcome; an error where that cannot be told, as a path that is not
     /// UTF-8.
     pub fn on_root<T: Serialize + DeserializeOwned>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {

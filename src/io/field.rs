@@ -32,6 +32,11 @@ impl FieldSpec {
         FieldSpec { name, shape, axes, unit: "".into(), description: "".into(), ragged: false, dtype: Dtype::F32 }
     }
 
+    /// The same of n named numbers.
+    pub fn vector(name: &str, n: usize) -> Self {
+        FieldSpec::of(name, &[n], &[AxisKind::Column])
+    }
+
     /// What its axes are.
     pub fn kinds(&self) -> Vec<AxisKind> {
         self.axes.iter().map(|axis| axis.kind).collect()

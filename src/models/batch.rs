@@ -178,6 +178,11 @@ impl Batch {
         }
     }
 
+    /// The same as vectors, (n, numbers).
+    pub fn vector(&self, name: &str) -> Result<Tensor> {
+        Ok(self.array(name)?.reshape([self.len() as i64, -1]))
+    }
+
     /// A list's rows, (m, …), and where each sample's begin, (n + 1).
     pub fn list(&self, name: &str) -> Result<(&Tensor, &Tensor)> {
         match self.column(name)? {

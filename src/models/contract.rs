@@ -64,10 +64,27 @@ pub struct Phase {
 /// What says which weights are the best.
 pub struct Score {
     pub name: String,
-    /// (n): for each sample, the lower the better.
+    /// (n): for each sample, the lower the better; or (n, k).
     pub value: Tensor,
+    /// Of k columns: what makes one number of their means.
+    pub of: Option<Box<OfMeans<'static>>>,
     /// The parts that it judges: each keeps the weights of its lowest mean. Parts that nothing judges keep their last.
     pub parts: Vec<usize>,
+}
+
+/// A loss of the means (k) of columns: a root, a logarithm, a product.
+pub type OfMeans<'a> = dyn Fn(&Tensor) -> Tensor + 'a;
+
+impl Score {
+    /// A mean over samples, (n).
+    pub fn new(name: impl Into<String>, value: Tensor, parts: &[usize]) -> Self {
+        Score { name: name.into(), value, of: None, parts: parts.to_vec() }
+    }
+
+    /// What `of` makes of the means of columns, (n, k).
+    pub fn of_means(name: &str, columns: Tensor, of: impl Fn(&Tensor) -> Tensor + 'static, parts: &[usize]) -> Self {
+        Score { of: Some(Box::new(of)), ..Score::new(name, columns, parts) }
+    }
 }
 
 /// The means that the trainer lends a model's step. All ranks call the same in the same order.
@@ -77,13 +94,7 @@ pub trait Turn {
     fn minimise(&mut self, name: &str, loss: &Tensor, parts: &[usize]) -> Result<()>;
     /// The same for a loss of means: columns (n, k) are averaged over the batch of all ranks, `f` makes the loss of the k means.
     /// A root, a logarithm or a product of means written rank by rank would be wrong without an error.
-    fn minimise_of_means(
-        &mut self,
-        name: &str,
-        columns: &Tensor,
-        f: &dyn Fn(&Tensor) -> Tensor,
-        parts: &[usize],
-    ) -> Result<()>;
+    fn minimise_of_means(&mut self, name: &str, columns: &Tensor, f: &OfMeans<'_>, parts: &[usize]) -> Result<()>;
     /// Steps before this one in this phase: for every k-th, and for schedules.
     fn number(&self) -> u64;
 }
@@ -109,13 +120,18 @@ pub trait Model {
     fn partners(&self) -> usize {
         0
     }
-    /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective.
-    fn prepare(&self, _phase: usize, _all: &mut dyn Stream) -> Result<()> {
-        Ok(())
+    /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective. By default
+    /// its eyes take, once, what standardises.
+    fn prepare(&self, phase: usize, all: &mut dyn Stream) -> Result<()> {
+        let eyes = if phase == 0 { self.eyes() } else { vec![] };
+        eyes.into_iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
     }
-    /// One step on a batch.
-    fn step(&self, _phase: usize, _batch: &Batch, _turn: &mut dyn Turn) -> Result<()> {
-        Ok(())
+    /// One step on a batch: by default one down each score in turn.
+    fn step(&self, phase: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
+        self.score(phase, batch)?.iter().try_for_each(|Score { name, value, of, parts }| match of {
+            None => turn.minimise(name, value, parts),
+            Some(of) => turn.minimise_of_means(name, value, of, parts),
+        })
     }
     /// What decides which weights are the best, for samples that are not learned from.
     fn score(&self, _phase: usize, _batch: &Batch) -> Result<Vec<Score>> {

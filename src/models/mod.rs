@@ -10,7 +10,7 @@ mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
-pub use contract::{Model, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
 pub use npe::NpeConfig;
@@ -26,6 +26,16 @@ use crate::prior::Prior;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 pub use tch::{Device, Kind, Tensor};
+
+/// What the file of a model begins with.
+pub mod prelude {
+    pub use super::{Batch, Density, Estimand, Eye, KINDS, Kind, Model, Optimiser, Part, Phase, Score, Section};
+    pub use super::{Size, Stream, Task, Tensor, Turn, kind};
+    pub use crate::error::{Error, Result};
+    pub use crate::io::field::{AxisKind, FieldSpec};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
 pub static KINDS: Kinds<dyn Section> = Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<NpeConfig>("npe")]);

@@ -1,16 +1,11 @@
 //! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
 //! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
-use super::eye::check_names;
-use super::{Batch, Density, Draws, Estimand, Eye, Model, Part, Score, Section, Size, Stream, Task, Turn};
-use crate::error::Result;
+use super::{Draws, eye::check_names, prelude::*};
 use crate::limits;
 use crate::nets::{Flow, FlowConfig, Mlp, MlpConfig, Transform, Transforms};
 use crate::rng::stream;
 use rand_distr::{Distribution, StandardNormal, Uniform};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
 
 /// An ensemble of neural posterior estimators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,8 +82,8 @@ impl Npe {
         let n = eyes.iter().map(|eye| eye.shape[0]).sum();
         let (mut parts, mut members) = (Vec::new(), Vec::new());
         for m in 0..config.ensemble {
-            let vs = task.variables();
-            let root = vs.root();
+            let part = task.part(format!("member{m}"));
+            let root = part.vs.root();
             for (i, eye) in eyes.iter_mut().enumerate() {
                 let own = if inputs.len() == 1 { "input".to_string() } else { format!("input{i}") };
                 eye.keep(&(&root / own), &config.transform);
@@ -98,7 +93,7 @@ impl Npe {
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
             let flow = Flow::new(&(&root / "flow"), task.prior, context, &config.flow);
-            parts.push(Part::new(format!("member{m}"), vs));
+            parts.push(part);
             members.push(Member { embedding, flow });
         }
         check_names(&config.transform, &eyes)?;
@@ -107,19 +102,18 @@ impl Npe {
 
     /// What a member's flow is given, (n, context).
     fn context(&self, m: usize, batch: &Batch) -> Result<Tensor> {
-        let mut each = self.eyes.iter().map(|eye| Ok(eye.look(m, batch)?.0)).collect::<Result<Vec<_>>>()?;
-        let x = if each.len() == 1 { each.remove(0) } else { Tensor::cat(&each, 1) };
-        Ok(self.members[m].embedding.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(&x)))
+        let each = self.eyes.iter().map(|eye| Ok(eye.look(m, batch)?.0)).collect::<Result<Vec<_>>>()?;
+        let x = Tensor::cat(&each, 1);
+        Ok(match &self.members[m].embedding {
+            Some(embedding) => embedding.forward(&x),
+            None => x,
+        })
     }
 
-    /// −ln q(θ | x) of each sample, by a member.
-    fn loss(&self, m: usize, batch: &Batch) -> Result<Tensor> {
-        Ok(-self.members[m].flow.log_prob(batch.array("theta")?, &self.context(m, batch)?))
+    /// ln q(θ | x) of each sample, by a member.
+    fn log_prob(&self, m: usize, batch: &Batch, theta: &Tensor) -> Result<Tensor> {
+        Ok(self.members[m].flow.log_prob(theta, &self.context(m, batch)?))
     }
-}
-
-fn name(member: usize) -> String {
-    format!("−E[ln q] of member {member}")
 }
 
 impl Model for Npe {
@@ -127,16 +121,9 @@ impl Model for Npe {
         &self.parts
     }
 
-    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
-        self.eyes.iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
-    }
-
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        (0..self.members.len()).try_for_each(|m| turn.minimise(&name(m), &self.loss(m, batch)?, &[m]))
-    }
-
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        let each = |m| Ok(Score { name: name(m), value: self.loss(m, batch)?, parts: vec![m] });
+        let theta = batch.array("theta")?;
+        let each = |m| Ok(Score::new(format!("−E[ln q] of member {m}"), -self.log_prob(m, batch, theta)?, &[m]));
         (0..self.members.len()).map(each).collect()
     }
 
@@ -158,8 +145,8 @@ impl Density for Npe {
         let m = theta.size()[1];
         let each: Vec<usize> = (0..batch.len()).flat_map(|row| vec![row; m as usize]).collect();
         let (batch, theta) = (batch.rows(&each), theta.flatten(0, 1));
-        let one = |(i, member): (usize, &Member)| Ok(member.flow.log_prob(&theta, &self.context(i, &batch)?));
-        let all = self.members.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
+        let one = |m| self.log_prob(m, &batch, &theta);
+        let all = (0..self.members.len()).map(one).collect::<Result<Vec<_>>>()?;
         let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
         Ok(mean.view([-1, m]))
     }

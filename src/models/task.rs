@@ -1,5 +1,6 @@
 //! What a model is built for.
 
+use super::Part;
 use super::batch::{absent, is_list};
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
@@ -49,10 +50,15 @@ impl Task<'_> {
         self.inputs.iter().find(|spec| spec.ragged).map_or(Ok(self.inputs), |list| Err(is_list(&list.name)))
     }
 
-    /// An empty store for a part's variables.
-    pub fn variables(&self) -> nn::VarStore {
+    /// How many numbers an array has.
+    pub fn numbers(&self, name: &str) -> Result<i64> {
+        Ok(self.array(name)?.shape.iter().product::<usize>() as i64)
+    }
+
+    /// A part without variables.
+    pub fn part(&self, name: impl Into<String>) -> Part {
         let mut vs = nn::VarStore::new(self.device);
         vs.set_kind(self.kind);
-        vs
+        Part::new(name, vs)
     }
 }

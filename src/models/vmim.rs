@@ -1,15 +1,9 @@
 //! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
 //! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
-use super::eye::check_names;
-use super::{Batch, Eye, Model, Part, Score, Section, Size, Stream, Task, Turn};
-use crate::error::Result;
-use crate::io::field::{AxisKind, FieldSpec};
+use super::{eye::check_names, prelude::*};
 use crate::limits;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Transform, Transforms};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
 
 /// A compressor trained by variational mutual information maximisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,8 +117,8 @@ pub struct Vmim {
 impl Vmim {
     /// For samples of such fields. Of maps that are too small to be halved a few times it makes vectors.
     pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
-        let (inputs, summaries, vs) = (task.arrays()?, config.given(task.prior.len()), task.variables());
-        let (root, alone) = (vs.root(), inputs.len() == 1);
+        let (inputs, summaries, part) = (task.arrays()?, config.given(task.prior.len()), task.part("vmim"));
+        let (root, alone) = (part.vs.root(), inputs.len() == 1);
         let (mut eyes, mut compressors) = (vec![], vec![]);
         for (i, input) in inputs.iter().enumerate() {
             let own = if alone { root.clone() } else { &root / format!("input{i}") };
@@ -143,7 +137,7 @@ impl Vmim {
         let all = summaries * inputs.len() as i64;
         let joint = (!alone).then(|| Mlp::new(&(&root / "joint"), all, summaries, &config.mlp));
         let flow = Flow::new(&(&root / "flow"), task.prior, summaries, &config.flow);
-        Ok(Vmim { parts: [Part::new("vmim", vs)], eyes, compressors, joint, flow, summaries })
+        Ok(Vmim { parts: [part], eyes, compressors, joint, flow, summaries })
     }
 
     /// (n, summaries).
@@ -155,11 +149,6 @@ impl Vmim {
             None => each.remove(0),
         })
     }
-
-    /// −ln q(θ | f(x)) of each sample.
-    fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        Ok(-self.flow.log_prob(batch.array("theta")?, &self.summaries(batch)?))
-    }
 }
 
 impl Model for Vmim {
@@ -167,21 +156,14 @@ impl Model for Vmim {
         &self.parts
     }
 
-    fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
-        self.eyes.iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
-    }
-
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        turn.minimise("−E[ln q]", &self.loss(batch)?, &[0])
-    }
-
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        Ok(vec![Score { name: "−E[ln q]".into(), value: self.loss(batch)?, parts: vec![0] }])
+        let log_prob = self.flow.log_prob(batch.array("theta")?, &self.summaries(batch)?);
+        Ok(vec![Score::new("−E[ln q]", -log_prob, &[0])])
     }
 
     fn outputs(&self) -> Vec<FieldSpec> {
         let description = "summaries that tell most of the parameters".to_string();
-        vec![FieldSpec { description, ..FieldSpec::of(SUMMARIES, &[self.summaries as usize], &[AxisKind::Column]) }]
+        vec![FieldSpec { description, ..FieldSpec::vector(SUMMARIES, self.summaries as usize) }]
     }
 
     fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {

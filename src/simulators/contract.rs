@@ -3,7 +3,7 @@
 use crate::comm::Comm;
 use crate::comm::timers::Timers;
 use crate::error::{Error, Result};
-use crate::io::field::{Field, FieldSpec};
+use crate::io::field::{Data, Field, FieldSpec};
 use crate::io::gadget::Velocities;
 use crate::prior::Theta;
 use crate::rng::{ChaCha8Rng, stream};
@@ -38,6 +38,14 @@ pub struct Output {
     pub timings: Vec<(String, f64)>,
 }
 
+impl Output {
+    /// Fields whose numbers the root has.
+    pub fn on_root(comm: &Comm, specs: Vec<FieldSpec>, data: impl IntoIterator<Item = Data>) -> Output {
+        let fields = specs.into_iter().zip(data).map(|(spec, data)| Field::on_root(comm, spec, data)).collect();
+        Output { fields, timings: vec![] }
+    }
+}
+
 /// What an observation file gives.
 pub struct Observed {
     pub fields: Vec<Field>,
@@ -54,7 +62,8 @@ pub struct Look<'a> {
     pub velocities: Option<Velocities>,
 }
 
-/// A simulator on a communicator. All methods but `specs` and `check_file` are collective over it.
+/// A simulator that makes a universe and then looks at it: another code's universe can be looked at in the same way. All methods but
+/// `specs` and `check_file` are collective over the communicator.
 pub trait Simulator {
     /// A universe before it is observed.
     type State;
@@ -66,14 +75,10 @@ pub trait Simulator {
     fn observe(&self, comm: &Comm, state: &Self::State) -> Result<Vec<Field>>;
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
-    /// A universe from another code's file, and its parameters where the file tells. By default there is no such thing.
-    fn load(&self, _comm: &Comm, path: &Path, _look: &Look) -> Result<(Self::State, Option<Vec<f64>>)> {
-        Err(no_observations(path))
-    }
+    /// A universe from another code's file, and its parameters where the file tells.
+    fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(Self::State, Option<Vec<f64>>)>;
     /// Serial: refuses another code's file from which nothing of what is wanted could be made, without reading all of it.
-    fn check_file(&self, path: &Path, _look: &Look) -> Result<()> {
-        Err(no_observations(path))
-    }
+    fn check_file(&self, path: &Path, look: &Look) -> Result<()>;
 }
 
 fn no_observations(path: &Path) -> Error {
@@ -81,18 +86,22 @@ fn no_observations(path: &Path) -> Error {
     error.value(path).remedy("give a file of the fields that the networks read")
 }
 
-/// Any [`Simulator`], its state hidden: what the suite engine drives.
+/// What the suite engine drives: any [`Simulator`], its state hidden, or what makes its fields at once.
 pub trait Runner {
     /// The fields of every universe.
     fn specs(&self) -> Vec<FieldSpec>;
-    /// Makes and observes one universe. Collective; a failure is every rank's.
+    /// Makes and observes one universe. Collective.
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output>;
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
-    /// Observes another code's universe through the same eyes. Collective.
-    fn observe_file(&self, comm: &Comm, path: &Path, look: &Look) -> Result<Observed>;
+    /// Observes another code's universe through the same eyes. By default there is no such thing. Collective.
+    fn observe_file(&self, _comm: &Comm, path: &Path, _look: &Look) -> Result<Observed> {
+        Err(no_observations(path))
+    }
     /// Serial: refuses a file that could not be observed so, without reading all of it.
-    fn check_file(&self, path: &Path, look: &Look) -> Result<()>;
+    fn check_file(&self, path: &Path, _look: &Look) -> Result<()> {
+        Err(no_observations(path))
+    }
 }
 
 impl<S: Simulator> Runner for S {

@@ -11,6 +11,17 @@ pub use contract::{Job, Look, Observed, Output, Runner, Simulator};
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Section, Theory, Universes};
 
+/// What the file of a simulator begins with.
+pub mod prelude {
+    pub use super::{Job, KINDS, Output, Runner, Section, Simulator, Theory, Universes, kind};
+    pub use crate::comm::{Comm, timers::Timers};
+    pub use crate::error::{Error, Result};
+    pub use crate::io::field::{Axis, AxisKind, Data, Field, FieldSpec};
+    pub use crate::prior::Theta;
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}
+
 use crate::kind::{Entry, Kinded, Kinds, Listed};
 use bench::Bench;
 use schemars::JsonSchema;

@@ -50,17 +50,21 @@ pub struct Theory {
 
 /// `[simulator]` of one kind: its own keys, and all that anybody may ask of it.
 pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
-    /// What one universe is, in a few words: `64³ particles in 256 Mpc/h`.
-    fn summary(&self) -> String;
+    /// What one universe is, in a few words: `64³ particles in 256 Mpc/h`. By default all keys.
+    fn summary(&self) -> String {
+        format!("{self:?}")
+    }
     /// Serial: refuses what cannot be run; looks at the files it names.
-    fn check(&self, of: &Universes) -> Result<()>;
+    fn check(&self, _of: &Universes) -> Result<()> {
+        Ok(())
+    }
     /// What may be meant, but is unusual or less exact than the rest.
     fn warnings(&self, _of: &Universes) -> Vec<String> {
         vec![]
     }
     /// True if universes have a `[cosmology]`, whose parameters a design may vary.
     fn needs_cosmology(&self) -> bool {
-        true
+        false
     }
     /// Refuses a cosmology in which a universe could not be made.
     fn check_cosmology(&self, _cosmology: &Cosmology) -> Result<()> {

@@ -346,7 +346,7 @@ impl Suite<'_> {
             theta: self.design.prior.theta(row.theta),
             folder: Some(self.output),
         };
-        let made = runner.simulate(group, &job);
+        let made = group.agree_once(runner.simulate(group, &job));
         // A file that changed is the cause of whatever came of it, unless the run was stopped.
         if made.as_ref().err().is_none_or(|e| e.kind != Cause::Stopped) {
             group.on_root(|| inputs.unchanged(i))?;

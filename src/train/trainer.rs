@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::io::history::Epoch;
 use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
+use crate::nets::host;
 use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
@@ -82,11 +83,7 @@ impl<'a> Trainer<'a> {
         turn.frozen = self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone());
         (turn.number, turn.reduce) = (self.state.turn, self.reduce);
         turn.place = [self.state.epoch, self.state.step];
-        match self.model.step(phase, &batch, &mut turn) {
-            // The others know of it already.
-            Err(e) if e.agreed_from.is_some() => return Err(e),
-            result => self.comm.agree(result)?,
-        }
+        self.comm.agree_once(self.model.step(phase, &batch, &mut turn))?;
         let losses = turn.losses();
         self.state.step += 1;
         self.state.turn += 1;
@@ -133,10 +130,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Mean of each score over the held-out samples, with the parts that it judges. Collective.
+    /// Each score of the held-out samples, with the parts that it judges. Collective.
     fn evaluate(&self, source: &mut dyn Source) -> Result<Vec<(f64, Vec<usize>)>> {
         let ids = source.ids(Split::Validation).to_vec();
-        let mut all: Vec<(f64, Vec<usize>)> = vec![];
+        let (mut sums, mut all): (Vec<f64>, Vec<Score>) = (vec![], vec![]);
         for chunk in self.batches(&ids, self.look()) {
             let scored = || -> Result<_> {
                 let batch = self.batch(source, chunk, &[], Pass::Held)?;
@@ -144,27 +141,36 @@ impl<'a> Trainer<'a> {
                 scores.iter().try_for_each(|score| self.check_score(score, batch.len()))?;
                 Ok((scores, batch.weights))
             };
-            let (scores, weights) = match tch::no_grad(scored) {
-                Err(e) if e.agreed_from.is_some() => return Err(e),
-                result => self.comm.agree(result)?,
-            };
-            all.resize_with(scores.len(), Default::default);
-            for (sum, score) in all.iter_mut().zip(scores) {
-                let value = (score.value.to_kind(Kind::Double) * &weights).sum(Kind::Double);
-                *sum = (sum.0 + value.double_value(&[]), score.parts);
-            }
+            let weights;
+            (all, weights) = self.comm.agree_once(tch::no_grad(scored))?;
+            let columns = |score: &Score| score.value.to_kind(Kind::Double).reshape([weights.numel() as i64, -1]);
+            let weighted = |score| columns(score) * weights.unsqueeze(1);
+            let sum = |score| host(&weighted(score).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>));
+            let new: Vec<f64> = all.iter().flat_map(sum).collect();
+            sums.resize(new.len(), 0.0);
+            sums.iter_mut().zip(new).for_each(|(sum, new)| *sum += new);
         }
-        let mut sums: Vec<f64> = all.iter().map(|s| s.0 / ids.len() as f64).collect();
+        sums.iter_mut().for_each(|sum| *sum /= ids.len() as f64);
         self.comm.sum(&mut sums);
-        Ok(sums.into_iter().zip(all).map(|(sum, (_, parts))| (sum, parts)).collect())
+        let mut means = sums.into_iter();
+        let one = |Score { name, value, of, parts }: Score| {
+            let k = value.size().get(1).map_or(1, |&k| k as usize);
+            let own = Tensor::from_slice(&means.by_ref().take(k).collect::<Vec<f64>>()).to_device(value.device());
+            match host(&of.map_or_else(|| own.shallow_clone(), |of| of(&own)))[..] {
+                [one] => Ok((one, parts)),
+                _ => Err(Error::failed(format!("score {name}: what is made of the means is not one number"))),
+            }
+        };
+        all.into_iter().map(one).collect()
     }
 
     /// Refuses what is no score of n samples.
     fn check_score(&self, score: &Score, n: usize) -> Result<()> {
         let bad = |problem: String| Err(Error::failed(format!("score {}: {problem}", score.name)));
-        let size = score.value.size();
-        if size != [n as i64] {
-            return bad(format!("has the shape {size:?}, and not ({n}): one number for each sample is needed"));
+        let (size, of) = (score.value.size(), score.of.is_some());
+        if size.len() != 1 + of as usize || size[0] != n as i64 {
+            let (k, one) = if of { (", k", "row") } else { ("", "number") };
+            return bad(format!("has the shape {size:?}, and not ({n}{k}): one {one} for each sample is needed"));
         }
         match score.parts.iter().find(|p| **p >= self.flats.len()) {
             Some(p) => bad(format!("judges part number {p}, which is not there")),
@@ -196,10 +202,7 @@ impl<'a> Trainer<'a> {
     /// Lets the model prepare itself for the phase that begins. Collective.
     pub fn prepare(&mut self, source: &mut dyn Source) -> Result<()> {
         let (comm, changes, seed, kind) = (self.comm, &self.changes, self.config.seed, self.kind());
-        match self.model.prepare(self.state.phase, &mut Everything { comm, source, changes, seed, kind }) {
-            Err(e) if e.agreed_from.is_some() => Err(e),
-            result => comm.agree(result),
-        }
+        comm.agree_once(self.model.prepare(self.state.phase, &mut Everything { comm, source, changes, seed, kind }))
     }
 
     /// Trains to the end, from the newest checkpoint in `folder` if there is one. Leaves the best weights in the model.

@@ -5,7 +5,7 @@ use super::StageConfig;
 use super::optimiser::{Flat, joined, summed};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
-use crate::models::Turn;
+use crate::models::{OfMeans, Turn};
 use tch::{Kind, Tensor};
 
 /// This rank's share of a loss: times the weights that it is a mean over, and these of all ranks.
@@ -157,13 +157,7 @@ impl Turn for Means<'_> {
         self.descend(name, share, parts)
     }
 
-    fn minimise_of_means(
-        &mut self,
-        name: &str,
-        columns: &Tensor,
-        f: &dyn Fn(&Tensor) -> Tensor,
-        parts: &[usize],
-    ) -> Result<()> {
+    fn minimise_of_means(&mut self, name: &str, columns: &Tensor, f: &OfMeans<'_>, parts: &[usize]) -> Result<()> {
         self.comm.agree(self.check(name, columns, 2, parts))?;
         let weights = self.weights.to_kind(columns.kind()).unsqueeze(1) / self.total;
         let share = (columns * weights).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);

@@ -1,8 +1,7 @@
 //! Cubes from cubes: a generator against a critic, five critic steps for each of the generator's, with a gradient
 //! penalty (Gulrajani et al. 2017).
 
-use polycosm::error::{Error, Result};
-use polycosm::models::{Batch, Kind, Model, Optimiser, Part, Score, Task, Tensor, Turn};
+use polycosm::models::prelude::*;
 use tch::nn::{self, Module};
 
 pub const GENERATOR: usize = 0;
@@ -22,7 +21,7 @@ impl Adversarial {
             let problem = format!("has the shape {target:?}, and the input {x:?}: two cubes of one size are needed");
             return Err(Error::input(problem).key("target").remedy("name a field on the input's grid"));
         }
-        let mut parts = ["generator", "critic"].map(|name| Part::new(name, task.variables()));
+        let mut parts = ["generator", "critic"].map(|name| task.part(name));
         parts[CRITIC].optimiser = Optimiser { betas: [0.0, 0.9], rate: 2.0, decay: Some(0.0), ..Default::default() };
         let [g, c] = [parts[0].vs.root(), parts[1].vs.root()];
         let config = |stride| nn::ConvConfig { padding: 1, stride, ..Default::default() };
@@ -71,6 +70,6 @@ impl Model for Adversarial {
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
         let error = self.generate(batch, "z")?.squeeze_dim(1) - batch.array("target")?;
         let value = error.mean_dim([1i64, 2, 3].as_slice(), false, None::<Kind>).square();
-        Ok(vec![Score { name: "bias of the mean".into(), value, parts: vec![GENERATOR] }])
+        Ok(vec![Score::new("bias of the mean", value, &[GENERATOR])])
     }
 }

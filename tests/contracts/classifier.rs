@@ -1,8 +1,6 @@
 //! A classifier: its labels are a column of the dataset, its classes count alike.
 
-use polycosm::error::Result;
-use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Batch, Kind, Model, Part, Score, Stream, Task, Tensor, Turn};
+use polycosm::models::prelude::*;
 use polycosm::nets::{Mlp, MlpConfig, put};
 
 pub const CLASSES: i64 = 3;
@@ -16,19 +14,12 @@ pub struct Classifier {
 
 impl Classifier {
     pub fn new(task: &Task) -> Result<Self> {
-        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
         task.array("target")?;
-        let vs = task.variables();
-        let net = Mlp::new(&(vs.root() / "net"), n, CLASSES, &MlpConfig { hidden: 16, layers: 1 });
-        let balance = vs.root().ones_no_train("balance", &[CLASSES]);
-        Ok(Classifier { parts: [Part::new("classifier", vs)], net, balance })
-    }
-
-    pub fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        let label = batch.labels("target", CLASSES)?;
-        let x = batch.array("x")?;
-        let ln_p = self.net.forward(x).log_softmax(-1, x.kind()).gather(1, &label.unsqueeze(1), false);
-        Ok(-ln_p.squeeze_dim(1) * self.balance.index_select(0, &label))
+        let part = task.part("classifier");
+        let config = MlpConfig { hidden: 16, layers: 1 };
+        let net = Mlp::new(&(part.vs.root() / "net"), task.numbers("x")?, CLASSES, &config);
+        let balance = part.vs.root().ones_no_train("balance", &[CLASSES]);
+        Ok(Classifier { parts: [part], net, balance })
     }
 }
 
@@ -49,12 +40,11 @@ impl Model for Classifier {
         Ok(())
     }
 
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        turn.minimise("cross entropy", &self.loss(batch)?, &[0])
-    }
-
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        Ok(vec![Score { name: "cross entropy".into(), value: self.loss(batch)?, parts: vec![0] }])
+        let (x, label) = (batch.array("x")?, batch.labels("target", CLASSES)?);
+        let ln_p = self.net.forward(x).log_softmax(-1, x.kind()).gather(1, &label.unsqueeze(1), false);
+        let loss = -ln_p.squeeze_dim(1) * self.balance.index_select(0, &label);
+        Ok(vec![Score::new("cross entropy", loss, &[0])])
     }
 
     fn outputs(&self) -> Vec<FieldSpec> {

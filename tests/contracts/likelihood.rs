@@ -1,10 +1,9 @@
 //! A linear-Gaussian likelihood, x ~ N(m + Mθ, C): a closed form, from the first and second moments of (θ, x).
 
-use polycosm::error::Result;
-use polycosm::models::{Batch, Density, Estimand, Kind, Model, Part, Phase, Section, Stream, Task, Tensor};
+use polycosm::models::prelude::*;
 use polycosm::nets::put;
 
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 
@@ -33,11 +32,10 @@ pub struct Likelihood {
 
 impl Likelihood {
     fn new(task: &Task) -> Result<Self> {
-        let (p, d) = (task.prior.len() as i64, task.array("x")?.shape.iter().product::<usize>() as i64);
-        let vs = task.variables();
-        let map = vs.root().zeros_no_train("map", &[1 + p, d]);
-        let noise = vs.root().zeros_no_train("noise", &[d, d]);
-        Ok(Likelihood { parts: [Part::new("likelihood", vs)], map, noise })
+        let (p, d, part) = (task.prior.len() as i64, task.numbers("x")?, task.part("likelihood"));
+        let map = part.vs.root().zeros_no_train("map", &[1 + p, d]);
+        let noise = part.vs.root().zeros_no_train("noise", &[d, d]);
+        Ok(Likelihood { parts: [part], map, noise })
     }
 }
 
@@ -49,7 +47,7 @@ fn with_one(theta: &Tensor) -> Tensor {
 
 /// (n, d)
 fn data(batch: &Batch) -> Result<Tensor> {
-    Ok(batch.array("x")?.to_kind(Kind::Double).flatten(1, -1))
+    Ok(batch.vector("x")?.to_kind(Kind::Double))
 }
 
 impl Model for Likelihood {

@@ -2,9 +2,7 @@
 
 use ndarray::{Array2, Axis};
 use ndarray_linalg::{Factorize, Solve};
-use polycosm::error::{Error, Result};
-use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Batch, Kind, Model, Part, Phase, Stream, Task, Tensor};
+use polycosm::models::prelude::*;
 use polycosm::nets::{host, put};
 
 pub struct Linear {
@@ -15,14 +13,13 @@ pub struct Linear {
 
 impl Linear {
     pub fn new(task: &Task) -> Result<Self> {
-        let n = task.array("x")?.shape.iter().product::<usize>() as i64;
-        let vs = task.variables();
-        let weights = vs.root().zeros_no_train("weights", &[n + 1, task.prior.len() as i64]);
-        Ok(Linear { parts: [Part::new("linear", vs)], weights })
+        let (n, part) = (task.numbers("x")?, task.part("linear"));
+        let weights = part.vs.root().zeros_no_train("weights", &[n + 1, task.prior.len() as i64]);
+        Ok(Linear { parts: [part], weights })
     }
 
     fn inputs(batch: &Batch) -> Result<Tensor> {
-        let x = batch.array("x")?.reshape([batch.len() as i64, -1]).to_kind(Kind::Double);
+        let x = batch.vector("x")?.to_kind(Kind::Double);
         Ok(Tensor::cat(&[&x, &Tensor::ones([x.size()[0], 1], (Kind::Double, x.device()))], 1))
     }
 }
@@ -55,7 +52,7 @@ impl Model for Linear {
     }
 
     fn outputs(&self) -> Vec<FieldSpec> {
-        vec![FieldSpec::of("estimate", &[self.weights.size()[1] as usize], &[AxisKind::Column])]
+        vec![FieldSpec::vector("estimate", self.weights.size()[1] as usize)]
     }
 
     fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {

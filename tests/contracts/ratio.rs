@@ -1,11 +1,10 @@
 //! Neural ratio estimation (Hermans, Begy & Louppe 2020): a classifier that tells pairs (x, θ) from pairs of strangers has the
 //! logit ln p(x | θ)/p(x), here quadratic in θ.
 
-use polycosm::error::Result;
-use polycosm::models::{Batch, Density, Estimand, Model, Part, Score, Section, Task, Tensor, Turn};
+use polycosm::models::prelude::*;
 use polycosm::nets::{Mlp, MlpConfig};
 
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 
@@ -27,16 +26,9 @@ pub struct Ratio {
 
 impl Ratio {
     fn new(task: &Task) -> Result<Self> {
-        let (p, d) = (task.prior.len() as i64, task.array("x")?.shape.iter().product::<usize>() as i64);
-        let vs = task.variables();
-        let net = Mlp::new(&vs.root(), d, 1 + p + p * p, &MlpConfig { hidden: 64, layers: 2 });
-        Ok(Ratio { parts: [Part::new("ratio", vs)], net })
-    }
-
-    fn loss(&self, batch: &Batch) -> Result<Tensor> {
-        let own = self.ln(batch, 0, &batch.array("theta")?.unsqueeze(1))?;
-        let strange = self.ln(batch, 0, &batch.others("theta", 1)?)?;
-        Ok(((-own).softplus() + strange.softplus()).squeeze_dim(1))
+        let (p, d, part) = (task.prior.len() as i64, task.numbers("x")?, task.part("ratio"));
+        let net = Mlp::new(&part.vs.root(), d, 1 + p + p * p, &MlpConfig { hidden: 64, layers: 2 });
+        Ok(Ratio { parts: [part], net })
     }
 }
 
@@ -45,12 +37,11 @@ impl Model for Ratio {
         &self.parts
     }
 
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        turn.minimise("cross entropy", &self.loss(batch)?, &[0])
-    }
-
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        Ok(vec![Score { name: "cross entropy".into(), value: self.loss(batch)?, parts: vec![0] }])
+        let own = self.ln(batch, 0, &batch.array("theta")?.unsqueeze(1))?;
+        let strange = self.ln(batch, 0, &batch.others("theta", 1)?)?;
+        let loss = ((-own).softplus() + strange.softplus()).squeeze_dim(1);
+        Ok(vec![Score::new("cross entropy", loss, &[0])])
     }
 
     fn density(&self) -> Option<&dyn Density> {
@@ -65,9 +56,9 @@ impl Density for Ratio {
 
     fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> Result<Tensor> {
         let kind = self.parts[0].vs.kind();
-        let (x, theta) = (batch.array("x")?.to_kind(kind), theta.to_kind(kind));
+        let (x, theta) = (batch.vector("x")?.to_kind(kind), theta.to_kind(kind));
         let squares = (theta.unsqueeze(3) * theta.unsqueeze(2)).flatten(2, 3);
         let features = Tensor::cat(&[&theta.narrow(2, 0, 1).ones_like(), &theta, &squares], 2);
-        Ok(features.matmul(&self.net.forward(&x.flatten(1, -1)).unsqueeze(2)).squeeze_dim(2))
+        Ok(features.matmul(&self.net.forward(&x).unsqueeze(2)).squeeze_dim(2))
     }
 }

@@ -51,6 +51,10 @@ impl Section for PmConfig {
         of.cosmology.map_or(vec![], |cosmology| self.warnings(cosmology, of.prior))
     }
 
+    fn needs_cosmology(&self) -> bool {
+        true
+    }
+
     fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
         LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.cone(cosmology).map(drop))
     }
