@@ -5,12 +5,12 @@
 mod common;
 mod mpi;
 
-use polycosm::error::Result;
 use polycosm::io::dataset::Split;
 use polycosm::io::derived::Derived;
 use polycosm::io::field::AxisKind::{Channel, Column as Numbers, Flat, Index, Periodic, View};
-use polycosm::io::field::{AxisKind, FieldSpec, HealpixOrder};
-use polycosm::models::{Batch, Column, Device, KINDS, Kind, Model, Part, Score, Section, Task, Tensor, Turn, kind};
+use polycosm::io::field::HealpixOrder;
+use polycosm::models::prelude::*;
+use polycosm::models::{Column, Device};
 use polycosm::nets::host;
 use polycosm::train::{Pieces, StageConfig};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A painter: each point of the target is a x + b, of the point of a grid of half its size that it lies in.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Paint {}
 
@@ -36,14 +36,10 @@ impl Section for Paint {
         vec!["painted"]
     }
     fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
-        let (vs, made) = (task.variables(), task.array("target")?.clone());
+        let (part, made) = (task.part("painter"), task.array("target")?.clone());
         assert_eq!((&made.kinds()[..], task.array("x")?.kinds()), (&[Flat; 3][..], vec![Flat; 3]));
-        let a = vs.root().zeros("a", &[2]);
-        Ok(Box::new(Painter {
-            parts: [Part::new("painter", vs)],
-            a,
-            made: FieldSpec { name: "painted".into(), ..made },
-        }))
+        let a = part.vs.root().zeros("a", &[2]);
+        Ok(Box::new(Painter { parts: [part], a, made: FieldSpec { name: "painted".into(), ..made } }))
     }
 }
 
@@ -52,21 +48,15 @@ impl Painter {
         let fine = |x: Tensor, dim| x.repeat_interleave_self_int(2, dim, None);
         Ok((1..4).fold(batch.array("x")?.shallow_clone(), fine) * self.a.get(0) + self.a.get(1))
     }
-    fn off(&self, batch: &Batch) -> Result<Tensor> {
-        let off = (self.paint(batch)? - batch.array("target")?).square();
-        Ok(off.flatten(1, -1).mean_dim([1i64].as_slice(), false, None::<Kind>))
-    }
 }
 
 impl Model for Painter {
     fn parts(&self) -> &[Part] {
         &self.parts
     }
-    fn step(&self, _: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
-        turn.minimise("off", &self.off(batch)?, &[0])
-    }
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
-        Ok(vec![Score { name: "off".into(), value: self.off(batch)?, parts: vec![0] }])
+        let off = (self.paint(batch)? - batch.array("target")?).square();
+        Ok(vec![Score::new("off", off.flatten(1, -1).mean_dim([1i64].as_slice(), false, None::<Kind>), &[0])])
     }
     fn outputs(&self) -> Vec<FieldSpec> {
         vec![self.made.clone()]

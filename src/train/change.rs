@@ -1,6 +1,6 @@
 //! What is done to samples on their way to a model: symmetries, noise, masks. It depends on a sample's id and the pass alone.
 
-use super::pieces::Cut;
+use super::cut::Cut;
 use crate::error::Result;
 use crate::models::{Batch, Pass};
 use tch::Tensor;

@@ -2,7 +2,8 @@
 
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
-use super::pieces::{Cut, Pieces, cutter, seen};
+use super::cut::Cut;
+use super::pieces::{Pieces, cutter, seen};
 use super::source::{Known, Memory};
 use super::{data, inputs, view};
 use crate::error::{Error, Result};

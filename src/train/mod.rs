@@ -5,6 +5,7 @@ pub mod change;
 pub mod checkpoint;
 mod columns;
 mod context;
+mod cut;
 pub mod data;
 pub mod inputs;
 pub mod optimiser;
