@@ -3,8 +3,13 @@
 
 mod mpi;
 
+use polycosm::comm::Comm;
 use polycosm::io::dataset::Dataset;
 use polycosm::io::field::{AxisKind, FieldSpec};
+use polycosm::io::hdf::File;
+use polycosm::io::identity::Identity;
+use polycosm::io::observation::{FieldFile, Learned};
+use polycosm::io::simulation::{describe, write_axes};
 use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, Tensor, VmimConfig};
 use polycosm::prior::{Parameter, Prior};
 use std::path::{Path, PathBuf};
@@ -179,10 +184,44 @@ fn every_product_says_what_its_axes_are_and_older_files_are_known_by_name() {
     let specs = dataset.specs();
     specs.iter().for_each(|s| assert!(names.contains(&s.name.split("_z").next().unwrap()), "{} is not tested", s.name));
     assert_eq!(dataset.spec("shear").unwrap().axes[2].spins, [2, 2, 0]);
+    // Maps of 32 pixels over the recipe's field, and what is not seen so is refused.
+    let side = &dataset.spec("kappa").unwrap().axes[2];
+    let angle = |i: usize| (i as f64 - 15.5) * 4.0 / 32.0;
+    assert!(
+        side.unit == "deg" && side.values.iter().enumerate().all(|(i, x)| (x - angle(i)).abs() < 1e-12),
+        "{side:?}"
+    );
+    let learned = Learned::from(&dataset, "theta");
+    let observed = |name: &str, change: &dyn Fn(&mut FieldSpec)| {
+        let mut spec = dataset.spec(name).unwrap();
+        let learned = Learned { fields: vec![spec.clone()], ..learned.clone() };
+        change(&mut spec);
+        let at = folder.path().join("observed.h5");
+        let file = File::create(&at).unwrap();
+        file.write(None, name, &spec.shape, &vec![0f32; spec.shape.iter().product()]).unwrap();
+        describe(&file, name, &spec, false).unwrap();
+        write_axes(&file, None, &spec).unwrap();
+        file.close().unwrap();
+        FieldFile::open(&at, None, &learned).map(drop).map_err(|e| e.to_string())
+    };
+    assert_eq!(["kappa", "shear", "c_ell", "peaks"].map(|name| observed(name, &|_| {})), [const { Ok(()) }; 4]);
+    let scaled = |spec: &mut FieldSpec| spec.axes.iter_mut().flat_map(|a| &mut a.values).for_each(|x| *x *= 1.01);
+    for (name, what) in [("kappa", "(row)"), ("shear", "(row)"), ("c_ell", "(ell)"), ("peaks", "(height)")] {
+        let e = observed(name, &scaled).unwrap_err();
+        assert!(e.contains(&format!("{name}: its coordinates along axis")) && e.contains(what), "{e}");
+    }
+    let other = |spec: &mut FieldSpec| spec.axes[1].labels[0] = "z = 0.4".into();
+    assert!(observed("kappa", &other).unwrap_err().contains("its list of names along axis 2 (source) is z = 0.4"));
+    // Files of programs that did not say where pixels are are taken by their shape.
+    let older =
+        |spec: &mut FieldSpec| spec.axes.iter_mut().skip(2).for_each(|a| (a.unit, a.values) = ("pixel".into(), vec![]));
+    assert_eq!(observed("kappa", &older), Ok(()));
     assert!(
         dataset.spec("c_ell").unwrap().picture().is_none()
             && !sees_maps(model(&dataset.spec("c_ell").unwrap()).as_ref())
     );
+    let identity = |dataset: &Dataset| Identity::of(&Comm::world(), dataset, &["kappa"]).unwrap();
+    let kappa = identity(&dataset);
     drop(dataset);
 
     // The spectra of matter alone have a theory, each at its own moment.
@@ -215,14 +254,22 @@ fn every_product_says_what_its_axes_are_and_older_files_are_known_by_name() {
     let mut fields: serde_json::Value = serde_json::from_str(text.as_str()).unwrap();
     for axis in fields.as_array_mut().unwrap().iter_mut().flat_map(|f| f["axes"].as_array_mut().unwrap()) {
         let axis = axis.as_object_mut().unwrap();
-        assert!(axis.remove("kind").is_some());
+        let kind = axis.remove("kind").unwrap();
         axis.remove("spins");
+        if kind == "flat" {
+            (axis["unit"], axis["values"]) = ("pixel".into(), serde_json::json!([]));
+        }
     }
     older.delete_attr("fields").unwrap();
     let text: hdf5::types::VarLenUnicode = fields.to_string().parse().unwrap();
     older.new_attr::<hdf5::types::VarLenUnicode>().create("fields").unwrap().write_scalar(&text).unwrap();
     older.close().unwrap();
-    assert_eq!(Dataset::open(&path, "theta").unwrap().specs(), specs);
+    let (dataset, mut expected) = (Dataset::open(&path, "theta").unwrap(), specs);
+    for axis in expected.iter_mut().flat_map(|spec| &mut spec.axes).filter(|axis| axis.kind == AxisKind::Flat) {
+        (axis.unit, axis.values) = ("pixel".into(), vec![]);
+    }
+    assert_eq!(dataset.specs(), expected);
+    assert_eq!(kappa.differs(&identity(&dataset)), None, "the same data are others");
 }
 
 #[test]
@@ -253,6 +300,58 @@ fn what_is_said_of_foreign_axes_is_checked() {
     say(folder.path(), "x = [\"channel\", \"flat\", \"flat\"]");
     let (code, text) = polycosm(folder.path(), &check);
     assert!(code == 0 && !text.contains("nobody says"), "{text}");
+
+    // The owner's own words.
+    let owner = |kinds: &[&str]| {
+        let file = hdf5::File::open_rw(folder.path().join("d.h5")).unwrap();
+        let x = file.dataset("x").unwrap();
+        let _ = x.delete_attr("axes_kinds");
+        let words: Vec<hdf5::types::VarLenUnicode> = kinds.iter().map(|word| word.parse().unwrap()).collect();
+        let attribute = x.new_attr::<hdf5::types::VarLenUnicode>().shape(words.len()).create("axes_kinds").unwrap();
+        attribute.write_raw(&words).unwrap();
+        file.close().unwrap();
+    };
+    owner(&["Channel", "flat", "flat"]);
+    for axes in ["", "x = [\"channel\", \"flat\", \"flat\"]"] {
+        campaign(folder.path(), "augment = true");
+        say(folder.path(), axes);
+        refused(folder.path(), &check, &["train.compressor.augment", "(channel, flat, flat) are not those of maps"]);
+    }
+    campaign(folder.path(), "");
+    say(folder.path(), "x = [\"channel\", \"periodic\", \"periodic\"]");
+    let contradicted = ["d.h5", "dataset.axes.x", "the file itself says that they are channel, flat, flat", "remedy: "];
+    refused(folder.path(), &check, &contradicted);
+    let spec = || Dataset::open(folder.path().join("d.h5"), "theta").unwrap().spec("x");
+    for (kinds, words) in [
+        (
+            &["index", "channel", "flat", "flatt"][..],
+            &["d.h5", "axes_kinds = \"flatt\"", "known here: index, view"][..],
+        ),
+        (&["flat", "flat"], &["d.h5", "its attribute axes_kinds has 2 words, and a row 3 axes", "remedy: "]),
+        (&["flat", "flat", "channel"], &["d.h5", "its attribute axes_kinds has them in another order", "remedy: "]),
+        (&["channel", "", "flat"], &["its attribute axes_kinds leaves an axis unsaid", "remedy: "]),
+    ] {
+        owner(kinds);
+        let e = spec().unwrap_err();
+        assert!(e.exit_code() == 2 && words.iter().all(|word| e.to_string().contains(word)), "{e}");
+    }
+    campaign(folder.path(), "");
+    refused(folder.path(), &check, &["dataset.x", "x: its attribute axes_kinds leaves an axis unsaid", "remedy: "]);
+    owner(&["index", "", "", "unsaid"]);
+    assert!(spec().unwrap().axes.iter().all(|axis| axis.kind.is_unsaid()));
+    // With names and spins of components, too.
+    owner(&["index", "channel", "flat", "flat"]);
+    let file = hdf5::File::open_rw(folder.path().join("d.h5")).unwrap();
+    let x = file.dataset("x").unwrap();
+    let names = ["case", "component", "row", "column"].map(|name| name.parse::<hdf5::types::VarLenUnicode>().unwrap());
+    x.new_attr::<hdf5::types::VarLenUnicode>().shape(4).create("axes").unwrap().write_raw(&names).unwrap();
+    x.new_attr::<i64>().shape(3).create("component_spin").unwrap().write_raw(&[2i64, 2, 0]).unwrap();
+    drop((x, file));
+    let axes = spec().unwrap().axes;
+    assert_eq!(
+        (axes[0].name.as_str(), &axes[0].spins[..], axes[1].kind),
+        ("component", &[2, 2, 0][..], AxisKind::Flat)
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ mod mpi;
 mod moments;
 
 use polycosm::error::Result;
-use polycosm::models::{Batch, KINDS, Model, Part, Phase, Score, Section, Task, Turn, kind};
+use polycosm::io::field::FieldSpec;
+use polycosm::models::{Batch, KINDS, Model, Part, Phase, Score, Section, Task, Tensor, Turn, kind};
 use std::path::Path;
 
 /// The same in two phases, the second of two epochs, and how many it says that they are.
@@ -45,12 +46,48 @@ impl Model for InTwoPhases {
     }
 }
 
+/// Gives back what it sees, fields that lie in space.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Echo {}
+
+impl Section for Echo {
+    fn outputs(&self) -> Vec<&'static str> {
+        vec!["echo"]
+    }
+    fn epochs(&self, _: u64) -> u64 {
+        0
+    }
+    fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
+        let echo = FieldSpec { name: "echo".into(), ..task.array("x")?.clone() };
+        Ok(Box::new(Echoing([task.part("echo")], echo)))
+    }
+}
+
+struct Echoing([Part; 1], FieldSpec);
+
+impl Model for Echoing {
+    fn parts(&self) -> &[Part] {
+        &self.0
+    }
+    fn phases(&self) -> Vec<Phase> {
+        vec![]
+    }
+    fn outputs(&self) -> Vec<FieldSpec> {
+        vec![self.1.clone()]
+    }
+    fn apply(&self, batch: &Batch) -> Result<Vec<Tensor>> {
+        Ok(vec![batch.array("x")?.shallow_clone()])
+    }
+}
+
 /// The program of somebody with models of their own; in a test's process nothing.
 #[test]
 fn program() {
     let Some(arguments) = mpi::arguments() else { return };
     KINDS.add(kind::<moments::Config>("moments"));
     KINDS.add(kind::<Twice>("twice"));
+    KINDS.add(kind::<Echo>("echo"));
     polycosm::cli::main(arguments)
 }
 
@@ -116,7 +153,7 @@ fn a_model_of_ones_own_is_trained_and_read_by_later_stages() {
     assert!(record.contains("\"kind\": \"moments\""), "{record}");
     says(1, at, "train run.toml", 0, &["train means: done before", "train posterior: done before"]);
     let refused = |sets: &str, parts: &[&str]| says(1, at, &format!("check run.toml --set {sets}"), 2, parts);
-    let known = "did you mean `moments`? (known here: vmim, npe, moments, twice)";
+    let known = "did you mean `moments`? (known here: vmim, npe, moments, twice, echo)";
     refused("train.means.network.kind=momens", &["train.means.network.kind = \"momens\"", known]);
     refused("train.means.network.hidden=3", &["train.means.network.hidden", "unknown key"]);
 }
@@ -133,4 +170,40 @@ fn epochs_of_all_phases_are_counted() {
     says(1, at, &format!("train run.toml means {twice}2 {alone}"), 0, &["6 epochs"]);
     std::fs::remove_file(at.join("run/train/means/model.json")).unwrap();
     says(1, at, &format!("status run.toml {twice}2 {alone}"), 0, &["means: stopped, 6 of 6 epochs done"]);
+}
+
+/// Before anything is simulated or learned, for data of either sort.
+#[test]
+fn what_stages_would_move_apart_is_refused_ahead() {
+    let folder = campaign();
+    let at = folder.path();
+    let stages = |input: &str, more: &str| {
+        format!(
+            "[[train]]\nname = \"seen\"\ninput = \"{input}\"\naugment = true\nnetwork = {{ kind = \"echo\" }}\n\
+             [[train]]\nname = \"both\"\ninput = [\"seen\", \"{input}\"]\n{more}\n\
+             network = {{ kind = \"vmim\", transform = \"none\" }}\n"
+        )
+    };
+    let axes = "[dataset.axes]\nx = [\"periodic\", \"periodic\"]\n";
+    let data = "output = \"run\"\n[dataset]\nfile = \"d.h5\"\nparameters.a = { min = 0.0, max = 1.0 }\n";
+    let design = "output = \"run\"\n[design]\nsimulations = 8\n[design.parameters.Omega_m]\nmin = 0.25\nmax = 0.35\n\
+                  [cosmology]\nOmega_b = 0.0486\nh = 0.6774\nn_s = 0.9667\nsigma8 = 0.8\n\
+                  [simulator]\nkind = \"pm\"\nbox_size = 100.0\nparticles = 16\n[simulator.maps]\nslabs = 2\npixels = 8\n";
+    let foreign =
+        |more: &str| std::fs::write(at.join("run.toml"), format!("{data}{axes}{}", stages("x", more))).unwrap();
+    let own = |more: &str| std::fs::write(at.join("run.toml"), format!("{design}{}", stages("maps", more))).unwrap();
+    let words = |by: &'static str| ["train.both.input", "seen lies in space and is moved", by, "remedy: leave out"];
+    foreign("copies = 2");
+    says(1, at, "check run.toml", 2, &words("in copies, and not alike with x"));
+    foreign("frozen = true");
+    says(2, at, "run run.toml", 2, &words("in frozen networks, and not alike with x"));
+    own("frozen = true");
+    for command in ["check run.toml", "plan run.toml"] {
+        says(1, at, command, 2, &words("in frozen networks, and not alike with maps"));
+    }
+    assert!(!at.join("run").exists(), "something was written");
+    foreign("");
+    says(1, at, "check run.toml", 0, &["ok"]);
+    own("");
+    says(1, at, "check run.toml", 0, &["ok"]);
 }

@@ -3,6 +3,8 @@
 #![cfg(feature = "torch")]
 
 mod common;
+#[path = "observed/lists.rs"]
+mod lists;
 mod mpi;
 
 use common::says;
@@ -492,4 +494,102 @@ fn a_row_is_chosen_behind_a_colon() {
 
 fn array(file: &hdf5::File, name: &str, values: &[f64]) {
     file.new_attr::<f64>().shape(values.len()).create(name).unwrap().write_raw(values).unwrap();
+}
+
+/// The program of somebody whose universes are lists; in a test's process nothing.
+#[test]
+fn program() {
+    let Some(arguments) = mpi::arguments() else { return };
+    polycosm::simulators::KINDS.add(polycosm::simulators::kind::<lists::Clusters>("clusters"));
+    polycosm::models::KINDS.add(polycosm::models::kind::<lists::Pooled>("pooled"));
+    polycosm::cli::main(arguments)
+}
+
+#[test]
+fn lists_are_observed_as_datasets_have_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("run.toml"), lists::CAMPAIGN).unwrap();
+    let run = |ranks, words: &[&str]| {
+        let ended = mpi::own_program(ranks, at, words);
+        (ended.code, ended.text)
+    };
+    says(&run(2, &["run", "run.toml"]), 0, &["infer q: "]);
+    let dataset = hdf5::File::open(at.join("o/dataset.h5")).unwrap();
+    let ends = dataset.dataset("clusters/offsets").unwrap().read_raw::<u64>().unwrap();
+    let all = dataset.dataset("clusters/data").unwrap().read_raw::<f64>().unwrap();
+    dataset.close().unwrap();
+    let list = |i: usize| all[2 * ends[i] as usize..2 * ends[i + 1] as usize].to_vec();
+    let of = |wanted: std::ops::Range<usize>| (0..60).find(|&i| wanted.contains(&(list(i).len() / 2))).unwrap();
+    let [none, few, many] = [of(0..1), of(1..5), of(5..9)];
+    let rows = [none, few, many].map(|i| format!("o/dataset.h5:{i}"));
+    let words: Vec<&str> = rows.iter().flat_map(|row| ["--observation", row]).collect();
+    says(&run(1, &[&["infer", "run.toml"], &words[..]].concat()), 0, &[&format!("dataset-{none}, posterior `q`")]);
+
+    // One list alone; several, of which those in the middle and at the end are empty.
+    let columns = ["mass [Msun/h]", "x [Mpc/h]"];
+    let one = hdf5::File::create(at.join("one.h5")).unwrap();
+    write(&one, "clusters", &[list(few).len() / 2, 2], &list(few));
+    texts(&one.dataset("clusters").unwrap(), "column", &columns);
+    one.close().unwrap();
+    let several = |name: &str, ends: &[i64], change: &dyn Fn(&hdf5::File)| {
+        let file = hdf5::File::create(at.join(name)).unwrap();
+        let values = [list(many), list(few)].concat();
+        let group = file.create_group("clusters").unwrap();
+        write(&group, "data", &[values.len() / 2, 2], &values);
+        write(&group, "offsets", &[ends.len()], ends);
+        texts(&group.dataset("data").unwrap(), "column", &columns);
+        texts(&group.dataset("data").unwrap(), "axes_kinds", &["index", "column"]);
+        change(&file);
+        file.close().unwrap();
+    };
+    let (m, end) = (list(many).len() as i64 / 2, (list(many).len() + list(few).len()) as i64 / 2);
+    several("several.h5", &[0, m, m, end, end], &|_| {});
+    let told = run(2, &["infer", "run.toml", "--observation", "one.h5", "--observation", "several.h5"]);
+    says(&told, 0, &["one, posterior `q`", "several-3, posterior `q`"]);
+    let theta = |name: &str| draws(at, &format!("{name}-q")).theta;
+    assert_eq!(theta("one"), theta(&format!("dataset-{few}")));
+    for (i, row) in [many, none, few, none].into_iter().enumerate() {
+        assert_eq!(theta(&format!("several-{i}")), theta(&format!("dataset-{row}")), "list {i}");
+    }
+    assert_ne!(theta("several-0"), theta("several-1"));
+
+    // What is wrong is told before anything begins.
+    let refused = |name: &str, ends: &[i64], change: &dyn Fn(&hdf5::File), words: &[&str]| {
+        several(name, ends, change);
+        let set = format!("infer.observations=[\"{name}\"]");
+        says(&run(1, &["check", "run.toml", "--set", &set]), 2, &[words, &[name, "clusters", "remedy: "]].concat());
+    };
+    let good = [0, m, end];
+    refused("falls.h5", &[0, m, m - 1, end], &|_| {}, &["clusters/offsets: number 3 is", "less than"]);
+    refused("beyond.h5", &[0, m, end + 1], &|_| {}, &["clusters/offsets: they go from 0 to"]);
+    refused("short.h5", &[0, m], &|_| {}, &["clusters/offsets: they go from 0 to"]);
+    refused("late.h5", &[1, m, end], &|_| {}, &["clusters/offsets: they go from 1 to"]);
+    refused("none.h5", &[0], &|_| {}, &["clusters/offsets: they go from 0 to 0"]);
+    let narrow = |file: &hdf5::File| {
+        file.unlink("clusters/data").unwrap();
+        write(file, "clusters/data", &[end as usize, 1], &vec![1.0; end as usize]);
+    };
+    refused("narrow.h5", &good, &narrow, &["clusters/data: has the shape", "rows of shape [2]"]);
+    let real = |file: &hdf5::File| {
+        file.unlink("clusters/offsets").unwrap();
+        write(file, "clusters/offsets", &[3], &[0.0, m as f64 + 0.5, end as f64]);
+    };
+    refused("real.h5", &good, &real, &["clusters/offsets: is no list of whole numbers: it has shape [3]"]);
+    let lacks = |file: &hdf5::File| file.unlink("clusters/offsets").unwrap();
+    refused("lacks.h5", &good, &lacks, &["clusters/offsets: no such dataset"]);
+    let named = |file: &hdf5::File| {
+        file.dataset("clusters/data").unwrap().delete_attr("column").unwrap();
+        texts(&file.dataset("clusters/data").unwrap(), "column", &["mass [kg]", "x [Mpc/h]"]);
+    };
+    refused("named.h5", &good, &named, &["its list of names along axis 2 (column) is mass [kg]"]);
+    let nan = |file: &hdf5::File| {
+        let mut values = vec![1.0; 2 * end as usize];
+        values[2 * m as usize] = f64::NAN;
+        file.dataset("clusters/data").unwrap().write_raw(&values).unwrap();
+    };
+    several("nan.h5", &good, &nan);
+    let told = run(1, &["infer", "run.toml", "--observation", "nan.h5"]);
+    says(&told, 2, &["nan.h5: clusters: row 1: 1 number(s) are NaN"]);
+    assert!(drawn(at).iter().all(|name| !name.contains("nan")));
 }

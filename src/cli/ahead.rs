@@ -5,6 +5,8 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
+#[cfg(feature = "torch")]
+use crate::io::field::FieldSpec;
 use crate::prior::DrawnFrom;
 use crate::progress::count;
 
@@ -62,7 +64,10 @@ impl Ahead {
             self.dataset.as_ref().map_or(Ok(()), Dataset::check_prior)
         })?;
         #[cfg(feature = "torch")]
-        self.check_inputs(plan, comm, judged)?;
+        {
+            self.check_inputs(plan, comm, judged)?;
+            comm.on_root(|| self.check_places(plan))?;
+        }
         Ok(())
     }
 
@@ -91,6 +96,22 @@ impl Ahead {
                 Ok(())
             }
         }
+    }
+
+    /// Refuses what stages would make and move apart from the fields beside it.
+    #[cfg(feature = "torch")]
+    pub fn check_places(&self, plan: &Plan) -> Result<()> {
+        let specs = match &plan.config.simulator {
+            Some(simulator) => simulator.runner(&plan.universes())?.specs(),
+            None => vec![],
+        };
+        let prior = self.dataset.as_ref().map_or(&plan.prior, |data| &data.prior);
+        let field = |name: &str| match (&self.dataset, specs.iter().find(|spec| spec.name == name)) {
+            (Some(data), _) => data.readable(name),
+            (None, Some(spec)) => Ok(spec.clone()),
+            (None, None) => Ok(FieldSpec::parameter(name, prior)),
+        };
+        crate::train::check_ahead(&plan.config.train, &plan.stages(), prior, field)
     }
 
     /// What the networks see of data made elsewhere.

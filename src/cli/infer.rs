@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is an HDF5 file with the fields that the networks read, of one observation or of several along a
-/// first axis (FILE:3 is row 3 alone); or a GADGET HDF5 snapshot of the campaign's box and time, in one file or several
+/// An observation is an HDF5 file with the fields that the networks read, lists too, of one observation or of several along
+/// a first axis (FILE:3 is row 3 alone); or a GADGET HDF5 snapshot of the campaign's box and time, in one file or several
 /// (name any one of them), which passes through the campaign's own observables. Where its root attributes tell the true
 /// parameters, they are kept. What is accepted stands in docs/files.md, "Observations".
 ///

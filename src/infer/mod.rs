@@ -12,12 +12,12 @@ pub use tempered::Tempered;
 
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
-use crate::io::dataset::Split;
+use crate::io::dataset::{Real, Split};
 use crate::io::field::{Field, FieldSpec};
 use crate::io::samples::{Extras, Samples};
 use crate::limits;
 use crate::models::{Column, Draws, Pass, SampleId};
-use crate::train::data::tensor;
+use crate::train::data::{lists, tensor};
 use crate::train::inputs::Unfit;
 use crate::train::{Columns, Trained};
 use drawn::Drawn;
@@ -96,14 +96,19 @@ pub fn observation(
             let error = Error::input(format!("the observation has no field {}", learned.name));
             error.remedy("switch it on in [simulator]")
         })?;
-        let (seen, learned) = (&field.spec.shape, &learned.shape);
-        if seen != learned || field.data.len() != learned.iter().product::<usize>() {
+        let (seen, list, learned) = (&field.spec.shape, learned.ragged, &learned.shape);
+        let numbers = if list { field.rows } else { 1 } * learned[list as usize..].iter().product::<usize>();
+        if seen != learned || field.data.len() != numbers {
             let problem = format!("what is observed has the shape {seen:?}, and the networks learned from {learned:?}");
             let remedy = "set [simulator] to what the universes were made with";
             return Err(Error::input(problem).key(&field.spec.name).remedy(remedy));
         }
         let shape: Vec<usize> = std::iter::once(1).chain(seen.iter().copied()).collect();
-        Ok((field.spec.name.clone(), Column::Array(tensor(&field.data, &shape, trained.device))))
+        let column = match list {
+            true => lists(f64::of(field.data.clone()), &[field.rows], learned, trained.device),
+            false => Column::Array(tensor(&field.data, &shape, trained.device)),
+        };
+        Ok((field.spec.name.clone(), column))
     };
     let known = trained.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
     let (batch, looks) = trained.of_fields(known, &[SampleId::of(0)], Pass::Observation)?;

@@ -1,8 +1,10 @@
 //! Axes say what they are: networks, symmetries and figures ask them, and guess nothing from a shape.
 
+use crate::error::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// What the points of an axis are to one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +108,29 @@ impl fmt::Display for AxisKind {
     }
 }
 
+/// As they are displayed, in whatever case.
+impl FromStr for AxisKind {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        use AxisKind::*;
+        const PLAIN: [AxisKind; 10] = [Index, View, Channel, Slab, Bin, Column, Class, Periodic, Flat, Unsaid];
+        let lower = word.trim().to_lowercase();
+        let healpix = || {
+            let (nside, order) = lower.strip_prefix("healpix nside=")?.split_once(' ')?;
+            let order =
+                [("ring", HealpixOrder::Ring), ("nested", HealpixOrder::Nested)].iter().find(|o| o.0 == order)?.1;
+            Some(Healpix { nside: nside.parse().ok()?, order })
+        };
+        let known = PLAIN.map(|kind| kind.to_string());
+        let plain = known.iter().position(|name| *name == lower).map(|at| PLAIN[at]);
+        plain.or_else(healpix).ok_or_else(|| {
+            let remedy = format!("known here: {}, healpix nside=N ring, healpix nside=N nested", known.join(", "));
+            Error::input("is nothing that an axis can be").value(word).remedy(remedy)
+        })
+    }
+}
+
 /// One axis of a field: its name (`view`, `slab`, `y`, `x`, `k` …), unit, what it is, and coordinates where it has any.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
@@ -203,6 +228,20 @@ impl Picture {
 mod tests {
     use super::*;
     use AxisKind::*;
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        let healpix = [HealpixOrder::Ring, HealpixOrder::Nested].map(|order| Healpix { nside: 64, order });
+        for kind in [Unsaid, Index, View, Channel, Slab, Bin, Column, Class, Periodic, Flat].into_iter().chain(healpix)
+        {
+            assert_eq!(kind.to_string().to_uppercase().parse::<AxisKind>().unwrap(), kind);
+        }
+        for word in ["", "flatt", "healpix", "healpix nside=64", "healpix nside=-1 ring", "healpix nside=64 ring ring"]
+        {
+            let e = word.parse::<AxisKind>().unwrap_err();
+            assert!(e.value == Some(format!("{word:?}")) && e.remedy.is_some(), "{e}");
+        }
+    }
 
     #[test]
     fn a_picture_is_what_its_axes_say() {

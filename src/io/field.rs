@@ -3,6 +3,7 @@
 pub use super::axis::{Axis, AxisKind, HealpixOrder, Picture};
 
 use crate::comm::Comm;
+use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
 
 /// Description of a field: everything but the numbers.
@@ -35,6 +36,12 @@ impl FieldSpec {
     /// The same of n named numbers.
     pub fn vector(name: &str, n: usize) -> Self {
         FieldSpec::of(name, &[n], &[AxisKind::Column])
+    }
+
+    /// A parameter as a column (`theta`: all of them).
+    pub fn parameter(name: &str, prior: &Prior) -> Self {
+        let spec = if name == "theta" { FieldSpec::vector(name, prior.len()) } else { FieldSpec::of(name, &[], &[]) };
+        FieldSpec { dtype: Dtype::F64, ..spec }
     }
 
     /// What its axes are.

@@ -127,6 +127,48 @@ pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<
     Ok(())
 }
 
+/// What a file says of the axes of an array's rows in what [`describe`] and [`write_axes`] write. `known`: these axes, whose names
+/// count where it says none. `at`: the array of this field; `stacked`: its first axis counts rows, and may be among the words.
+pub fn read_axes(file: &File, at: &str, field: &str, known: &[Axis], stacked: bool) -> Result<Vec<Axis>> {
+    let rank = known.len();
+    let words = |attribute: &str| -> Result<Vec<String>> {
+        match file.texts(at, attribute)? {
+            None => Ok(vec![String::new(); rank]),
+            Some(words) if words.len() == rank => Ok(words),
+            Some(mut words) if words.len() == rank + 1 && stacked => Ok(words.split_off(1)),
+            Some(words) => {
+                let problem = format!("its attribute {attribute} has {} words, and a row {rank} axes", words.len());
+                Err(Error::input(problem).key(field).remedy("give one word for each axis, in order"))
+            }
+        }
+    };
+    let (names, kinds, units) = (words("axes")?, words("axes_kinds")?, words("axes_units")?);
+    let axis = |i: usize| -> Result<Axis> {
+        let name = if names[i].is_empty() { &known[i].name } else { &names[i] };
+        let numbers = |end: &str| match format!("axes/{field}/{name}{end}") {
+            there if file.exists(&there) => file.read::<f64>(&there),
+            _ => Ok(vec![]),
+        };
+        let kind = match kinds[i].trim() {
+            "" => AxisKind::Unsaid,
+            word => word.parse().map_err(|e: Error| e.key(format!("{field}: axes_kinds")))?,
+        };
+        let spins = file.numbers(at, &format!("{name}_spin"))?.unwrap_or_default();
+        if let Some(spin) = spins.iter().find(|&&spin| spin as u8 as f64 != spin) {
+            let error = Error::input("is no spin").key(format!("{field}: {name}_spin")).value(spin);
+            return Err(error.remedy("spins are whole numbers from 0"));
+        }
+        Ok(Axis {
+            labels: file.texts(at, name)?.unwrap_or_default(),
+            spins: spins.into_iter().map(|spin| spin as u8).collect(),
+            values: numbers("")?,
+            edges: numbers("_edges")?,
+            ..Axis::new(kind, name, units[i].trim())
+        })
+    };
+    (0..rank).map(axis).collect()
+}
+
 /// Serial: reads what the file says beside its fields.
 pub fn read(file: &File) -> Result<Record> {
     let failure = file.text("", "failure")?.unwrap_or_default();

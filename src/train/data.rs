@@ -28,17 +28,23 @@ pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) ->
         let at = dataset.prior.names().iter().position(|name| *name == field);
         return Ok(Column::Array(at.map_or_else(|| theta.shallow_clone(), |j| theta.select(1, j as i64))));
     }
-    let shape = |n: usize, rest: &[usize]| std::iter::once(n).chain(rest.iter().copied()).collect::<Vec<_>>();
     if !spec.ragged {
-        return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape(rows.len(), &spec.shape), device)));
+        let shape = [&[rows.len()], &spec.shape[..]].concat();
+        return Ok(Column::Array(tensor(&read(dataset, field, rows)?, &shape, device)));
     }
-    let lists = rows.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<Vec<_>>>()?;
+    let all = rows.iter().map(|&row| dataset.read_list(field, row)).collect::<Result<Vec<_>>>()?;
     let width = spec.shape[1..].iter().product::<usize>().max(1);
+    let lengths: Vec<usize> = all.iter().map(|list| list.len() / width).collect();
+    Ok(lists(all.concat(), &lengths, &spec.shape, device))
+}
+
+/// Lists one after another as a column of samples: so many rows each, of a list's shape but for its first axis.
+pub fn lists(values: Vec<f64>, lengths: &[usize], shape: &[usize], device: Device) -> Column {
     let mut offsets = vec![0];
-    lists.iter().for_each(|list| offsets.push(offsets[offsets.len() - 1] + (list.len() / width) as i64));
-    let all = lists.concat();
-    let values = tensor(&Data::F64(all), &shape(offsets[rows.len()] as usize, &spec.shape[1..]), device);
-    Ok(Column::List { values, offsets: Tensor::from_slice(&offsets).to_device(device) })
+    lengths.iter().for_each(|&rows| offsets.push(offsets[offsets.len() - 1] + rows as i64));
+    let shape = [&[lengths.iter().sum()], &shape[1..]].concat();
+    let offsets = Tensor::from_slice(&offsets).to_device(device);
+    Column::List { values: tensor(&Data::F64(values), &shape, device), offsets }
 }
 
 /// Host numbers as a tensor of this shape, in their own precision.

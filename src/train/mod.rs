@@ -7,6 +7,7 @@ mod columns;
 mod context;
 mod cut;
 pub mod data;
+mod foreseen;
 pub mod inputs;
 pub mod optimiser;
 pub mod outputs;
@@ -26,6 +27,7 @@ pub use chain::Trained;
 pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
+pub use foreseen::check_ahead;
 pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use source::{Memory, Source};
 pub use stage::train_stage;
@@ -51,9 +53,9 @@ use std::path::Path;
 pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
-    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data) that
-    /// is no list; or what an earlier stage makes, by the stage's name, or with the field's where it makes several,
-    /// `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
+    /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data), a list
+    /// only for a network that takes lists, or in pieces; or what an earlier stage makes, by the stage's name, or with the
+    /// field's where it makes several, `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
     /// What it is to make of that, for networks that learn it: fields, or parameters by their names; a name that is both is

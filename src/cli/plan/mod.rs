@@ -3,6 +3,8 @@
 #[cfg(feature = "torch")]
 mod training;
 
+#[cfg(feature = "torch")]
+use super::ahead::Ahead;
 use super::campaign::{Campaign, path};
 use super::start::say;
 use crate::comm::Comm;
@@ -56,6 +58,8 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     }
     let of = plan.universes();
     let specs = comm.agree(simulator.runner(&of))?.specs();
+    #[cfg(feature = "torch")]
+    comm.on_root(|| Ahead::of(plan)?.map_or(Ok(()), |ahead| ahead.check_places(plan)))?;
     let budget = comm.agree(simulator.budget(&of, &machine, comm))?;
     let memory = comm.agree(simulator.memory(&of))?;
     #[cfg(feature = "torch")]

@@ -3,8 +3,9 @@
 use super::note;
 use crate::error::{Error, Result};
 use crate::io::field::{Axis, AxisKind, FieldSpec};
-use crate::io::hdf::File;
+use crate::io::hdf::{File, given};
 use crate::io::index::RESERVED;
+use crate::io::simulation::read_axes;
 use crate::prior::{Parameter, Prior};
 use std::collections::BTreeSet;
 
@@ -101,10 +102,25 @@ pub(super) fn describe(file: &File, name: &str, n: usize) -> Result<FieldSpec> {
         }
     }
     array.is_believable()?;
+    let unsaid: Vec<Axis> = (1..shape.len()).map(|i| Axis::new(AxisKind::Unsaid, &format!("axis{i}"), "")).collect();
+    let field = name.trim_matches('/');
+    let axes = read_axes(file, name, field, &unsaid, true).map_err(|e| given(e).file(file.path()))?;
+    let kinds: Vec<AxisKind> = axes.iter().map(|axis| axis.kind).collect();
+    let mismatch = AxisKind::mismatch(&kinds, &shape[1..]).filter(|_| !kinds.iter().all(AxisKind::is_unsaid));
+    if let Some(problem) = mismatch {
+        return refuse(format!("its attribute axes_kinds {problem}"), "correct that attribute, or remove it");
+    }
+    let counts = |axis: &Axis| [axis.labels.len(), axis.spins.len(), axis.values.len()];
+    let odd = |(axis, points): &(&Axis, &usize)| counts(axis).iter().any(|n| ![0, **points].contains(n));
+    if let Some((axis, points)) = axes.iter().zip(&shape[1..]).find(odd) {
+        let problem =
+            format!("axis {} has {points} points, and other numbers of names, spins or coordinates", axis.name);
+        return refuse(problem, "give one for each point, or none");
+    }
     let text = |attribute: &str| file.text(name, attribute).map(Option::unwrap_or_default);
     Ok(FieldSpec {
-        name: name.trim_matches('/').into(),
-        axes: (1..shape.len()).map(|i| Axis::new(AxisKind::Unsaid, &format!("axis{i}"), "")).collect(),
+        name: field.into(),
+        axes,
         shape: shape[1..].to_vec(),
         unit: text("units")?,
         description: text("description")?,

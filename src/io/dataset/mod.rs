@@ -16,7 +16,7 @@ pub(super) use parts::beside;
 pub(super) use split::STATUS;
 
 use super::digest::Stamp;
-use super::field::{AxisKind, Data, Dtype, FieldSpec};
+use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
@@ -261,11 +261,7 @@ impl Dataset {
     /// Description of what a network may read: a field, or a parameter by its name (`theta`: all of them).
     pub fn readable(&self, name: &str) -> Result<FieldSpec> {
         match self.input(name) {
-            Err(_) if self.is_parameter(name) => {
-                let all = FieldSpec::of(name, &[self.prior.len()], &[AxisKind::Column]);
-                let spec = if name == "theta" { all } else { FieldSpec::of(name, &[], &[]) };
-                Ok(FieldSpec { dtype: Dtype::F64, ..spec })
-            }
+            Err(_) if self.is_parameter(name) => Ok(FieldSpec::parameter(name, &self.prior)),
             spec => spec,
         }
     }
@@ -288,7 +284,8 @@ impl Dataset {
         }
         if spec.axes.iter().zip(kinds).any(|(axis, &kind)| !axis.kind.is_unsaid() && axis.kind != kind) {
             let said = spec.axes.iter().map(|axis| axis.kind.to_string()).collect::<Vec<_>>().join(", ");
-            return refuse(format!("the file itself says that they are {said}"), "leave them out");
+            let remedy = "leave them out, or correct the attribute axes_kinds of that array";
+            return refuse(format!("the file itself says that they are {said}"), remedy);
         }
         spec.axes.iter_mut().zip(kinds).for_each(|(axis, &kind)| axis.kind = kind);
         Ok(())

@@ -3,6 +3,7 @@
 //! An array goes by its field's name. One of just the field's shape is one observation, one of shape (n, …) is n of them. What
 //! the file says of units, axes and coordinates must be what the networks learned from; where it says nothing, the shape decides.
 
+mod list;
 mod said;
 
 use super::dataset::{Dataset, Real, STATUS, beside, column_names, place};
@@ -131,9 +132,17 @@ impl<'a> FieldFile<'a> {
     }
 
     fn field(&self, spec: &FieldSpec, of: &Observation) -> Result<Field> {
-        let (array, row) = (self.file.array(&spec.name)?, of.row.unwrap_or(0));
-        let rows = if of.row.is_some() { 1 } else { array.shape().first().copied().unwrap_or(1) };
-        let data = array.read_rows(array.dtype()?, row, rows)?;
+        let array = self.file.array(&self.array_of(spec))?;
+        let all = array.shape().first().copied().unwrap_or(1);
+        let (first, rows) = match (of.row, spec.ragged) {
+            (None, _) => (0, all),
+            (Some(row), false) => (row, 1),
+            (Some(row), true) => match self.offsets(spec, all)?.as_deref().and_then(|ends| ends.get(row..row + 2)) {
+                Some(&[start, end]) => (start, end - start),
+                _ => return Err(Error::failed(format!("no row {row}")).key(&spec.name)),
+            },
+        };
+        let data = array.read_rows(array.dtype()?, first, rows)?;
         let sum = match of.row {
             None => self.file.number(&spec.name, "crc32")?,
             Some(_) if !self.file.exists(&format!("checksum/{}", spec.name)) => None,
@@ -155,6 +164,7 @@ impl<'a> FieldFile<'a> {
             Dtype::F64 | Dtype::I64 => Data::F64(f64::of(data)),
         };
         match data.not_finite() {
+            0 if spec.ragged => Ok(Field { spec: spec.clone(), rows, data }),
             0 => Ok(Field { spec: spec.clone(), rows: spec.shape.first().copied().unwrap_or(1), data }),
             _ => refuse(
                 "it is beyond single precision, in which networks learned".into(),
@@ -174,7 +184,7 @@ impl<'a> FieldFile<'a> {
                 let problem = format!("holds {}, but {} holds {}", say(here), self.learned.fields[0].name, say(others));
                 return Err(Error::input(problem).key(&spec.name).remedy("give every field of every observation"));
             }
-            said::compare(&self.file, spec, here.is_some(), self.learned.own)?;
+            said::compare(&self.file, &self.array_of(spec), spec, here.is_some(), self.learned.own)?;
         }
         let Some(n) = all.flatten() else {
             if let Some(row) = row {
@@ -212,19 +222,26 @@ impl<'a> FieldFile<'a> {
         stem(self.file.path())
     }
 
-    /// Rows of a field's array; `None` where it is of just the field's shape.
+    /// Rows of a field's array, or lists; `None` where it is of just the field's shape, or one list.
     fn rows(&self, spec: &FieldSpec) -> Result<Option<usize>> {
-        let refuse = |problem: String, remedy: &str| Err(Error::input(problem).key(&spec.name).remedy(remedy));
-        if spec.ragged {
-            let problem = "is a list, whose length differs between universes";
-            return refuse(problem.into(), "observe with a network that reads fields of a fixed shape");
-        }
-        let array = self.file.array(&spec.name)?;
+        let at = self.array_of(spec);
+        let refuse = |problem: String, remedy: &str| Err(Error::input(problem).key(&at).remedy(remedy));
+        let array = self.file.array(&at)?;
         array.dtype()?;
         array.is_believable()?;
         sources(self.file.path(), &array, DEPTH)?;
         let (is, learned) = (array.shape(), &spec.shape);
         match is.split_first() {
+            Some((&rows, rest)) if spec.ragged && *rest == learned[1..] => {
+                Ok(self.offsets(spec, rows)?.map(|ends| ends.len() - 1))
+            }
+            _ if spec.ragged => refuse(
+                format!(
+                    "has the shape {is:?}, and the networks learned from lists with rows of shape {:?}",
+                    &learned[1..]
+                ),
+                "give such rows: an array NAME of one list, or the arrays NAME/data and NAME/offsets of several",
+            ),
             _ if is == *learned => Ok(None),
             Some((&n, rest)) if rest == learned => Ok(Some(n)),
             _ => refuse(

@@ -1,8 +1,9 @@
 //! What a file says of a field, compared with what networks learned from: unit, axes, coordinates.
 
 use crate::error::{Error, Result};
-use crate::io::field::FieldSpec;
+use crate::io::field::{Axis, FieldSpec};
 use crate::io::hdf::File;
+use crate::io::simulation::read_axes;
 use crate::progress::first_time;
 
 /// Part of a coordinate, or of the mean distance between two, within which coordinates are the same.
@@ -16,10 +17,11 @@ struct Said {
 }
 
 /// Refuses a field of a file that says of it, in the attributes and arrays that this program writes (`io::simulation`), what
-/// the field that was learned from is not. `stacked`: the array's first axis counts observations; `own`: this program made
+/// the field that was learned from is not. `at`: its array; `stacked`: it holds several observations; `own`: this program made
 /// what was learned from, where no unit means a pure number.
-pub(super) fn compare(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<()> {
-    let (main, more) = said(file, spec, stacked, own).map_err(|e| e.key(&spec.name))?;
+pub(super) fn compare(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<()> {
+    // The first axis of lists counts their rows, however many lists there are.
+    let (main, more) = said(file, at, spec, stacked && !spec.ragged, own).map_err(|e| e.key(&spec.name))?;
     let differs = |said: &&Said| !said.is.is_empty() && !said.learned.is_empty() && said.is != said.learned;
     if let Some(Said { what, is, learned }) = main.iter().chain(&more).find(differs) {
         let problem = format!("its {what} is {is}, and the networks learned from {learned}");
@@ -37,46 +39,28 @@ pub(super) fn compare(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -
 }
 
 /// Unit and kinds of the axes, of which it is told where the file does not say them; and the rest.
-fn said(file: &File, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<Said>, Vec<Said>)> {
-    let (name, rank) = (spec.name.as_str(), spec.shape.len());
-    // One word for each axis: of the array, or of one observation.
-    let words = |attribute: &str| -> Result<Vec<String>> {
-        match file.texts(name, attribute)? {
-            None => Ok(vec![String::new(); rank]),
-            Some(words) if words.len() == rank => Ok(words),
-            Some(mut words) if words.len() == rank + 1 && stacked => Ok(words.split_off(1)),
-            Some(words) => {
-                let problem =
-                    format!("its attribute {attribute} has {} words, and an observation {rank} axes", words.len());
-                Err(Error::input(problem).remedy("give one word for each axis, in order"))
-            }
-        }
-    };
-    let unit = match file.text(name, "units")? {
-        None => file.text(name, "unit")?,
+fn said(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<Said>, Vec<Said>)> {
+    let unit = match file.text(at, "units")? {
+        None => file.text(at, "unit")?,
         units => units,
     };
     let learned = if own || !spec.unit.is_empty() { pure(&spec.unit) } else { String::new() };
     let mut main = vec![Said { what: "unit".into(), is: unit.map_or(String::new(), |unit| pure(&unit)), learned }];
     let mut more = vec![];
-    let (names, kinds, units) = (words("axes")?, words("axes_kinds")?, words("axes_units")?);
-    for (i, axis) in spec.axes.iter().enumerate() {
-        let called = if names[i].is_empty() { &axis.name } else { &names[i] };
-        let what = |of: &str| format!("{of}axis {} ({called})", i + 1);
-        let plain = |kind: &str| kind.trim().to_lowercase().replace("unsaid", "");
-        main.push(Said { what: what(""), is: plain(&kinds[i]), learned: plain(&axis.kind.to_string()) });
-        more.push(Said { what: what("unit of "), is: units[i].trim().into(), learned: axis.unit.trim().into() });
-        let labels = file.texts(name, called)?.unwrap_or_default();
-        more.push(Said { what: what("list of names along "), is: labels.join(", "), learned: axis.labels.join(", ") });
-        let spins = file.numbers(name, &format!("{called}_spin"))?.unwrap_or_default();
-        let learned: Vec<f64> = axis.spins.iter().map(|&spin| spin.into()).collect();
-        more.extend(numbers(what("spin along "), &spins, &learned));
-        for (end, of, learned) in [("", "coordinates along ", &axis.values), ("_edges", "edges along ", &axis.edges)] {
-            let at = format!("axes/{name}/{called}{end}");
-            if !learned.is_empty() && file.exists(&at) {
-                more.extend(numbers(what(of), &file.read::<f64>(&at)?, learned));
-            }
-        }
+    let axes = read_axes(file, at, &spec.name, &spec.axes, stacked)?;
+    for (i, (is, learned)) in axes.iter().zip(&spec.axes).enumerate() {
+        let what = |of: &str| format!("{of}axis {} ({})", i + 1, is.name);
+        let kind = |axis: &Axis| if axis.kind.is_unsaid() { String::new() } else { axis.kind.to_string() };
+        // A number of pixels is no place.
+        let unit = |axis: &Axis| axis.unit.trim().replace("pixel", "");
+        let names = |axis: &Axis| axis.labels.join(", ");
+        let spins = |axis: &Axis| axis.spins.iter().map(|&spin| spin.into()).collect::<Vec<f64>>();
+        main.push(Said { what: what(""), is: kind(is), learned: kind(learned) });
+        more.push(Said { what: what("unit of "), is: unit(is), learned: unit(learned) });
+        more.push(Said { what: what("list of names along "), is: names(is), learned: names(learned) });
+        more.extend(numbers(what("spin along "), &spins(is), &spins(learned)));
+        more.extend(numbers(what("coordinates along "), &is.values, &learned.values));
+        more.extend(numbers(what("edges along "), &is.edges, &learned.edges));
     }
     Ok((main, more))
 }

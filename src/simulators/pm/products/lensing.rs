@@ -89,6 +89,13 @@ impl<'a> LensingProduct<'a> {
         )
     }
 
+    /// A side of a map: the angles of its pixels' centres from the map's own.
+    fn side(&self, name: &str) -> Axis {
+        let (n, field) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
+        let angle = |i: usize| (i as f64 + 0.5 - 0.5 * n as f64) * field / n as f64;
+        Axis::at(AxisKind::Flat, name, "deg", (0..n).map(angle).collect())
+    }
+
     /// Pairs of source bins a ≤ b.
     fn pairs(&self) -> Vec<[usize; 2]> {
         let bins = self.lightcone.bins();
@@ -98,18 +105,17 @@ impl<'a> LensingProduct<'a> {
     /// Descriptions of its fields.
     pub fn specs(&self) -> Vec<FieldSpec> {
         let (bins, n, field) = (self.lightcone.bins(), self.lightcone.pixels, self.lightcone.field_of_view_deg);
-        let pixel = |name: &str| Axis::new(AxisKind::Flat, name, "pixel");
         let how = match self.lightcone.method {
             Method::Born => "Born approximation",
             Method::Raytrace => "ray tracing",
         };
         let what = format!("lensing convergence by {how} over {field}° × {field}°");
-        let axes = vec![self.bins(), pixel("row"), pixel("column")];
+        let axes = vec![self.bins(), self.side("row"), self.side("column")];
         let mut specs = vec![spec("kappa", &[bins, n, n], axes, "", &what, Dtype::F32)];
         if self.lightcone.method == Method::Raytrace {
             let component = Axis::named(AxisKind::Channel, "component", ["gamma1", "gamma2", "omega"]);
             let component = Axis { spins: vec![2, 2, 0], ..component };
-            let axes = vec![self.bins(), component, pixel("row"), pixel("column")];
+            let axes = vec![self.bins(), component, self.side("row"), self.side("column")];
             specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
         }
         if let Some(c) = self.c_ell {
