@@ -33,8 +33,7 @@ pub struct Link {
 impl Link {
     /// Samples of these columns as it sees them.
     fn batch(&self, columns: Known, ids: &[SampleId], pass: Pass) -> Result<Batch> {
-        let mut batch = Batch::new(columns, ids.to_vec(), pass, self.seed, Kind::Float);
-        change(&self.changes, &mut batch).map(|()| batch)
+        change(&self.changes, Batch::new(columns, ids.to_vec(), pass, self.seed, Kind::Float))
     }
 
     /// How samples look to it, link number `place` of a chain.

@@ -11,8 +11,8 @@ pub trait Change {
 }
 
 /// What `changes` make of samples, in order.
-pub fn change(changes: &[Box<dyn Change>], batch: &mut Batch) -> Result<()> {
-    changes.iter().try_for_each(|change| change.change(batch))
+pub fn change(changes: &[Box<dyn Change>], mut batch: Batch) -> Result<Batch> {
+    changes.iter().try_for_each(|change| change.change(&mut batch)).map(|()| batch)
 }
 
 /// Gaussian noise, independent in every number: another draw in each epoch, one for each sample that is held out, none for an

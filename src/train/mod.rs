@@ -166,9 +166,7 @@ impl StageConfig {
 
     fn check(&self) -> Result<()> {
         let bad = |key: &str, problem: &str, value: String, remedy: &str| {
-            let mut e = Error::input(problem).key(format!("train.{}.{key}", self.name)).remedy(remedy);
-            e.value = Some(value);
-            Err(e)
+            Err(Error::input(problem).key(format!("train.{}.{key}", self.name)).shown(value).remedy(remedy))
         };
         let positive = [
             ("epochs", self.epochs as usize, limits::EPOCHS),
@@ -276,8 +274,7 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
 /// Inputs and targets of a stage are different fields, or what earlier stages make.
 fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig]) -> Result<()> {
     let refuse = |key: &str, value: &str, problem: &str, remedy: String| {
-        let error = Error::input(problem).key(format!("train.{}.{key}", stage.name));
-        Err(Error { value: Some(format!("{value:?}")), ..error.remedy(remedy) })
+        Err(Error::input(problem).key(format!("train.{}.{key}", stage.name)).value(value).remedy(remedy))
     };
     let network = stage.network.kind();
     for (key, names) in [("input", &stage.input), ("target", &stage.target)] {
@@ -325,18 +322,14 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
         return Err(error.remedy("leave it out; `frozen = true` has other draws of each piece in every epoch"));
     }
     if stage.frozen {
-        let error = |key: &str, value: String, problem: &str| Error {
-            value: Some(value),
-            ..Error::input(problem).key(format!("train.{}.{key}", stage.name))
-        };
+        let error = |key: &str, problem: &str| Error::input(problem).key(format!("train.{}.{key}", stage.name));
         if !stage.columns().any(|(_, name)| source(before, name).is_some()) {
-            let error = error("frozen", "true".into(), "no earlier stage makes what it reads");
-            return Err(error.remedy("leave it out"));
+            let error = error("frozen", "no earlier stage makes what it reads");
+            return Err(error.value(true).remedy("leave it out"));
         }
         if stage.copies > 1 {
-            let error =
-                error("copies", stage.copies.to_string(), "frozen networks see each universe anew in every epoch");
-            return Err(error.remedy("leave out `copies`, or `frozen`"));
+            let error = error("copies", "frozen networks see each universe anew in every epoch");
+            return Err(error.value(stage.copies).remedy("leave out `copies`, or `frozen`"));
         }
     }
     if stage.target.is_empty() == stage.network.wants_target() {

@@ -10,7 +10,7 @@ use crate::io::hdf::TEMPORARY;
 use crate::io::identity::{seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, numerics};
 use crate::io::text;
-use crate::models::{Model, SampleId, Task, build};
+use crate::models::{SampleId, Task, build};
 use crate::suite::Lock;
 use std::path::{Path, PathBuf};
 use tch::Kind;
@@ -83,7 +83,10 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
     drop(seen);
     trainer.run(&mut samples, &folder)?;
-    comm.on_root(|| finish(records, name, model, record))?;
+    comm.on_root(|| {
+        let weights = weights::write(model, &folder)?;
+        seal(&records.model(name), &Record { weights, ..record })
+    })?;
     Ok(true)
 }
 
@@ -169,9 +172,4 @@ fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
         .collect();
     files.sort();
     Ok(files.into_iter().map(|(_, path)| path).collect())
-}
-
-fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
-    let weights = weights::write(model, &records.folder.join(name))?;
-    seal(&records.model(name), &Record { weights, ..record })
 }

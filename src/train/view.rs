@@ -169,9 +169,8 @@ impl Seen<'_> {
 
     /// What `augment` (or `copies`, of a stage that says no more) means, for maps of a periodic box.
     fn augmented(&self, key: &str, value: &str) -> Result<Symmetries> {
-        let refuse = |problem: String, remedy: &str| {
-            Err(Error { value: Some(value.into()), ..Error::input(problem).key(self.key(key)).remedy(remedy) })
-        };
+        let refuse =
+            |problem: String, remedy: &str| Err(Error::input(problem).key(self.key(key)).shown(value).remedy(remedy));
         let periodic = |spec: &&FieldSpec| {
             spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|axis| axis.spins.is_empty())
         };
@@ -264,8 +263,7 @@ impl Seen<'_> {
         let part = format!("masks.{i}");
         let spec = self.column(&part, &config.field)?;
         let refuse = |key: &str, value: String, problem: String, remedy: &str| {
-            let error = Error::input(problem).key(self.key(&format!("data.{part}.{key}"))).remedy(remedy);
-            Error { value: Some(value), ..error }
+            Error::input(problem).key(self.key(&format!("data.{part}.{key}"))).shown(value).remedy(remedy)
         };
         if !config.fill.is_finite() {
             return Err(refuse("fill", config.fill.to_string(), "must be a finite number".into(), "0.0 is usual"));
