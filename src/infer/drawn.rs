@@ -2,7 +2,7 @@
 
 use super::{Target, draw};
 use crate::error::{Error, Result};
-use crate::io::derived::Looks;
+use crate::io::looks::Looks;
 use crate::models::{Batch, Density, Pass, SampleId};
 use crate::nets::host;
 use crate::rng::stream;

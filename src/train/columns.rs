@@ -3,11 +3,12 @@
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
 use super::source::{Known, Memory};
-use super::{data, inputs, view};
+use super::{data, view};
 use crate::error::Result;
 use crate::io::dataset::Dataset;
-use crate::io::derived::{Derived, Looks};
+use crate::io::derived::Derived;
 use crate::io::field::FieldSpec;
+use crate::io::looks::Looks;
 use crate::models::{Batch, Pass, SampleId, named};
 use tch::Device;
 
@@ -173,7 +174,7 @@ impl<'a> Columns<'a> {
     /// All samples in memory, with the parameters: those to learn from, as often as there are to be `copies` of a universe, then
     /// those that say when to stop.
     pub fn memory(&self, copies: u32) -> Result<Memory> {
-        let (train, validation) = inputs::splits(self.dataset)?;
+        let (train, validation) = self.dataset.learned()?;
         let id = |item| move |&row: &usize| SampleId { universe: row as u64, item };
         let copies = if self.sources.is_empty() { 1 } else { copies };
         let mut ids: Vec<SampleId> = (0..copies).flat_map(|item| train.iter().map(id(item))).collect();

@@ -1,13 +1,14 @@
 //! What stages make of the dataset, in files that later stages, posteriors and other programs read.
 
+use super::StageConfig;
 use super::chain::Trained;
 use super::columns::Columns;
 use super::context::{Context, find};
-use super::{StageConfig, inputs};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
-use crate::io::derived::{self, Looks, New, Sample};
+use crate::io::derived::{self, New, Sample};
 use crate::io::field::{Data, Dtype, FieldSpec};
+use crate::io::looks::Looks;
 use crate::models::{Pass, SampleId};
 use crate::nets::host;
 use crate::progress::count;
@@ -73,7 +74,7 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
 
 /// The rows of a file: all finished universes, those to learn from `copies` times.
 fn samples(dataset: &Dataset, copies: u32) -> Result<Vec<Sample>> {
-    let (train, validation) = inputs::splits(dataset)?;
+    let (train, validation) = dataset.learned()?;
     let of = |rows: Vec<usize>, split, items| {
         rows.into_iter().flat_map(move |universe| (0..items).map(move |item| Sample { universe, item, split }))
     };
