@@ -1,7 +1,7 @@
 //! A simulator in one file, without mesh or cosmology: `cargo run --release --example gaussian -- run run.toml`.
 //!
-//! x = slope · t + shift + noise at times t from 0 to 1, where each of `shifts` parts of the times has a shift of its own: linear in
-//! the parameters, with Gaussian noise, so that the posterior is known in closed form.
+//! x = slope · t + shift + noise at times t from 0 to 1, where each of `shifts` parts of the times has a shift of its
+//! own: linear in the parameters, with Gaussian noise, so that the posterior is known in closed form.
 
 use polycosm::simulators::prelude::*;
 use rand_distr::{Distribution, StandardNormal};

@@ -1,7 +1,7 @@
 //! A model in one file: `cargo run --release --example moments -- run run.toml`.
 //!
-//! A moment network (Jeffrey & Wandelt 2020): posterior means m(x) that minimise Σ_j ln E[(θ_j − m_j(x))²], the expectation over
-//! the whole batch. A later stage reads them as its input.
+//! A moment network (Jeffrey & Wandelt 2020): posterior means m(x) that minimise Σ_j ln E[(θ_j − m_j(x))²], the
+//! expectation over the whole batch. A later stage reads them as its input.
 
 use polycosm::models::prelude::*;
 use polycosm::nets::{Mlp, MlpConfig};

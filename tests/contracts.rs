@@ -4,6 +4,7 @@
 
 mod contracts {
     pub mod adversarial;
+    mod batch;
     pub mod classifier;
     pub mod linear;
     pub mod two_phases;

@@ -5,6 +5,7 @@
 mod contracts {
     pub mod likelihood;
     pub mod ratio;
+    mod unbounded;
 }
 mod mpi;
 

@@ -445,3 +445,12 @@ fn rows_and_lists_come_in_the_order_that_is_asked_for() {
     assert_eq!((host(values), whole(offsets)), (vec![30.0, 31.0, 32.0, 10.0], vec![0, 3, 3, 4]));
     assert!(source.read(&[SampleId::of(7)], &[]).is_err());
 }
+
+#[test]
+fn the_ranks_of_a_node_take_its_gpus_in_turn() {
+    let of = |gpus| (0..5).map(|rank| polycosm::nets::device_of(rank, gpus)).collect::<Vec<_>>();
+    assert_eq!(of(0), [Device::Cpu; 5]);
+    assert_eq!(of(1), [Device::Cuda(0); 5]);
+    assert_eq!(of(2), [0, 1, 0, 1, 0].map(Device::Cuda));
+    assert_eq!(of(8), [0, 1, 2, 3, 4].map(Device::Cuda));
+}

@@ -114,8 +114,8 @@ impl Current {
         self.learned.as_ref().ok_or_else(nothing)?.only(&fields)
     }
 
-    /// The observations in a file, or in one row of it, as they are now, and as the campaign would look at them: each as the
-    /// stages see it.
+    /// The observations in a file, or in one row of it, as they are now, and as the campaign would look at them: each
+    /// as the stages see it.
     pub fn seen(&self, file: &Path, row: Option<usize>, stages: &[String]) -> Result<Vec<Vec<Seen>>> {
         if let Some(simulator) = self.simulator.as_ref().filter(|simulator| simulator.observes(file)) {
             let files = simulator.observed_files(file)?;

@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 
 /// Draw posterior samples of the test universes, and of observations
 ///
-/// An observation is an HDF5 file with the fields that the networks read, lists too, of one observation or of several along
-/// a first axis (FILE:3 is row 3 alone); or a GADGET HDF5 snapshot of the campaign's box and time, in one file or several
-/// (name any one of them), which passes through the campaign's own observables. Where its root attributes tell the true
-/// parameters, they are kept. What is accepted stands in docs/files.md, "Observations".
+/// An observation is an HDF5 file with the fields that the networks read, lists too, of one observation or of several
+/// along a first axis (FILE:3 is row 3 alone); or a GADGET HDF5 snapshot of the campaign's box and time, in one file or
+/// several (name any one of them), which passes through the campaign's own observables. Where its root attributes tell
+/// the true parameters, they are kept. What is accepted stands in docs/files.md, "Observations".
 ///
 /// An input that is unlike what was trained on is told, as is a posterior about which the members of the ensemble
 /// disagree.
@@ -258,8 +258,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     Ok(())
 }
 
-/// Files of the draws of a file's observations, and what these would be of. Another observation of the same name keeps its own
-/// files: this one's name then ends in the first digits of its digest.
+/// Files of the draws of a file's observations, and what these would be of. Another observation of the same name keeps
+/// its own files: this one's name then ends in the first digits of its digest.
 fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<Vec<(PathBuf, Of)>> {
     let ((file, row), stages) = (chosen(named), plan.posteriors());
     let mut all = vec![];

@@ -300,7 +300,7 @@ impl Config {
             match design.kind {
                 // The rows of a list may stand anywhere, on the bounds too.
                 design::Sampling::List => check(prior)?,
-                // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's own numbers.
+                // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's numbers.
                 _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
             }
             #[cfg(feature = "torch")]

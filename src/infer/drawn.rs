@@ -2,7 +2,7 @@
 
 use super::{Target, draw};
 use crate::error::{Error, Result};
-use crate::io::derived::Looks;
+use crate::io::looks::Looks;
 use crate::models::{Batch, Density, Pass, SampleId};
 use crate::nets::host;
 use crate::rng::stream;
@@ -86,16 +86,14 @@ fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usi
     };
     let one = |draws: &[f64], member: &[usize], j: usize| {
         let column: Vec<f64> = draws.iter().skip(j).step_by(p).copied().collect();
-        let of = |m| column.iter().zip(member).filter(|(_, k)| **k == m).map(|(v, _)| *v).collect::<Vec<f64>>();
-        let each: Vec<(Vec<f64>, f64, f64)> = (0..members)
-            .map(of)
-            .map(|v| {
-                let (mean, variance) = moments(&v);
-                (v, mean, variance)
-            })
-            .collect();
-        let (_, between) = moments(&each.iter().map(|e| e.1).collect::<Vec<_>>());
-        let noise = each.iter().map(|(v, _, variance)| variance / v.len() as f64).sum::<f64>() / members as f64;
+        // Of a member: its draws' mean, and the variance of that.
+        let of = |m| {
+            let own: Vec<f64> = column.iter().zip(member).filter(|(_, k)| **k == m).map(|(v, _)| *v).collect();
+            let (mean, variance) = moments(&own);
+            (mean, variance / own.len() as f64)
+        };
+        let (means, noise): (Vec<f64>, Vec<f64>) = (0..members).map(of).unzip();
+        let (between, noise) = (moments(&means).1, noise.iter().sum::<f64>() / members as f64);
         let all = moments(&column).1;
         // A member without draws has no mean: NaN.
         if between > 0.0 && all > 0.0 { ((between - noise).max(0.0) / all).sqrt() } else { between / all }

@@ -17,7 +17,7 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// ln p(θ | x) + ln Z at m points of each sample, (n, m, b) → (n · m); Z is a number of each sample, 1 for a posterior.
+    /// ln p(θ | x) + ln Z at m points of each sample, (n, m, b) → (n · m); Z is each sample's, 1 for a posterior.
     pub fn ln(&self, theta: &Tensor) -> Result<Vec<f64>> {
         let ln = host(&self.density.ln(self.batch, self.block, theta)?);
         if self.density.of() == Estimand::Posterior {

@@ -1,18 +1,18 @@
-//! Draws from any density, by tempering from the prior to the posterior (sequential Monte Carlo: Del Moral, Doucet & Jasra 2006;
-//! "transitional" MCMC: Ching & Chen 2007), which gives the evidence too.
+//! Draws from any density, by tempering from the prior to the posterior (sequential Monte Carlo: Del Moral, Doucet &
+//! Jasra 2006; "transitional" MCMC: Ching & Chen 2007), which gives the evidence too.
 //!
-//! θ is a function of u in the unit cube, through the quantiles of the prior, which is uniform there: the posterior of u is f(u)/Z
-//! with f = p(x | θ), or p(θ | x)/p(θ), and Z = ∫ f du. N points of the prior go from β = 0 to 1 with p_β ∝ f^β:
+//! θ is a function of u in the unit cube, through the quantiles of the prior, which is uniform there: the posterior of
+//! u is f(u)/Z with f = p(x | θ), or p(θ | x)/p(θ), and Z = ∫ f du. N points of the prior go from β = 0 to 1, p_β ∝ f^β:
 //!
 //! - Δβ is such that the weights w = f^Δβ are worth N/2 points, (Σw)²/Σw²; ln Z grows by the logarithm of their mean;
 //! - the points are resampled by these weights;
-//! - they are moved under p_β by differential evolution (ter Braak 2006), as y = logit u, which knows no bounds: half of them by
-//!   differences of two of the other half, y + γ(y_a − y_b), γ near 2.38/√(2b), sometimes 1, which leads from one mode to
-//!   another. That goes on until they have forgotten where they were: no coordinate's correlation with its value before the
-//!   moves is above a half, 0.1 under the posterior itself.
+//! - they are moved under p_β by differential evolution (ter Braak 2006), as y = logit u, which knows no bounds: half
+//!   of them by differences of two of the other half, y + γ(y_a − y_b), γ near 2.38/√(2b), sometimes 1, which leads
+//!   from one mode to another. That goes on until they have forgotten where they were: no coordinate's correlation with
+//!   its value before the moves is above a half, 0.1 under the posterior itself.
 //!
-//! It needs no gradients, and is good for some five parameters, several modes of one shape included. What it cannot draw from it
-//! refuses: where 1000 sweeps do not make the points forget. ln Z has an error of about √(steps/N).
+//! It needs no gradients, and is good for some five parameters, several modes of one shape included. What it cannot
+//! draw from it refuses: where 1000 sweeps do not make the points forget. ln Z has an error of about √(steps/N).
 
 use super::sampler::{Sampler, Target};
 use crate::error::{Error, Result};

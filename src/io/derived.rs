@@ -7,6 +7,7 @@ use super::field::{Data, FieldSpec};
 use super::hdf::{File, damaged, publish};
 use super::identity::Identity;
 use super::index::RESERVED;
+use super::looks::Looks;
 use super::ours::replaceable_as;
 use super::prior;
 use super::provenance::Provenance;
@@ -70,62 +71,6 @@ pub struct Sample {
     /// 0: the universe as it is; others are draws of its view.
     pub item: u32,
     pub split: Split,
-}
-
-/// How inputs looked to the networks that saw them, by the worst of these; one entry per row.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Looks {
-    /// Numbers that are not finite, and numbers that the transform does not take. Such a row is left out.
-    pub unfit: Vec<[i64; 2]>,
-    /// How far the worst number lies outside the training range, in widths of it.
-    pub outside: Vec<f64>,
-    /// Distance from the training inputs, over that of the farthest hundredth of them.
-    pub distance: Vec<f64>,
-    /// Network and number that are furthest outside.
-    pub most: Vec<u64>,
-}
-
-impl Looks {
-    /// Nothing seen yet of n inputs.
-    pub fn new(n: usize) -> Self {
-        Looks { unfit: vec![[0; 2]; n], outside: vec![0.0; n], distance: vec![0.0; n], most: vec![0; n] }
-    }
-
-    /// True if the input of a row holds nothing but numbers that the networks take.
-    pub fn fit(&self, row: usize) -> bool {
-        self.unfit[row] == [0, 0]
-    }
-
-    /// A row may hold numbers that a network does not take: then nothing else counts.
-    pub fn refuse(&mut self, row: usize, unfit: [i64; 2]) {
-        if self.fit(row) && unfit != [0, 0] {
-            self.put(row, &Looks { unfit: vec![unfit], ..Looks::new(1) }, 0);
-        }
-    }
-
-    /// One more network has seen a row, unless another refused it.
-    pub fn see(&mut self, row: usize, outside: f64, distance: f64, most: u64) {
-        if self.fit(row) {
-            if outside > self.outside[row] {
-                (self.outside[row], self.most[row]) = (outside, most);
-            }
-            self.distance[row] = self.distance[row].max(distance);
-        }
-    }
-
-    /// Row `from` of others in place of a row.
-    pub fn put(&mut self, row: usize, others: &Looks, from: usize) {
-        self.unfit[row] = others.unfit[from];
-        (self.outside[row], self.distance[row]) = (others.outside[from], others.distance[from]);
-        self.most[row] = others.most[from];
-    }
-
-    /// Those of some rows.
-    pub fn of(&self, rows: &[usize]) -> Looks {
-        let mut looks = Looks::new(rows.len());
-        rows.iter().enumerate().for_each(|(row, &from)| looks.put(row, self, from));
-        looks
-    }
 }
 
 /// A file that is to be written.

@@ -192,7 +192,8 @@ fn stored(dataset: &Dataset, field: &str) -> Result<Option<(String, Sums)>> {
     let sums = file.read::<u32>(&name)?;
     let bytes: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
     let mut spec = dataset.spec(field)?;
-    // What axes are stands beside it: datasets of older programs do not say, nor where the pixels of maps of the sky are.
+    // What axes are stands beside it: datasets of older programs do not say, nor where the pixels of maps of the sky
+    // are.
     for axis in &mut spec.axes {
         if (axis.kind, axis.unit.as_str()) == (AxisKind::Flat, "deg") {
             (axis.unit, axis.values) = ("pixel".into(), vec![]);

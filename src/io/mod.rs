@@ -12,6 +12,7 @@ pub mod history;
 pub mod identity;
 pub mod index;
 pub mod known;
+pub mod looks;
 pub mod mask;
 pub mod noise;
 pub mod observation;

@@ -54,7 +54,8 @@ pub fn replaceable(path: &Path) -> Result<()> {
     }
 }
 
-/// The same for a file of one sort, known by an array that no other has: whatever else polycosm wrote is not replaced either.
+/// The same for a file of one sort, known by an array that no other has: whatever else polycosm wrote is not replaced
+/// either.
 pub fn replaceable_as(path: &Path, sort: &str, array: &str) -> Result<()> {
     replaceable(path)?;
     match path.exists().then(|| File::open(path)) {

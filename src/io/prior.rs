@@ -1,5 +1,5 @@
-//! The prior in HDF5 files, spelled alike in datasets, exports and posterior files: the root attribute `prior` (JSON, as in
-//! `model.json`), which is what is read, and for readers in other languages attributes of `theta`.
+//! The prior in HDF5 files, spelled alike in datasets, exports and posterior files: the root attribute `prior` (JSON,
+//! as in `model.json`), which is what is read, and for readers in other languages attributes of `theta`.
 
 use super::hdf::File;
 use crate::error::{Error, Result};

@@ -108,7 +108,8 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_json(at, "spec", spec)
 }
 
-/// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these ranks.
+/// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these
+/// ranks.
 pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<()> {
     for (axis, &points) in spec.axes.iter().zip(&spec.shape) {
         let at = format!("axes/{}/{}", spec.name, axis.name);
@@ -127,8 +128,9 @@ pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<
     Ok(())
 }
 
-/// What a file says of the axes of an array's rows in what [`describe`] and [`write_axes`] write. `known`: these axes, whose names
-/// count where it says none. `at`: the array of this field; `stacked`: its first axis counts rows, and may be among the words.
+/// What a file says of the axes of an array's rows in what [`describe`] and [`write_axes`] write. `known`: these axes,
+/// whose names count where it says none. `at`: the array of this field; `stacked`: its first axis counts rows, and may
+/// be among the words.
 pub fn read_axes(file: &File, at: &str, field: &str, known: &[Axis], stacked: bool) -> Result<Vec<Axis>> {
     let rank = known.len();
     let words = |attribute: &str| -> Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! Samples as a model sees them: ids and named columns. What is random belongs to a sample, never to the rank that has it.
+//! Samples as a model sees them: ids and named columns. What is random belongs to a sample, never to a rank.
 
 use crate::comm::Comm;
 use crate::error::{Error, Result, suggestion};
@@ -56,7 +56,7 @@ impl Pass {
 pub enum Column {
     /// (n, …): an array of one shape for each sample, in the precision that it comes in.
     Array(Tensor),
-    /// Lists of any length (halos, galaxies): all rows (m, …) one after another, and where each sample's begin, (n + 1).
+    /// Lists of any length (halos, galaxies): all rows (m, …) one after another, and where each one's begin, (n + 1).
     List { values: Tensor, offsets: Tensor },
 }
 
@@ -94,8 +94,8 @@ impl Column {
     }
 }
 
-/// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which there is
-/// none has one of weight 0, so that it takes part in whatever the others do.
+/// Some samples, on the model's device: this rank's part of a batch that all ranks share. Never empty: a rank for which
+/// there is none has one of weight 0, so that it takes part in whatever the others do.
 pub struct Batch {
     columns: Vec<(String, Column)>,
     /// One for each sample.
@@ -105,7 +105,7 @@ pub struct Batch {
     pub pass: Pass,
     /// What its random numbers are of.
     pub seed: u64,
-    /// What is left of the phase whose step it is for: 1 in its first epoch, falling by equal parts to 0; 0 for all else.
+    /// What is left of the phase whose step it is for: 1 in its first epoch, falling by equal parts to 0; else 0.
     pub left: f64,
     kind: Kind,
     /// The ranks that share the batch; `None`: it is whole.
@@ -231,12 +231,12 @@ impl Batch {
         let streams = self.ids.iter().map(|id| id.stream(seed, &format!("{purpose} of a batch"), self.pass));
         let values: Vec<f64> =
             streams.flat_map(|mut rng| (0..each).map(|_| draw(&mut rng)).collect::<Vec<_>>()).collect();
-        let full: Vec<i64> = std::iter::once(self.len() as i64).chain(shape.iter().copied()).collect();
-        Tensor::from_slice(&values).view(full.as_slice()).to_kind(self.kind).to_device(self.device())
+        let shape = [&[self.len() as i64], shape].concat();
+        Tensor::from_slice(&values).view(&shape[..]).to_kind(self.kind).to_device(self.device())
     }
 
-    /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws, the same
-    /// purpose has the same again.
+    /// (n, shape): normal draws that depend on seed, purpose, pass and id alone. Two purposes have independent draws,
+    /// the same purpose has the same again.
     pub fn normal(&self, purpose: &str, shape: &[i64]) -> Tensor {
         self.normal_of(self.seed, purpose, shape)
     }
@@ -251,8 +251,8 @@ impl Batch {
         self.drawn(self.seed, purpose, shape, |rng| rng.random())
     }
 
-    /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every column.
-    /// Collective.
+    /// (n, k, …): `k` other samples' column for each, out of the batch of all ranks: the same partners for every
+    /// column. Collective.
     pub fn others(&self, name: &str, k: usize) -> Result<Tensor> {
         let mine = self.array(name);
         let mine = match &self.comm {
@@ -260,9 +260,10 @@ impl Batch {
             None => mine?,
         };
         let own = if host(&self.weights)[0] > 0.0 { self.len() } else { 0 };
-        let gathered = |t: &Tensor| self.comm.as_ref().map_or_else(|| host(t), |comm| comm.all_gather(&host(t)));
-        let (all, start) =
-            (gathered(&mine.narrow(0, 0, own as i64)), self.comm.as_ref().map_or(0, |comm| comm.offset(own)));
+        let (all, start) = match (host(&mine.narrow(0, 0, own as i64)), &self.comm) {
+            (all, None) => (all, 0),
+            (own_part, Some(comm)) => (comm.all_gather(&own_part), comm.offset(own)),
+        };
         let each = mine.numel() / self.len();
         let total = all.len() / each.max(1);
         if total <= k {
@@ -275,11 +276,9 @@ impl Batch {
             chosen.into_iter().map(move |other| (if other < own { other } else { other + 1 }).min(total - 1) as i64)
         });
         let partners = Tensor::from_slice(&partners.collect::<Vec<i64>>()).to_device(mine.device());
-        let shape = &mine.size()[1..];
-        let full: Vec<i64> = std::iter::once(total as i64).chain(shape.iter().copied()).collect();
-        let all = Tensor::from_slice(&all).view(full.as_slice()).to_kind(mine.kind()).to_device(mine.device());
-        let full: Vec<i64> = [self.len() as i64, k as i64].into_iter().chain(shape.iter().copied()).collect();
-        Ok(all.index_select(0, &partners).view(full.as_slice()))
+        let all = Tensor::from_slice(&all).view([total as i64, -1]).to_kind(mine.kind()).to_device(mine.device());
+        let shape = [&[self.len() as i64, k as i64], &mine.size()[1..]].concat();
+        Ok(all.index_select(0, &partners).view(&shape[..]))
     }
 }
 
@@ -292,63 +291,4 @@ pub(super) fn absent(name: &str, known: &[&str]) -> Error {
 pub fn is_list(name: &str) -> Error {
     let error = Error::input("is a list whose length differs between universes, and an array is needed").key(name);
     error.remedy("choose a field of a fixed shape")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(universes: &[u64], pass: Pass) -> Batch {
-        let x: Vec<f64> = universes.iter().map(|&u| u as f64).collect();
-        let x = Tensor::from_slice(&x).view([-1, 1]);
-        let label = x.squeeze_dim(1) * 0.5;
-        let list = Column::List { values: x.shallow_clone(), offsets: Tensor::from_slice(&[0i64, 1]) };
-        let columns = [("x", Column::Array(x)), ("label", Column::Array(label)), ("halos", list)];
-        let columns = columns.into_iter().map(|(name, column)| (name.to_string(), column)).collect();
-        Batch::new(columns, universes.iter().map(|&u| SampleId::of(u)).collect(), pass, 7, Kind::Double)
-    }
-
-    #[test]
-    fn noise_belongs_to_the_sample() {
-        let first = Pass::Train { phase: 0, epoch: 3 };
-        let all = host(&batch(&[2, 4, 6], first).normal("z", &[2, 5]));
-        assert_eq!(all[10..20], host(&batch(&[4], first).normal("z", &[2, 5])), "noise depends on the batch");
-        let others =
-            [(first, "y"), (Pass::Train { phase: 0, epoch: 4 }, "z"), (Pass::Train { phase: 1, epoch: 3 }, "z")];
-        for (pass, purpose) in others.into_iter().chain([(Pass::Held, "z"), (Pass::Observation, "z")]) {
-            assert_ne!(all, host(&batch(&[2, 4, 6], pass).normal(purpose, &[2, 5])), "{purpose} in {pass:?}");
-        }
-        let mut piece = batch(&[4], first);
-        piece.ids[0].item = 1;
-        assert_ne!(all[10..20], host(&piece.normal("z", &[2, 5])));
-        assert!(host(&piece.uniform("u", &[100])).iter().all(|u| (0.0..1.0).contains(u)));
-    }
-
-    #[test]
-    fn partners_are_others() {
-        let universes: Vec<u64> = (0..9).map(|i| 2 * i).collect();
-        let batch = batch(&universes, Pass::Held);
-        let partners = host(&batch.others("x", 8).unwrap());
-        for (u, partners) in universes.iter().zip(partners.chunks(8)) {
-            let mut seen: Vec<u64> = partners.iter().map(|&p| p as u64).chain([*u]).collect();
-            seen.sort_unstable();
-            assert_eq!(seen, universes, "the others of {u} are {partners:?}");
-        }
-        let labels = host(&batch.others("label", 8).unwrap());
-        assert!(labels.iter().zip(&partners).all(|(l, x)| 2.0 * l == *x), "each column has other partners");
-        assert_eq!(batch.others("x", 9).unwrap_err().exit_code(), 2);
-    }
-
-    #[test]
-    fn what_is_not_there_is_told() {
-        let batch = batch(&[0, 2, 6], Pass::Held);
-        assert_eq!(host(&batch.labels("label", 4).unwrap()), [0.0, 1.0, 3.0]);
-        let told = |e: Error, words: &[&str]| {
-            assert!(e.exit_code() == 2 && words.iter().all(|w| e.to_string().contains(w)), "{e}");
-        };
-        told(batch.labels("label", 3).unwrap_err(), &["row 6", "label = 3", "0 to 2"]);
-        told(batch.array("lable").unwrap_err(), &["lable", "did you mean `label`"]);
-        told(batch.array("halos").unwrap_err(), &["halos", "a list", "fixed shape"]);
-        told(batch.list("x").unwrap_err(), &["x", "an array"]);
-    }
 }

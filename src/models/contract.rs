@@ -1,5 +1,5 @@
-//! What a model is: named parts, phases, and a step that says what is minimised over which of them. The trainer lends the
-//! means, and knows nothing else about networks.
+//! What a model is: named parts, phases, and a step that says what is minimised over which of them. The trainer lends
+//! the means, and knows nothing else about networks.
 
 use super::{Batch, Density, Eye};
 use crate::error::Result;
@@ -38,8 +38,8 @@ impl Default for Optimiser {
     }
 }
 
-/// A named network with an optimiser of its own. Whatever a model learns stands in its parts' variables, trainable or not:
-/// they make the weights and the checkpoints. Those that are not trainable may change in [`Model::prepare`] alone.
+/// A named network with an optimiser of its own. Whatever a model learns stands in its parts' variables, trainable or
+/// not: they make the weights and the checkpoints. Those that are not trainable may change in [`Model::prepare`] alone.
 pub struct Part {
     pub name: String,
     pub vs: nn::VarStore,
@@ -89,11 +89,11 @@ impl Score {
 
 /// The means that the trainer lends a model's step. All ranks call the same in the same order.
 pub trait Turn {
-    /// One optimiser step of these parts, and of no other weights, down the gradient of a loss per sample (n), averaged by weight
-    /// over the batch of all ranks.
+    /// One optimiser step of these parts, and of no other weights, down the gradient of a loss per sample (n), averaged
+    /// by weight over the batch of all ranks.
     fn minimise(&mut self, name: &str, loss: &Tensor, parts: &[usize]) -> Result<()>;
-    /// The same for a loss of means: columns (n, k) are averaged over the batch of all ranks, `f` makes the loss of the k means.
-    /// A root, a logarithm or a product of means written rank by rank would be wrong without an error.
+    /// The same for a loss of means: columns (n, k) are averaged over the batch of all ranks, `f` makes the loss of the
+    /// k means. A root, a logarithm or a product of means written rank by rank would be wrong without an error.
     fn minimise_of_means(&mut self, name: &str, columns: &Tensor, f: &OfMeans<'_>, parts: &[usize]) -> Result<()>;
     /// Steps before this one in this phase: for every k-th, and for schedules.
     fn number(&self) -> u64;
@@ -103,8 +103,8 @@ pub trait Turn {
 pub trait Stream {
     /// A whole column, (n, …), on every rank: for what needs all at once, as quantiles do.
     fn whole(&mut self, column: &str) -> Result<Tensor>;
-    /// The sum of what `f` makes of some samples at a time. Ranks share the work, and get the same bits however many they are.
-    /// Collective.
+    /// The sum of what `f` makes of some samples at a time. Ranks share the work, and get the same bits however many
+    /// they are. Collective.
     fn sum(&mut self, f: &mut dyn FnMut(&Batch) -> Result<Tensor>) -> Result<Tensor>;
 }
 
@@ -116,17 +116,17 @@ pub trait Model {
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::default()]
     }
-    /// How many others of its batch a sample is put beside, at most ([`Batch::others`]): none is smaller than that and one.
+    /// How many others of its batch a sample is put beside, at most ([`Batch::others`]): none is smaller than that + 1.
     fn partners(&self) -> usize {
         0
     }
-    /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective. By default
-    /// its eyes take, once, what standardises.
+    /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective. By
+    /// default its eyes take, once, what standardises.
     fn prepare(&self, phase: usize, all: &mut dyn Stream) -> Result<()> {
         let eyes = if phase == 0 { self.eyes() } else { vec![] };
         eyes.into_iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
     }
-    /// One step on a batch: by default one down each score in turn.
+    /// One step on a batch: by default one down each score in turn, all of which are taken before the first.
     fn step(&self, phase: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
         self.score(phase, batch)?.iter().try_for_each(|Score { name, value, of, parts }| match of {
             None => turn.minimise(name, value, parts),

@@ -1,5 +1,5 @@
-//! What a trained model knows of the parameters of a universe that it looks at. A density says of what it is one; a sampler of
-//! `infer` makes draws of it.
+//! What a trained model knows of the parameters of a universe that it looks at. A density says of what it is one; a
+//! sampler of `infer` makes draws of it.
 
 use super::Batch;
 use crate::error::Result;
@@ -16,18 +16,18 @@ pub enum Estimand {
     Ratio,
 }
 
-/// A density of the parameters θ (p), or of some of them (a block of b): what it is of, its logarithm, and draws where it has a
-/// way of its own to them.
+/// A density of the parameters θ (p), or of some of them (a block of b): what it is of, its logarithm, and draws where
+/// it has a way of its own to them.
 pub trait Density {
     fn of(&self) -> Estimand;
     /// The parameters of each density: one of all of them, or marginals, of which no joint density is known.
     fn blocks(&self, p: usize) -> Vec<Vec<usize>> {
         vec![(0..p).collect()]
     }
-    /// Its logarithm at m points for each of n samples: (n, m, b), double → (n, m). Differentiable by θ and by the weights.
+    /// Its logarithm at m points for each of n samples: (n, m, b), double → (n, m). Differentiable by θ and weights.
     fn ln(&self, batch: &Batch, block: usize, theta: &Tensor) -> Result<Tensor>;
-    /// Draws for each sample, of a normalised posterior; `seeds`, one per sample, fix them. `None`: whoever wants some has to
-    /// find them with [`Density::ln`].
+    /// Draws for each sample, of a normalised posterior; `seeds`, one per sample, fix them. `None`: whoever wants some
+    /// has to find them with [`Density::ln`].
     fn draw(&self, _batch: &Batch, _block: usize, _draws: usize, _seeds: &[u64]) -> Result<Option<Draws>> {
         Ok(None)
     }

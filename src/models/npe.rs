@@ -1,5 +1,5 @@
-//! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x) trained by
-//! maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
+//! Neural posterior estimation (Papamakarios & Murray 2016; Greenberg et al. 2019): an ensemble of flows q(θ | x)
+//! trained by maximum likelihood on pairs drawn from the prior and the simulator; their densities are averaged.
 
 use super::{Draws, eye::check_names, prelude::*};
 use crate::limits;
@@ -147,7 +147,7 @@ impl Density for Npe {
         let (batch, theta) = (batch.rows(&each), theta.flatten(0, 1));
         let one = |m| self.log_prob(m, &batch, &theta);
         let all = (0..self.members.len()).map(one).collect::<Result<Vec<_>>>()?;
-        let mean = Tensor::stack(&all, 0).logsumexp([0i64].as_slice(), false) - (all.len() as f64).ln();
+        let mean = Tensor::stack(&all, 0).logsumexp(0i64, false) - (all.len() as f64).ln();
         Ok(mean.view([-1, m]))
     }
 

@@ -1,4 +1,4 @@
-//! What may be asked of a kind of model: all that the campaign file, the plan and the trainer want to know before it is built.
+//! What may be asked of a kind of model: all that campaign file, plan and trainer want to know before it is built.
 
 use super::{Estimand, Model, Task};
 use crate::error::Result;
@@ -19,8 +19,8 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn besides(&self, _key: &str) -> &'static str {
         ""
     }
-    /// About how many weights its networks have, for samples of so many numbers and p parameters: what no machine holds is
-    /// refused. 0 where sizes alone bound it.
+    /// About how many weights its networks have, for samples of so many numbers and p parameters: what no machine holds
+    /// is refused. 0 where sizes alone bound it.
     fn weights(&self, _inputs: usize, _p: usize) -> f64 {
         0.0
     }

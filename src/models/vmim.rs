@@ -1,5 +1,5 @@
-//! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q are
-//! trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
+//! Variational mutual information maximisation (Jeffrey, Alsing & Lanusse 2021, eq. 7): a residual CNN f and a flow q
+//! are trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
 use super::{eye::check_names, prelude::*};
 use crate::limits;
@@ -84,23 +84,8 @@ impl Section for VmimConfig {
 /// What it makes of a sample.
 const SUMMARIES: &str = "summaries";
 
-enum Compressor {
-    Maps(Box<Cnn>),
-    Vector(Mlp),
-}
-
-impl Compressor {
-    /// Standardised inputs (n · views, …) → (n, summaries). The views of a universe are seen one by one and averaged.
-    fn forward(&self, (x, views): (Tensor, i64)) -> Tensor {
-        match self {
-            Compressor::Vector(mlp) => mlp.forward(&x),
-            Compressor::Maps(cnn) => {
-                let s = cnn.forward(&x).view([x.size()[0] / views, views, -1]);
-                s.mean_dim([1i64].as_slice(), false, None::<Kind>)
-            }
-        }
-    }
-}
+/// Standardised inputs (n · views, …) → (n · views, summaries).
+type Compressor = Box<dyn Fn(&Tensor) -> Tensor>;
 
 /// The compressor and its critic.
 pub struct Vmim {
@@ -119,16 +104,19 @@ impl Vmim {
     pub fn new(config: &VmimConfig, task: &Task) -> Result<Self> {
         let (inputs, summaries, part) = (task.arrays()?, config.given(task.prior.len()), task.part("vmim"));
         let (root, alone) = (part.vs.root(), inputs.len() == 1);
-        let (mut eyes, mut compressors) = (vec![], vec![]);
+        let (mut eyes, mut compressors): (_, Vec<Compressor>) = (vec![], vec![]);
         for (i, input) in inputs.iter().enumerate() {
             let own = if alone { root.clone() } else { &root / format!("input{i}") };
             let (mut eye, periodic) = Eye::maps(input);
             compressors.push(match periodic {
                 Some(periodic) => {
                     let cnn = Cnn::new(&(&own / "cnn"), eye.shape[1], summaries, &config.cnn, periodic);
-                    Compressor::Maps(Box::new(cnn))
+                    Box::new(move |x| cnn.forward(x))
                 }
-                None => Compressor::Vector(Mlp::new(&(&own / "mlp"), eye.shape[0], summaries, &config.mlp)),
+                None => {
+                    let mlp = Mlp::new(&(&own / "mlp"), eye.shape[0], summaries, &config.mlp);
+                    Box::new(move |x| mlp.forward(x))
+                }
             });
             eye.keep(&(&own / "input"), &config.transform);
             eyes.push(eye);
@@ -140,10 +128,13 @@ impl Vmim {
         Ok(Vmim { parts: [part], eyes, compressors, joint, flow, summaries })
     }
 
-    /// (n, summaries).
+    /// (n, summaries). The views of a universe are seen one by one and averaged.
     fn summaries(&self, batch: &Batch) -> Result<Tensor> {
-        let each = self.eyes.iter().zip(&self.compressors);
-        let mut each = each.map(|(eye, c)| Ok(c.forward(eye.look(0, batch)?))).collect::<Result<Vec<_>>>()?;
+        let one = |(eye, compressed): (&Eye, &Compressor)| {
+            let (x, views) = eye.look(0, batch)?;
+            Ok(compressed(&x).view([-1, views, self.summaries]).mean_dim(1i64, false, None::<Kind>))
+        };
+        let mut each = self.eyes.iter().zip(&self.compressors).map(one).collect::<Result<Vec<_>>>()?;
         Ok(match &self.joint {
             Some(joint) => joint.forward(&Tensor::cat(&each, 1)),
             None => each.remove(0),

@@ -24,55 +24,39 @@ impl Default for CnnConfig {
     }
 }
 
-struct Conv {
-    conv: nn::Conv2D,
-    pad: i64,
-    periodic: bool,
-}
-
-impl Conv {
-    fn new(path: nn::Path, from: i64, to: i64, size: i64, stride: i64, periodic: bool) -> Self {
-        let padding = if periodic { 0 } else { size / 2 };
-        let ws_init = nn::init::DEFAULT_KAIMING_NORMAL;
-        let config = nn::ConvConfig { stride, padding, ws_init, ..Default::default() };
-        Conv { conv: nn::conv2d(path, from, to, size, config), pad: size / 2, periodic }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        if !self.periodic || self.pad == 0 {
-            return x.apply(&self.conv);
-        }
-        x.pad([self.pad; 4], "circular", None).apply(&self.conv)
-    }
+fn conv(path: nn::Path, from: i64, to: i64, size: i64, stride: i64, periodic: bool) -> nn::Conv2D {
+    let padding_mode = if periodic && size > 1 { nn::PaddingMode::Circular } else { nn::PaddingMode::Zeros };
+    let (padding, ws_init) = (size / 2, nn::init::DEFAULT_KAIMING_NORMAL);
+    nn::conv2d(path, from, to, size, nn::ConvConfig { stride, padding, padding_mode, ws_init, ..Default::default() })
 }
 
 struct Block {
-    skip: Option<Conv>,
-    first: Conv,
-    second: Conv,
+    skip: Option<nn::Conv2D>,
+    first: nn::Conv2D,
+    second: nn::Conv2D,
     scale: Tensor,
 }
 
 impl Block {
     fn new(path: nn::Path, from: i64, to: i64, stride: i64, periodic: bool) -> Self {
-        let skip = (from != to || stride != 1).then(|| Conv::new(&path / "skip", from, to, 1, stride, periodic));
+        let skip = (from != to || stride != 1).then(|| conv(&path / "skip", from, to, 1, stride, periodic));
         Block {
             skip,
-            first: Conv::new(&path / "first", from, to, 3, stride, periodic),
-            second: Conv::new(&path / "second", to, to, 3, 1, periodic),
+            first: conv(&path / "first", from, to, 3, stride, periodic),
+            second: conv(&path / "second", to, to, 3, 1, periodic),
             scale: path.var("scale", &[1], nn::Init::Const(0.0)),
         }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let branch = self.second.forward(&self.first.forward(&x.silu()).silu());
-        self.skip.as_ref().map_or_else(|| x.shallow_clone(), |s| s.forward(x)) + branch * &self.scale
+        let branch = x.silu().apply(&self.first).silu().apply(&self.second);
+        self.skip.as_ref().map_or_else(|| x.shallow_clone(), |skip| x.apply(skip)) + branch * &self.scale
     }
 }
 
 /// Maps (n, channels, H, W) to (n, outputs).
 pub struct Cnn {
-    stem: Conv,
+    stem: nn::Conv2D,
     blocks: Vec<Block>,
     head: [nn::Linear; 2],
 }
@@ -81,7 +65,7 @@ impl Cnn {
     /// A network from so many channels to so many outputs; `periodic`: the maps' axes are.
     pub fn new(path: &nn::Path, channels: i64, outputs: i64, config: &CnnConfig, periodic: bool) -> Self {
         let circular = config.periodic && periodic;
-        let stem = Conv::new(path / "stem", channels, config.width, 5, 2, circular);
+        let stem = conv(path / "stem", channels, config.width, 5, 2, circular);
         let (mut blocks, mut from) = (Vec::new(), config.width);
         for (s, &count) in config.blocks.iter().enumerate() {
             let to = config.width << s;
@@ -98,7 +82,7 @@ impl Cnn {
 
     /// (n, channels, H, W) → (n, outputs).
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let mut h = self.stem.forward(x);
+        let mut h = x.apply(&self.stem);
         for block in &self.blocks {
             h = block.forward(&h);
         }

@@ -2,7 +2,7 @@
 //! together (Mahalanobis 1936), measured against that of the training inputs themselves.
 
 use super::put;
-use super::statistics::{Core, core, none_like, quantiles};
+use super::statistics::{Core, core, in_parts, none_like, quantiles};
 use tch::{Kind, Tensor, nn};
 
 /// More numbers than this are looked at one by one only.
@@ -64,7 +64,7 @@ impl Familiar {
         put(&self.tolerance, tolerance);
         put(&self.mean, &mean);
         put(&self.sd, &sd.where_self(&sd.gt(0.0).logical_and(&scale.gt(0.0)), &sd.ones_like()));
-        if self.joint.is_some() {
+        if let Some((joint, farthest)) = &self.joint {
             let z = self.standardised(x).clamp(-10.0, 10.0);
             let (n, numbers) = z.size2().expect("columns");
             // A little of the unit matrix keeps directions without scatter finite; more where samples are few.
@@ -73,13 +73,11 @@ impl Familiar {
             let correlation = z.tr().matmul(&z) * ((1.0 - shrink) / n as f64) + unit * shrink;
             let inverse = Tensor::linalg_inv(&correlation);
             // Each sample as if it had not been among those that the correlations are of (Sherman & Morrison 1950).
-            let own = (z.matmul(&inverse) * &z).sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
+            let own = (z.matmul(&inverse) * &z).sum_dim_intlist(1i64, true, None::<Kind>);
             let distance = (&own / (-&own / n as f64 + 1.0).clamp_min(1e-3)).sqrt();
             let [reference] = quantiles(&distance, [0.99]);
-            if let Some((joint, farthest)) = &self.joint {
-                put(joint, &inverse);
-                put(farthest, &reference.clamp_min(1e-3));
-            }
+            put(joint, &inverse);
+            put(farthest, &reference.clamp_min(1e-3));
         }
     }
 
@@ -96,18 +94,12 @@ impl Familiar {
 
     /// Of samples (n · views, numbers): the worst of each sample's views.
     pub fn novelty(&self, x: &Tensor, views: i64) -> Novelty {
-        let (rows, step) = (x.size()[0], CHUNK * views);
-        let mut all = Novelty::default();
-        for start in (0..rows).step_by(step as usize) {
-            let found = self.of_some(&x.narrow(0, start, step.min(rows - start)), views);
-            all.outside.extend(found.outside);
-            all.most.extend(found.most);
-            all.distance.extend(found.distance);
-        }
-        all
+        let of = |start, len| self.of_some(&x.narrow(0, start, len), views);
+        let [outside, most, distance] = in_parts(x.size()[0], CHUNK * views, of);
+        Novelty { outside: super::host(&outside), most: super::whole(&most), distance: super::host(&distance) }
     }
 
-    fn of_some(&self, x: &Tensor, views: i64) -> Novelty {
+    fn of_some(&self, x: &Tensor, views: i64) -> [Tensor; 3] {
         let n = x.size()[0] / views;
         let beyond = (&self.low - x).maximum(&(x - &self.high)).clamp_min(0.0);
         let varies = self.width.gt(0.0);
@@ -121,11 +113,10 @@ impl Familiar {
             None => Tensor::zeros([n], (Kind::Double, x.device())),
             Some((joint, reference)) => {
                 let z = self.standardised(x).clamp(-1e9, 1e9);
-                let square = (z.matmul(joint) * &z).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
-                (square.clamp_min(0.0).sqrt() / reference).view([n, -1]).amax([1i64].as_slice(), false)
+                let square = (z.matmul(joint) * &z).sum_dim_intlist(1i64, false, None::<Kind>);
+                (square.clamp_min(0.0).sqrt() / reference).view([n, -1]).amax(1i64, false)
             }
         };
-        let most = most.remainder(numbers);
-        Novelty { outside: super::host(&outside), most: super::whole(&most), distance: super::host(&distance) }
+        [outside, most.remainder(numbers), distance]
     }
 }

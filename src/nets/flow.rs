@@ -1,8 +1,8 @@
 //! Autoregressive neural spline flow: the density of parameters, given a context.
 //!
-//! θ → unbounded y (in a box the logit) → L layers of (conditional affine, rational-quadratic spline), each dimension conditioned on the
-//! context and the dimensions before it (MADE, Germain et al. 2015; neural spline flow, Durkan et al. 2019), the order
-//! reversed between layers → z ~ N(0, 1)ᵖ. No mass leaves the prior's support.
+//! θ → unbounded y (in a box the logit) → L layers of (conditional affine, rational-quadratic spline), each dimension
+//! conditioned on the context and the dimensions before it (MADE, Germain et al. 2015; neural spline flow, Durkan et
+//! al. 2019), the order reversed between layers → z ~ N(0, 1)ᵖ. No mass leaves the prior's support.
 
 use super::spline::rational_quadratic;
 use super::unbounded::Unbounded;
@@ -68,7 +68,7 @@ fn mask(out: &[i64], inn: &[i64]) -> Tensor {
 
 impl Layer {
     fn new(path: &nn::Path, p: i64, context: i64, c: &FlowConfig, reversed: bool) -> Self {
-        // Degrees: input i has i + 1, a hidden unit of degree g sees inputs up to g, output i sees hidden units up to i.
+        // Degrees: input i has i + 1, a hidden unit of degree g sees inputs up to g, output i sees them up to i.
         let inputs: Vec<i64> = (1..=p).collect();
         let hidden: Vec<i64> = (0..c.hidden).map(|h| h % p).collect();
         let each = 2 + 3 * c.bins - 1;

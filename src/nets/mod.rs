@@ -17,6 +17,7 @@ pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
 pub use transform::{Each, Transform, Transforms};
+pub use unbounded::Unbounded;
 
 pub use tch::{Device, Kind, Tensor};
 
@@ -34,7 +35,7 @@ pub fn set_threads(n: i32) {
     tch::set_num_threads(n);
 }
 
-/// The device of this rank: the ranks of a node take its GPUs in turn. Where some share one, the root says so. Collective.
+/// The device of this rank: the ranks of a node take its GPUs in turn. If some share one, the root says so. Collective.
 pub fn device(comm: &Comm) -> Device {
     let gpus = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
     let device = device_of(comm.place_on_this_node("")[0], gpus);
@@ -50,7 +51,7 @@ pub fn device(comm: &Comm) -> Device {
 }
 
 /// The device of a rank by its place on a node with so many GPUs.
-fn device_of(rank: usize, gpus: usize) -> Device {
+pub fn device_of(rank: usize, gpus: usize) -> Device {
     if gpus == 0 { Device::Cpu } else { Device::Cuda(rank % gpus) }
 }
 
@@ -78,18 +79,4 @@ pub fn whole(t: &Tensor) -> Vec<i64> {
     let mut values = vec![0i64; t.numel()];
     t.copy_data(&mut values, t.numel());
     values
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ranks_of_a_node_take_its_gpus_in_turn() {
-        let of = |gpus| (0..5).map(|rank| device_of(rank, gpus)).collect::<Vec<_>>();
-        assert_eq!(of(0), [Device::Cpu; 5]);
-        assert_eq!(of(1), [Device::Cuda(0); 5]);
-        assert_eq!(of(2), [0, 1, 0, 1, 0].map(Device::Cuda));
-        assert_eq!(of(8), [0, 1, 2, 3, 4].map(Device::Cuda));
-    }
 }

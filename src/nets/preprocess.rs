@@ -5,7 +5,7 @@
 //! samples, and what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
 
 use super::familiar::{Familiar, Novelty};
-use super::statistics::{Core, core, none_like, quantiles};
+use super::statistics::{Core, core, in_parts, none_like, quantiles};
 use super::transform::{Each, Transform};
 use crate::error::{Error, Result};
 use tch::{Kind, Tensor, nn};
@@ -94,10 +94,7 @@ impl Preprocess {
 
     /// Runs over samples in parts of bounded size; what `f` makes of each, put together again.
     fn over<const N: usize>(&self, x: &Tensor, f: impl Fn(&Tensor) -> [Tensor; N]) -> [Tensor; N] {
-        let n = x.size()[0];
-        let parts: Vec<[Tensor; N]> =
-            (0..n).step_by(CHUNK as usize).map(|start| f(&x.narrow(0, start, CHUNK.min(n - start)))).collect();
-        std::array::from_fn(|i| Tensor::cat(&parts.iter().map(|p| &p[i]).collect::<Vec<_>>(), 0))
+        in_parts(x.size()[0], CHUNK, |start, len| f(&x.narrow(0, start, len)))
     }
 
     /// As (n, groups, pixels).
@@ -111,12 +108,11 @@ impl Preprocess {
             let (low, high) = (mean.shallow_clone(), mean.shallow_clone());
             return Rows { variance: none_like(&mean), mean, low, high };
         }
-        let pixels = [2i64];
         let [mean, variance, low, high] = self.over(x, |x| {
             let y = self.pixels(&self.transformed(x));
-            let mean = y.mean_dim(pixels.as_slice(), false, None::<Kind>);
-            let variance = (&y - mean.unsqueeze(2)).square().mean_dim(pixels.as_slice(), false, None::<Kind>);
-            [mean, variance, y.amin(pixels.as_slice(), false), y.amax(pixels.as_slice(), false)]
+            let mean = y.mean_dim(2i64, false, None::<Kind>);
+            let variance = (&y - mean.unsqueeze(2)).square().mean_dim(2i64, false, None::<Kind>);
+            [mean, variance, y.amin(2i64, false), y.amax(2i64, false)]
         });
         Rows { mean, variance, low, high }
     }
@@ -132,31 +128,26 @@ impl Preprocess {
 
     /// Takes location, scale and range from training samples; returns how far each of them lies from the others.
     pub fn fit(&self, x: &Tensor, views: i64) -> Novelty {
-        tch::no_grad(|| self.take(x, views))
-    }
-
-    fn take(&self, x: &Tensor, views: i64) -> Novelty {
-        let (samples, all) = ([0i64], [0i64, 2]);
+        let _none = tch::no_grad_guard();
         let [low, high, exact] = self.over(x, |x| {
             let x = self.pixels(x);
             // Numbers in double precision that single precision holds exactly come from there, with its rounding.
             let exact = x.eq_tensor(&x.to_kind(Kind::Float).to_kind(x.kind())).to_kind(Kind::Double);
-            let of = |t: Tensor| t.to_kind(Kind::Double);
-            [of(x.amin(all.as_slice(), true)), of(x.amax(all.as_slice(), true)), exact.amin(all.as_slice(), true)]
-                .map(|t| t.view([1, -1]))
+            let all = [0i64, 2];
+            [x.amin(&all[..], true), x.amax(&all[..], true), exact.amin(&all[..], true)]
+                .map(|t| t.to_kind(Kind::Double).view([1, -1]))
         });
-        let (low, high) = (low.amin(samples.as_slice(), false), high.amax(samples.as_slice(), false));
+        let (low, high) = (low.amin(0i64, false), high.amax(0i64, false));
         let [coarse, fine] = ROUNDING.map(|(unit, times)| unit * times);
-        let rounding = exact.amin(samples.as_slice(), false) * (coarse - fine) + fine;
+        let rounding = exact.amin(0i64, false) * (coarse - fine) + fine;
         let size = low.abs().maximum(&high.abs());
         let constant = (&high - &low).le_tensor(&(&rounding * &size));
         let shape = self.centre.size();
         let put = |to: &Tensor, t: &Tensor| super::put(to, &t.view(shape.as_slice()));
         if self.transforms.contains(&Transform::Asinh) {
-            let pixels = [2i64];
-            let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(pixels.as_slice(), false, Kind::Double)]);
+            let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(2i64, false, Kind::Double)]);
             let [usual] = quantiles(&sizes, [0.5]);
-            let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(samples.as_slice(), false, None::<Kind>));
+            let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(0i64, false, None::<Kind>));
             put(&self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
         }
 
@@ -186,10 +177,7 @@ impl Preprocess {
 
     /// Takes another's state, of the same shape.
     pub fn copy(&self, other: &Preprocess) {
-        tch::no_grad(|| {
-            let pairs = self.state().into_iter().zip(other.state());
-            pairs.for_each(|(mine, theirs)| super::put(&mine, &theirs));
-        });
+        self.state().iter().zip(other.state()).for_each(|(mine, theirs)| super::put(mine, &theirs));
     }
 
     fn state(&self) -> Vec<Tensor> {
@@ -213,8 +201,7 @@ impl Preprocess {
     /// Of each sample (n · views, …): how many numbers are not finite, and how many the transform does not take.
     pub fn unfit(&self, x: &Tensor, views: i64) -> Vec<[i64; 2]> {
         let n = x.size()[0] / views.max(1);
-        let count =
-            |t: &Tensor| super::whole(&t.reshape([n, -1]).sum_dim_intlist([1i64].as_slice(), false, Kind::Int64));
+        let count = |t: &Tensor| super::whole(&t.reshape([n, -1]).sum_dim_intlist(1i64, false, Kind::Int64));
         let refused = |(t, start, length): (Transform, i64, i64)| {
             let part = x.narrow(1, start, length);
             t.floor().map_or_else(|| part.zeros_like().to_kind(Kind::Bool), |floor| part.le(floor))

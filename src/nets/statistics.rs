@@ -18,13 +18,16 @@ pub(super) struct Core {
     pub high: Tensor,
 }
 
-/// Runs over blocks of columns, so that a sort needs little memory; puts the results, (block) each, together.
+/// What `f` makes of n things, so many at a time (from where, how many), put together again.
+pub(super) fn in_parts<const N: usize>(n: i64, size: i64, f: impl Fn(i64, i64) -> [Tensor; N]) -> [Tensor; N] {
+    let parts: Vec<[Tensor; N]> = (0..n).step_by(size as usize).map(|start| f(start, size.min(n - start))).collect();
+    std::array::from_fn(|i| Tensor::cat(&parts.iter().map(|part| &part[i]).collect::<Vec<_>>(), 0))
+}
+
+/// Runs over blocks of columns, so that a sort needs little memory.
 fn by_columns<const N: usize>(x: &Tensor, f: impl Fn(i64, i64) -> [Tensor; N]) -> [Tensor; N] {
     let (n, columns) = x.size2().expect("columns");
-    let block = (SORTED / n.max(1)).max(1);
-    let blocks: Vec<[Tensor; N]> =
-        (0..columns).step_by(block as usize).map(|start| f(start, block.min(columns - start))).collect();
-    std::array::from_fn(|i| Tensor::cat(&blocks.iter().map(|b| &b[i]).collect::<Vec<_>>(), 0))
+    in_parts(columns, (SORTED / n.max(1)).max(1), f)
 }
 
 /// Quantiles of the columns of x (n, f), (f) each.
@@ -48,15 +51,12 @@ pub(super) fn core(mean: &Tensor, variance: &Tensor) -> Core {
         let tame = from.abs().le_tensor(&(&width * WILD)).logical_and(&variance.le_tensor(&(&width * WILD).square()));
         // Columns that hardly ever change (a bin that few universes fill) have no middle: all their samples count.
         let tame = tame.logical_or(&width.eq(0.0));
-        let sum =
-            |t: &Tensor| t.where_self(&tame, &t.zeros_like()).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
+        let sum = |t: &Tensor| t.where_self(&tame, &t.zeros_like()).sum_dim_intlist(0i64, false, None::<Kind>);
         let count = sum(&from.ones_like());
         let offset = sum(&from) / &count;
         let sd = (sum(&(variance + (&from - &offset).square())) / &count).sqrt();
         let bound = |empty: f64| mean.where_self(&tame, &Tensor::full_like(&mean, empty));
-        let low = bound(f64::INFINITY).amin([0i64].as_slice(), false);
-        let high = bound(f64::NEG_INFINITY).amax([0i64].as_slice(), false);
-        [median + offset, sd, low, high]
+        [median + offset, sd, bound(f64::INFINITY).amin(0i64, false), bound(f64::NEG_INFINITY).amax(0i64, false)]
     });
     Core { mean, sd, low, high }
 }

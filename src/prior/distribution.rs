@@ -17,7 +17,7 @@ pub enum Distribution {
 use Distribution::{LogUniform, Normal, Uniform};
 
 /// A coordinate in which a parameter is unbounded: with t = θ, or t = ln of the distance from an edge, and
-/// u = (t − low) / width, it is logit u where the density ends on both sides (a box), else u (a half-line, or the line).
+/// u = (t − low) / width, it is logit u where the density ends on both sides (a box), else u (a half-line, the line).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Coordinate {
     /// The edge, and the side of it on which θ lies (±1), where t is a logarithm.
@@ -187,7 +187,7 @@ impl Distribution {
         }
     }
 
-    /// A coordinate in which it is unbounded, and of the order of 1. A bound that a Gaussian does not reach is none here.
+    /// A coordinate in which it is unbounded, and of order 1. A bound that a Gaussian does not reach is none here.
     pub fn coordinate(&self) -> Coordinate {
         match *self {
             Uniform { min, max } => Coordinate { log: None, low: min, width: max - min, boxed: true },

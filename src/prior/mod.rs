@@ -157,13 +157,13 @@ impl Prior {
         self.parameters.iter().zip(theta).all(|(p, &t)| p.distribution.bulk().holds(t))
     }
 
-    /// The outskirts, where a universe fails first: the corners of a box, of which faces without a bound lie at the 0.1%
-    /// and 99.9% quantiles. While they are few, every corner, that of all minima
-    /// first. Of more than six parameters (2ᵖ corners would take for ever) the corner of all minima, that of all
-    /// maxima, the centre of each of the 2p faces, and 32 corners of a fixed random choice. The middle comes last.
+    /// The outskirts, where a universe fails first: the corners of a box, of which faces without a bound lie at the
+    /// 0.1% and 99.9% quantiles. While they are few, every corner, that of all minima first. Of more than six
+    /// parameters (2ᵖ corners would take for ever) the corner of all minima, that of all maxima, the centre of each of
+    /// the 2p faces, and 32 corners of a fixed random choice. The middle comes last.
     ///
-    /// Of correlated parameters the box is a leaning one that does not reach beyond the box of all quantiles: where two go
-    /// together, no corner has one of them high and the other low.
+    /// Of correlated parameters the box is a leaning one that does not reach beyond the box of all quantiles: where two
+    /// go together, no corner has one of them high and the other low.
     pub fn corners(&self) -> Vec<Vec<f64>> {
         let (p, middle) = (self.len(), self.middle());
         // -1 is the lower edge, 0 the middle, 1 the upper edge.

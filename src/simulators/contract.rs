@@ -62,8 +62,8 @@ pub struct Look<'a> {
     pub velocities: Option<Velocities>,
 }
 
-/// A simulator that makes a universe and then looks at it: another code's universe can be looked at in the same way. All methods but
-/// `specs` and `check_file` are collective over the communicator.
+/// A simulator that makes a universe and then looks at it: another code's universe can be looked at in the same way.
+/// All methods but `specs` and `check_file` are collective over the communicator.
 pub trait Simulator {
     /// A universe before it is observed.
     type State;
@@ -77,7 +77,7 @@ pub trait Simulator {
     fn finished(&self, _comm: &Comm, _job: &Job) {}
     /// A universe from another code's file, and its parameters where the file tells.
     fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(Self::State, Option<Vec<f64>>)>;
-    /// Serial: refuses another code's file from which nothing of what is wanted could be made, without reading all of it.
+    /// Serial: refuses another code's file from which nothing that is wanted could be made, without reading it all.
     fn check_file(&self, path: &Path, look: &Look) -> Result<()>;
 }
 

@@ -1,5 +1,5 @@
-//! Simulators: one file each, and one line here. The rest of the house asks a kind's [`Section`] whatever it wants to know, and
-//! its [`Runner`] for universes.
+//! Simulators: one file each, and one line here. The rest of the house asks a kind's [`Section`] whatever it wants to
+//! know, and its [`Runner`] for universes.
 
 pub mod bench;
 pub mod budget;

@@ -1,5 +1,5 @@
-//! What may be asked of a kind of simulator: all that the campaign file, the plan, the suite, the benches and the report want
-//! to know of it.
+//! What may be asked of a kind of simulator: all that the campaign file, the plan, the suite, the benches and the
+//! report want to know of it.
 
 use super::bench::Bench;
 use super::budget::{Budget, Kept, Machine, Memory};
@@ -86,8 +86,8 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
         vec![]
     }
-    /// True if `path` names an observation that [`Runner::observe_file`] looks at, by what stands in it; what is none is taken
-    /// for a file of fields.
+    /// True if `path` names an observation that [`Runner::observe_file`] looks at, by what stands in it; what is none
+    /// is taken for a file of fields.
     fn observes(&self, _path: &Path) -> bool {
         false
     }
@@ -99,8 +99,8 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn shape(&self) -> Value {
         erased_serde::serialize(self, serde_json::value::Serializer).unwrap_or_default()
     }
-    /// Versions of its numerics, by name of the part: a program with another version of one does not go on with a suite. What
-    /// is not named is of version 1.
+    /// Versions of its numerics, by name of the part: a program with another version of one does not go on with a
+    /// suite. What is not named is of version 1.
     fn numerics(&self) -> BTreeMap<&'static str, u32> {
         BTreeMap::new()
     }

@@ -1,7 +1,7 @@
 //! Designs: which universes a campaign simulates.
 //!
-//! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design can
-//! grow; a Latin hypercube or a grid cannot.
+//! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design
+//! can grow; a Latin hypercube or a grid cannot.
 
 use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
@@ -65,9 +65,9 @@ pub struct DesignConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub file: Option<PathBuf>,
-    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`, or whatever these
-    /// say. Without it a list has posteriors, but no gain, no contraction and no verdict: they would be against a prior
-    /// that nobody drew from.
+    /// For `kind = "list"`: the prior that its rows were drawn from, uniform in the box of `parameters`, or whatever
+    /// these say. Without it a list has posteriors, but no gain, no contraction and no verdict: they would be against a
+    /// prior that nobody drew from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Stated>,
     /// One table per varied parameter, with its prior; their order is that of theta's columns.
@@ -101,8 +101,8 @@ impl Design {
         self.realisation.is_empty()
     }
 
-    /// The designed universes of a file, which it has of its own as `stored` and, where it tells, `split`: refused where they
-    /// were run as others than the design has now.
+    /// The designed universes of a file, which it has of its own as `stored` and, where it tells, `split`: refused
+    /// where they were run as others than the design has now.
     pub fn check(&self, stored: &[Record], split: Option<&[u8]>) -> Result<()> {
         let names = self.prior.names();
         let list = self.list.as_ref().map_or(String::new(), |list| format!(" ({})", list.display()));

@@ -5,11 +5,12 @@ use super::context::{Context, find, made};
 use super::cut::Cut;
 use super::pieces::{Pieces, cutter, seen};
 use super::source::{Known, Memory};
-use super::{data, inputs, view};
+use super::{data, view};
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
-use crate::io::derived::{Derived, Looks};
+use crate::io::derived::Derived;
 use crate::io::field::FieldSpec;
+use crate::io::looks::Looks;
 use crate::models::{Batch, Pass, SampleId, named};
 use tch::Device;
 
@@ -220,7 +221,7 @@ impl<'a> Columns<'a> {
     /// All samples in memory, with the parameters: those to learn from, as often as there are to be `copies` of a universe, then
     /// those that say when to stop.
     pub fn memory(&self, copies: u32) -> Result<Memory> {
-        let (train, validation) = inputs::splits(self.dataset)?;
+        let (train, validation) = self.dataset.learned()?;
         let mut ids = self.ids(&train, if self.sources.is_empty() { 1 } else { copies })?;
         let (learned, held) = (ids.len(), self.ids(&validation, 1)?);
         for (split, ids) in [("train", &ids), ("validation", &held)] {

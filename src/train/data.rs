@@ -6,8 +6,8 @@ use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::models::Column;
 use tch::{Device, Tensor};
 
-/// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is not
-/// doubled in memory. Whole numbers come in double precision.
+/// A field of some rows in its own precision: double is not cut to single before an offset is subtracted, and single is
+/// not doubled in memory. Whole numbers come in double precision.
 pub fn read(dataset: &Dataset, field: &str, rows: &[usize]) -> Result<Data> {
     Ok(match dataset.spec(field)?.dtype {
         Dtype::F32 => Data::F32(dataset.read_f32(field, rows)?),

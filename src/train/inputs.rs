@@ -7,9 +7,9 @@ use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::FieldSpec;
+use crate::io::looks::{NAMED, Unfit};
 use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId, Task, build, named};
 use crate::nets::whole;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -17,45 +17,8 @@ use tch::{Device, Kind, Tensor};
 const CHUNK: usize = 64;
 /// Numbers that are looked at a time, at least one sample.
 const NUMBERS: usize = 1 << 22;
-/// Fewest universes of which some can be set aside for validation.
-const FEWEST: usize = 5;
 /// Training widths beyond which a sample that is learned from is named.
 const WILD: f64 = 10.0;
-/// Names that one line lists.
-const NAMED: usize = 5;
-
-/// Rows to learn from and rows that decide when to stop. Where the dataset has none of the latter, a tenth of the universes
-/// is taken from the former: those whose parameters' hashes are smallest, so that it does not depend on their order.
-pub(super) fn splits(dataset: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
-    let (train, validation) = (dataset.rows(Split::Train), dataset.rows(Split::Validation));
-    if train.is_empty() {
-        return Err(Error::input("no universe is left to learn from")
-            .file(&dataset.path)
-            .remedy("simulate more, or leave more rows to train: lower the fractions, or mend the file's `split`"));
-    }
-    if !validation.is_empty() {
-        return Ok((train, validation));
-    }
-    let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
-    for &row in &train {
-        let mut hash = Sha256::new_with_prefix(b"validation");
-        dataset.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes()));
-        universes.entry(hash.finalize().into()).or_default().push(row);
-    }
-    if universes.len() < FEWEST {
-        let problem = format!("{} universe(s) to learn from, and none to say when to stop", universes.len());
-        let remedy = "simulate more, or raise the validation fraction";
-        return Err(Error::input(problem).file(&dataset.path).key("split").remedy(remedy));
-    }
-    let set_aside = universes.len().div_ceil(10);
-    let mut validation: Vec<usize> = universes.into_values().take(set_aside).flatten().collect();
-    validation.sort_unstable();
-    log::warn!(
-        "{}: no universe is in the validation split: {set_aside} of those to learn from decide when to stop",
-        dataset.path.display()
-    );
-    Ok((train.into_iter().filter(|row| validation.binary_search(row).is_err()).collect(), validation))
-}
 
 /// Refuses samples to learn from that hold anything but numbers that the network takes. `called` has each column's name for
 /// whoever reads of it.
@@ -185,67 +148,6 @@ pub(super) fn unfit(model: &dyn Model, batch: &Batch) -> Result<Vec<[i64; 2]>> {
         });
     }
     Ok(all)
-}
-
-/// Rows with numbers that cannot be used, and how many: not finite, not taken by the transform.
-#[derive(Default)]
-pub struct Unfit([Vec<(usize, i64)>; 2]);
-
-impl Unfit {
-    /// Keeps what was found in some rows.
-    pub fn note(&mut self, rows: &[usize], counts: &[[i64; 2]]) {
-        for (&row, &[not_finite, refused]) in rows.iter().zip(counts) {
-            let (kind, counted) = if not_finite > 0 { (0, not_finite) } else { (1, refused) };
-            match self.0[kind].last_mut() {
-                _ if counted == 0 => {}
-                // Another piece of it.
-                Some(last) if last.0 == row => last.1 += counted,
-                _ => self.0[kind].push((row, counted)),
-            }
-        }
-    }
-
-    /// Joins what all ranks have found. Collective.
-    pub fn gather(&mut self, comm: &Comm) {
-        for found in &mut self.0 {
-            let rows: Vec<u64> = comm.all_gather(&found.iter().map(|f| f.0 as u64).collect::<Vec<_>>());
-            let counts: Vec<i64> = comm.all_gather(&found.iter().map(|f| f.1).collect::<Vec<_>>());
-            *found = rows.into_iter().map(|r| r as usize).zip(counts).collect();
-        }
-    }
-
-    /// All of these rows.
-    pub fn rows(&self) -> Vec<u64> {
-        let mut rows: Vec<u64> = self.0.iter().flatten().map(|f| f.0 as u64).collect();
-        rows.sort_unstable();
-        rows
-    }
-
-    /// How many numbers in which rows; `None` without any.
-    fn words(&self, kind: usize) -> Option<String> {
-        let found = &self.0[kind];
-        let total: i64 = found.iter().map(|f| f.1).sum();
-        let what = if kind == 0 { "that are NaN or infinite" } else { "that are not" };
-        let list: Vec<String> = found.iter().take(NAMED).map(|f| f.0.to_string()).collect();
-        let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
-        let rows = if found.len() == 1 { "row" } else { "rows" };
-        (!found.is_empty()).then(|| format!("{total} number(s) {what} in {rows} {}{more}", list.join(", ")))
-    }
-
-    /// How many numbers, where there is one sample only.
-    pub fn of_one(&self) -> Option<String> {
-        let what = ["that are NaN or infinite", "that the transform does not take"];
-        let first = |kind: usize| self.0[kind].first().map(|(_, count)| format!("{count} number(s) {}", what[kind]));
-        first(0).or(first(1))
-    }
-
-    /// Warns of test rows that have no posterior.
-    pub fn tell(&self, dataset: &Dataset, field: &str) {
-        for words in (0..2).filter_map(|kind| self.words(kind)) {
-            let file = dataset.path.display();
-            log::warn!("{file}: {field}: {words} of the test split: such a row has no posterior, and is left out");
-        }
-    }
 }
 
 /// Looks at what a model has made of the samples that it learns from: refuses what tells nothing, says which numbers drop out

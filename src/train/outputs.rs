@@ -1,13 +1,14 @@
 //! What stages make of the dataset, in files that later stages, posteriors and other programs read.
 
+use super::StageConfig;
 use super::chain::Trained;
 use super::columns::Columns;
 use super::context::{Context, find};
-use super::{StageConfig, inputs};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
-use crate::io::derived::{self, Looks, New, Sample};
+use crate::io::derived::{self, New, Sample};
 use crate::io::field::{Data, Dtype, FieldSpec};
+use crate::io::looks::Looks;
 use crate::models::{Pass, SampleId};
 use crate::nets::host;
 use crate::progress::count;
@@ -73,7 +74,7 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
 
 /// The rows of a file: all finished universes, those to learn from `copies` times; or all pieces of them.
 fn samples(columns: &Columns, copies: u32) -> Result<Vec<Sample>> {
-    let ((train, validation), test) = (inputs::splits(columns.dataset)?, columns.dataset.rows(Split::Test));
+    let ((train, validation), test) = (columns.dataset.learned()?, columns.dataset.rows(Split::Test));
     let mut all = vec![];
     for (rows, split, copies) in
         [(train, Split::Train, copies), (validation, Split::Validation, 1), (test, Split::Test, 1)]

@@ -6,13 +6,10 @@ use super::outputs::columns;
 use super::view::changes_of;
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
-use crate::io::hdf::TEMPORARY;
 use crate::io::identity::{seal, unseal};
-use crate::io::stages::{Record, Stages, State, anew, numerics};
-use crate::io::text;
+use crate::io::stages::{Record, Stages, State, anew, check_own, numerics, own_files};
 use crate::models::{SampleId, Task, build};
 use crate::suite::Lock;
-use std::path::{Path, PathBuf};
 use tch::Kind;
 
 /// Trains a stage unless it is finished; true if there was something to do, which `begins` is then called before. Collective.
@@ -134,42 +131,4 @@ pub fn forget(records: &Stages, name: &str) -> Result<()> {
     check_own(&folder)?;
     let _lock = Lock::take(&folder, "is training in")?;
     own_files(&folder, false)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))
-}
-
-/// Refuses a folder with files of the names that training writes, where nothing says that they are a stage's.
-fn check_own(folder: &Path) -> Result<()> {
-    let says = |name: &str| text::read(&folder.join(name)).is_ok_and(|t| t.is_some_and(|t| t.contains("\"network\"")));
-    match own_files(folder, false)?.into_iter().find(|path| !path.to_string_lossy().ends_with(TEMPORARY)) {
-        Some(file) if !says("stage.json") && !says("model.json") => {
-            let error = Error::input("is there, and no stage.json says that polycosm wrote it: it is left alone");
-            Err(error.file(file).remedy("move it elsewhere or remove it, or give another output"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What training writes into a stage's folder: all of it, or what was left unfinished.
-fn own_files(folder: &Path, unfinished: bool) -> Result<Vec<PathBuf>> {
-    const NAMES: [&str; 8] = [
-        "model.json", // first: without it the stage is not done
-        "stage.json",
-        "weights.safetensors",
-        "checkpoint.safetensors",
-        "checkpoint.previous.safetensors",
-        "checkpoint.next.safetensors", // of older programs
-        "history.jsonl",
-        "rows.json",
-    ];
-    let left = |name: &str| name.ends_with(TEMPORARY) && NAMES.iter().any(|own| name.starts_with(&format!("{own}.")));
-    let place = |name: &str| match NAMES.iter().position(|own| *own == name) {
-        Some(at) if !unfinished => Some(at),
-        _ => left(name).then_some(NAMES.len()),
-    };
-    let mut files: Vec<(usize, PathBuf)> = std::fs::read_dir(folder)
-        .at(folder)?
-        .flatten()
-        .filter_map(|e| Some((place(e.file_name().to_str()?)?, e.path())))
-        .collect();
-    files.sort();
-    Ok(files.into_iter().map(|(_, path)| path).collect())
 }

@@ -30,11 +30,7 @@ impl Model for Classifier {
 
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
         let counts = all.sum(&mut |batch| {
-            Ok(batch.labels("target", CLASSES)?.one_hot(CLASSES).sum_dim_intlist(
-                [0i64].as_slice(),
-                false,
-                Kind::Double,
-            ))
+            Ok(batch.labels("target", CLASSES)?.one_hot(CLASSES).sum_dim_intlist(0i64, false, Kind::Double))
         })?;
         put(&self.balance, &(counts.sum(Kind::Double) / counts.clamp_min(1.0) / CLASSES as f64));
         Ok(())

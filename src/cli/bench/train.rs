@@ -27,8 +27,8 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
-/// Seconds of `steps` steps on `batch` rows of noise of such inputs and targets, the mean of all phases, from the fastest on;
-/// bytes that this rank sends for a row; and what the model makes. Collective.
+/// Seconds of `steps` steps on `batch` rows of noise of such inputs and targets, the mean of all phases, from the
+/// fastest on; bytes that this rank sends for a row; and what the model makes. Collective.
 pub fn steps(
     config: &StageConfig,
     [inputs, targets]: [&[FieldSpec]; 2],

@@ -9,11 +9,11 @@ use crate::models::named;
 use crate::nets::device;
 use crate::train::{Pieces, seen, source};
 
-/// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with all that a network makes of them.
+/// Most numbers in the inputs of a timed step: what a few hundred megabytes hold, with what a network makes of them.
 const NUMBERS: usize = 1 << 21;
 
-/// Seconds that all epochs of each stage take on one rank, by name, and bytes of the file of what it makes. Every rank measures for
-/// itself, all at once: the mean over ranks. Collective.
+/// Seconds that all epochs of each stage take on one rank, by name, and bytes of the file of what it makes. Every rank
+/// measures for itself, all at once: the mean over ranks. Collective.
 pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(String, f64, u64)>> {
     let (config, alone) = (&plan.config, comm.alone());
     let Some(design) = &config.design else { return Ok(vec![]) };

@@ -35,8 +35,8 @@ pub struct DatasetConfig {
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     #[schemars(extend("x-default" = "the data's range"))]
     pub parameters: Parameters,
-    /// What the axes of the file's arrays are, by the arrays' names; without the first axis, which counts universes. What
-    /// the file itself says, by the attribute `axes_kinds` of an array, need not be said, and is not contradicted.
+    /// What the axes of the file's arrays are, by the arrays' names; without the first axis, which counts universes.
+    /// What the file itself says, by the attribute `axes_kinds` of an array, need not be said, and is not contradicted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-type" = "{ NAME = [string, …] }"))]
     pub axes: BTreeMap<String, Vec<AxisKind>>,

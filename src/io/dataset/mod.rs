@@ -315,8 +315,8 @@ impl Dataset {
         Ok(data)
     }
 
-    /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in what a
-    /// stage made, the `universe` and the `item` that each row is of.
+    /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in
+    /// what a stage made, the `universe` and the `item` that each row is of.
     pub fn beside(&self, name: &str) -> Result<Option<Vec<u64>>> {
         let own = self.own || name == "realisation";
         let known = own && self.specs.iter().all(|s| s.name != name) && self.file.exists(name);

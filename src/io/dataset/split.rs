@@ -1,9 +1,11 @@
 //! What each row is used for: `split` and `status`, by hash or as a file says it, in numbers or in words.
 
+use super::Dataset;
 use crate::error::{Error, Result};
 use crate::io::hdf::{Elements, File};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// What a universe is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +37,44 @@ impl Split {
     /// 0, 1 or 2.
     pub(super) fn from_u8(value: u8) -> Option<Split> {
         [Split::Train, Split::Validation, Split::Test].into_iter().find(|&s| s as u8 == value)
+    }
+}
+
+/// Fewest universes of which some can be set aside for validation.
+const FEWEST: usize = 5;
+
+impl Dataset {
+    /// Rows to learn from and rows that decide when to stop. Where the dataset has none of the latter, a tenth of the universes
+    /// is taken from the former: those whose parameters' hashes are smallest, so that it does not depend on their order.
+    pub fn learned(&self) -> Result<(Vec<usize>, Vec<usize>)> {
+        let (train, validation) = (self.rows(Split::Train), self.rows(Split::Validation));
+        if train.is_empty() {
+            return Err(Error::input("no universe is left to learn from").file(&self.path).remedy(
+                "simulate more, or leave more rows to train: lower the fractions, or mend the file's `split`",
+            ));
+        }
+        if !validation.is_empty() {
+            return Ok((train, validation));
+        }
+        let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+        for &row in &train {
+            let mut hash = Sha256::new_with_prefix(b"validation");
+            self.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes()));
+            universes.entry(hash.finalize().into()).or_default().push(row);
+        }
+        if universes.len() < FEWEST {
+            let problem = format!("{} universe(s) to learn from, and none to say when to stop", universes.len());
+            let remedy = "simulate more, or raise the validation fraction";
+            return Err(Error::input(problem).file(&self.path).key("split").remedy(remedy));
+        }
+        let set_aside = universes.len().div_ceil(10);
+        let mut validation: Vec<usize> = universes.into_values().take(set_aside).flatten().collect();
+        validation.sort_unstable();
+        log::warn!(
+            "{}: no universe is in the validation split: {set_aside} of those to learn from decide when to stop",
+            self.path.display()
+        );
+        Ok((train.into_iter().filter(|row| validation.binary_search(row).is_err()).collect(), validation))
     }
 }
 

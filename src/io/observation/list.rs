@@ -1,5 +1,5 @@
-//! Lists as observations, as datasets have them: all rows one list after another in `NAME/data`, and in `NAME/offsets` where each
-//! begins. An array `NAME` is one list.
+//! Lists as observations, as datasets have them: all rows one list after another in `NAME/data`, and in `NAME/offsets`
+//! where each begins. An array `NAME` is one list.
 
 use super::FieldFile;
 use crate::error::{Error, Result};
@@ -13,7 +13,8 @@ impl FieldFile<'_> {
         if spec.ragged && self.file.exists(&data) { data } else { spec.name.clone() }
     }
 
-    /// Where each of n lists begins among `rows` of them all, and the end of the last (n + 1); `None` of one list alone.
+    /// Where each of n lists begins among `rows` of them all, and the end of the last (n + 1); `None` of one list
+    /// alone.
     pub(super) fn offsets(&self, spec: &FieldSpec, rows: usize) -> Result<Option<Vec<usize>>> {
         let (data, at) = (self.array_of(spec), format!("{}/offsets", spec.name));
         if data == spec.name {

@@ -1,7 +1,8 @@
 //! A file of fields as observations: any HDF5 file with the arrays that networks read.
 //!
-//! An array goes by its field's name. One of just the field's shape is one observation, one of shape (n, …) is n of them. What
-//! the file says of units, axes and coordinates must be what the networks learned from; where it says nothing, the shape decides.
+//! An array goes by its field's name. One of just the field's shape is one observation, one of shape (n, …) is n of
+//! them. What the file says of units, axes and coordinates must be what the networks learned from; where it says
+//! nothing, the shape decides.
 
 mod list;
 mod said;
@@ -107,7 +108,8 @@ pub struct FieldFile<'a> {
 }
 
 impl<'a> FieldFile<'a> {
-    /// Serial: opens a file, for all of it or for one row. Refuses one whose fields are not like those that were learned from.
+    /// Serial: opens a file, for all of it or for one row. Refuses one whose fields are not like those that were
+    /// learned from.
     pub fn open(path: &Path, row: Option<usize>, learned: &'a Learned) -> Result<FieldFile<'a>> {
         let open = || {
             let file = File::open(path)?;
@@ -272,8 +274,8 @@ impl<'a> FieldFile<'a> {
         Ok(None)
     }
 
-    /// The true parameters of each of n observations (one, where there are no rows), where the file tells all of them: as
-    /// attributes of the root, or in the array of parameters.
+    /// The true parameters of each of n observations (one, where there are no rows), where the file tells all of them:
+    /// as attributes of the root, or in the array of parameters.
     fn truth(&self, n: Option<usize>) -> Result<Vec<Option<Vec<f64>>>> {
         let (file, names, rows) = (&self.file, self.learned.prior.names(), n.unwrap_or(1));
         let mut columns: Vec<Option<Vec<f64>>> = vec![None; names.len()];

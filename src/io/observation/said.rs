@@ -16,9 +16,9 @@ struct Said {
     learned: String,
 }
 
-/// Refuses a field of a file that says of it, in the attributes and arrays that this program writes (`io::simulation`), what
-/// the field that was learned from is not. `at`: its array; `stacked`: it holds several observations; `own`: this program made
-/// what was learned from, where no unit means a pure number.
+/// Refuses a field of a file that says of it, in the attributes and arrays that this program writes (`io::simulation`),
+/// what the field that was learned from is not. `at`: its array; `stacked`: it holds several observations; `own`: this
+/// program made what was learned from, where no unit means a pure number.
 pub(super) fn compare(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<()> {
     // The first axis of lists counts their rows, however many lists there are.
     let (main, more) = said(file, at, spec, stacked && !spec.ragged, own).map_err(|e| e.key(&spec.name))?;

@@ -22,10 +22,10 @@ use crate::simulators::{Runner, Section, Theory, Universes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for universes of
-/// two versions do not belong in one suite. A new default is no such change (the section tells of it), and neither is another
-/// order of rounding on other ranks. Where one product alone changes, `numerics` below gives it a name and a version of its
-/// own, which campaigns with that product alone have: the others go on.
+/// Version of the numerics: raised when the same resolved section gives other numbers in any of its fields, for
+/// universes of two versions do not belong in one suite. A new default is no such change (the section tells of it), and
+/// neither is another order of rounding on other ranks. Where one product alone changes, `numerics` below gives it a
+/// name and a version of its own, which campaigns with that product alone have: the others go on.
 const NUMERICS: u32 = 1;
 
 impl Section for PmConfig {
@@ -102,7 +102,7 @@ impl Section for PmConfig {
     }
 
     fn numerics(&self) -> BTreeMap<&'static str, u32> {
-        // c_ell: edges between the multipoles. bispectrum: the number of triangles beside it. pdf: a mean without rounding.
+        // c_ell: edges between the multipoles. bispectrum: triangles counted beside it. pdf: a mean without rounding.
         let products = [
             ("c_ell", self.c_ell.is_some(), 2),
             ("bispectrum", self.bispectrum.is_some(), 2),

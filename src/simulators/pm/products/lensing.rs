@@ -36,8 +36,8 @@ impl<'a> LensingProduct<'a> {
         Some(LensingProduct { lightcone, c_ell: config.c_ell.as_ref(), peaks: config.peaks.as_ref(), config })
     }
 
-    /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them, or the steps
-    /// do not cover them.
+    /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them, or the
+    /// steps do not cover them.
     pub fn cone(&self, cosmology: &Cosmology) -> Result<(Cone, Sources)> {
         let (sources, time) = (Sources::new(self.lightcone, cosmology)?, &self.config.time);
         let cone = Cone::new(self.lightcone, self.config.box_size, cosmology, sources.farthest())?;
