@@ -104,6 +104,12 @@ impl Error {
         self
     }
 
+    /// The same as it is to be shown.
+    pub fn shown(mut self, value: impl std::fmt::Display) -> Self {
+        self.value.get_or_insert_with(|| value.to_string());
+        self
+    }
+
     /// What the user can do.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy.get_or_insert_with(|| remedy.into());

@@ -4,11 +4,17 @@
 mod mpi;
 
 use polycosm::comm::Comm;
+use polycosm::io::dataset::Split;
 use polycosm::io::field::{AxisKind, FieldSpec};
-use polycosm::models::{Batch, Device, Kind, Model, ModelConfig, NpeConfig, SampleId, Tensor, VmimConfig};
-use polycosm::nets::rational_quadratic;
+use polycosm::models::{
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, SampleId, Tensor, VmimConfig,
+};
+use polycosm::nets::{host, rational_quadratic, whole};
 use polycosm::prior::{Distribution, Parameter, Prior};
-use polycosm::train::{DataConfig, Memory, NoiseConfig, Rule, StageConfig, Trainer, changes, checkpoint};
+use polycosm::train::checkpoint::{self, State, resume};
+use polycosm::train::optimiser::Flat;
+use polycosm::train::{DataConfig, Memory, NoiseConfig, Rule, Source, StageConfig, Trainer, changes};
+use sha2::{Digest, Sha256};
 
 fn prior(bounds: &[(f64, f64)]) -> Prior {
     let one = |(i, &(min, max)): (usize, &(f64, f64))| Parameter::uniform(format!("t{i}"), format!("t{i}"), min, max);
@@ -349,6 +355,95 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         let mine = values(&trainer.flats[1].parameters);
         assert!(all.chunks(mine.len()).all(|c| c == mine), "the ranks' parameters drifted apart");
     });
+}
+
+/// One weight, and one scale that is kept.
+struct Line([Part; 1]);
+
+impl Line {
+    fn new(scale: f64) -> Self {
+        let vs = tch::nn::VarStore::new(Device::Cpu);
+        let _ = vs.root().var("w", &[1], tch::nn::Init::Const(2.0));
+        let _ = vs.root().add("scale", Tensor::from_slice(&[scale]), false);
+        Line([Part::new("line", vs)])
+    }
+    fn flats(&self) -> Vec<Flat> {
+        self.0.iter().map(|part| Flat::new(part, Rule::Adamw)).collect()
+    }
+}
+
+impl Model for Line {
+    fn parts(&self) -> &[Part] {
+        &self.0
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_program_without_phases_is_gone_on_from() {
+    let (dir, comm, model) = (tempfile::tempdir().unwrap(), Comm::world(), Line::new(3.0));
+    let state = State { epoch: 4, turn: 40, step: 40, ..State::new(1) };
+    checkpoint::write(&comm, dir.path(), &state, &model.flats(), &model).unwrap();
+    let (again, mut found) = (Line::new(0.0), State::new(1));
+    let mut own = again.flats();
+    assert!(resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales came with it");
+    assert_eq!((found.epoch, host(&again.0[0].vs.variables()["scale"])), (4, vec![3.0]));
+
+    // As programs before wrote it: no phase, no steps of a phase, no scales.
+    let path = checkpoint::path(dir.path());
+    let mut all = Tensor::read_safetensors(&path).unwrap();
+    all.retain(|(name, _)| name != "sha256" && !name.starts_with("kept."));
+    for (name, t) in all.iter_mut().filter(|(name, _)| name == "state") {
+        let mut json: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&*t).unwrap()).unwrap();
+        let table = json.as_object_mut().unwrap();
+        assert!(table.remove("phase").is_some() && table.remove("turn").is_some(), "{name}");
+        *t = Tensor::from_slice(json.to_string().as_bytes());
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let one = |(name, t): &(String, Tensor)| {
+        let mut bytes = vec![0; t.numel() * t.kind().elt_size_in_bytes()];
+        t.copy_data_u8(&mut bytes, t.numel());
+        format!("{name} {:?} {:?} {}\n", t.kind(), t.size(), hex(&bytes))
+    };
+    let sum = hex(all.iter().map(one).collect::<String>().as_bytes());
+    all.push(("sha256".into(), Tensor::from_slice(sum.as_bytes())));
+    Tensor::write_safetensors(&all, &path).unwrap();
+    let mut found = State::new(1);
+    assert!(!resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales are to be taken anew");
+    assert_eq!((found.phase, found.epoch, found.turn, found.step), (0, 4, 40, 40));
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_not_gone_on_from() {
+    let (comm, model, state) = (Comm::world(), Line::new(3.0), State { epoch: 4, ..State::new(1) });
+    let [one, other] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    for (folder, record) in [(&one, "one"), (&other, "other")] {
+        std::fs::write(folder.path().join("stage.json"), record).unwrap();
+    }
+    let mut flats = model.flats();
+    checkpoint::write(&comm, one.path(), &state, &flats, &model).unwrap();
+    let mut resumed = |folder: &std::path::Path| resume(&comm, folder, &mut State::new(1), &mut flats, &model).unwrap();
+    assert!(resumed(one.path()));
+    std::fs::copy(checkpoint::path(one.path()), checkpoint::path(other.path())).unwrap();
+    assert!(!resumed(other.path()), "it is of a training that was begun otherwise");
+}
+
+#[test]
+fn rows_and_lists_come_in_the_order_that_is_asked_for() {
+    let x = Tensor::from_slice(&[0.0f64, 1.0, 2.0, 3.0]).view([4, 1]);
+    let list = Column::List {
+        values: Tensor::from_slice(&[10.0f64, 30.0, 31.0, 32.0]).view([4, 1]),
+        offsets: Tensor::from_slice(&[0i64, 1, 1, 1, 4]),
+    };
+    let ids: Vec<SampleId> = [5, 6, 8, 9].map(SampleId::of).to_vec();
+    let columns = vec![("x".into(), Column::Array(x)), ("halos".into(), list)];
+    let mut source = Memory::new(columns, ids, 3);
+    assert_eq!(source.ids(Split::Validation), [SampleId::of(9)]);
+    let read = source.read(&[9, 6, 5].map(SampleId::of), &[]).unwrap();
+    let (Column::Array(x), Column::List { values, offsets }) = (&read[0].1, &read[1].1) else { panic!("{read:?}") };
+    assert_eq!(host(x), [3.0, 1.0, 0.0]);
+    assert_eq!((host(values), whole(offsets)), (vec![30.0, 31.0, 32.0, 10.0], vec![0, 3, 3, 4]));
+    assert!(source.read(&[SampleId::of(7)], &[]).is_err());
 }
 
 #[test]

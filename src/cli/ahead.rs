@@ -132,7 +132,7 @@ impl Ahead {
             let plain = stage.input.iter().all(|field| {
                 seen.contains(&field.as_str()) && crate::train::source(&plan.config.train, field).is_none()
             });
-            if !judged || !plain || !stage.target.is_empty() {
+            if !judged || !plain || !stage.target.is_empty() || stage.data.pieces.is_some() {
                 continue;
             }
             let unfit = crate::train::inputs::unfit_tests(comm, data, &stage.input, &stage.network)?;

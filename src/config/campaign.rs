@@ -173,7 +173,7 @@ impl Config {
         let spec = |name: &str| fields.iter().find(|f| f.name == name).cloned();
         crate::train::check_names(&self.train, fields, prior, |name| spec(name).is_some())?;
         for stage in &self.train {
-            let lists = stage.network.takes_lists();
+            let lists = stage.network.takes_lists() || stage.data.pieces.as_ref().is_some_and(|pieces| pieces.rows);
             let known = fields.iter().filter(|f| lists || !f.ragged);
             let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).collect();
             for (key, name) in stage.columns() {

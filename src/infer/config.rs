@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::io::gadget::Velocities;
 use crate::limits;
-use crate::train::StageConfig;
+use crate::train::{StageConfig, cutter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -42,6 +42,15 @@ impl InferConfig {
         let densities = stages.iter().filter(|s| s.network.density().is_some());
         let names: Vec<&str> = densities.map(|s| s.name.as_str()).collect();
         for (key, name) in [("posterior", Some(&self.posterior)), ("baseline", self.baseline.as_ref())] {
+            let of = name.and_then(|name| cutter(stages, stages.iter().find(|s| s.name == *name)?));
+            if let (Some(name), Some(of)) = (name, of) {
+                let problem = format!(
+                    "its samples are pieces of universes, as stage {} cuts them, and a posterior is of a whole",
+                    of.name
+                );
+                let remedy = "name a stage that sees whole universes";
+                return Err(Error::input(problem).key(format!("infer.{key}")).value(name).remedy(remedy));
+            }
             let Some(name) = name.filter(|name| !names.contains(&name.as_str())) else { continue };
             let problem = match stages.iter().any(|s| s.name == *name) {
                 true => "nothing can be drawn from this stage: its model is no density of the parameters",

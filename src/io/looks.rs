@@ -70,10 +70,12 @@ impl Unfit {
     /// Keeps what was found in some rows.
     pub fn note(&mut self, rows: &[usize], counts: &[[i64; 2]]) {
         for (&row, &[not_finite, refused]) in rows.iter().zip(counts) {
-            match (not_finite, refused) {
-                (0, 0) => {}
-                (0, refused) => self.0[1].push((row, refused)),
-                (not_finite, _) => self.0[0].push((row, not_finite)),
+            let (kind, counted) = if not_finite > 0 { (0, not_finite) } else { (1, refused) };
+            match self.0[kind].last_mut() {
+                _ if counted == 0 => {}
+                // Another piece of it.
+                Some(last) if last.0 == row => last.1 += counted,
+                _ => self.0[kind].push((row, counted)),
             }
         }
     }

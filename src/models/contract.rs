@@ -126,7 +126,7 @@ pub trait Model {
         let eyes = if phase == 0 { self.eyes() } else { vec![] };
         eyes.into_iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
     }
-    /// One step on a batch: by default one down each score in turn.
+    /// One step on a batch: by default one down each score in turn, all of which are taken before the first.
     fn step(&self, phase: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {
         self.score(phase, batch)?.iter().try_for_each(|Score { name, value, of, parts }| match of {
             None => turn.minimise(name, value, parts),

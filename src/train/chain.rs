@@ -2,6 +2,7 @@
 
 use super::change::{Change, change};
 use super::context::{Context, find, made};
+use super::pieces::{Pieces, seen};
 use super::source::Known;
 use super::{data, inputs, view, weights};
 use crate::error::{Error, Result};
@@ -32,8 +33,7 @@ pub struct Link {
 impl Link {
     /// Samples of these columns as it sees them.
     fn batch(&self, columns: Known, ids: &[SampleId], pass: Pass) -> Result<Batch> {
-        let mut batch = Batch::new(columns, ids.to_vec(), pass, self.seed, Kind::Float);
-        change(&self.changes, &mut batch).map(|()| batch)
+        change(&self.changes, Batch::new(columns, ids.to_vec(), pass, self.seed, Kind::Float))
     }
 
     /// How samples look to it, link number `place` of a chain.
@@ -70,12 +70,14 @@ impl Chain {
         let mut chain = Chain { links: vec![], fields: vec![] };
         for name in stages {
             let (stage, record) = (find(context.stages, name)?, context.records.trained(name, Some(context.identity))?);
-            let inputs = chain.specs(context, &stage.input, "x")?;
+            let pieces = Pieces::of(context.stages, stage, &|name| data::spec(context.dataset, name).ok())?;
+            let pieces = pieces.as_ref();
+            let inputs = chain.specs(context, &stage.input, "x", pieces)?;
             for spec in stage.input.iter().filter(|name| made(context.stages, name).is_none()) {
                 let spec = data::spec(context.dataset, spec)?;
                 chain.fields.extend((!chain.fields.contains(&spec)).then_some(spec));
             }
-            let targets = chain.specs(context, &stage.target, "target")?;
+            let targets = chain.specs(context, &stage.target, "target", pieces)?;
             let task = Task {
                 inputs: &inputs,
                 targets: &targets,
@@ -90,13 +92,13 @@ impl Chain {
                     .map_or_else(|| name.trim_matches('/').to_string(), |(stage, output)| format!("{stage}/{output}"))
             };
             let columns = [&inputs[..], &targets].concat();
-            let fields = copies && context.records.sources(name).is_empty();
+            let fields = copies && pieces.is_none() && context.records.sources(name).is_empty();
             let copied = if fields { view::copies(stage, &columns).ok() } else { None };
             chain.links.push(Link {
                 name: name.to_string(),
                 reads: inputs.iter().map(|spec| spec.name.clone()).zip(stage.input.iter().map(read)).collect(),
                 model,
-                changes: copied.map_or_else(|| view::changes(stage, &columns), Ok)?,
+                changes: copied.map_or_else(|| view::changes_of(stage, &columns, pieces), Ok)?,
                 seed: context.seed.wrapping_add(stage.seed),
             });
         }
@@ -104,9 +106,17 @@ impl Chain {
     }
 
     /// What columns of a stage on this chain are, by their names in a batch.
-    pub(super) fn specs(&self, context: &Context, names: &[String], alone: &str) -> Result<Vec<FieldSpec>> {
+    pub(super) fn specs(
+        &self,
+        context: &Context,
+        names: &[String],
+        alone: &str,
+        pieces: Option<&Pieces>,
+    ) -> Result<Vec<FieldSpec>> {
         let spec = |name: &String| -> Result<FieldSpec> {
-            let Some((stage, output)) = made(context.stages, name) else { return data::spec(context.dataset, name) };
+            let Some((stage, output)) = made(context.stages, name) else {
+                return Ok(seen(pieces, data::spec(context.dataset, name)?));
+            };
             let link = self.links.iter().find(|link| link.name == stage);
             let spec = link.and_then(|link| link.model.outputs().into_iter().find(|spec| spec.name == output));
             let missing = || Error::failed(format!("stage {stage} makes no {output}"));

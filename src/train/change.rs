@@ -1,5 +1,6 @@
 //! What is done to samples on their way to a model: symmetries, noise, masks. It depends on a sample's id and the pass alone.
 
+use super::cut::Cut;
 use crate::error::Result;
 use crate::models::{Batch, Pass};
 use tch::Tensor;
@@ -10,8 +11,8 @@ pub trait Change {
 }
 
 /// What `changes` make of samples, in order.
-pub fn change(changes: &[Box<dyn Change>], batch: &mut Batch) -> Result<()> {
-    changes.iter().try_for_each(|change| change.change(batch))
+pub fn change(changes: &[Box<dyn Change>], mut batch: Batch) -> Result<Batch> {
+    changes.iter().try_for_each(|change| change.change(&mut batch)).map(|()| batch)
 }
 
 /// Gaussian noise, independent in every number: another draw in each epoch, one for each sample that is held out, none for an
@@ -52,13 +53,22 @@ pub struct Mask {
     pub column: String,
     /// True where nothing is seen; broadcasts against a sample.
     pub hidden: Tensor,
+    /// How that of a whole field (1, …) is cut; `None`: it is a sample's.
+    pub cut: Option<Cut>,
     pub fill: f64,
 }
 
 impl Change for Mask {
     fn change(&self, batch: &mut Batch) -> Result<()> {
         let Ok(x) = batch.array(&self.column) else { return Ok(()) };
-        let masked = x.masked_fill(&self.hidden.to_device(x.device()), self.fill);
+        let hidden = match &self.cut {
+            None => self.hidden.shallow_clone(),
+            Some(cut) => {
+                let pieces = batch.ids.iter().map(|id| cut.piece(&self.hidden, id.item));
+                Tensor::cat(&pieces.collect::<Vec<_>>(), 0)
+            }
+        };
+        let masked = x.masked_fill(&hidden.to_device(x.device()), self.fill);
         batch.replace(&self.column, masked)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::optimiser::Flat;
 use super::tensors;
+use super::weights::variables;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
 use crate::io::hdf::publish_keeping;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 /// Where a training stands, beside its parameters.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct State {
     /// Phase that is being trained.
     #[serde(default)]
@@ -46,18 +47,7 @@ pub struct State {
 impl State {
     /// A training that has not begun.
     pub fn new(parts: usize) -> Self {
-        State {
-            phase: 0,
-            epoch: 0,
-            turn: 0,
-            step: 0,
-            best: vec![],
-            waited: vec![],
-            steps: vec![0; parts],
-            stopped: false,
-            history: vec![],
-            best_parameters: vec![],
-        }
+        State { steps: vec![0; parts], ..State::default() }
     }
 
     /// The phase is over, and its best weights are in place.
@@ -95,12 +85,8 @@ impl State {
     }
 
     /// Puts the best parameters back.
-    pub fn restore_best(&self, flats: &mut [Flat]) {
-        tch::no_grad(|| {
-            for (flat, best) in flats.iter_mut().zip(&self.best_parameters) {
-                flat.parameters.copy_(best);
-            }
-        });
+    pub fn restore_best(&self, flats: &[Flat]) {
+        flats.iter().zip(&self.best_parameters).for_each(|(flat, best)| put(&flat.parameters, best));
     }
 }
 
@@ -142,11 +128,8 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
 
 /// The variables that no step moves: scales, closed forms.
 fn kept(model: &dyn Model) -> Vec<(String, Tensor)> {
-    let all =
-        model.parts().iter().flat_map(|p| p.vs.variables().into_iter().map(|(n, t)| (format!("{}.{n}", p.name), t)));
-    let mut kept: Vec<_> = all.filter(|(_, t)| !t.requires_grad()).map(|(n, t)| (format!("kept.{n}"), t)).collect();
-    kept.sort_by(|a, b| a.0.cmp(&b.0));
-    kept
+    let all = variables(model).into_iter().filter(|(_, t)| !t.requires_grad());
+    all.map(|(name, t)| (format!("kept.{name}"), t)).collect()
 }
 
 /// Name of the tensor that holds the digest of the others, as text.
@@ -194,16 +177,12 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
     let Some(path) = choice else { return Ok(false) };
     let (read_state, tensors, scales) = comm.agree(read(&path, flats, &kept))?;
     *state = read_state;
-    tch::no_grad(|| {
-        for ((flat, parts), steps) in flats.iter_mut().zip(tensors).zip(&state.steps) {
-            let [parameters, first, second, best] = parts;
-            flat.parameters.copy_(&parameters);
-            flat.first.copy_(&first);
-            flat.second.copy_(&second);
-            flat.steps = *steps;
-            state.best_parameters.push(best.to_device(flat.parameters.device()));
-        }
-    });
+    for ((flat, [parameters, first, second, best]), steps) in flats.iter_mut().zip(tensors).zip(&state.steps) {
+        let all = [(&flat.parameters, parameters), (&flat.first, first), (&flat.second, second)];
+        all.iter().for_each(|(to, from)| put(to, from));
+        flat.steps = *steps;
+        state.best_parameters.push(best.to_device(flat.parameters.device()));
+    }
     let prepared = scales.len() == kept.len();
     kept.iter().zip(scales).for_each(|((_, to), from)| put(to, &from));
     log::info!("going on from {} after {}", path.display(), count(state.history.len(), "epoch"));
@@ -244,11 +223,8 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
     for (p, flat) in flats.iter().enumerate() {
         let mut one = |name: &str| -> Result<Tensor> {
             let t = take(&format!("{p}.{name}"))?;
-            if t.numel() == flat.parameters.numel() {
-                Ok(t)
-            } else {
-                Err(bad("it belongs to a network of another size".into()))
-            }
+            let alike = t.numel() == flat.parameters.numel();
+            if alike { Ok(t) } else { Err(bad("it belongs to a network of another size".into())) }
         };
         tensors.push([one("parameters")?, one("first")?, one("second")?, one("best")?]);
     }
@@ -258,73 +234,4 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
     };
     let scales = if before { vec![] } else { kept.iter().map(same).collect::<Result<_>>()? };
     Ok((state, tensors, scales))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::{Part, Rule};
-    use tch::{Device, nn};
-
-    struct Line([Part; 1]);
-
-    impl Model for Line {
-        fn parts(&self) -> &[Part] {
-            &self.0
-        }
-    }
-
-    /// One weight, and one scale that is kept.
-    fn line(scale: f64) -> Line {
-        let vs = nn::VarStore::new(Device::Cpu);
-        let _ = vs.root().var("w", &[1], nn::Init::Const(2.0));
-        let _ = vs.root().add("scale", Tensor::from_slice(&[scale]), false);
-        Line([Part::new("line", vs)])
-    }
-
-    #[test]
-    fn a_checkpoint_of_a_program_without_phases_is_gone_on_from() {
-        let (dir, comm) = (tempfile::tempdir().unwrap(), Comm::world());
-        let model = line(3.0);
-        let flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
-        let state = State { epoch: 4, turn: 40, step: 40, ..State::new(1) };
-        write(&comm, dir.path(), &state, &flats, &model).unwrap();
-
-        let (again, mut found) = (line(0.0), State::new(1));
-        let mut own: Vec<Flat> = again.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
-        assert!(resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales came with it");
-        assert_eq!((found.epoch, crate::nets::host(&kept(&again)[0].1)), (4, vec![3.0]));
-
-        // As programs before wrote it: no phase, no steps of a phase, no scales.
-        let mut all = tensors::read(&path(dir.path())).unwrap();
-        all.retain(|(name, _)| name != CHECKSUM && !name.starts_with("kept."));
-        for (name, t) in all.iter_mut().filter(|(name, _)| name == "state") {
-            let mut json: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&*t).unwrap()).unwrap();
-            let table = json.as_object_mut().unwrap();
-            assert!(table.remove("phase").is_some() && table.remove("turn").is_some(), "{name}");
-            *t = Tensor::from_slice(json.to_string().as_bytes());
-        }
-        all.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&all).as_bytes())));
-        tensors::write(&all, &path(dir.path())).unwrap();
-        let mut found = State::new(1);
-        assert!(!resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales are to be taken anew");
-        assert_eq!((found.phase, found.epoch, found.turn, found.step), (0, 4, 40, 40));
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_training_is_not_gone_on_from() {
-        let (comm, model, state) = (Comm::world(), line(3.0), State { epoch: 4, ..State::new(1) });
-        let [one, other] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-        let mut flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, Rule::Adamw)).collect();
-        for (folder, record) in [(&one, "one"), (&other, "other")] {
-            std::fs::write(folder.path().join("stage.json"), record).unwrap();
-        }
-        write(&comm, one.path(), &state, &flats, &model).unwrap();
-        let mut resumed = |folder: &Path| resume(&comm, folder, &mut State::new(1), &mut flats, &model).unwrap();
-        assert!(resumed(one.path()));
-        std::fs::copy(path(one.path()), path(other.path())).unwrap();
-        assert!(!resumed(other.path()), "it is of a training that was begun otherwise");
-        let e = read(&path(other.path()), &[], &[]).unwrap_err().to_string();
-        assert!(e.contains("belongs to another training") && e.contains("--retrain"), "{e}");
-    }
 }

@@ -2,9 +2,11 @@
 
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
+use super::cut::Cut;
+use super::pieces::{Pieces, cutter, seen};
 use super::source::{Known, Memory};
 use super::{data, view};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived::Derived;
 use crate::io::field::FieldSpec;
@@ -20,6 +22,8 @@ struct Place {
     file: Option<usize>,
     /// Its name there, or in the dataset.
     field: String,
+    /// How pieces of universes come out of it; `None`: all have the universe's, or it has a row for each sample.
+    cut: Option<Cut>,
 }
 
 /// What an earlier stage made.
@@ -28,6 +32,8 @@ struct Source {
     derived: Derived,
     /// Where the stages of its chain stand in that of the stage that reads it.
     links: Vec<u64>,
+    /// It is of whole universes, and the stage's samples are pieces of them, which share it.
+    shared: bool,
 }
 
 /// The columns of a stage's samples.
@@ -44,6 +50,8 @@ pub struct Columns<'a> {
     /// Names in a batch of what is made anew wherever samples are seen, what it is, and the networks that make it.
     reads: Vec<(String, String)>,
     pub(super) frozen: Option<Frozen>,
+    /// The samples' where they are no whole universes.
+    pub(super) pieces: Option<Pieces>,
 }
 
 impl<'a> Columns<'a> {
@@ -51,10 +59,11 @@ impl<'a> Columns<'a> {
     pub fn of_dataset(dataset: &'a Dataset, fields: &[(&str, &str)], device: Device) -> Result<Self> {
         let spec = |&(name, field): &(&str, &str)| Ok(FieldSpec { name: name.into(), ..data::spec(dataset, field)? });
         let inputs = fields.iter().map(spec).collect::<Result<_>>()?;
-        let place = |&(name, field): &(&str, &str)| Place { name: name.into(), file: None, field: field.into() };
+        let place =
+            |&(name, field): &(&str, &str)| Place { name: name.into(), file: None, field: field.into(), cut: None };
         let (sources, targets, reads, learned) = (vec![], vec![], vec![], fields.len());
-        let places = fields.iter().map(place).collect();
-        Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen: None })
+        let (places, frozen, pieces) = (fields.iter().map(place).collect(), None, None);
+        Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen, pieces })
     }
 
     /// Those of a stage. Every rank opens the same files, which are there.
@@ -62,20 +71,28 @@ impl<'a> Columns<'a> {
         let stage = find(context.stages, name)?;
         let below = if stage.frozen { vec![] } else { context.records.sources(name) };
         let (dataset, device, own) = (context.dataset, context.device, context.records.chain(&stage.name));
+        let pieces = Pieces::of(context.stages, stage, &|name| data::spec(dataset, name).ok())?;
         let source = |stage: &&str| -> Result<Source> {
+            let shared = pieces.is_some() && cutter(context.stages, find(context.stages, stage)?).is_none();
             let place = |link: &&str| own.iter().position(|other| other == link).unwrap_or_default() as u64;
             let links = context.records.chain(stage).iter().map(place).collect();
-            Ok(Source { stage: stage.to_string(), derived: Derived::open(&context.records.made(stage))?, links })
+            Ok(Source {
+                stage: stage.to_string(),
+                derived: Derived::open(&context.records.made(stage))?,
+                links,
+                shared,
+            })
         };
         let sources = below.iter().map(source).collect::<Result<Vec<_>>>()?;
         let chain = if stage.frozen { &own[..own.len() - 1] } else { &[] };
         let chain = Chain::load(context, chain, false)?;
+        let cut = |whole: &FieldSpec| pieces.as_ref().and_then(|pieces| pieces.cut(whole));
         let (mut places, mut reads) = (vec![], vec![]);
         let mut of = |names: &[String], alone: &str, places: &mut Vec<Place>| -> Result<Vec<FieldSpec>> {
             let made = |name: &String| made(context.stages, name);
             let file = |stage: &str| sources.iter().position(|source| source.stage == stage);
             let specs = match stage.frozen {
-                true => chain.specs(context, names, alone)?,
+                true => chain.specs(context, names, alone, pieces.as_ref())?,
                 false => named(
                     names
                         .iter()
@@ -83,7 +100,7 @@ impl<'a> Columns<'a> {
                             Some((file, field)) => {
                                 Ok(FieldSpec { name: name.clone(), ..sources[file].derived.data.spec(&field)? })
                             }
-                            None => data::spec(dataset, name),
+                            None => Ok(seen(pieces.as_ref(), data::spec(dataset, name)?)),
                         })
                         .collect::<Result<_>>()?,
                     alone,
@@ -91,9 +108,14 @@ impl<'a> Columns<'a> {
             };
             for (name, spec) in names.iter().zip(&specs) {
                 match made(name) {
-                    None => places.push(Place { name: spec.name.clone(), file: None, field: name.clone() }),
+                    None => {
+                        let cut = cut(&data::spec(dataset, name)?);
+                        places.push(Place { name: spec.name.clone(), file: None, field: name.clone(), cut });
+                    }
                     Some((stage, field)) => match file(&stage) {
-                        Some(file) => places.push(Place { name: spec.name.clone(), file: Some(file), field }),
+                        Some(file) => {
+                            places.push(Place { name: spec.name.clone(), file: Some(file), field, cut: None });
+                        }
                         None => reads.push((spec.name.clone(), format!("{stage}/{field}"))),
                     },
                 }
@@ -101,14 +123,15 @@ impl<'a> Columns<'a> {
             Ok(specs)
         };
         let inputs = of(&stage.input, "x", &mut places)?;
-        let fields = chain.fields.iter().map(|spec| spec.name.clone());
-        places.extend(fields.map(|field| Place { name: format!("/{field}"), file: None, field }));
+        let place = |spec: &FieldSpec| (format!("/{}", spec.name), spec.name.clone(), cut(spec));
+        let below = chain.fields.iter().map(place);
+        places.extend(below.map(|(name, field, cut)| Place { name, file: None, field, cut }));
         let learned = places.len();
         let targets = of(&stage.target, "target", &mut places)?;
         let copies = stage.copies > 1 || context.records.copies(name) > 1;
         view::check_places(context.stages, stage, &[&inputs[..], &targets].concat(), copies)?;
         let frozen = stage.frozen.then(|| Frozen { chain, reads: reads.clone() });
-        Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen })
+        Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen, pieces })
     }
 
     /// What a column is called for whoever reads of it.
@@ -124,25 +147,49 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// True for a stage that reads nothing but the dataset.
+    /// True for a stage that reads nothing but whole universes of the dataset.
     pub fn plain(&self) -> bool {
-        self.sources.is_empty() && self.reads.is_empty()
+        self.sources.is_empty() && self.reads.is_empty() && self.pieces.is_none()
     }
 
     /// Rows of samples in what a stage made.
     fn rows(source: &Source, ids: &[SampleId]) -> Result<Vec<usize>> {
-        ids.iter().map(|id| source.derived.row(id.universe, id.item)).collect()
+        let item = |id: &SampleId| if source.shared { 0 } else { id.item };
+        ids.iter().map(|id| source.derived.row(id.universe, item(id))).collect()
+    }
+
+    /// The samples of these universes: `copies` of each, or all pieces of them.
+    pub fn ids(&self, universes: &[usize], copies: u32) -> Result<Vec<SampleId>> {
+        let of = |item| universes.iter().map(move |&row| SampleId { universe: row as u64, item });
+        match &self.pieces {
+            Some(pieces) => pieces.ids(self.dataset, universes),
+            None => Ok((0..copies).flat_map(of).collect()),
+        }
     }
 
     /// The inputs of samples, or all.
     pub fn read(&self, ids: &[SampleId], targets: bool) -> Result<Known> {
-        let universes: Vec<usize> = ids.iter().map(|id| id.universe as usize).collect();
+        let (mut universes, mut pieces): (Vec<usize>, Vec<(i64, u32)>) = (vec![], vec![]);
+        for id in ids {
+            // Pieces of one universe follow one another: it is read once.
+            if self.pieces.is_none() || universes.last() != Some(&(id.universe as usize)) {
+                universes.push(id.universe as usize);
+            }
+            pieces.push((universes.len() as i64 - 1, id.item));
+        }
         let read = |place: &Place| {
             let column = match place.file.map(|file| &self.sources[file]) {
-                None => data::column(self.dataset, &place.field, &universes, self.device),
-                Some(of) => data::column(&of.derived.data, &place.field, &Self::rows(of, ids)?, self.device),
+                Some(of) => data::column(&of.derived.data, &place.field, &Self::rows(of, ids)?, self.device)?,
+                None => {
+                    let whole = data::column(self.dataset, &place.field, &universes, self.device)?;
+                    match &place.cut {
+                        Some(cut) => cut.column(&whole, &pieces),
+                        None if universes.len() == ids.len() => whole,
+                        None => whole.select(&pieces.iter().map(|piece| piece.0).collect::<Vec<_>>()),
+                    }
+                }
             };
-            Ok((place.name.clone(), column?))
+            Ok((place.name.clone(), column))
         };
         self.places[..if targets { self.places.len() } else { self.learned }].iter().map(read).collect()
     }
@@ -175,11 +222,15 @@ impl<'a> Columns<'a> {
     /// those that say when to stop.
     pub fn memory(&self, copies: u32) -> Result<Memory> {
         let (train, validation) = self.dataset.learned()?;
-        let id = |item| move |&row: &usize| SampleId { universe: row as u64, item };
-        let copies = if self.sources.is_empty() { 1 } else { copies };
-        let mut ids: Vec<SampleId> = (0..copies).flat_map(|item| train.iter().map(id(item))).collect();
-        let learned = ids.len();
-        ids.extend(validation.iter().map(id(0)));
+        let mut ids = self.ids(&train, if self.sources.is_empty() { 1 } else { copies })?;
+        let (learned, held) = (ids.len(), self.ids(&validation, 1)?);
+        for (split, ids) in [("train", &ids), ("validation", &held)] {
+            if ids.is_empty() {
+                let error = Error::input(format!("no universe of the {split} split has a row: there are no samples"));
+                return Err(error.file(&self.dataset.path).remedy("give that split more universes"));
+            }
+        }
+        ids.extend(held);
         let universes: Vec<usize> = ids.iter().map(|id| id.universe as usize).collect();
         let mut columns = self.read(&ids, true)?;
         columns.push(("theta".into(), data::column(self.dataset, "theta", &universes, self.device)?));

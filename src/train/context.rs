@@ -43,3 +43,16 @@ pub(super) fn made(stages: &[StageConfig], column: &str) -> Option<(String, Stri
     let output = column.strip_prefix(&format!("{}/", stage.name)).or(stage.network.outputs().first().copied());
     Some((stage.name.clone(), output?.into()))
 }
+
+/// The earlier stages that a stage stands on, directly or not.
+pub(super) fn below<'a>(stages: &'a [StageConfig], stage: &StageConfig) -> Vec<&'a StageConfig> {
+    let read = |stage: &StageConfig| stage.columns().filter_map(|(_, name)| source(stages, name)).collect::<Vec<_>>();
+    let (mut all, mut next): (Vec<&StageConfig>, _) = (vec![], read(stage));
+    while let Some(other) = next.pop() {
+        if !all.iter().any(|known| known.name == other.name) {
+            all.push(other);
+            next.extend(read(other));
+        }
+    }
+    all
+}

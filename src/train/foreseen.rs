@@ -2,6 +2,7 @@
 
 use super::StageConfig;
 use super::context::made;
+use super::pieces::{Pieces, seen};
 use super::view::check_places;
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
@@ -23,8 +24,11 @@ pub fn check_ahead(
     }
     let mut outputs: Vec<FieldSpec> = vec![];
     for stage in stages {
+        let pieces = Pieces::of(stages, stage, &|name| field(name).ok())?;
         let spec = |name: &String| -> Result<FieldSpec> {
-            let Some((of, output)) = made(stages, name) else { return field(name) };
+            let Some((of, output)) = made(stages, name) else {
+                return Ok(seen(pieces.as_ref(), field(name)?));
+            };
             let found = outputs.iter().find(|spec| spec.name == format!("{of}/{output}"));
             let missing = || Error::failed(format!("stage {of} makes no {output}"));
             Ok(FieldSpec { name: name.clone(), ..found.cloned().ok_or_else(missing)? })

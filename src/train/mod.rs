@@ -5,11 +5,13 @@ pub mod change;
 pub mod checkpoint;
 mod columns;
 mod context;
+mod cut;
 pub mod data;
 mod foreseen;
 pub mod inputs;
 pub mod optimiser;
 pub mod outputs;
+mod pieces;
 pub mod source;
 pub mod stage;
 mod stream;
@@ -26,6 +28,7 @@ pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
 pub use foreseen::check_ahead;
+pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use source::{Memory, Source};
 pub use stage::train_stage;
 pub use symmetry::Symmetry;
@@ -51,8 +54,8 @@ pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
     /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data), a list
-    /// only for a network that takes lists; or what an earlier stage makes, by the stage's name, or with the field's where it makes several,
-    /// `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
+    /// only for a network that takes lists, or in pieces; or what an earlier stage makes, by the stage's name, or with the
+    /// field's where it makes several, `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
     /// What it is to make of that, for networks that learn it: fields, or parameters by their names; a name that is both is
@@ -83,7 +86,8 @@ pub struct StageConfig {
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
-    /// Symmetries, noise and masks of those of its columns that are fields of the dataset; refused where none is.
+    /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
+    /// refused where none is.
     #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
     pub data: DataConfig,
     /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.
@@ -162,9 +166,7 @@ impl StageConfig {
 
     fn check(&self) -> Result<()> {
         let bad = |key: &str, problem: &str, value: String, remedy: &str| {
-            let mut e = Error::input(problem).key(format!("train.{}.{key}", self.name)).remedy(remedy);
-            e.value = Some(value);
-            Err(e)
+            Err(Error::input(problem).key(format!("train.{}.{key}", self.name)).shown(value).remedy(remedy))
         };
         let positive = [
             ("epochs", self.epochs as usize, limits::EPOCHS),
@@ -272,8 +274,7 @@ pub fn check_stages(stages: &[StageConfig]) -> Result<()> {
 /// Inputs and targets of a stage are different fields, or what earlier stages make.
 fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig]) -> Result<()> {
     let refuse = |key: &str, value: &str, problem: &str, remedy: String| {
-        let error = Error::input(problem).key(format!("train.{}.{key}", stage.name));
-        Err(Error { value: Some(format!("{value:?}")), ..error.remedy(remedy) })
+        Err(Error::input(problem).key(format!("train.{}.{key}", stage.name)).value(value).remedy(remedy))
     };
     let network = stage.network.kind();
     for (key, names) in [("input", &stage.input), ("target", &stage.target)] {
@@ -315,19 +316,20 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
             }
         }
     }
+    if let (Some(of), true) = (cutter(all, stage), stage.copies > 1) {
+        let problem = format!("its samples are pieces of universes, as stage {} cuts them", of.name);
+        let error = Error::input(problem).key(format!("train.{}.copies", stage.name)).value(stage.copies);
+        return Err(error.remedy("leave it out; `frozen = true` has other draws of each piece in every epoch"));
+    }
     if stage.frozen {
-        let error = |key: &str, value: String, problem: &str| Error {
-            value: Some(value),
-            ..Error::input(problem).key(format!("train.{}.{key}", stage.name))
-        };
+        let error = |key: &str, problem: &str| Error::input(problem).key(format!("train.{}.{key}", stage.name));
         if !stage.columns().any(|(_, name)| source(before, name).is_some()) {
-            let error = error("frozen", "true".into(), "no earlier stage makes what it reads");
-            return Err(error.remedy("leave it out"));
+            let error = error("frozen", "no earlier stage makes what it reads");
+            return Err(error.value(true).remedy("leave it out"));
         }
         if stage.copies > 1 {
-            let error =
-                error("copies", stage.copies.to_string(), "frozen networks see each universe anew in every epoch");
-            return Err(error.remedy("leave out `copies`, or `frozen`"));
+            let error = error("copies", "frozen networks see each universe anew in every epoch");
+            return Err(error.value(stage.copies).remedy("leave out `copies`, or `frozen`"));
         }
     }
     if stage.target.is_empty() == stage.network.wants_target() {

@@ -5,7 +5,7 @@ use super::chain::Trained;
 use super::columns::Columns;
 use super::context::{Context, find};
 use crate::error::{Error, Result};
-use crate::io::dataset::{Dataset, Split};
+use crate::io::dataset::Split;
 use crate::io::derived::{self, New, Sample};
 use crate::io::field::{Data, Dtype, FieldSpec};
 use crate::io::looks::Looks;
@@ -61,7 +61,7 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     })?;
     let Some(of) = of else { return Ok(false) };
     let trained = comm.agree(Trained::load(context, name))?;
-    let (samples, specs) = (comm.agree(samples(dataset, of.copies))?, trained.model().outputs());
+    let (samples, specs) = (comm.agree(samples(&columns, of.copies))?, trained.model().outputs());
     let numbers: usize = specs.iter().chain(&columns.inputs).map(|spec| spec.shape.iter().product::<usize>()).sum();
     let block = (NUMBERS / numbers.max(1)).clamp(1, BLOCK);
     let new = New { of: &of, dataset, samples: &samples, specs: &specs, block, by: context.by };
@@ -72,14 +72,16 @@ pub fn make(context: &Context, name: &str, begins: impl FnOnce() -> Result<()>) 
     Ok(true)
 }
 
-/// The rows of a file: all finished universes, those to learn from `copies` times.
-fn samples(dataset: &Dataset, copies: u32) -> Result<Vec<Sample>> {
-    let (train, validation) = dataset.learned()?;
-    let of = |rows: Vec<usize>, split, items| {
-        rows.into_iter().flat_map(move |universe| (0..items).map(move |item| Sample { universe, item, split }))
-    };
-    let held = of(validation, Split::Validation, 1).chain(of(dataset.rows(Split::Test), Split::Test, 1));
-    let mut all: Vec<Sample> = of(train, Split::Train, copies).chain(held).collect();
+/// The rows of a file: all finished universes, those to learn from `copies` times; or all pieces of them.
+fn samples(columns: &Columns, copies: u32) -> Result<Vec<Sample>> {
+    let ((train, validation), test) = (columns.dataset.learned()?, columns.dataset.rows(Split::Test));
+    let mut all = vec![];
+    for (rows, split, copies) in
+        [(train, Split::Train, copies), (validation, Split::Validation, 1), (test, Split::Test, 1)]
+    {
+        let sample = |id: SampleId| Sample { universe: id.universe as usize, item: id.item, split };
+        all.extend(columns.ids(&rows, copies)?.into_iter().map(sample));
+    }
     all.sort_unstable_by_key(|s| (s.universe, s.item));
     Ok(all)
 }
@@ -93,7 +95,8 @@ fn outputs(
     samples: &[Sample],
 ) -> Result<(Vec<Data>, Looks)> {
     let (mut looks, mut parts) = (Looks::new(samples.len()), vec![]);
-    let (drawn, plain): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|&i| samples[i].item > 0);
+    let (drawn, plain): (Vec<usize>, Vec<usize>) =
+        (0..samples.len()).partition(|&i| samples[i].item > 0 && columns.pieces.is_none());
     let passes = [(plain, Pass::Held), (drawn, Pass::Train { phase: 0, epoch: 0 })];
     for (own, pass) in passes.into_iter().filter(|(own, _)| !own.is_empty()) {
         let ids = own.iter().map(|&i| SampleId { universe: samples[i].universe as u64, item: samples[i].item });

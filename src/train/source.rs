@@ -52,8 +52,7 @@ impl Memory {
     /// The same as they are seen that are held out.
     pub(super) fn held(&self, changes: &[Box<dyn Change>], seed: u64) -> Result<Memory> {
         let columns = self.columns.iter().map(|(name, column)| (name.clone(), column.shallow_clone())).collect();
-        let mut batch = Batch::new(columns, self.ids.clone(), Pass::Held, seed, Kind::Float);
-        change(changes, &mut batch)?;
+        let batch = change(changes, Batch::new(columns, self.ids.clone(), Pass::Held, seed, Kind::Float))?;
         Ok(Memory { columns: batch.into_columns(), rows: self.rows.clone(), ids: self.ids.clone(), train: self.train })
     }
 
@@ -87,29 +86,5 @@ impl Source for Memory {
         let rows = rows.filter(|rows| !rows.is_empty());
         let rows = rows.ok_or_else(|| Error::failed("a sample was asked for that is not there"))?;
         Ok(self.columns.iter().map(|(name, column)| (name.clone(), column.select(&rows))).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nets::{host, whole};
-
-    #[test]
-    fn rows_and_lists_come_in_the_order_that_is_asked_for() {
-        let x = Tensor::from_slice(&[0.0f64, 1.0, 2.0, 3.0]).view([4, 1]);
-        let list = Column::List {
-            values: Tensor::from_slice(&[10.0f64, 30.0, 31.0, 32.0]).view([4, 1]),
-            offsets: Tensor::from_slice(&[0i64, 1, 1, 1, 4]),
-        };
-        let ids: Vec<SampleId> = [5, 6, 8, 9].map(SampleId::of).to_vec();
-        let columns = vec![("x".into(), Column::Array(x)), ("halos".into(), list)];
-        let mut source = Memory::new(columns, ids, 3);
-        assert_eq!(source.ids(Split::Validation), [SampleId::of(9)]);
-        let read = source.read(&[9, 6, 5].map(SampleId::of), &[]).unwrap();
-        let (Column::Array(x), Column::List { values, offsets }) = (&read[0].1, &read[1].1) else { panic!("{read:?}") };
-        assert_eq!(host(x), [3.0, 1.0, 0.0]);
-        assert_eq!((host(values), whole(offsets)), (vec![30.0, 31.0, 32.0, 10.0], vec![0, 3, 3, 4]));
-        assert!(source.read(&[SampleId::of(7)], &[]).is_err());
     }
 }

@@ -3,12 +3,12 @@
 use super::change::Change;
 use super::context::{Context, find};
 use super::outputs::columns;
-use super::view::changes;
+use super::view::changes_of;
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
 use crate::io::identity::{seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, check_own, numerics, own_files};
-use crate::models::{Model, SampleId, Task, build};
+use crate::models::{SampleId, Task, build};
 use crate::suite::Lock;
 use tch::Kind;
 
@@ -37,10 +37,11 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
     let recorded = stage.recorded(context.seed);
     let (inputs, targets) = (&columns.inputs, &columns.targets);
-    let own = comm.agree(changes(stage, &[&inputs[..], targets].concat()))?;
+    let own = comm.agree(changes_of(stage, &[&inputs[..], targets].concat(), columns.pieces.as_ref()))?;
     let record = comm.on_root(|| {
-        let weights =
-            |source: &str| Ok((source.into(), records.record(source)?.map(|r| r.weights).unwrap_or_default()));
+        let makes = |source: &str| {
+            Ok((source.into(), records.makes(source, &records.trained(source, Some(context.identity))?)?))
+        };
         let stage = serde_json::to_value(&recorded).map_err(|e| Error::failed(e.to_string()))?;
         let record = Record {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -49,7 +50,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
             shape: inputs[0].shape.clone(),
             prior: dataset.prior.clone(),
             dataset: context.identity.clone(),
-            stands_on: records.sources(name).into_iter().map(weights).collect::<Result<_>>()?,
+            stands_on: records.sources(name).into_iter().map(makes).collect::<Result<_>>()?,
             weights: String::new(),
         };
         begin(context, name, &record)?;
@@ -79,7 +80,10 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
     drop(seen);
     trainer.run(&mut samples, &folder)?;
-    comm.on_root(|| finish(records, name, model, record))?;
+    comm.on_root(|| {
+        let weights = weights::write(model, &folder)?;
+        seal(&records.model(name), &Record { weights, ..record })
+    })?;
     Ok(true)
 }
 
@@ -127,9 +131,4 @@ pub fn forget(records: &Stages, name: &str) -> Result<()> {
     check_own(&folder)?;
     let _lock = Lock::take(&folder, "is training in")?;
     own_files(&folder, false)?.iter().try_for_each(|file| std::fs::remove_file(file).at(file))
-}
-
-fn finish(records: &Stages, name: &str, model: &dyn Model, record: Record) -> Result<()> {
-    let weights = weights::write(model, &records.folder.join(name))?;
-    seal(&records.model(name), &Record { weights, ..record })
 }

@@ -24,8 +24,8 @@ pub(super) struct Everything<'a> {
 
 impl Everything<'_> {
     fn batch(&mut self, ids: &[SampleId]) -> Result<Batch> {
-        let mut batch = Batch::new(self.source.read(ids, &[])?, ids.to_vec(), Pass::Held, self.seed, self.kind);
-        change(self.changes, &mut batch).map(|()| batch)
+        let columns = self.source.read(ids, &[])?;
+        change(self.changes, Batch::new(columns, ids.to_vec(), Pass::Held, self.seed, self.kind))
     }
 
     /// The sum over this rank's groups, group by group.

@@ -121,7 +121,7 @@ impl Symmetries {
         let of = |symmetry| wanted.contains(&symmetry);
         let refuse = |symmetry: Symmetry, problem: String, remedy: &str| {
             let value = serde_json::to_value(symmetry).unwrap_or_default();
-            Err(Error { value: Some(value.to_string()), ..Error::input(problem).remedy(remedy) })
+            Err(Error::input(problem).shown(value).remedy(remedy))
         };
         let any = wanted[0];
         if let Some((_, list)) = columns.iter().find(|(_, spec)| spec.ragged) {
@@ -259,7 +259,7 @@ impl Place {
                 let problem =
                     format!("{} has components of spins {:?}, whose turns are unknown", spec.name, axis.spins);
                 let value = serde_json::to_value(any).unwrap_or_default();
-                return Err(Error { value: Some(value.to_string()), ..Error::input(problem).remedy("leave it out") });
+                return Err(Error::input(problem).shown(value).remedy("leave it out"));
             }
             components = Some((i as i64, signs(&axis.spins, &axis.labels)));
         }

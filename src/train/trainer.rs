@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::io::history::Epoch;
 use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
-use crate::nets::host;
+use crate::nets::{host, put};
 use crate::progress::{Progress, count};
 use std::path::Path;
 use std::time::Instant;
@@ -38,8 +38,10 @@ impl<'a> Trainer<'a> {
     /// Takes over a model's parameters; every rank starts from the root's. Collective.
     pub fn new(comm: &'a Comm, config: &'a StageConfig, model: &'a dyn Model) -> Self {
         let flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, config.optimiser)).collect();
-        for flat in &flats {
-            broadcast(comm, &flat.parameters);
+        for flat in flats.iter().filter(|_| comm.size() > 1) {
+            let mut values = host(&flat.parameters);
+            comm.broadcast(0, &mut values);
+            put(&flat.parameters, &Tensor::from_slice(&values));
         }
         let (changes, state) = (vec![], State::new(flats.len()));
         Trainer { comm, config, model, changes, flats, reduce: true, state, ready: false }
@@ -61,8 +63,7 @@ impl<'a> Trainer<'a> {
             let epochs = phases.get(phase).and_then(|phase| phase.epochs).unwrap_or(self.config.epochs);
             batch.left = 1.0 - epoch.min(epochs) as f64 / epochs.max(1) as f64;
         }
-        change(&self.changes, &mut batch)?;
-        Ok(batch.shared(self.comm, len > 0))
+        Ok(change(&self.changes, batch)?.shared(self.comm, len > 0))
     }
 
     /// One step on a global batch; this rank's share of each loss. Collective.
@@ -79,12 +80,21 @@ impl<'a> Trainer<'a> {
         let weight = made.as_ref().map_or(f64::NAN, |batch| batch.weights.sum(Kind::Double).double_value(&[]));
         let total = self.comm.sum_of(weight);
         let batch = if total.is_nan() { self.comm.agree(made)? } else { made? };
-        let mut turn = Means::new(self.comm, &mut self.flats, &batch.weights, total, rate, self.config);
-        turn.frozen = self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone());
-        (turn.number, turn.reduce) = (self.state.turn, self.reduce);
-        turn.place = [self.state.epoch, self.state.step];
+        let mut turn = Means {
+            comm: self.comm,
+            flats: &mut self.flats,
+            weights: &batch.weights,
+            total,
+            rate,
+            config: self.config,
+            frozen: self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone()),
+            number: self.state.turn,
+            place: [self.state.epoch, self.state.step],
+            reduce: self.reduce,
+            losses: vec![],
+        };
         self.comm.agree_once(self.model.step(phase, &batch, &mut turn))?;
-        let losses = turn.losses();
+        let losses = turn.losses;
         self.state.step += 1;
         self.state.turn += 1;
         Ok(losses)
@@ -238,7 +248,7 @@ impl<'a> Trainer<'a> {
                 }
             }
             self.comm.agree(self.check_best())?;
-            self.state.restore_best(&mut self.flats);
+            self.state.restore_best(&self.flats);
         }
         let (best, judged) = (self.state.best.iter().sum::<f64>(), self.state.best.len());
         let best = (judged > 0).then(|| format!(", best validation loss {:.3}", best / judged as f64));
@@ -289,19 +299,4 @@ fn learning_rate(peak: f64, step: u64, per_epoch: u64, epochs: u64) -> f64 {
     let total = (epochs * per_epoch).max(1) as f64;
     let warm = ((step + 1) as f64 / per_epoch as f64).min(1.0);
     peak * warm * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos())
-}
-
-/// Copies the root's numbers to everyone.
-fn broadcast(comm: &Comm, t: &Tensor) {
-    if comm.size() == 1 {
-        return;
-    }
-    tch::no_grad(|| {
-        let mut t = t.shallow_clone();
-        let host = t.to_device(tch::Device::Cpu).to_kind(Kind::Double);
-        let mut values = vec![0f64; t.numel()];
-        host.copy_data(&mut values, t.numel());
-        comm.broadcast(0, &mut values);
-        t.copy_(&Tensor::from_slice(&values).to_kind(t.kind()).to_device(t.device()));
-    });
 }

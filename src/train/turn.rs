@@ -18,13 +18,13 @@ pub struct Share {
 
 /// One step of the trainer.
 pub(super) struct Means<'a> {
-    comm: &'a Comm,
-    flats: &'a mut [Flat],
+    pub comm: &'a Comm,
+    pub flats: &'a mut [Flat],
     /// This rank's weights (n), and their sum over all ranks.
-    weights: &'a Tensor,
-    total: f64,
-    rate: f64,
-    config: &'a StageConfig,
+    pub weights: &'a Tensor,
+    pub total: f64,
+    pub rate: f64,
+    pub config: &'a StageConfig,
     /// Parts that must not move.
     pub frozen: Vec<usize>,
     pub number: u64,
@@ -32,28 +32,11 @@ pub(super) struct Means<'a> {
     pub place: [u64; 2],
     /// Off only in the test that shows that the reduction matters.
     pub reduce: bool,
-    losses: Vec<Share>,
+    /// This rank's shares of the losses.
+    pub losses: Vec<Share>,
 }
 
-impl<'a> Means<'a> {
-    /// For samples of these weights, whose sum over all ranks is `total`.
-    pub fn new(
-        comm: &'a Comm,
-        flats: &'a mut [Flat],
-        weights: &'a Tensor,
-        total: f64,
-        rate: f64,
-        config: &'a StageConfig,
-    ) -> Self {
-        let (frozen, losses, place) = (vec![], vec![], [0, 0]);
-        Means { comm, flats, weights, total, rate, config, frozen, number: 0, place, reduce: true, losses }
-    }
-
-    /// This rank's shares of the losses.
-    pub fn losses(self) -> Vec<Share> {
-        self.losses
-    }
-
+impl Means<'_> {
     /// Keeps this rank's share of a loss; refuses one that is no number, before anything follows it.
     fn keep(&mut self, name: &str, sum: f64) -> Result<()> {
         if !sum.is_finite() {

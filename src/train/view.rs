@@ -1,6 +1,8 @@
 //! `[train.data]`: how a stage sees its samples.
 
 use super::change::{Change, Mask, Noise};
+use super::context::below;
+use super::pieces::{Pieces, PiecesConfig, seen};
 use super::symmetry::{Symmetries, Symmetry};
 use super::{StageConfig, source};
 use crate::error::{Error, Result, suggestion};
@@ -15,10 +17,13 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// `[train.data]`: symmetries, noise and masks of what a stage sees.
+/// `[train.data]`: pieces, symmetries, noise and masks of what a stage sees.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
+    /// Samples are pieces of universes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<PiecesConfig>,
     /// What a universe of equal likelihood is made by, at random in training: `"shift"` along periodic axes, `"turn"`
     /// (quarters of a square, the 24 rotations of a cube), `"flip"` (a mirror), `"slabs"` (the slabs of a box shifted and
     /// their order reversed).
@@ -109,6 +114,7 @@ impl DataConfig {
 struct Seen<'a> {
     stage: &'a StageConfig,
     columns: &'a [FieldSpec],
+    pieces: Option<&'a Pieces>,
 }
 
 impl Seen<'_> {
@@ -163,9 +169,8 @@ impl Seen<'_> {
 
     /// What `augment` (or `copies`, of a stage that says no more) means, for maps of a periodic box.
     fn augmented(&self, key: &str, value: &str) -> Result<Symmetries> {
-        let refuse = |problem: String, remedy: &str| {
-            Err(Error { value: Some(value.into()), ..Error::input(problem).key(self.key(key)).remedy(remedy) })
-        };
+        let refuse =
+            |problem: String, remedy: &str| Err(Error::input(problem).key(self.key(key)).shown(value).remedy(remedy));
         let periodic = |spec: &&FieldSpec| {
             spec.picture().is_some_and(|p| p.periodic) && spec.axes.iter().all(|axis| axis.spins.is_empty())
         };
@@ -258,8 +263,7 @@ impl Seen<'_> {
         let part = format!("masks.{i}");
         let spec = self.column(&part, &config.field)?;
         let refuse = |key: &str, value: String, problem: String, remedy: &str| {
-            let error = Error::input(problem).key(self.key(&format!("data.{part}.{key}"))).remedy(remedy);
-            Error { value: Some(value), ..error }
+            Error::input(problem).key(self.key(&format!("data.{part}.{key}"))).shown(value).remedy(remedy)
         };
         if !config.fill.is_finite() {
             return Err(refuse("fill", config.fill.to_string(), "must be a finite number".into(), "0.0 is usual"));
@@ -270,17 +274,23 @@ impl Seen<'_> {
         }
         let read = mask::read(&config.file);
         let (shape, mask) = read.map_err(|e| e.key(self.key(&format!("data.{part}.file"))))?;
+        let field = self.field(&spec.name);
+        // A field's mask is cut as it is.
+        let (cut, of) = self.pieces.and_then(|p| p.whole(field)).map_or((None, spec), |(cut, of)| (Some(cut), of));
         let space = spec.kinds().iter().filter(|kind| kind.is_spatial()).count();
-        if shape.len() < space.max(1) || !spec.shape.ends_with(&shape) {
-            let field = self.field(&spec.name);
-            let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", spec.shape);
+        if shape.len() < space.max(1) || !of.shape.ends_with(&shape) {
+            let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", of.shape);
             let remedy = "give a mask of the field's last axes";
             return Err(refuse("file", format!("{:?}", config.file), problem, remedy));
         }
         let hidden: Vec<bool> = mask.iter().map(|m| *m == 0.0).collect();
         let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let hidden = Tensor::from_slice(&hidden).view(shape.as_slice());
-        Ok(Mask { column: spec.name.clone(), hidden, fill: config.fill })
+        let mut hidden = Tensor::from_slice(&hidden).view(shape.as_slice());
+        if cut.is_some() {
+            let whole: Vec<i64> = std::iter::once(1).chain(of.shape.iter().map(|&n| n as i64)).collect();
+            hidden = hidden.expand(whole.as_slice(), false);
+        }
+        Ok(Mask { column: spec.name.clone(), hidden, cut, fill: config.fill })
     }
 }
 
@@ -302,7 +312,12 @@ fn side(spec: &FieldSpec) -> Option<f64> {
 
 /// What a stage does to its samples, in order: symmetries, noise, masks. `columns`: what they are, by their names in a batch.
 pub fn changes(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn Change>>> {
-    let seen = Seen { stage, columns };
+    changes_of(stage, columns, None)
+}
+
+/// The same for columns that are cut into pieces.
+pub fn changes_of(stage: &StageConfig, columns: &[FieldSpec], pieces: Option<&Pieces>) -> Result<Vec<Box<dyn Change>>> {
+    let seen = Seen { stage, columns, pieces };
     let mut all: Vec<Box<dyn Change>> = vec![];
     if let Some(symmetries) = seen.symmetries()? {
         all.push(Box::new(symmetries));
@@ -322,20 +337,7 @@ pub fn copies(stage: &StageConfig, columns: &[FieldSpec]) -> Result<Vec<Box<dyn 
     if stage.augment || !stage.data.is_plain() {
         return changes(stage, columns);
     }
-    Ok(vec![Box::new(Seen { stage, columns }.augmented("augment", "true")?)])
-}
-
-/// The earlier stages that a stage stands on, directly or not.
-fn below<'a>(stages: &'a [StageConfig], stage: &StageConfig) -> Vec<&'a StageConfig> {
-    let read = |stage: &StageConfig| stage.columns().filter_map(|(_, name)| source(stages, name)).collect::<Vec<_>>();
-    let (mut all, mut next): (Vec<&StageConfig>, _) = (vec![], read(stage));
-    while let Some(other) = next.pop() {
-        if !all.iter().any(|known| known.name == other.name) {
-            all.push(other);
-            next.extend(read(other));
-        }
-    }
-    all
+    Ok(vec![Box::new(Seen { stage, columns, pieces: None }.augmented("augment", "true")?)])
 }
 
 /// The fields that a stage adds noise to, wherever it sees them.
@@ -363,8 +365,15 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
         Some([named(inputs, "x"), named(targets.collect(), "target")].concat())
     };
     for stage in stages {
+        let known = |name: &String| made(name) || spec(name).is_some();
+        let pieces = if stage.input.iter().all(known) { Pieces::of(stages, stage, &spec)? } else { None };
         let Some(own) = columns(stage) else { continue };
-        let (below, data) = (below(stages, stage), &stage.data);
+        let cut = |(column, (_, name)): (FieldSpec, (&str, &str))| match made(name) {
+            true => column,
+            false => seen(pieces.as_ref(), column),
+        };
+        let own: Vec<FieldSpec> = own.into_iter().zip(stage.columns()).map(cut).collect();
+        let (below, data) = (below(stages, stage), DataConfig { pieces: None, ..stage.data.clone() });
         let key = |key: &str| format!("train.{}.{key}", stage.name);
         let names = |all: &[&StageConfig]| all.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
         let first: Vec<&StageConfig> =
@@ -392,7 +401,7 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
                 return Err(Error { value: given, ..error.remedy(remedy) });
             }
         }
-        changes(stage, &own)?;
+        changes_of(stage, &own, pieces.as_ref())?;
         // What a survey sees of a universe is one thing for all networks on the way.
         let shared = noisy(stage).find_map(|f| Some((f, below.iter().find(|other| noisy(other).any(|of| of == f))?)));
         if let Some((field, other)) = shared.filter(|(_, other)| !stage.frozen || stage.moves() || other.moves()) {
@@ -404,7 +413,7 @@ pub fn check_views(stages: &[StageConfig], spec: impl Fn(&str) -> Option<FieldSp
             true => s.moves() || noisy(s).next().is_some(),
             false => columns(s).is_some_and(|columns| copies(s, &columns).is_ok()),
         };
-        if stage.copies > 1 && !below.iter().any(differ) {
+        if stage.copies > 1 && pieces.is_none() && !below.iter().any(differ) {
             let (problem, remedy) = match below.is_empty() {
                 true => ("no earlier stage makes what it reads".to_string(), "leave it out".to_string()),
                 false => {

@@ -6,6 +6,7 @@ use crate::io::hdf::publish_file;
 use crate::io::identity::digest_of_file;
 use crate::io::stages::anew;
 use crate::models::Model;
+use crate::nets::put;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
@@ -21,7 +22,7 @@ pub fn write(model: &dyn Model, folder: &Path) -> Result<String> {
 }
 
 /// Every variable, trainable or not, as `part.name`, sorted.
-fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
+pub(super) fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
     let mut all: Vec<(String, Tensor)> = model
         .parts()
         .iter()
@@ -54,15 +55,12 @@ pub fn load(model: &dyn Model, folder: &Path, digest: &str, name: &str) -> Resul
     let bad = |problem: String| unusable(problem, path, name);
     let mut there: std::collections::HashMap<String, Tensor> =
         tensors::read(path).map_err(|e| bad(e.problem))?.into_iter().collect();
-    for part in model.parts() {
-        for (name, mut variable) in part.vs.variables() {
-            let name = format!("{}.{name}", part.name);
-            let t = there.remove(&name).ok_or_else(|| bad(format!("{name} is missing")))?;
-            if t.size() != variable.size() {
-                return Err(bad(format!("{name} is {:?}, not {:?}", t.size(), variable.size())));
-            }
-            tch::no_grad(|| variable.copy_(&t));
+    for (name, variable) in variables(model) {
+        let t = there.remove(&name).ok_or_else(|| bad(format!("{name} is missing")))?;
+        if t.size() != variable.size() {
+            return Err(bad(format!("{name} is {:?}, not {:?}", t.size(), variable.size())));
         }
+        put(&variable, &t);
     }
     Ok(())
 }

@@ -121,11 +121,16 @@ pub fn arguments() -> Option<Vec<std::ffi::OsString>> {
 
 /// Runs that program in a folder.
 pub fn own_program(ranks: usize, folder: &Path, words: &[&str]) -> Output {
+    finish(own_command(ranks, folder, words), Duration::from_secs(120))
+}
+
+/// The command that runs it.
+pub fn own_command(ranks: usize, folder: &Path, words: &[&str]) -> Command {
     let mut run = mpirun(ranks);
     run.current_dir(folder).arg(std::env::current_exe().expect("this test's path"));
     run.args(["--exact", "program", "--test-threads=1", "--nocapture"]);
     run.env(ARGUMENTS, [&["polycosm"], words].concat().join("\n"));
-    finish(run, Duration::from_secs(120))
+    run
 }
 
 /// Runs a command that must succeed: all it said.

@@ -31,7 +31,7 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub prior: Prior,
     pub dataset: Identity,
-    /// Digests of the weights of the stages whose outputs it reads, by their names.
+    /// Digests of what [makes](super::Stages::makes) the outputs of the stages that it reads, by their names.
     #[serde(deserialize_with = "one_or_several")]
     pub stands_on: BTreeMap<String, String>,
     /// Digest of `weights.safetensors`; empty before it is there.

@@ -5,7 +5,8 @@ use super::record::{ITS_INPUT, Record, anew, numerics};
 use crate::error::{Error, Result, campaign};
 use crate::io::axis::{AxisKind, Picture};
 use crate::io::derived::Of;
-use crate::io::identity::Identity;
+use crate::io::identity::{Identity, digest};
+use serde_json::{Value, json};
 
 /// Where a stage stands.
 #[derive(Debug, Clone)]
@@ -21,7 +22,20 @@ impl Stages {
     /// What it is to be of, with the dataset as it is now.
     pub fn made_of(&self, name: &str, data: Option<&Identity>) -> Result<Of> {
         let record = self.trained(name, data)?;
-        Ok(Of::new(name, &record.weights, &record.dataset, self.copies(name)))
+        Ok(Of::new(name, &self.makes(name, &record)?, &record.dataset, self.copies(name)))
+    }
+
+    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of universes,
+    /// how it and those before it cut them.
+    pub fn makes(&self, name: &str, record: &Record) -> Result<String> {
+        let mut pieces = vec![record.stage["data"]["pieces"].clone()];
+        for before in self.chain(name).into_iter().filter(|before| *before != name) {
+            pieces.extend(self.record(before)?.map(|record| record.stage["data"]["pieces"].clone()));
+        }
+        Ok(match pieces.iter().all(Value::is_null) {
+            true => record.weights.clone(),
+            false => digest(json!([record.weights, pieces]).to_string().as_bytes()),
+        })
     }
 
     /// Where a stage stands, with the dataset as it is now (`None`: it is not there).
@@ -91,7 +105,7 @@ impl Stages {
             let stood = record.stands_on.get(source).or(record.stands_on.get(ITS_INPUT));
             let why = match self.record(source)? {
                 None => Some(format!("it stands on stage {source}, which is not trained")),
-                Some(r) if stood != Some(&r.weights) => {
+                Some(r) if stood != Some(&self.makes(source, &r)?) => {
                     Some(format!("it stands on stage {source}, which was trained anew"))
                 }
                 Some(r) => self.why_outdated(&r, source, Some(all))?.map(|why| format!("stage {source}: {why}")),

@@ -155,3 +155,31 @@ fn records_of_one_field_and_one_stage_are_read() {
     seal(&stages.model("b"), &record).unwrap();
     assert_eq!(stages.record("b").unwrap().unwrap(), record);
 }
+
+#[test]
+fn the_same_weights_on_other_pieces_make_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = vec![wanted("a", "x", 3), wanted("b", "a", 3), wanted("c", "b", 3)];
+    let mut stages = Stages { folder: dir.path().into(), wanted: all, normal: Value::clone };
+    let mut on = |pieces: Value| {
+        let config = json!({"name": "a", "width": 3, "data": {"pieces": pieces}});
+        write(&stages, "a", None, "1");
+        let record = Record { stage: config.clone(), ..stages.record("a").unwrap().unwrap() };
+        seal(&stages.model("a"), &record).unwrap();
+        stages.wanted[0].config = Some(config);
+        let made_of = |name: &str| stages.made_of(name, Some(&identity("d"))).map_err(|e| e.to_string());
+        let (a, outdated) = (made_of("a").unwrap(), ["b", "c"].map(|name| made_of(name).err().unwrap_or_default()));
+        for (name, below) in [("b", "a"), ("c", "b")] {
+            let makes = stages.makes(below, &stages.record(below).unwrap().unwrap()).unwrap();
+            write(&stages, name, Some((below, &makes)), "1");
+        }
+        (outdated, [a, made_of("b").unwrap(), made_of("c").unwrap()])
+    };
+    let (_, whole) = on(Value::Null);
+    let (told, four) = on(json!({"side": 4}));
+    assert!(told.iter().all(|told| told.contains("which was trained anew")), "{told:?}");
+    let (told, two) = on(json!({"side": 2}));
+    assert!(told.iter().all(|told| told.contains("which was trained anew")), "{told:?}");
+    assert!((0..3).all(|i| whole[i] != four[i] && four[i] != two[i] && two[i] != whole[i]));
+    assert_eq!(on(json!({"side": 2})), (Default::default(), two));
+}
