@@ -31,6 +31,7 @@ impl Samples {
             put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
             self.extras.write(file, n, p)?;
             prior::write(file, &self.prior, self.extras.drawn_from)?;
+            file.set_texts("", "names", &self.prior.names())?; // where readers of version 1 look for them
             self.extras.of.iter().try_for_each(|of| file.set_json("", "of", of))?;
             file.set_text("", CHECKSUM, &contents(file)?)
         })
