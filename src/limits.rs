@@ -35,6 +35,8 @@ pub const EPOCHS: usize = 1_000_000;
 pub const BATCH: usize = 1 << 30;
 /// Augmented copies of each universe.
 pub const COPIES: usize = 10_000;
+/// Views of a sample that are averaged over.
+pub const VIEWS: usize = 1000;
 /// Pieces of a universe: each is a sample.
 pub const PIECES: usize = 1 << 20;
 /// Units of a layer, channels, or numbers that a network gives.

@@ -370,3 +370,115 @@ fn a_chain_of_stages_is_the_same_from_files_and_through_its_networks() {
     let text = place.done(&["run"]);
     assert!(text.contains("in row 4 ") && text.contains("x[") && draws("o", "outside")[0] > 1.0, "{text}");
 }
+
+/// Maps and, one row on, their mirror images, of the same parameters: what a network says of another view of one is what it says of
+/// the next.
+fn mirrored(path: &Path, rows: usize) {
+    data(path, rows);
+    let file = hdf5::File::open_rw(path).unwrap();
+    let mut x = file.dataset("x").unwrap().read_raw::<f32>().unwrap();
+    let mut theta = file.dataset("theta").unwrap().read_raw::<f64>().unwrap();
+    for (map, theta) in x.chunks_mut(2 * SIDE * SIDE).zip(theta.chunks_mut(4)) {
+        let (one, other) = map.split_at_mut(SIDE * SIDE);
+        one.chunks(SIDE)
+            .zip(other.chunks_mut(SIDE))
+            .for_each(|(a, b)| b.iter_mut().zip(a.iter().rev()).for_each(|(b, a)| *b = *a));
+        theta.copy_within(0..2, 2);
+    }
+    file.dataset("x").unwrap().write_raw(&x).unwrap();
+    file.dataset("theta").unwrap().write_raw(&theta).unwrap();
+    let split: Vec<u8> = (0..rows).map(|i| [0, 0, 1, 0, 2][i / 2 % 5]).collect();
+    file.dataset("split").unwrap().write_raw(&split).unwrap();
+}
+
+#[test]
+fn what_a_stage_makes_is_averaged_over_views_and_its_posterior_is_their_mixture() {
+    let place = Place::new(10);
+    mirrored(&place.path("d.h5"), 400);
+    let (head, posterior) = CAMPAIGN.split_at(CAMPAIGN.rfind("[[train]]").unwrap());
+    let flip = "data = { symmetries = [\"flip\"] }\n";
+    let posterior = posterior.replace("copies = 3\n", flip).replace("\"compressor\"", "\"x\"");
+    let plain = head.replace("augment = true\n", flip) + &posterior;
+    let averaged = |views: usize| plain.replace("] }\n", &format!("], average = {views} }}\n"));
+    let write = |campaign: &str| std::fs::write(place.path("run.toml"), campaign).unwrap();
+    let weights = || {
+        ["compressor", "posterior"]
+            .map(|stage| std::fs::read(place.path(&format!("o/train/{stage}/weights.safetensors"))).unwrap())
+    };
+    let of = |name| numbers(&place.path("o/posterior/posterior.h5"), name);
+    let draws = || [of("theta"), of("ln_prob"), of("spread").iter().map(|x| x.to_bits() as f64).collect()].concat();
+    let summaries = || place.made().data.read_f64("summaries", &(0..400).collect::<Vec<_>>()).unwrap();
+
+    write(&plain);
+    for words in [["train"], ["apply"], ["infer"]] {
+        place.done(&words);
+    }
+    let (before, one, ln, made) = (weights(), summaries(), of("ln_prob_truth"), draws());
+
+    // Nothing is trained anew; what was made of one view of each is made anew.
+    write(&averaged(5));
+    place.on(2, &["train"]);
+    assert!(place.on(2, &["apply"]).contains("made anew: stage compressor was trained anew, or looks"));
+    assert!(weights() == before);
+    let mut shares = [0; 6];
+    for (i, mean) in summaries().chunks(2).enumerate() {
+        let (own, other) = (&one[2 * i..2 * i + 2], &one[2 * (i ^ 1)..2 * (i ^ 1) + 2]);
+        let share = (mean[0] - own[0]) / (other[0] - own[0]) * 5.0;
+        let whole = share.round();
+        let off = |j: usize| (mean[j] - own[j] - whole / 5.0 * (other[j] - own[j])).abs();
+        assert!(off(0).max(off(1)) < 1e-5, "{i}: {share} of 5 views of {own:?} and {other:?} in {mean:?}");
+        shares[whole as usize] += 1;
+    }
+    // The first view is the universe itself, each of the others its mirror image or not.
+    assert!(shares[5] == 0 && shares[1] + shares[2] + shares[3] > 200, "{shares:?}");
+
+    write(&averaged(2));
+    let text = place.done(&["infer"]);
+    assert!(text.contains("looks at its samples otherwise"), "{text}");
+    let (mut same, mut mixed) = (0, 0);
+    for (i, &found) in of("ln_prob_truth").iter().enumerate() {
+        let mixture = ((ln[i].exp() + ln[i ^ 1].exp()) / 2.0).ln();
+        match ((found - ln[i]).abs() < 1e-5, (found - mixture).abs() < 1e-5) {
+            (true, _) => same += 1,
+            (_, true) => mixed += 1,
+            _ => panic!("{i}: {found} is neither {} nor {mixture}", ln[i]),
+        }
+    }
+    assert!(same > 20 && mixed > 20 && same + mixed == 80, "{same} and {mixed}");
+    let two = draws();
+    std::fs::remove_file(place.path("o/posterior/posterior.h5")).unwrap();
+    place.on(2, &["infer"]);
+    assert!(draws() == two && weights() == before);
+
+    // A later stage learned from the summaries as they were made.
+    let above = "[[train]]\nname = \"above\"\ninput = \"compressor\"\nepochs = 1\nbatch_size = 40\nnetwork = { kind = \"npe\", ensemble = 1 }\n[infer]";
+    write(&averaged(2).replace("[infer]", above));
+    place.done(&["train", "above"]);
+    write(&averaged(3).replace("[infer]", above));
+    place.refused(
+        &["infer", "--set", "infer.posterior=above"],
+        &["stage above is outdated", "looks at its samples otherwise"],
+    );
+
+    // One draw of each view, at least; and without `average` all is as it was.
+    write(&averaged(41));
+    place.refused(&["infer"], &["infer.draws = 40", "each of the 41 views"]);
+    write(&plain);
+    place.done(&["infer"]);
+    assert!(draws() == made);
+}
+
+#[test]
+fn averages_over_what_does_not_differ_are_refused() {
+    let place = Place::new(40);
+    let refused = |data: &str, parts: &[&str]| {
+        std::fs::write(place.path("run.toml"), CAMPAIGN.replace("augment = true", data)).unwrap();
+        for command in ["check", "train"] {
+            place.refused(&[command], &[&["run.toml", "train.compressor.data.average"], parts].concat());
+        }
+        assert!(!place.path("o").exists());
+    };
+    refused("data = { symmetries = [\"flip\"], average = 1 }", &["= 1", "at least 2"]);
+    refused("data = { symmetries = [\"flip\"], average = 1001 }", &["1001", "1000"]);
+    refused("data = { average = 2 }", &["= 2", "symmetries"]);
+}

@@ -3,9 +3,11 @@
 
 mod mpi;
 
+use polycosm::infer::Averaged;
 use polycosm::io::field::{AxisKind, AxisKind::*, FieldSpec, HealpixOrder};
 use polycosm::models::{
-    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Stream, Tensor, Turn,
+    Batch, Column, Density, Device, Draws, Estimand, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId,
+    Stream, Tensor, Turn,
 };
 use polycosm::train::{
     Change, DataConfig, MaskConfig, Memory, NoiseConfig, Rule, StageConfig, Symmetry, Trainer, changes,
@@ -392,6 +394,66 @@ fn each_input_of_a_stage_counts() {
     check(&twice("frozen = true")).unwrap();
 }
 
+/// Normal around a number of its map, with a member that is that number.
+struct Corner;
+
+impl Density for Corner {
+    fn of(&self) -> Estimand {
+        Estimand::Posterior
+    }
+    fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> polycosm::error::Result<Tensor> {
+        let x = batch.array("x")?.select(1, 0).unsqueeze(1);
+        Ok((theta.select(2, 0) - x).square() * -0.5)
+    }
+    fn draw(&self, batch: &Batch, _: usize, draws: usize, _: &[u64]) -> polycosm::error::Result<Option<Draws>> {
+        let x = batch.array("x")?.select(1, 0);
+        let member = values(&x).iter().flat_map(|&v| vec![v as usize; draws]).collect();
+        let theta = x.view([-1, 1, 1]).expand([-1, draws as i64, 1], false);
+        let (ln_prob, ln_evidence) = (theta.select(2, 0), vec![0.0; batch.len()]);
+        Ok(Some(Draws { theta, ln_prob, ln_evidence, member, members: 3 }))
+    }
+}
+
+#[test]
+fn draws_come_from_all_views_in_equal_shares() {
+    let (spec, views) = (FieldSpec::of("x", &[3], &[Periodic]), 7);
+    let config = DataConfig { average: Some(views), ..symmetric(&[Symmetry::Shift]) };
+    let average = polycosm::train::average(&stage(config), std::slice::from_ref(&spec), &[]).unwrap().unwrap();
+    // What was seen is moved, with all noise in it; the same for all who look.
+    let seen = batch(&[("x", &places(50, &[3]))], Pass::Held);
+    let moved = |v: usize| values(average.views(&seen).unwrap()[v].array("x").unwrap());
+    assert_eq!(moved(0), values(seen.array("x").unwrap()));
+    assert!(moved(1) == moved(1) && moved(1) != moved(2) && moved(1) != moved(0));
+    assert!((1..views).all(|v| moved(v).chunks(3).all(|x| (x[0] + 1.0) % 3.0 == x[1] && (x[1] + 1.0) % 3.0 == x[2])));
+    let rows = average.views(&seen.rows(&[31, 4])).unwrap().pop().unwrap();
+    assert_eq!(values(rows.array("x").unwrap()), [&moved(6)[93..96], &moved(6)[12..15]].concat());
+
+    let averaged = Averaged { density: &Corner, average: &average };
+    let theta = Tensor::full([50, 1, 1], 0.3, (Kind::Double, Device::Cpu));
+    let ln = values(&averaged.ln(&seen, 0, &theta).unwrap());
+    let drawn = averaged.draw(&seen, 0, 23, &[1; 50]).unwrap().unwrap();
+    let (all, ln_prob) = (values(&drawn.theta), values(&drawn.ln_prob));
+    for i in 0..50 {
+        let corners: Vec<f64> = (0..views).map(|v| moved(v)[3 * i]).collect();
+        let mixture = |at: f64| (corners.iter().map(|x| (-0.5 * (at - x).powi(2)).exp()).sum::<f64>() / 7.0).ln();
+        assert!((ln[i] - mixture(0.3)).abs() < 1e-12);
+        for d in 0..23 {
+            let (theta, member) = (all[23 * i + d], drawn.member[23 * i + d]);
+            assert_eq!((theta, member), (corners[d % views], corners[d % views] as usize), "sample {i}, draw {d}");
+            assert!((ln_prob[23 * i + d] - mixture(theta)).abs() < 1e-12);
+        }
+    }
+
+    // What lies in space has no mean over views of it.
+    let painted = polycosm::train::average(
+        &stage(DataConfig { average: Some(2), ..symmetric(&[Symmetry::Shift]) }),
+        std::slice::from_ref(&spec),
+        std::slice::from_ref(&spec),
+    );
+    let error = painted.err().unwrap().to_string();
+    assert!(error.contains("train.test.data.average = 2") && error.contains("lies in space"), "{error}");
+}
+
 fn mask(folder: &std::path::Path, name: &str, shape: &[usize], mask: &[f64]) -> MaskConfig {
     let path = folder.join(name);
     let file = hdf5::File::create(&path).unwrap();
@@ -516,6 +578,11 @@ fn what_a_field_does_not_have_is_refused() {
             noise(NoiseConfig { field: of("mapz"), sigma: 0.1.into(), ..Default::default() }),
             flat(),
             &["noise.0.field = \"mapz\"", "did you mean `maps`"],
+        ),
+        (
+            DataConfig { average: Some(2), ..masked("d.h5", &[8, 8], 1.0) },
+            flat(),
+            &["data.average = 2", "a mask stays"],
         ),
         (masked("a.h5", &[8, 7], 1.0), flat(), &["masks.0.file", "shape [8, 7], and maps [2, 8, 8]"]),
         (masked("b.h5", &[8], 1.0), flat(), &["shape [8]"]),

@@ -99,7 +99,7 @@ impl Current {
         Ok(Of {
             stage: stage.into(),
             numerics: samples::NUMERICS,
-            weights: record.weights,
+            weights: self.stages.makes(stage, &record)?,
             dataset: record.dataset,
             seed: self.seed,
             draws,

@@ -242,7 +242,8 @@ impl Plan {
             };
             let wanted = self.config.train.iter().map(|s| {
                 let [name, inputs, targets] = ["name", "input", "target"].map(|key| texts(s, key));
-                Wanted { name: name.concat(), inputs, targets, config: None }
+                let average = s.get("data").and_then(|data| data.get("average")?.as_integer()).map(|n| n as usize);
+                Wanted { name: name.concat(), inputs, targets, config: None, average }
             });
             Stages { folder, wanted: wanted.collect(), normal: Clone::clone }
         }

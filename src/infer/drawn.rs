@@ -1,6 +1,6 @@
 //! Draws of one universe after another.
 
-use super::{Target, draw};
+use super::{Averaged, Target, draw};
 use crate::error::{Error, Result};
 use crate::io::looks::Looks;
 use crate::models::{Batch, Density, Pass, SampleId};
@@ -55,6 +55,8 @@ impl Drawn {
         seed: u64,
     ) -> Result<()> {
         let (density, prior) = (density(trained)?, &trained.prior);
+        let averaged = trained.last().average.as_ref().map(|average| Averaged { density, average });
+        let density = averaged.as_ref().map_or(density, |averaged| averaged as &dyn Density);
         tch::no_grad(|| {
             self.outside.extend(looks.outside);
             self.most.extend(looks.most);

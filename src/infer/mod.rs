@@ -1,11 +1,13 @@
 //! Posteriors of observations: samples, ensembles and their files.
 
+mod averaged;
 mod config;
 mod drawn;
 mod sampler;
 mod tempered;
 mod words;
 
+pub use averaged::Averaged;
 pub use config::InferConfig;
 pub use sampler::{Direct, Sampler, Target};
 pub use tempered::Tempered;

@@ -48,7 +48,10 @@ impl Of {
     fn differs(&self, wanted: &Of) -> Option<String> {
         let parts = [
             (self.stage == wanted.stage, format!("it is of stage {}", self.stage)),
-            (self.weights == wanted.weights, format!("stage {} was trained anew", wanted.stage)),
+            (
+                self.weights == wanted.weights,
+                format!("stage {} was trained anew, or looks at its samples otherwise", wanted.stage),
+            ),
             (
                 self.numerics == wanted.numerics,
                 "another version of the program made it, which computes otherwise".into(),

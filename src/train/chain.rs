@@ -4,6 +4,7 @@ use super::change::{Change, change};
 use super::context::{Context, find, made};
 use super::pieces::{Pieces, seen};
 use super::source::Known;
+use super::symmetry::Average;
 use super::{data, inputs, view, weights};
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
@@ -27,6 +28,8 @@ pub struct Link {
     pub model: Box<dyn Model>,
     /// What is done to its samples.
     pub changes: Vec<Box<dyn Change>>,
+    /// Views that are averaged over; `None`: one.
+    pub average: Option<Average>,
     seed: u64,
 }
 
@@ -52,7 +55,13 @@ impl Link {
 
     /// What it makes of samples.
     pub(super) fn make(&self, batch: &Batch) -> Result<Vec<Tensor>> {
-        tch::no_grad(|| self.model.apply(batch))
+        let Some(average) = &self.average else { return tch::no_grad(|| self.model.apply(batch)) };
+        let each = average.views(batch)?.into_iter().map(|view| tch::no_grad(|| self.model.apply(&view)));
+        let each = each.collect::<Result<Vec<_>>>()?;
+        let mean = |f: usize| {
+            Tensor::stack(&each.iter().map(|made| &made[f]).collect::<Vec<_>>(), 0).mean_dim(0i64, false, None)
+        };
+        Ok((0..each[0].len()).map(mean).collect())
     }
 }
 
@@ -96,6 +105,7 @@ impl Chain {
             let copied = if fields { view::copies(stage, &columns).ok() } else { None };
             chain.links.push(Link {
                 name: name.to_string(),
+                average: view::average(stage, &columns, &model.outputs())?,
                 reads: inputs.iter().map(|spec| spec.name.clone()).zip(stage.input.iter().map(read)).collect(),
                 model,
                 changes: copied.map_or_else(|| view::changes_of(stage, &columns, pieces), Ok)?,

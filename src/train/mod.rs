@@ -31,9 +31,9 @@ pub use foreseen::check_ahead;
 pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use source::{Memory, Source};
 pub use stage::train_stage;
-pub use symmetry::Symmetry;
+pub use symmetry::{Average, Symmetries, Symmetry};
 pub use trainer::Trainer;
-pub use view::{DataConfig, MaskConfig, NoiseConfig, changes, check_views};
+pub use view::{DataConfig, MaskConfig, NoiseConfig, average, changes, check_views};
 
 use crate::error::{Error, Result, suggestion};
 use crate::io::field::FieldSpec;
@@ -140,7 +140,7 @@ impl StageConfig {
     fn wanted(&self, seed: u64) -> Wanted {
         let config = serde_json::to_value(self.recorded(seed)).ok().map(|v| Self::normal(&v));
         let [inputs, targets] = [&self.input, &self.target].map(|names| names.0.clone());
-        Wanted { name: self.name.clone(), inputs, targets, config }
+        Wanted { name: self.name.clone(), inputs, targets, config, average: self.data.average }
     }
 
     /// All that it reads, each with its key.

@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::context::{Context, find};
 use super::outputs::columns;
-use super::view::changes_of;
+use super::view::{self, changes_of};
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
 use crate::io::identity::{seal, unseal};
@@ -61,6 +61,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let task = Task { inputs, targets, prior, device, kind: Kind::Float };
     let model = comm.agree(build(&*config.network, &task))?;
     let model = model.as_ref();
+    comm.agree(view::average(stage, &[&inputs[..], targets].concat(), &model.outputs()))?;
     comm.agree(dataset.check_prior())?;
     let mut samples = comm.agree(columns.memory(config.copies as u32))?;
     let frozen = columns.frozen.take().map(|frozen| Box::new(frozen) as Box<dyn Change>);

@@ -94,8 +94,8 @@ struct Place {
     components: Option<(i64, [Vec<f64>; 2])>,
 }
 
-/// Random symmetries of samples: every column of a sample that lies in space is moved alike, all its views and channels too. In
-/// training alone.
+/// Random symmetries of samples: every column of a sample that lies in space is moved alike, all its views and channels too. As a
+/// change of samples in training alone.
 pub struct Symmetries {
     places: Vec<Place>,
     /// Steps of a shift along each axis, the same for grids of several sizes; empty: none.
@@ -227,14 +227,10 @@ impl Symmetries {
         }
         one
     }
-}
 
-impl Change for Symmetries {
-    fn change(&self, batch: &mut Batch) -> Result<()> {
-        if !matches!(batch.pass, Pass::Train { .. }) {
-            return Ok(());
-        }
-        let elements: Vec<Element> = batch.streams("augment").map(|mut rng| self.draw(&mut rng)).collect();
+    /// Moves every sample by a random element.
+    fn act(&self, batch: &mut Batch, purpose: &str) -> Result<()> {
+        let elements: Vec<Element> = batch.streams(purpose).map(|mut rng| self.draw(&mut rng)).collect();
         for place in &self.places {
             // An observation has no targets.
             let Ok(x) = batch.array(&place.name) else { continue };
@@ -243,6 +239,37 @@ impl Change for Symmetries {
             batch.replace(&place.name, moved)?;
         }
         Ok(())
+    }
+}
+
+impl Change for Symmetries {
+    fn change(&self, batch: &mut Batch) -> Result<()> {
+        match batch.pass {
+            Pass::Train { .. } => self.act(batch, "augment"),
+            Pass::Held | Pass::Observation => Ok(()),
+        }
+    }
+}
+
+/// Views of samples that a trained stage averages over.
+pub struct Average {
+    pub symmetries: Symmetries,
+    pub views: usize,
+}
+
+impl Average {
+    /// The samples as they were seen, noise and all, and moved by elements that their ids fix. Their means over the group are
+    /// the same wherever a sample is looked at from; over some views of many, nearly so.
+    pub fn views(&self, batch: &Batch) -> Result<Vec<Batch>> {
+        let rows: Vec<usize> = (0..batch.len()).collect();
+        let view = |v| {
+            let mut view = batch.rows(&rows);
+            if v > 0 {
+                self.symmetries.act(&mut view, &format!("view {v}"))?;
+            }
+            Ok(view)
+        };
+        (0..self.views).map(view).collect()
     }
 }
 

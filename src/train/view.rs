@@ -3,12 +3,13 @@
 use super::change::{Change, Mask, Noise};
 use super::context::below;
 use super::pieces::{Pieces, PiecesConfig, seen};
-use super::symmetry::{Symmetries, Symmetry};
+use super::symmetry::{Average, Symmetries, Symmetry};
 use super::{StageConfig, source};
 use crate::error::{Error, Result, suggestion};
-use crate::io::field::{AxisKind, FieldSpec};
+use crate::io::field::{AxisKind, Dtype, FieldSpec};
 use crate::io::identity::digest_again;
 use crate::io::mask;
+use crate::limits;
 use crate::list::OneOrMany;
 use crate::models::named;
 use crate::observables::lensing::ShapeNoise;
@@ -29,6 +30,11 @@ pub struct DataConfig {
     /// their order reversed).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symmetries: Vec<Symmetry>,
+    /// Once trained, the stage looks at so many views of each sample, moved by `symmetries`: what it makes is their mean, and its
+    /// posterior the mixture of theirs. Refused beside `masks`, and where what it makes lies in space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "one view"))]
+    pub average: Option<usize>,
     /// Noise that is added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub noise: Vec<NoiseConfig>,
@@ -96,9 +102,9 @@ impl DataConfig {
         *self == DataConfig::default()
     }
 
-    /// The same with the digests of its files.
+    /// The same with the digests of its files, and without what weights do not depend on.
     pub(super) fn recorded(&self) -> DataConfig {
-        let mut data = self.clone();
+        let mut data = DataConfig { average: None, ..self.clone() };
         data.masks.iter_mut().for_each(|mask| mask.sha256 = digest_again(&mask.file).ok());
         data
     }
@@ -165,6 +171,24 @@ impl Seen<'_> {
             self.columns.iter().map(|c| FieldSpec { name: self.field(&c.name).into(), ..c.clone() }).collect();
         let columns: Vec<(&str, &FieldSpec)> = self.columns.iter().map(|c| c.name.as_str()).zip(&named).collect();
         Symmetries::new(&config.symmetries, &columns).map(Some).map_err(|e| e.key(self.key("data.symmetries")))
+    }
+
+    /// The symmetries by which so many views differ once the stage is trained.
+    fn average(&self) -> Result<Option<Average>> {
+        let Some(views) = self.stage.data.average else { return Ok(None) };
+        let key = || self.key("data.average");
+        let refuse = |problem: &str, remedy: &str| Err(Error::input(problem).key(key()).value(views).remedy(remedy));
+        if views < 2 {
+            return refuse("must be at least 2", "leave it out for one view");
+        }
+        limits::at_most(key(), views, limits::VIEWS)?;
+        if !self.stage.data.masks.is_empty() {
+            return refuse("a mask stays where it is, and views are moved", "leave out `average`, or `masks`");
+        }
+        match self.symmetries()? {
+            Some(symmetries) => Ok(Some(Average { symmetries, views })),
+            None => refuse("views differ by symmetries, of which there are none", "say which: `symmetries`"),
+        }
     }
 
     /// What `augment` (or `copies`, of a stage that says no more) means, for maps of a periodic box.
@@ -322,6 +346,7 @@ pub fn changes_of(stage: &StageConfig, columns: &[FieldSpec], pieces: Option<&Pi
     if let Some(symmetries) = seen.symmetries()? {
         all.push(Box::new(symmetries));
     }
+    seen.average()?;
     for (i, config) in stage.data.noise.iter().enumerate() {
         all.push(Box::new(seen.noise(i, config)?));
     }
@@ -329,6 +354,23 @@ pub fn changes_of(stage: &StageConfig, columns: &[FieldSpec], pieces: Option<&Pi
         all.push(Box::new(seen.mask(i, config)?));
     }
     Ok(all)
+}
+
+/// Over how many views a trained stage averages, and how they differ; `made`: what its model makes.
+pub fn average(stage: &StageConfig, columns: &[FieldSpec], made: &[FieldSpec]) -> Result<Option<Average>> {
+    let average = Seen { stage, columns, pieces: None }.average()?;
+    let fixed = |spec: &&FieldSpec| {
+        let lies = |kind: &AxisKind| kind.is_spatial() || *kind == AxisKind::Slab;
+        spec.dtype == Dtype::I64 || spec.kinds().iter().any(lies)
+    };
+    match (&average, made.iter().find(fixed)) {
+        (Some(average), Some(spec)) => {
+            let problem = format!("its {} cannot be averaged over views: it lies in space, or counts", spec.name);
+            let error = Error::input(problem).key(format!("train.{}.data.average", stage.name));
+            Err(error.value(average.views).remedy("leave it out"))
+        }
+        _ => Ok(average),
+    }
 }
 
 /// What makes copies of a stage's samples differ: what it does to them, or, where it says nothing, the symmetries of maps of a

@@ -10,7 +10,7 @@ pub struct Of {
     /// Version of what drawing computes.
     #[serde(default)]
     pub numerics: u32,
-    /// Digest of its weights.
+    /// Digest of its weights, and of how many views are averaged over.
     pub weights: String,
     /// The dataset that it learned from, and that holds the universes.
     pub dataset: Identity,
@@ -54,7 +54,10 @@ impl Of {
                 self.numerics == now.numerics,
                 "another version of the program drew them, which computes otherwise".into(),
             ),
-            (self.weights == now.weights, format!("stage {} was trained anew", now.stage)),
+            (
+                self.weights == now.weights,
+                format!("stage {} was trained anew, or looks at its samples otherwise", now.stage),
+            ),
             (seen == seen_now, "the observation holds other data".into()),
             (eyes == eyes_now, "the simulator looks at the observation with other settings".into()),
             (self.seed == now.seed, format!("the seed was {} and is {}", self.seed, now.seed)),

@@ -24,6 +24,8 @@ pub struct Wanted {
     pub targets: Vec<String>,
     /// As [`Record::stage`]; `None` in a program without libtorch, which does not know its defaults.
     pub config: Option<Value>,
+    /// Views that it averages over once it is trained, on which its weights do not depend.
+    pub average: Option<usize>,
 }
 
 /// All stages of a campaign.

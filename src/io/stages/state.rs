@@ -25,16 +25,20 @@ impl Stages {
         Ok(Of::new(name, &self.makes(name, &record)?, &record.dataset, self.copies(name)))
     }
 
-    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of universes,
-    /// how it and those before it cut them.
+    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of universes or
+    /// averages over views, how it and those before it cut them, and over how many.
     pub fn makes(&self, name: &str, record: &Record) -> Result<String> {
         let mut pieces = vec![record.stage["data"]["pieces"].clone()];
         for before in self.chain(name).into_iter().filter(|before| *before != name) {
             pieces.extend(self.record(before)?.map(|record| record.stage["data"]["pieces"].clone()));
         }
-        Ok(match pieces.iter().all(Value::is_null) {
-            true => record.weights.clone(),
-            false => digest(json!([record.weights, pieces]).to_string().as_bytes()),
+        let chain = self.chain(name);
+        let average = |stage: &&str| self.wanted.iter().find(|w| w.name == **stage).and_then(|w| w.average);
+        let averages: Vec<Option<usize>> = chain.iter().map(average).collect();
+        Ok(match (pieces.iter().all(Value::is_null), averages.iter().all(Option::is_none)) {
+            (true, true) => record.weights.clone(),
+            (false, true) => digest(json!([record.weights, pieces]).to_string().as_bytes()),
+            (_, false) => digest(json!([record.weights, pieces, averages]).to_string().as_bytes()),
         })
     }
 
@@ -105,9 +109,9 @@ impl Stages {
             let stood = record.stands_on.get(source).or(record.stands_on.get(ITS_INPUT));
             let why = match self.record(source)? {
                 None => Some(format!("it stands on stage {source}, which is not trained")),
-                Some(r) if stood != Some(&self.makes(source, &r)?) => {
-                    Some(format!("it stands on stage {source}, which was trained anew"))
-                }
+                Some(r) if stood != Some(&self.makes(source, &r)?) => Some(format!(
+                    "it stands on stage {source}, which was trained anew, or looks at its samples otherwise"
+                )),
                 Some(r) => self.why_outdated(&r, source, Some(all))?.map(|why| format!("stage {source}: {why}")),
             };
             if why.is_some() {

@@ -19,7 +19,13 @@ fn identity(data: &str) -> Identity {
 
 fn wanted(name: &str, input: &str, width: u32) -> Wanted {
     let inputs = input.split(' ').map(String::from).collect();
-    Wanted { name: name.into(), inputs, targets: vec![], config: Some(json!({"name": name, "width": width})) }
+    Wanted {
+        name: name.into(),
+        inputs,
+        targets: vec![],
+        config: Some(json!({"name": name, "width": width})),
+        average: None,
+    }
 }
 
 fn write(stages: &Stages, name: &str, stands_on: Option<(&str, &str)>, weights: &str) {
