@@ -23,7 +23,7 @@ use polycosm::nets::host;
 use polycosm::prior::{Distribution, Parameter, Prior};
 use polycosm::rng::stream;
 use polycosm::train::outputs::columns;
-use polycosm::train::{Context, StageConfig, Trained, records, train_stage};
+use polycosm::train::{Context, StageConfig, Trained, changes, records, train_stage};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use std::path::Path;
@@ -294,6 +294,10 @@ fn inferred(comm: &Comm, name: &str, most: f64) {
         "name = \"posterior\"\ninput = \"x\"\nepochs = 40\nbatch_size = 50\nlearning_rate = 3e-3\nnetwork = {{ kind = {name:?} }}"
     );
     let stages: Vec<StageConfig> = vec![toml::from_str(&text).unwrap()];
+    // What is known up to a factor of each sample has no mixture over views of it.
+    let views = toml::from_str(&format!("{text}\n[data]\nsymmetries = [\"flip\"]\naverage = 2")).unwrap();
+    let e = changes(&views, &[FieldSpec::of("x", &[3], &[AxisKind::Flat])]).err().unwrap().to_string();
+    assert!(e.contains("data.average = 2") && e.contains("up to a factor"), "{e}");
     toml::from_str::<InferConfig>("posterior = \"posterior\"").unwrap().check(&stages).unwrap();
     let (seed, device, folder) = (1, Device::Cpu, mpi::shared_dir().join("train"));
     let (records, identity) = (&records(&stages, &folder, seed), &Identity::of(comm, dataset, &["x"]).unwrap());

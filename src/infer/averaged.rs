@@ -7,8 +7,7 @@ use crate::train::Average;
 use rand::RngCore;
 use tch::Tensor;
 
-/// The mixture of equal parts of what a density says of k views of a sample: p(θ | x) = Σ_v p(θ | g_v x)/k, and likewise for
-/// likelihoods and ratios.
+/// The mixture of equal parts of the posteriors of k views of a sample: p(θ | x) = Σ_v p(θ | g_v x)/k.
 pub struct Averaged<'a> {
     pub density: &'a dyn Density,
     pub average: &'a Average,

@@ -11,7 +11,7 @@ use crate::io::identity::digest_again;
 use crate::io::mask;
 use crate::limits;
 use crate::list::OneOrMany;
-use crate::models::named;
+use crate::models::{Estimand, named};
 use crate::observables::lensing::ShapeNoise;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,10 @@ impl Seen<'_> {
         limits::at_most(key(), views, limits::VIEWS)?;
         if !self.stage.data.masks.is_empty() {
             return refuse("a mask stays where it is, and views are moved", "leave out `average`, or `masks`");
+        }
+        if !matches!(self.stage.network.density(), None | Some(Estimand::Posterior)) {
+            let problem = "its density is known up to a factor, which may be another for each view";
+            return refuse(problem, "leave it out: posteriors and summaries can be averaged");
         }
         match self.symmetries()? {
             Some(symmetries) => Ok(Some(Average { symmetries, views })),
