@@ -52,25 +52,35 @@ struct Place {
     folder: tempfile::TempDir,
 }
 
-/// Two parameters, and maps with bumps of their heights.
-fn data(path: &Path, rows: usize) {
+/// Two parameters (rows, 2), and maps (rows, SIDE, SIDE) with bumps of their heights.
+fn maps(rows: usize) -> (Vec<f64>, Vec<f32>) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let theta: Vec<f64> = (0..2 * rows).map(|_| rng.random_range(0.0..1.0)).collect();
     let mut pixel = |t: &[f64], i: usize| t[i % 2] as f32 * (1 + i % 3) as f32 + 0.1 * rng.random_range(-1.0..1.0f32);
     let maps = theta.chunks(2).flat_map(|t| (0..SIDE * SIDE).map(|i| pixel(t, i)).collect::<Vec<_>>());
     let x: Vec<f32> = maps.collect();
-    let split: Vec<u8> = (0..rows).map(|i| [0, 0, 1, 0, 2][i % 5]).collect();
+    (theta, x)
+}
+
+/// These as a dataset, so many in a row of one split.
+fn data(path: &Path, (theta, x): &(Vec<f64>, Vec<f32>), together: usize) {
+    let rows = theta.len() / 2;
+    let split: Vec<u8> = (0..rows).map(|i| [0, 0, 1, 0, 2][i / together % 5]).collect();
     let file = hdf5::File::create(path).unwrap();
-    file.new_dataset::<f64>().shape([rows, 2]).create("theta").unwrap().write_raw(&theta).unwrap();
-    file.new_dataset::<f32>().shape([rows, SIDE, SIDE]).create("x").unwrap().write_raw(&x).unwrap();
+    file.new_dataset::<f64>().shape([rows, 2]).create("theta").unwrap().write_raw(theta).unwrap();
+    file.new_dataset::<f32>().shape([rows, SIDE, SIDE]).create("x").unwrap().write_raw(x).unwrap();
     file.new_dataset::<u8>().shape([rows]).create("split").unwrap().write_raw(&split).unwrap();
 }
 
 impl Place {
     fn new(rows: usize) -> Self {
+        Place::of(&maps(rows), 1)
+    }
+
+    fn of(maps: &(Vec<f64>, Vec<f32>), together: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("run.toml"), CAMPAIGN).unwrap();
-        data(&folder.path().join("d.h5"), rows);
+        data(&folder.path().join("d.h5"), maps, together);
         Place { folder }
     }
 
@@ -371,30 +381,31 @@ fn a_chain_of_stages_is_the_same_from_files_and_through_its_networks() {
     assert!(text.contains("in row 4 ") && text.contains("x[") && draws("o", "outside")[0] > 1.0, "{text}");
 }
 
-/// Maps and, one row on, their mirror images, of the same parameters: what a network says of another view of one is what it says of
-/// the next.
-fn mirrored(path: &Path, rows: usize) {
-    data(path, rows);
-    let file = hdf5::File::open_rw(path).unwrap();
-    let mut x = file.dataset("x").unwrap().read_raw::<f32>().unwrap();
-    let mut theta = file.dataset("theta").unwrap().read_raw::<f64>().unwrap();
+/// Maps and, one row on, their mirror images, of the same parameters: what a network says of another view of one is
+/// what it says of the next.
+fn mirrored(rows: usize) -> (Vec<f64>, Vec<f32>) {
+    let (mut theta, mut x) = maps(rows);
     for (map, theta) in x.chunks_mut(2 * SIDE * SIDE).zip(theta.chunks_mut(4)) {
         let (one, other) = map.split_at_mut(SIDE * SIDE);
-        one.chunks(SIDE)
-            .zip(other.chunks_mut(SIDE))
-            .for_each(|(a, b)| b.iter_mut().zip(a.iter().rev()).for_each(|(b, a)| *b = *a));
+        other.copy_from_slice(one);
+        other.chunks_mut(SIDE).for_each(<[f32]>::reverse);
         theta.copy_within(0..2, 2);
     }
-    file.dataset("x").unwrap().write_raw(&x).unwrap();
-    file.dataset("theta").unwrap().write_raw(&theta).unwrap();
-    let split: Vec<u8> = (0..rows).map(|i| [0, 0, 1, 0, 2][i / 2 % 5]).collect();
-    file.dataset("split").unwrap().write_raw(&split).unwrap();
+    (theta, x)
 }
 
 #[test]
 fn what_a_stage_makes_is_averaged_over_views_and_its_posterior_is_their_mixture() {
-    let place = Place::new(10);
-    mirrored(&place.path("d.h5"), 400);
+    let all = mirrored(400);
+    let place = Place::of(&all, 2);
+    // To be observed: the first universe for tests and its mirror image.
+    let seen = hdf5::File::create(place.path("seen.h5")).unwrap();
+    let two = seen.new_dataset::<f32>().shape([2, SIDE, SIDE]).create("x").unwrap();
+    two.write_raw(&all.1[8 * SIDE * SIDE..10 * SIDE * SIDE]).unwrap();
+    for (name, theta) in ["a", "b"].into_iter().zip(&all.0[16..18]) {
+        seen.new_attr::<f64>().create(name).unwrap().write_scalar(theta).unwrap();
+    }
+    drop((two, seen));
     let (head, posterior) = CAMPAIGN.split_at(CAMPAIGN.rfind("[[train]]").unwrap());
     let flip = "data = { symmetries = [\"flip\"] }\n";
     let posterior = posterior.replace("copies = 3\n", flip).replace("\"compressor\"", "\"x\"");
@@ -445,6 +456,15 @@ fn what_a_stage_makes_is_averaged_over_views_and_its_posterior_is_their_mixture(
         }
     }
     assert!(same > 20 && mixed > 20 && same + mixed == 80, "{same} and {mixed}");
+    // An observation is averaged too, by symmetries of its own.
+    place.done(&["infer", "--observation", "seen.h5"]);
+    for i in [0, 1] {
+        let path = place.path(&format!("o/posterior/observation-seen-{i}-posterior.h5"));
+        let found = numbers(&path, "ln_prob_truth")[0];
+        let both = ((ln[0].exp() + ln[1].exp()) / 2.0).ln();
+        let off = (found - ln[i]).abs().min((found - both).abs());
+        assert!(off < 1e-5, "{i}: {found} is neither {} nor {both}", ln[i]);
+    }
     let two = draws();
     std::fs::remove_file(place.path("o/posterior/posterior.h5")).unwrap();
     place.on(2, &["infer"]);
@@ -462,7 +482,9 @@ fn what_a_stage_makes_is_averaged_over_views_and_its_posterior_is_their_mixture(
 
     // One draw of each view, at least; and without `average` all is as it was.
     write(&averaged(41));
-    place.refused(&["infer"], &["infer.draws = 40", "each of the 41 views"]);
+    for command in ["check", "infer"] {
+        place.refused(&[command], &["infer.draws = 40", "each of the 41 views", "stage posterior"]);
+    }
     write(&plain);
     place.done(&["infer"]);
     assert!(draws() == made);

@@ -421,11 +421,11 @@ fn draws_come_from_all_views_in_equal_shares() {
     let average = polycosm::train::average(&stage(config), std::slice::from_ref(&spec), &[]).unwrap().unwrap();
     // What was seen is moved, with all noise in it; the same for all who look.
     let seen = batch(&[("x", &places(50, &[3]))], Pass::Held);
-    let moved = |v: usize| values(average.views(&seen).unwrap()[v].array("x").unwrap());
+    let moved = |v: usize| values(average.views(&seen).nth(v).unwrap().unwrap().array("x").unwrap());
     assert_eq!(moved(0), values(seen.array("x").unwrap()));
     assert!(moved(1) == moved(1) && moved(1) != moved(2) && moved(1) != moved(0));
     assert!((1..views).all(|v| moved(v).chunks(3).all(|x| (x[0] + 1.0) % 3.0 == x[1] && (x[1] + 1.0) % 3.0 == x[2])));
-    let rows = average.views(&seen.rows(&[31, 4])).unwrap().pop().unwrap();
+    let rows = average.views(&seen.rows(&[31, 4])).last().unwrap().unwrap();
     assert_eq!(values(rows.array("x").unwrap()), [&moved(6)[93..96], &moved(6)[12..15]].concat());
 
     let averaged = Averaged { density: &Corner, average: &average };

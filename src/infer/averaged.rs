@@ -1,6 +1,6 @@
 //! A posterior averaged over views of what is observed.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::{Batch, Density, Draws, Estimand};
 use crate::rng::stream;
 use crate::train::Average;
@@ -23,23 +23,19 @@ impl Density for Averaged<'_> {
     }
 
     fn ln(&self, batch: &Batch, block: usize, theta: &Tensor) -> Result<Tensor> {
-        let views = self.average.views(batch)?;
-        let each = views.iter().map(|view| self.density.ln(view, block, theta)).collect::<Result<Vec<_>>>()?;
+        let each = self.average.views(batch).map(|view| self.density.ln(&view?, block, theta));
+        let each = each.collect::<Result<Vec<_>>>()?;
         Ok(Tensor::stack(&each, 0).logsumexp(0i64, false) - (each.len() as f64).ln())
     }
 
-    /// Draw number i is of view i modulo k: each view has as many, or one more.
+    /// Draw number i, of at least k, is of view i modulo k: each view has as many, or one more.
     fn draw(&self, batch: &Batch, block: usize, draws: usize, seeds: &[u64]) -> Result<Option<Draws>> {
         let (n, k) = (batch.len(), self.average.views);
-        if draws < k {
-            let problem = format!("is less than one for each of the {k} views that are averaged over");
-            return Err(Error::input(problem).key("infer.draws").value(draws).remedy("draw more, or lower `average`"));
-        }
         let (mut parts, mut members, mut member) = (vec![], 1, vec![0; n * draws]);
-        for (v, view) in self.average.views(batch)?.iter().enumerate() {
+        for (v, view) in self.average.views(batch).enumerate() {
             let own: Vec<usize> = (v..draws).step_by(k).collect();
             let seeds: Vec<u64> = seeds.iter().map(|&s| stream(s, v as u64, "view", 0).next_u64()).collect();
-            let Some(drawn) = self.density.draw(view, block, own.len(), &seeds)? else { return Ok(None) };
+            let Some(drawn) = self.density.draw(&view?, block, own.len(), &seeds)? else { return Ok(None) };
             members = drawn.members;
             for (at, m) in drawn.member.iter().enumerate() {
                 member[at / own.len() * draws + own[at % own.len()]] = *m;

@@ -51,6 +51,15 @@ impl InferConfig {
                 let remedy = "name a stage that sees whole universes";
                 return Err(Error::input(problem).key(format!("infer.{key}")).value(name).remedy(remedy));
             }
+            let views = name.and_then(|name| stages.iter().find(|s| s.name == *name)?.data.average).unwrap_or(1);
+            if self.draws > 0 && self.draws < views {
+                let problem = format!(
+                    "is less than one for each of the {views} views that stage {} averages over",
+                    name.map_or("", |n| n)
+                );
+                let error = Error::input(problem).key("infer.draws").value(self.draws);
+                return Err(error.remedy("draw more, or lower its `average`"));
+            }
             let Some(name) = name.filter(|name| !names.contains(&name.as_str())) else { continue };
             let problem = match stages.iter().any(|s| s.name == *name) {
                 true => "nothing can be drawn from this stage: its model is no density of the parameters",

@@ -56,7 +56,7 @@ impl Link {
     /// What it makes of samples.
     pub(super) fn make(&self, batch: &Batch) -> Result<Vec<Tensor>> {
         let Some(average) = &self.average else { return tch::no_grad(|| self.model.apply(batch)) };
-        let each = average.views(batch)?.into_iter().map(|view| tch::no_grad(|| self.model.apply(&view)));
+        let each = average.views(batch).map(|view| tch::no_grad(|| self.model.apply(&view?)));
         let each = each.collect::<Result<Vec<_>>>()?;
         let mean = |f: usize| {
             Tensor::stack(&each.iter().map(|made| &made[f]).collect::<Vec<_>>(), 0).mean_dim(0i64, false, None)

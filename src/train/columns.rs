@@ -3,9 +3,10 @@
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
 use super::cut::Cut;
+use super::data;
+use super::foreseen::check_places;
 use super::pieces::{Pieces, cutter, seen};
 use super::source::{Known, Memory};
-use super::{data, view};
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived::Derived;
@@ -129,7 +130,7 @@ impl<'a> Columns<'a> {
         let learned = places.len();
         let targets = of(&stage.target, "target", &mut places)?;
         let copies = stage.copies > 1 || context.records.copies(name) > 1;
-        view::check_places(context.stages, stage, &[&inputs[..], &targets].concat(), copies)?;
+        check_places(context.stages, stage, &[&inputs[..], &targets].concat(), copies)?;
         let frozen = stage.frozen.then(|| Frozen { chain, reads: reads.clone() });
         Ok(Columns { dataset, device, sources, places, learned, inputs, targets, reads, frozen, pieces })
     }

@@ -27,13 +27,13 @@ pub use chain::Trained;
 pub use change::Change;
 pub use columns::Columns;
 pub use context::{Context, find};
-pub use foreseen::check_ahead;
+pub use foreseen::{check_ahead, check_views};
 pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use source::{Memory, Source};
 pub use stage::train_stage;
 pub use symmetry::{Average, Symmetries, Symmetry};
 pub use trainer::Trainer;
-pub use view::{DataConfig, MaskConfig, NoiseConfig, average, changes, check_views};
+pub use view::{DataConfig, MaskConfig, NoiseConfig, average, changes};
 
 use crate::error::{Error, Result, suggestion};
 use crate::io::field::FieldSpec;

@@ -94,8 +94,8 @@ struct Place {
     components: Option<(i64, [Vec<f64>; 2])>,
 }
 
-/// Random symmetries of samples: every column of a sample that lies in space is moved alike, all its views and channels too. As a
-/// change of samples in training alone.
+/// Random symmetries of samples: every column of a sample that lies in space is moved alike, all its views and channels
+/// too. As a change of samples in training alone.
 pub struct Symmetries {
     places: Vec<Place>,
     /// Steps of a shift along each axis, the same for grids of several sizes; empty: none.
@@ -258,18 +258,16 @@ pub struct Average {
 }
 
 impl Average {
-    /// The samples as they were seen, noise and all, and moved by elements that their ids fix. Their means over the group are
-    /// the same wherever a sample is looked at from; over some views of many, nearly so.
-    pub fn views(&self, batch: &Batch) -> Result<Vec<Batch>> {
-        let rows: Vec<usize> = (0..batch.len()).collect();
-        let view = |v| {
-            let mut view = batch.rows(&rows);
-            if v > 0 {
-                self.symmetries.act(&mut view, &format!("view {v}"))?;
+    /// The samples as they were seen, noise and all, and moved by elements that their ids fix, one view after another.
+    /// Means over the group are the same wherever a sample is looked at from; over some views of many, nearly so.
+    pub fn views(&self, batch: &Batch) -> impl Iterator<Item = Result<Batch>> {
+        (0..self.views).map(|v| {
+            let mut view = batch.rows(&(0..batch.len()).collect::<Vec<_>>());
+            match v {
+                0 => Ok(view),
+                _ => self.symmetries.act(&mut view, &format!("view {v}")).map(|()| view),
             }
-            Ok(view)
-        };
-        (0..self.views).map(view).collect()
+        })
     }
 }
 

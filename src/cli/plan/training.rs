@@ -25,7 +25,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
     let (records, others) = (plan.stages(), design.simulations as f64 * held_out);
     let measured = || -> Result<Vec<(f64, u64)>> {
         let (mut all, mut made): (_, Vec<(String, Vec<FieldSpec>)>) = (vec![], vec![]);
-        // Of a step on one sample.
+        // Of a step on one sample, times the views of it that are looked at once it is trained.
         let mut steps_of: Vec<(String, f64)> = vec![];
         for stage in &config.train {
             let field = |name: &str| specs.iter().find(|s| s.name == name).cloned();
@@ -33,6 +33,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             // As many samples as pieces; of lists, whose rows nobody can count before, one.
             let each = pieces.as_ref().map_or(1, |pieces| pieces.count().unwrap_or(1)) as f64;
             let mut stage = stage.clone();
+            let views = stage.data.average.unwrap_or(1) as f64;
             if let Some(pieces) = &pieces {
                 stage.data.masks.clear(); // those of whole fields do not fit noise of pieces, and cost nothing
                 if pieces.count().is_none() && comm.is_root() {
@@ -62,7 +63,7 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let below: f64 =
                 steps_of.iter().filter(|(name, _)| chain.contains(&name.as_str())).map(|s| s.1 / 3.0).sum();
             let frozen = epochs * (learned + 3.0 * looked_at) * each * below;
-            steps_of.push((stage.name.clone(), step / batch as f64));
+            steps_of.push((stage.name.clone(), views * step / batch as f64));
             let rows = learned * records.copies(&stage.name) as f64 + others;
             let rows = rows * each;
             let bytes = outputs.iter().map(|spec| spec.bytes() as f64 * rows).sum::<f64>() as u64;

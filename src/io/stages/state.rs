@@ -25,8 +25,8 @@ impl Stages {
         Ok(Of::new(name, &self.makes(name, &record)?, &record.dataset, self.copies(name)))
     }
 
-    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of universes or
-    /// averages over views, how it and those before it cut them, and over how many.
+    /// Digest of what makes the outputs of a stage with this record: its weights and, where samples are pieces of
+    /// universes or averages over views, how it and those before it cut them, and over how many.
     pub fn makes(&self, name: &str, record: &Record) -> Result<String> {
         let mut pieces = vec![record.stage["data"]["pieces"].clone()];
         for before in self.chain(name).into_iter().filter(|before| *before != name) {
