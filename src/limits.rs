@@ -25,6 +25,8 @@ pub const TRIANGLES: usize = 1 << 20;
 pub const PLANES: usize = 1 << 14;
 /// Light cones through one universe.
 pub const LIGHT_CONES: usize = 1 << 12;
+/// Galaxy catalogues drawn from the halos of one universe.
+pub const GALAXY_DRAWS: usize = 1000;
 /// Numbers in all convergence maps of one universe, and in the draws that one command keeps: 64 GiB of them.
 pub const NUMBERS: usize = 1 << 33;
 /// Pixels of all density maps of one universe. Whether they fit is asked of the machine that makes them.

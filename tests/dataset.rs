@@ -31,8 +31,8 @@ fn spec(name: &str, shape: &[usize], dtype: Dtype, ragged: bool) -> FieldSpec {
     let mut axes: Vec<Axis> =
         (0..shape.len()).map(|i| Axis::new(AxisKind::Index, &format!("axis{i}"), "Mpc/h")).collect();
     axes[shape.len() - 1].values = (0..shape[shape.len() - 1]).map(|i| i as f64 / 2.0).collect();
-    let (shape, unit) = (shape.to_vec(), "Mpc/h".into());
-    FieldSpec { name: name.into(), shape, axes, unit, description: "made up".into(), ragged, dtype }
+    let (unit, description) = ("Mpc/h".into(), "made up".into());
+    FieldSpec { axes, unit, description, ragged, dtype, ..FieldSpec::of(name, shape, &[]) }
 }
 
 fn map(job: &Job) -> Vec<f32> {

@@ -352,9 +352,9 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
         assert!((0..60).all(|i| s.extras.outside[i] == f64::INFINITY));
 
         let field = |x: Vec<f64>| {
-            let (name, unit, description) = ("x".into(), String::new(), String::new());
+            let (name, unit, description) = ("x", String::new(), String::new());
             let axes = vec![Axis::new(AxisKind::Bin, "axis1", "")];
-            let spec = FieldSpec { name, shape: vec![F], axes, unit, description, ragged: false, dtype: Dtype::F64 };
+            let spec = FieldSpec { axes, unit, description, dtype: Dtype::F64, ..FieldSpec::of(name, &[F], &[]) };
             [Field { spec, rows: F, data: Data::F64(x) }]
         };
         let row = x[380 * F..381 * F].to_vec();

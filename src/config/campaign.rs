@@ -152,6 +152,7 @@ impl Config {
             "suite": { "shard_size": self.suite.shard_size },
             "numerics": simulator.map(|s| s.numerics()),
             "given": given,
+            "seen": simulator.map_or(vec![], |s| s.seen()).into_iter().map(|k| format!("simulator.{k}")).collect::<Vec<_>>(),
         })
     }
 

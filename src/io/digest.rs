@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+/// What fingerprints keep of a file's digest: the first half.
+pub const DIGITS: usize = 32;
+
 /// Digest of some bytes.
 pub fn digest(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes).as_slice())

@@ -5,6 +5,8 @@ pub use super::axis::{Axis, AxisKind, HealpixOrder, Picture};
 use crate::comm::Comm;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Description of a field: everything but the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,11 @@ pub struct FieldSpec {
     pub ragged: bool,
     /// Element type.
     pub dtype: Dtype,
+    /// The keys of the campaign that say how it is looked at, by their dotted names, and their values (digests of
+    /// files' contents, versions of `numerics`): with others it is another field of the same universe. Empty where
+    /// there are none, and in what older programs wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, Value>,
 }
 
 impl FieldSpec {
@@ -30,7 +37,8 @@ impl FieldSpec {
     pub fn of(name: &str, shape: &[usize], kinds: &[AxisKind]) -> Self {
         let axes = kinds.iter().enumerate().map(|(i, &kind)| Axis::new(kind, &format!("axis{}", i + 1), "")).collect();
         let (name, shape) = (name.into(), shape.to_vec());
-        FieldSpec { name, shape, axes, unit: "".into(), description: "".into(), ragged: false, dtype: Dtype::F32 }
+        let (unit, description, seen) = (String::new(), String::new(), BTreeMap::new());
+        FieldSpec { name, shape, axes, unit, description, ragged: false, dtype: Dtype::F32, seen }
     }
 
     /// The same of n named numbers.

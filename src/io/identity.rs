@@ -1,7 +1,7 @@
 //! What results are of, told by content alone: digests (SHA-256, hexadecimal) of data and files. Neither the time of a
 //! file nor its name decides anything.
 
-pub use super::digest::{digest, digest_again, digest_of_file};
+pub use super::digest::{DIGITS, digest, digest_again, digest_of_file};
 pub use super::sealed::{open_sealed, seal, sealed, unseal};
 
 use super::axis::AxisKind;

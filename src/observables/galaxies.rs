@@ -5,6 +5,7 @@ use super::halos::{HaloCatalogue, PeriodicBox};
 use super::redshift_space::RedshiftSpace;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::particles::wrap;
 use crate::rng::{ChaCha8Rng, stream};
 use rand::Rng;
@@ -44,13 +45,16 @@ pub struct HodConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "0, 1 or 2"))]
     pub redshift_axis: Option<usize>,
+    /// Catalogues drawn independently from the halos of one universe, 1 to 1000. With several, `galaxies` has a column
+    /// `draw`, from 0 on, and `galaxy_power` a first axis `draw`. The first is the same however many there are.
+    pub draws: usize,
 }
 
 impl Default for HodConfig {
     fn default() -> Self {
-        let (concentration, redshift_axis) = (None, None);
+        let (concentration, redshift_axis, draws) = (None, None, 1);
         let (log_m_min, sigma_log_m, log_m0, log_m1, alpha) = (13.03, 0.38, 13.27, 14.08, 0.76);
-        HodConfig { log_m_min, sigma_log_m, log_m0, log_m1, alpha, concentration, redshift_axis }
+        HodConfig { log_m_min, sigma_log_m, log_m0, log_m1, alpha, concentration, redshift_axis, draws }
     }
 }
 
@@ -102,6 +106,10 @@ impl HodConfig {
         if let Some(c) = self.concentration.filter(|c| !(*c > 0.0 && c.is_finite())) {
             return bad("concentration", c, "must be positive", "4 to 15 are usual");
         }
+        if self.draws == 0 {
+            return bad("draws", 0.0, "there is at least one catalogue", "leave it out for one");
+        }
+        limits::at_most("simulator.galaxies.draws", self.draws, limits::GALAXY_DRAWS)?;
         match self.redshift_axis {
             Some(axis) if axis > 2 => bad("redshift_axis", axis as f64, "is no axis", "give 0, 1 or 2"),
             _ => Ok(()),
@@ -144,7 +152,7 @@ pub fn nfw_radius(u: f64, c: f64) -> f64 {
     }
 }
 
-/// Galaxies, in the order of their halos, a central before its satellites: read in rank order they are the same list on
+/// Galaxies, in the order of their halos, in each by draws, a central before its satellites: read in rank order they are the same list on
 /// any number of ranks. All columns are of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Galaxies {
@@ -156,11 +164,13 @@ pub struct Galaxies {
     pub position: Vec<[f64; 3]>,
     /// Peculiar km/s.
     pub velocity: Vec<[f64; 3]>,
+    /// Which of the independent catalogues they are of.
+    pub draw: Vec<i64>,
 }
 
 impl Galaxies {
     /// Name and unit of each of [`Self::rows`]' columns.
-    pub const COLUMNS: [(&str, &str); 8] = [
+    pub const COLUMNS: [(&str, &str); 9] = [
         ("x", "Mpc/h"),
         ("y", "Mpc/h"),
         ("z", "Mpc/h"),
@@ -169,6 +179,7 @@ impl Galaxies {
         ("vz", "km/s"),
         ("central", ""),
         ("halo", ""),
+        ("draw", ""),
     ];
 
     /// Number of galaxies on this rank.
@@ -182,15 +193,16 @@ impl Galaxies {
     }
 
     /// One row of numbers per galaxy.
-    pub fn rows(&self) -> Vec<[f64; 8]> {
+    pub fn rows(&self) -> Vec<[f64; 9]> {
         let row = |i: usize| {
             let (x, v) = (self.position[i], self.velocity[i]);
-            [x[0], x[1], x[2], v[0], v[1], v[2], self.central[i] as f64, self.halo[i] as f64]
+            [x[0], x[1], x[2], v[0], v[1], v[2], self.central[i] as f64, self.halo[i] as f64, self.draw[i] as f64]
         };
         (0..self.len()).map(row).collect()
     }
 
-    fn push(&mut self, halo: i64, central: bool, position: [f64; 3], velocity: [f64; 3]) {
+    fn push(&mut self, draw: usize, halo: i64, central: bool, position: [f64; 3], velocity: [f64; 3]) {
+        self.draw.push(draw as i64);
         self.halo.push(halo);
         self.central.push(central as i64);
         self.position.push(position);
@@ -200,8 +212,8 @@ impl Galaxies {
 
 /// Paints galaxies into halos. A central (yes or no) sits at the centre of mass and moves with the halo; satellites, a
 /// Poisson number whether or not there is a central, follow an NFW profile out to R_200m of the halo's mass and have
-/// its velocity plus a normal deviate of its dispersion along each axis. Every halo draws from a stream of its own,
-/// named by its label. Collective.
+/// its velocity plus a normal deviate of its dispersion along each axis. Every halo draws from streams of its own,
+/// named by its label and the number of the draw. Collective.
 pub fn populate(
     comm: &Comm,
     config: &HodConfig,
@@ -211,9 +223,12 @@ pub fn populate(
     realisation: u64,
 ) -> Result<Galaxies> {
     let mut galaxies = Galaxies::default();
-    let painted = (0..halos.len()).try_for_each(|i| {
-        let mut rng = stream(seed, realisation, "galaxies", halos.label[i] as u64);
-        paint_halo(&mut galaxies, config, halos, i, now, &mut rng)
+    let purpose = |draw| if draw == 0 { "galaxies".to_string() } else { format!("galaxies, draw {draw}") };
+    let purposes: Vec<String> = (0..config.draws).map(purpose).collect();
+    let mut each = (0..halos.len()).flat_map(|i| (0..config.draws).map(move |draw| (i, draw)));
+    let painted = each.try_for_each(|(i, draw)| {
+        let mut rng = stream(seed, realisation, &purposes[draw], halos.label[i] as u64);
+        paint_halo(&mut galaxies, config, halos, (i, draw), now, &mut rng)
     });
     comm.agree(painted)?;
     if let Some(axis) = config.redshift_axis {
@@ -227,13 +242,13 @@ fn paint_halo(
     galaxies: &mut Galaxies,
     config: &HodConfig,
     halos: &HaloCatalogue,
-    i: usize,
+    (i, draw): (usize, usize),
     now: &PeriodicBox,
     rng: &mut ChaCha8Rng,
 ) -> Result<()> {
     let (label, mass, centre, velocity) = (halos.label[i], halos.mass[i], halos.position[i], halos.velocity[i]);
     if rng.random::<f64>() < config.mean_centrals(mass) {
-        galaxies.push(label, true, centre, velocity);
+        galaxies.push(draw, label, true, centre, velocity);
     }
     let mean = config.mean_satellites(mass);
     if mean.is_nan() || mean > MOST_PER_HALO {
@@ -251,7 +266,7 @@ fn paint_halo(
         let direction: [f64; 3] = UnitSphere.sample(rng);
         let x = std::array::from_fn(|k| wrap(centre[k] + r * direction[k], now.box_size));
         let v = velocity.map(|v| v + halos.dispersion[i] * rng.sample::<f64, _>(StandardNormal));
-        galaxies.push(label, false, x, v);
+        galaxies.push(draw, label, false, x, v);
     }
     Ok(())
 }

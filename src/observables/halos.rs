@@ -130,6 +130,23 @@ impl HaloCatalogue {
         (0..self.len()).map(row).collect()
     }
 
+    /// The catalogue of such rows, one after the other.
+    pub fn from_rows(rows: &[f64]) -> Self {
+        let mut all = HaloCatalogue::default();
+        for row in rows.chunks_exact(Self::COLUMNS.len()) {
+            let three = |at: usize| [row[at], row[at + 1], row[at + 2]];
+            all.label.push(row[0] as i64);
+            all.count.push(row[1] as i64);
+            all.mass.push(row[2]);
+            all.position.push(three(3));
+            all.velocity.push(three(6));
+            all.radius.push(row[9]);
+            all.dispersion.push(row[10]);
+            all.lagrangian.push(three(11));
+        }
+        all
+    }
+
     fn push(&mut self, halo: &Sums, particle_mass: f64, spacing: f64, l: f64) {
         let (n, d) = (halo.count as f64, halo.mean(halo.distance));
         let q = halo.lattice.map(|sum| sum as f64 / n);

@@ -62,6 +62,21 @@ pub struct Look<'a> {
     pub velocities: Option<Velocities>,
 }
 
+/// What was kept of a finished universe in the dataset; what lies beside it is in the job's folder.
+pub struct Kept<'a> {
+    /// The fields that are there, with the keys that they were seen with.
+    pub specs: &'a [FieldSpec],
+    /// Serial: one of them.
+    pub read: &'a dyn Fn(&FieldSpec) -> Result<Data>,
+}
+
+impl Kept<'_> {
+    /// The field of that name.
+    pub fn spec(&self, name: &str) -> Option<&FieldSpec> {
+        self.specs.iter().find(|spec| spec.name == name)
+    }
+}
+
 /// A simulator that makes a universe and then looks at it: another code's universe can be looked at in the same way.
 /// All methods but `specs` and `check_file` are collective over the communicator.
 pub trait Simulator {
@@ -75,6 +90,15 @@ pub trait Simulator {
     fn observe(&self, comm: &Comm, state: &Self::State) -> Result<Vec<Field>>;
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
+    /// Serial: refuses fields that cannot be made again of what was kept of a finished universe, by their names and with
+    /// what to keep another time. By default nothing can.
+    fn check_kept(&self, _job: &Job, wanted: &[String], _kept: &Kept) -> Result<()> {
+        Err(nothing_kept(wanted))
+    }
+    /// Looks again at what was kept of a finished universe: the wanted fields, in any order.
+    fn observe_kept(&self, _comm: &Comm, _job: &Job, wanted: &[String], _kept: &Kept) -> Result<Vec<Field>> {
+        Err(nothing_kept(wanted))
+    }
     /// A universe from another code's file, and its parameters where the file tells.
     fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(Self::State, Option<Vec<f64>>)>;
     /// Serial: refuses another code's file from which nothing that is wanted could be made, without reading it all.
@@ -86,6 +110,11 @@ fn no_observations(path: &Path) -> Error {
     error.value(path).remedy("give a file of the fields that the networks read")
 }
 
+fn nothing_kept(wanted: &[String]) -> Error {
+    let error = Error::input("the simulator of this campaign keeps nothing that can be looked at again");
+    error.key("simulator.kind").value(wanted.join(", ")).remedy("give another output, and simulate anew")
+}
+
 /// What the suite engine drives: any [`Simulator`], its state hidden, or what makes its fields at once.
 pub trait Runner {
     /// The fields of every universe.
@@ -94,6 +123,15 @@ pub trait Runner {
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output>;
     /// Removes what only an interrupted simulation would need: its fields are safe.
     fn finished(&self, _comm: &Comm, _job: &Job) {}
+    /// Serial: refuses fields that cannot be made again of what was kept of a finished universe, by their names and with
+    /// what to keep another time. By default nothing can.
+    fn check_kept(&self, _job: &Job, wanted: &[String], _kept: &Kept) -> Result<()> {
+        Err(nothing_kept(wanted))
+    }
+    /// Looks again at what was kept of a finished universe: the wanted fields, in any order. Collective.
+    fn observe_kept(&self, _comm: &Comm, _job: &Job, wanted: &[String], _kept: &Kept) -> Result<Vec<Field>> {
+        Err(nothing_kept(wanted))
+    }
     /// Observes another code's universe through the same eyes. By default there is no such thing. Collective.
     fn observe_file(&self, _comm: &Comm, path: &Path, _look: &Look) -> Result<Observed> {
         Err(no_observations(path))
@@ -120,6 +158,14 @@ impl<S: Simulator> Runner for S {
 
     fn finished(&self, comm: &Comm, job: &Job) {
         Simulator::finished(self, comm, job)
+    }
+
+    fn check_kept(&self, job: &Job, wanted: &[String], kept: &Kept) -> Result<()> {
+        Simulator::check_kept(self, job, wanted, kept)
+    }
+
+    fn observe_kept(&self, comm: &Comm, job: &Job, wanted: &[String], kept: &Kept) -> Result<Vec<Field>> {
+        Simulator::observe_kept(self, comm, job, wanted, kept)
     }
 
     fn observe_file(&self, comm: &Comm, path: &Path, look: &Look) -> Result<Observed> {

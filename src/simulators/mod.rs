@@ -7,13 +7,13 @@ mod contract;
 pub mod pm;
 mod section;
 
-pub use contract::{Job, Look, Observed, Output, Runner, Simulator};
+pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Section, Theory, Universes};
 
 /// What the file of a simulator begins with.
 pub mod prelude {
-    pub use super::{Job, KINDS, Output, Runner, Section, Simulator, Theory, Universes, kind};
+    pub use super::{Job, KINDS, Kept, Output, Runner, Section, Simulator, Theory, Universes, kind};
     pub use crate::comm::{Comm, timers::Timers};
     pub use crate::error::{Error, Result};
     pub use crate::io::field::{Axis, AxisKind, Data, Field, FieldSpec};

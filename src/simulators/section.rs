@@ -99,8 +99,13 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn shape(&self) -> Value {
         erased_serde::serialize(self, serde_json::value::Serializer).unwrap_or_default()
     }
+    /// Its keys that only say what is seen of a universe, dotted: these may change in a folder that was begun, and each
+    /// field says which of them it is [seen](FieldSpec::seen) with.
+    fn seen(&self) -> Vec<&'static str> {
+        vec![]
+    }
     /// Versions of its numerics, by name of the part: a program with another version of one does not go on with a
-    /// suite. What is not named is of version 1.
+    /// suite. What is not named is of version 1. Parts that go by the name of a [seen](Section::seen) key belong to it.
     fn numerics(&self) -> BTreeMap<&'static str, u32> {
         BTreeMap::new()
     }

@@ -8,18 +8,21 @@
 //! * `files`: SHA-256 (its first half) of the input files by the places of their names in the sections, as JSON
 //!   pointers; a list has one for each simulation;
 //! * `given`, which is not kept: the keys and sections that stand in the campaign file; what is not among them is a
-//!   default.
+//!   default;
+//! * `seen`, which is not kept: the keys and sections that only say what is seen of universes. They may change, and stay
+//!   in the file as the folder was begun with them, for fields of older programs do not say with which they were seen.
 
 use crate::error::{Error, Result};
+use crate::io::field::FieldSpec;
 use crate::io::hdf::publish_text;
-use crate::io::identity::{digest_of_file, open_sealed, sealed};
+use crate::io::identity::{DIGITS, digest_of_file, open_sealed, sealed};
 use crate::io::text;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What stands beside the campaign's sections.
-const BESIDE: [&str; 3] = ["numerics", "files", "given"];
+const BESIDE: [&str; 4] = ["numerics", "files", "given", "seen"];
 
 fn path(output: &Path) -> PathBuf {
     output.join("fingerprint.json")
@@ -45,9 +48,6 @@ fn open(output: &Path) -> Result<Option<(Value, bool)>> {
     }
 }
 
-/// What is kept of a file's digest: the first half.
-pub const DIGITS: usize = 32;
-
 /// Digests of input files, for a shape's `files`.
 pub fn digests(files: &[(String, Vec<PathBuf>)]) -> Result<Value> {
     let digest = |path: &PathBuf| -> Result<Value> { Ok(digest_of_file(path)?[..DIGITS].into()) };
@@ -61,7 +61,7 @@ pub fn digests(files: &[(String, Vec<PathBuf>)]) -> Result<Value> {
 pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
     let write = |shape: &Value| publish_text(&path(output), &sealed(&json!({ "campaign": shape }))?);
     let mut kept = shape.clone();
-    kept.as_object_mut().map(|table| table.remove("given"));
+    kept.as_object_mut().map(|table| ["given", "seen"].map(|key| table.remove(key)));
     let Some((begun, sealed)) = open(output)? else { return write(&kept) };
     compare(output, &begun, shape, files)?;
     for (place, _) in files {
@@ -71,6 +71,12 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
                 *name = was.clone();
             }
         }
+    }
+    for key in seen(shape) {
+        let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
+        put(&mut kept, &begun, &place(section), last);
+        put(&mut kept, &begun, "/numerics", last);
+        files.iter().filter(|f| within(&self::key(&f.0), key)).for_each(|f| put(&mut kept, &begun, "/files", &f.0));
     }
     if begun.get("numerics").is_none() && shape.get("numerics").is_some() {
         let folder = absolute(output);
@@ -83,6 +89,27 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
         );
     }
     if kept == begun && sealed { Ok(()) } else { write(&kept) }
+}
+
+/// The keys and sections that only say what is seen of universes.
+fn seen(shape: &Value) -> impl Iterator<Item = &str> {
+    shape["seen"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// True if a key, or the section it is in, only says what is seen of universes.
+fn is_seen(shape: &Value, key: &str) -> bool {
+    seen(shape).any(|section| within(key, section))
+}
+
+/// Gives a key of the table at a place the value that it has in another table, or none.
+fn put(to: &mut Value, from: &Value, table: &str, key: &str) {
+    let value = from.pointer(table).and_then(|table| table.get(key));
+    if let Some(table) = to.pointer_mut(table).and_then(Value::as_object_mut) {
+        match value {
+            Some(value) => _ = table.insert(key.into(), value.clone()),
+            None => _ = table.remove(key),
+        }
+    }
 }
 
 /// Digests of what universes are made from, at one place: one file for all of them, or one for each.
@@ -117,7 +144,8 @@ fn absolute(folder: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
 }
 
-/// Refuses a shape that differs from the one that a folder was `begun` with, by the key. Writes nothing.
+/// Refuses a shape that differs from the one that a folder was `begun` with, by the key; what is only seen may differ.
+/// Writes nothing.
 pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
     let folder = absolute(output);
     let folder = folder.display();
@@ -134,7 +162,7 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
     }
     // A default that the folder's program did not know is no other campaign: the numerics tell whether it is.
     let begins = |key: &str| lacks(&old, key).is_some_and(|section| !is_given(shape, section));
-    let differs = |key: &&String| old.get(*key) != new.get(*key) && !begins(key);
+    let differs = |key: &&String| old.get(*key) != new.get(*key) && !begins(key) && !is_seen(shape, key);
     if let Some(key) = new.keys().chain(old.keys()).find(differs) {
         let problem = match old.get(key) {
             Some(value) => format!("the folder {folder} was begun with {value}"),
@@ -146,7 +174,8 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
 
     // Before versions were kept all were 1.
     let version = |shape: &Value, part: &str| shape["numerics"][part].as_u64().unwrap_or(1);
-    for part in shape["numerics"].as_object().into_iter().flat_map(|parts| parts.keys()) {
+    let parts = shape["numerics"].as_object().into_iter().flat_map(|parts| parts.keys());
+    for part in parts.filter(|part| !is_seen(shape, &format!("simulator.{part}"))) {
         let [was, is] = [begun, shape].map(|s| version(s, part));
         if was != is {
             let problem = format!(
@@ -158,7 +187,7 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
         }
     }
 
-    for (place, paths) in files {
+    for (place, paths) in files.iter().filter(|f| !is_seen(shape, &key(&f.0))) {
         let (was, is) = (Contents::of(begun, place), Contents::of(shape, place));
         let other = |i: &usize| was.get(*i).zip(is.get(*i)).is_some_and(|(was, is)| was != is);
         if let Some(i) = (0..was.digests.len().max(is.digests.len())).find(other) {
@@ -175,6 +204,37 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
 /// The dotted key of a place.
 pub fn key(place: &str) -> String {
     place[1..].replace('/', ".")
+}
+
+/// The place of a dotted key.
+fn place(key: &str) -> String {
+    format!("/{}", key.replace('.', "/"))
+}
+
+/// The keys with which a field `was` seen otherwise than it would be `now`, by what it says itself or, where it says
+/// nothing, by what its folder was `begun` with.
+pub fn seen_otherwise(was: &FieldSpec, now: &FieldSpec, begun: &Value, shape: &Value) -> Vec<String> {
+    let begun_with = |key: &str| {
+        let file = begun["files"].get(place(key)).and_then(|digests| digests.get(0));
+        file.or_else(|| begun.pointer(&place(key))).cloned().unwrap_or_default()
+    };
+    let all = flatten(begun);
+    let of = |seen: &BTreeMap<String, Value>, key: &str| seen.get(key).cloned().unwrap_or_default();
+    let differs = |key: &&&String| {
+        if !was.seen.is_empty() {
+            return of(&was.seen, key) != of(&now.seen, key);
+        }
+        let [mut old, mut new] =
+            [begun_with(key), of(&now.seen, key)].map(|value| flatten(&json!({ key.as_str(): value })));
+        [&mut old, &mut new].into_iter().for_each(|flat| flat.retain(|_, value| !value.is_null()));
+        // A default that the folder's program did not know is no other one.
+        let begins = |at: &String| {
+            lacks(&all, at).is_some_and(|section| !section.starts_with("numerics") && !is_given(shape, section))
+        };
+        new.keys().chain(old.keys()).any(|at| old.get(at) != new.get(at) && !begins(at))
+    };
+    let keys: BTreeSet<&String> = now.seen.keys().chain(was.seen.keys()).collect();
+    keys.iter().filter(differs).map(|key| key.to_string()).collect()
 }
 
 /// A key whose value is a default, and another one than the folder was begun with.

@@ -1,8 +1,8 @@
 //! Input files while a suite runs: a universe is only kept where they are what they were when the run began.
 
-use super::fingerprint::{DIGITS, key};
+use super::fingerprint::key;
 use crate::error::{Error, Result};
-use crate::io::identity::digest_again;
+use crate::io::identity::{DIGITS, digest_again};
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -126,5 +126,6 @@ pub(super) fn describe(file: &File, name: &str, n: usize) -> Result<FieldSpec> {
         description: text("description")?,
         ragged: false,
         dtype,
+        seen: Default::default(),
     })
 }

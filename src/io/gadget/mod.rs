@@ -6,6 +6,7 @@
 //! matter.
 
 mod block;
+mod exact;
 mod header;
 mod headers;
 mod matter;
@@ -15,6 +16,7 @@ mod read;
 mod said;
 mod write;
 
+pub use exact::{Exact, Restored, Universe, restore, universe};
 pub use header::{Header, Velocities};
 pub use headers::{files, header, is_snapshot};
 pub use paths::first;

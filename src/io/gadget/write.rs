@@ -1,12 +1,14 @@
 //! Snapshots of the program's own universes, with what readers of other codes' snapshots look for.
 
+use super::exact::Exact;
 use super::{DARK, MPC_CM, TEN_BILLION_SUNS_G};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::io::hdf::{File, publish};
 use crate::io::ours::{program, replaceable};
-use crate::io::provenance::Provenance;
+use crate::io::simulation::checksum;
+use bytemuck::cast_slice;
 use std::path::Path;
 
 /// Types of particles in GADGET's header.
@@ -25,12 +27,14 @@ pub struct SnapshotHeader {
     pub truth: Vec<(String, f64)>,
 }
 
-/// Bytes of `n` particles in a snapshot: positions and velocities in f32 or f64, identities in u64.
+/// Bytes of `n` particles in a snapshot: positions and velocities in f32 or f64, identities in u64, and what is
+/// [exact](Exact) of the momenta.
 pub fn bytes(n: u64, double: bool) -> u64 {
-    n * (6 * if double { 8 } else { 4 } + 8)
+    n * (6 * if double { 8 } else { 4 } + 8 + 3)
 }
 
-/// Collective: writes a snapshot in one file, every rank its particles, in rank order; it appears when whole.
+/// Collective: writes a snapshot in one file, every rank its particles, in rank order; it appears when whole. `exact`:
+/// what its universe comes back from to the last bit. Each array has the checksum of its bytes (`crc32`).
 pub fn write(
     comm: &Comm,
     path: &Path,
@@ -38,7 +42,7 @@ pub fn write(
     positions: &[[f64; 3]],
     velocities: &[[f64; 3]],
     ids: &[u64],
-    by: Option<&Provenance>,
+    exact: Option<&Exact>,
 ) -> Result<()> {
     let rows = positions.len();
     comm.on_root(|| replaceable(path))?;
@@ -55,23 +59,27 @@ pub fn write(
         }
         write_header(file, header, n)?;
         header.truth.iter().try_for_each(|(name, value)| file.set_number("", name, *value))?;
-        if let Some(by) = by {
-            file.group("Provenance")?;
-            file.set_json("Provenance", "polycosm", by)?;
-        }
         let vectors = |name: &str, values: &[[f64; 3]], factor: f64| -> Result<()> {
             let (at, count) = ([start, 0], [rows, 3]);
             let numbers = values.as_flattened().iter().map(|v| v * factor);
-            if header.double {
-                file.create_array::<f64>(name, &[n as usize, 3])?.write(&at, &count, &numbers.collect::<Vec<_>>())
+            let crc = if header.double {
+                let numbers: Vec<f64> = numbers.collect();
+                file.create_array::<f64>(name, &[n as usize, 3])?.write(&at, &count, &numbers)?;
+                checksum(comm, cast_slice(&numbers))
             } else {
                 let numbers: Vec<f32> = numbers.map(|v| v as f32).collect();
-                file.create_array::<f32>(name, &[n as usize, 3])?.write(&at, &count, &numbers)
-            }
+                file.create_array::<f32>(name, &[n as usize, 3])?.write(&at, &count, &numbers)?;
+                checksum(comm, cast_slice(&numbers))
+            };
+            file.set_number(name, "crc32", crc)
         };
         vectors("PartType1/Coordinates", positions, 1.0)?;
         vectors("PartType1/Velocities", velocities, 1.0 / header.scale_factor.sqrt())?;
         file.create_array::<u64>("PartType1/ParticleIDs", &[n as usize])?.write(&[start], &[rows], ids)?;
+        file.set_number("PartType1/ParticleIDs", "crc32", checksum(comm, cast_slice(ids)))?;
+        if let Some(exact) = exact {
+            exact.write(comm, file, header, velocities)?;
+        }
         // As GADGET-4 and AREPO say it: what is written times a^a_scaling h^h_scaling times to_cgs is physical, in cgs.
         scaling(file, "PartType1/Coordinates", [1.0, -1.0, 1.0, 0.0, 0.0], MPC_CM)?;
         scaling(file, "PartType1/Velocities", [0.5, 0.0, 0.0, 0.0, 1.0], 1e5)?;

@@ -80,6 +80,13 @@ pub(super) fn strength(cosmology: &Cosmology, chi: f64) -> f64 {
 }
 
 impl LightConeConfig {
+    /// Redshift that no source lies beyond. Reads tables.
+    pub fn z_max(&self) -> Result<f64> {
+        let ends = self.n_of_z.iter().map(|n| density(n).map(|(range, _)| range[1]));
+        let listed = self.source_redshifts.iter().map(|&z| Ok(z));
+        listed.chain(ends).try_fold(0.0, |most: f64, z| z.map(|z| most.max(z)))
+    }
+
     /// Serial: refuses tables of sources that are not there or not sound.
     pub fn check_files(&self) -> Result<()> {
         self.n_of_z.iter().enumerate().try_for_each(|(i, n)| density(n).map(drop).map_err(|e| e.key(n_of_z(i))))

@@ -6,6 +6,7 @@ mod checkpoint;
 mod config;
 pub mod cost;
 mod initial;
+mod kept;
 mod lattice;
 mod memory;
 mod observed;
@@ -22,7 +23,7 @@ pub use initial::{FieldFile, FieldKind, InitialConfig};
 pub use memory::memory_per_rank;
 pub use plans::FftPlans;
 
-use super::{Job, Look, Section, Simulator};
+use super::{Job, Kept, Look, Section, Simulator};
 use crate::comm::timers::Timers;
 use crate::comm::{Comm, stop};
 use crate::cosmology::{Cosmology, CosmologyConfig, Growth, NeutrinoResponse};
@@ -31,12 +32,12 @@ use crate::fields::kernels::{Gradient, Wavenumbers};
 use crate::gravity::{
     Factor, Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles,
 };
-use crate::io::field::{Field, FieldSpec};
+use crate::io::field::{Data, Field, FieldSpec};
 use crate::io::gadget;
 use crate::io::hdf::Element;
 use crate::io::identity::digest_again;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
-use crate::observables::HodConfig;
+use crate::observables::{HaloCatalogue, HodConfig};
 use crate::observables::lensing::LightCone;
 use crate::particles::{Domain, Particles};
 use crate::prior::{Prior, Theta};
@@ -80,6 +81,17 @@ struct Origin {
     folder: Option<PathBuf>,
 }
 
+impl Origin {
+    fn of(job: &Job) -> Origin {
+        Origin {
+            index: job.index,
+            seeds: [job.seed, job.realisation],
+            varied: job.theta.iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            folder: job.folder.map(Path::to_path_buf),
+        }
+    }
+}
+
 impl<T: Real + Element> Pm<T> {
     /// A simulator of universes whose `prior`'s parameters vary and whose others stand in `cosmology`.
     pub fn new(config: &PmConfig, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Self> {
@@ -95,7 +107,13 @@ impl<T: Real + Element> Pm<T> {
         self.cosmology.resolve(&varied)
     }
 
-    /// The fields at scale factor `a`. Collective.
+    /// Where the snapshot of a universe at scale factor `a` lies in the campaign's folder.
+    fn snapshot(&self, folder: &Path, index: u64, a: f64) -> PathBuf {
+        folder.join("snapshots").join(format!("{index:06}{}.hdf5", self.config.suffix(a)))
+    }
+
+    /// The fields at scale factor `a`; `halos`, where they are known already. Collective.
+    #[allow(clippy::too_many_arguments, reason = "what a universe is, and what is wanted of it")]
     fn look(
         &self,
         comm: &Comm,
@@ -104,12 +122,11 @@ impl<T: Real + Element> Pm<T> {
         cosmology: Option<&Cosmology>,
         origin: &Origin,
         wanted: Option<&[String]>,
+        halos: Option<HaloCatalogue>,
     ) -> Result<Vec<Field>> {
         let varied: Vec<(&str, f64)> = origin.varied.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let snapshot = origin.folder.as_ref().map(|folder| {
-            let name = format!("{:06}{}.hdf5", origin.index, self.config.suffix(a));
-            (folder.join("snapshots").join(name), origin.varied.clone())
-        });
+        let snapshot =
+            origin.folder.as_ref().map(|folder| (self.snapshot(folder, origin.index, a), origin.varied.clone()));
         let seen = measure(&Moment {
             comm,
             config: &self.config,
@@ -117,11 +134,12 @@ impl<T: Real + Element> Pm<T> {
             particles,
             a,
             cosmology,
+            index: origin.index,
             seeds: origin.seeds,
             hod: self.config.galaxies.clone().unwrap_or_default().with(&varied),
             snapshot,
             wanted,
-            halos: OnceCell::new(),
+            halos: halos.map_or_else(OnceCell::new, OnceCell::from),
             galaxies: OnceCell::new(),
         })?;
         self.config.fft_plans.keep(comm, origin.folder.as_deref());
@@ -211,7 +229,7 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
         }
         match row {
             Row::Output { a } if *a < self.pm.config.last() => {
-                let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin, None);
+                let look = || self.pm.look(self.comm, particles, *a, Some(self.cosmology), self.origin, None, None);
                 self.earlier.extend(timers.time("observe", look)?);
                 Ok(())
             }
@@ -287,12 +305,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             Some(checkpoints) => checkpoints.read::<T>(comm)?,
             None => None,
         };
-        let origin = Origin {
-            index: job.index,
-            seeds: [job.seed, job.realisation],
-            varied: job.theta.iter().map(|(name, value)| (name.to_string(), value)).collect(),
-            folder: job.folder.map(Path::to_path_buf),
-        };
+        let origin = Origin::of(job);
         let lensing = LensingProduct::of(c);
         let cones = lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total()));
         let (cones, sources) = comm.agree(cones.transpose())?.unzip();
@@ -305,8 +318,9 @@ impl<T: Real + Element> Simulator for Pm<T> {
                     Domain::new(&mesh, c.box_size).exchange(&mut restart.particles);
                 }
                 let seen = restart.fields.pop_if(|f| !cones.is_empty() && f.spec.name == PLANES);
-                if let Some(seen) = seen {
-                    restore_planes(comm, &mut cones, &seen, table.rows[restart.row].scale_factor());
+                if let Some(Data::F64(mine)) = seen.map(|f| f.data) {
+                    let (all, a) = (comm.gather(0, &mine), table.rows[restart.row].scale_factor());
+                    restore_planes(comm, cones.iter_mut().map(LightCone::planes_mut), &all, a);
                 }
                 if comm.is_root() {
                     log::info!("simulation {} goes on from its checkpoint at row {}", job.index, restart.row);
@@ -354,7 +368,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
 
     fn observe(&self, comm: &Comm, state: &PmState<T>) -> Result<Vec<Field>> {
         let PmState { particles, a, earlier, cosmology, origin, wanted } = state;
-        let last = self.look(comm, particles, *a, cosmology.as_ref(), origin, wanted.as_deref())?;
+        let last = self.look(comm, particles, *a, cosmology.as_ref(), origin, wanted.as_deref(), None)?;
         // The light cones' fields come after those of all moments.
         let (mut fields, cone): (Vec<Field>, Vec<Field>) = {
             let own = LensingProduct::of(&self.config).map_or(vec![], |l| l.specs());
@@ -367,6 +381,14 @@ impl<T: Real + Element> Simulator for Pm<T> {
 
     fn finished(&self, comm: &Comm, job: &Job) {
         job.folder.iter().for_each(|folder| Checkpoints::remove(comm, folder, job.index));
+    }
+
+    fn check_kept(&self, job: &Job, wanted: &[String], kept: &Kept) -> Result<()> {
+        self.sources(job, wanted, kept)?.iter().try_for_each(|source| self.check_source(job, source))
+    }
+
+    fn observe_kept(&self, comm: &Comm, job: &Job, wanted: &[String], kept: &Kept) -> Result<Vec<Field>> {
+        self.look_again(comm, job, wanted, kept)
     }
 
     fn load(&self, comm: &Comm, path: &Path, look: &Look) -> Result<(PmState<T>, Option<Vec<f64>>)> {

@@ -77,6 +77,7 @@ fn moments<T: Real + Element>(config: &PmConfig, pm: &Pm<T>, theta: Theta, alone
         particles: &state.particles,
         a: state.a,
         cosmology: state.cosmology.as_ref(),
+        index: 0,
         seeds: [0, 0],
         hod: pm.config.galaxies.clone().unwrap_or_default().with(&theta.iter().collect::<Vec<_>>()),
         snapshot: None,

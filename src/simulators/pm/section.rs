@@ -98,7 +98,37 @@ impl Section for PmConfig {
     }
 
     fn shape(&self) -> serde_json::Value {
-        serde_json::to_value(self.shaping()).unwrap_or_default()
+        let mut shape = serde_json::to_value(self.shaping()).unwrap_or_default();
+        // Lens planes reach as far as there are sources, however these are spread.
+        if let Some(z_max) = self.lightcone.as_ref().and_then(|cone| cone.z_max().ok()) {
+            shape["lightcone"]["z_max"] = z_max.into();
+        }
+        shape
+    }
+
+    fn seen(&self) -> Vec<&'static str> {
+        vec![
+            "maps",
+            "density",
+            "pdf",
+            "power",
+            "multipoles",
+            "bispectrum",
+            "halos",
+            "mass_function",
+            "galaxies",
+            "lightcone.source_redshifts",
+            "lightcone.n_of_z",
+            "lightcone.method",
+            "lightcone.shape_noise",
+            "lightcone.mask",
+            "lightcone.mask_fill",
+            "lightcone.keep_planes",
+            "c_ell",
+            "peaks",
+            "keep_particles",
+            "snapshots",
+        ]
     }
 
     fn numerics(&self) -> BTreeMap<&'static str, u32> {

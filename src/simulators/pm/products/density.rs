@@ -22,6 +22,10 @@ impl<T: Real> Product<T> for Maps {
         vec![spec("maps", &[3, slabs, pixels, pixels], axes, "", &what, Dtype::F32)]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["maps"]
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let maps = projected_maps(m.comm, &self.0, &m.particles.position, m.config.box_size, m.total());
         Ok(vec![Values::Root(Data::F32(maps))])
@@ -35,6 +39,10 @@ impl<T: Real> Product<T> for Density {
         let n = self.0.points;
         let axes = ["x", "y", "z"].map(|axis| Axis::new(AxisKind::Periodic, axis, "point")).to_vec();
         vec![spec("density", &[n; 3], axes, "", "density over its mean, point i at x = i L/N", Dtype::F32)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["density"]
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
@@ -70,6 +78,10 @@ impl<T: Real> Product<T> for Pdf {
                 Dtype::F64,
             ),
         ]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["pdf"]
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {

@@ -32,6 +32,10 @@ impl<T: Real> Product<T> for Halos {
         vec![table("halos", &HaloCatalogue::COLUMNS, &what)]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["halos"]
+    }
+
     fn needs(&self) -> Needs {
         Needs::HALOS
     }
@@ -50,6 +54,10 @@ impl<T: Real> Product<T> for MassFunctionOf {
         vec![spec("mass_function", &[self.0.bins], axes, "(h/Mpc)^3", what, Dtype::F64)]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["halos", "mass_function"]
+    }
+
     fn needs(&self) -> Needs {
         Needs::HALOS
     }
@@ -58,6 +66,11 @@ impl<T: Real> Product<T> for MassFunctionOf {
         let measured = MassFunction::measure(m.comm, &self.0, m.halos()?, m.config.box_size);
         Ok(vec![Values::Root(Data::F64(measured.dn_dlnm))])
     }
+}
+
+/// Columns of galaxies, of which the last tells several draws apart.
+fn columns(config: &PmConfig) -> usize {
+    Galaxies::COLUMNS.len() - (config.galaxies.as_ref().is_none_or(|g| g.draws == 1)) as usize
 }
 
 pub(super) struct GalaxiesOf;
@@ -69,7 +82,11 @@ impl<T: Real> Product<T> for GalaxiesOf {
             None => "in real space".into(),
         };
         let what = format!("galaxies of the halo occupation (Zheng et al. 2007), {space}; in the order of their halos");
-        vec![table("galaxies", &Galaxies::COLUMNS, &what)]
+        vec![table("galaxies", &Galaxies::COLUMNS[..columns(config)], &what)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["halos", "galaxies"]
     }
 
     fn needs(&self) -> Needs {
@@ -77,6 +94,8 @@ impl<T: Real> Product<T> for GalaxiesOf {
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
-        Ok(vec![rows(m.galaxies()?.rows())])
+        let (rows, columns) = (m.galaxies()?.rows(), columns(m.config));
+        let data = rows.iter().flat_map(|row| &row[..columns]).copied().collect();
+        Ok(vec![Values::Rows(rows.len(), Data::F64(data))])
     }
 }

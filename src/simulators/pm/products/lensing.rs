@@ -1,6 +1,6 @@
 //! Weak lensing of the light cone: convergence and shear maps, their spectra and peaks.
 
-use super::{Values, field, spec};
+use super::{Eyes, Values, field, spec};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
@@ -17,6 +17,11 @@ use crate::simulators::pm::config::PmConfig;
 
 /// Name of the planes' field, in the dataset and in checkpoints.
 pub(in super::super) const PLANES: &str = "lens_planes";
+
+/// Keys of `[simulator]` that say how maps are seen.
+const MAPS: [&str; 6] = ["source_redshifts", "n_of_z", "method", "shape_noise", "mask", "mask_fill"];
+/// Those of them that are for what is done to finished maps.
+pub(in super::super) const SURVEY: [&str; 3] = ["shape_noise", "mask", "mask_fill"];
 
 /// A drift's factor, from its three scale factors.
 type Drift<'f> = Box<dyn Fn(f64, f64, f64) -> Factor + 'f>;
@@ -137,7 +142,13 @@ impl<'a> LensingProduct<'a> {
             let what = format!("peaks of the convergence smoothed over {}°", c.smoothing);
             specs.push(spec("peaks", &[bins, c.bins], axes, "", &what, Dtype::I64));
         }
-        specs = specs.into_iter().map(|spec| self.of_cones(spec)).collect();
+        let eyes = Eyes::of(self.config);
+        let seen = |spec: FieldSpec| {
+            let own = [spec.name.clone()].into_iter().filter(|name| ["c_ell", "peaks"].contains(&name.as_str()));
+            let keys: Vec<String> = MAPS.iter().map(|key| format!("lightcone.{key}")).chain(own).collect();
+            eyes.give(spec, &keys.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        specs = specs.into_iter().map(|spec| self.of_cones(seen(spec))).collect();
         if self.lightcone.keep_planes {
             specs.push(planes_spec(n));
         }
@@ -146,10 +157,24 @@ impl<'a> LensingProduct<'a> {
 
     /// Its fields, from the planes of a finished universe's light cones. Collective.
     pub fn measure(&self, comm: &Comm, job: &Job, cones: &[Planes], sources: &Sources) -> Result<Vec<Field>> {
+        let maps = cones.iter().map(|planes| LensingMaps::new(self.lightcone.method, planes, sources));
+        self.measure_maps(comm, job, maps, true, cones)
+    }
+
+    /// Its fields, from the maps of each light cone, which a `survey` is yet to see or has seen, and their planes. Maps
+    /// are made one after the other. Collective.
+    pub fn measure_maps(
+        &self,
+        comm: &Comm,
+        job: &Job,
+        maps: impl Iterator<Item = LensingMaps>,
+        survey: bool,
+        cones: &[Planes],
+    ) -> Result<Vec<Field>> {
         let mut values: Vec<Data> = vec![];
-        for (view, planes) in cones.iter().enumerate() {
-            let mut maps = LensingMaps::new(self.lightcone.method, planes, sources);
-            let seen = comm.agree(if comm.is_root() { self.on_root(job, view, &mut maps) } else { Ok(vec![]) })?;
+        for (view, mut maps) in maps.enumerate() {
+            let mut on_root = || self.on_root(job, view, &mut maps, survey);
+            let seen = comm.agree(if comm.is_root() { on_root() } else { Ok(vec![]) })?;
             match view {
                 0 => values = seen,
                 _ => values.iter_mut().zip(seen).for_each(|(all, one)| all.append(one)),
@@ -170,12 +195,12 @@ impl<'a> LensingProduct<'a> {
     }
 
     /// The fields of light cone number `view`.
-    fn on_root(&self, job: &Job, view: usize, maps: &mut LensingMaps) -> Result<Vec<Data>> {
+    fn on_root(&self, job: &Job, view: usize, maps: &mut LensingMaps, survey: bool) -> Result<Vec<Data>> {
         let (n, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
         let pixel = (side / n as f64).to_radians();
         let mask = self.mask()?;
         for (i, map) in maps.kappa.chunks_exact_mut(n * n).enumerate() {
-            if let Some(noise) = &self.lightcone.shape_noise {
+            if let Some(noise) = self.lightcone.shape_noise.as_ref().filter(|_| survey) {
                 let index = view * self.lightcone.bins() + i;
                 add_shape_noise(map, noise, pixel, job.seed, job.realisation, index as u64);
             }
@@ -252,15 +277,16 @@ pub(in super::super) fn planes_field<'p>(comm: &Comm, cones: impl IntoIterator<I
     field(comm, planes_spec(pixels), Values::Rows(rows, Data::F64(values)))
 }
 
-/// Puts back the planes that had been seen at scale factor `a`. Collective.
-pub(in super::super) fn restore_planes<F>(comm: &Comm, cones: &mut [LightCone<F>], saved: &Field, a: f64)
-where
-    F: Fn(f64, f64, f64) -> Factor,
-{
-    let Data::F64(mine) = &saved.data else { return };
-    let values = comm.gather(0, mine);
+/// Puts back the planes of all light cones, of which the root has the numbers, that had been seen at scale factor `a`.
+/// Collective.
+pub(in super::super) fn restore_planes<'p>(
+    comm: &Comm,
+    cones: impl IntoIterator<Item = &'p mut Planes>,
+    values: &[f64],
+    a: f64,
+) {
     let mut first = 0;
-    for planes in cones.iter_mut().map(LightCone::planes_mut) {
+    for planes in cones {
         let size = planes.cone().pixels.pow(2);
         for k in (0..planes.len()).filter(|&k| planes.cone().slices[k].a <= a).collect::<Vec<_>>() {
             let at = (first + k) * size;

@@ -6,7 +6,7 @@ mod lensing;
 mod particles;
 mod spectra;
 
-pub(super) use lensing::{LensingProduct, PLANES, planes_field, restore_planes};
+pub(super) use lensing::{LensingProduct, PLANES, SURVEY, planes_field, restore_planes};
 
 use super::config::PmConfig;
 use crate::comm::Comm;
@@ -14,10 +14,13 @@ use crate::cosmology::Cosmology;
 use crate::error::{Error, Result};
 use crate::io::field::{Axis, Data, Dtype, Field, FieldSpec};
 use crate::io::hdf::Element;
+use crate::io::identity::{DIGITS, digest_again};
 use crate::mesh::{Decomposition, Real};
 use crate::observables::{Galaxies, HaloCatalogue, HodConfig, PeriodicBox, find_halos, populate};
 use crate::particles::Particles;
+use crate::simulators::Section;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A universe at one moment, and what several products need of it, made when first asked for.
@@ -31,6 +34,8 @@ pub(super) struct Moment<'a, T> {
     pub a: f64,
     /// `None` for a snapshot that does not tell.
     pub cosmology: Option<&'a Cosmology>,
+    /// Row of the design.
+    pub index: u64,
     /// Seed and realisation of what is drawn at random.
     pub seeds: [u64; 2],
     /// Halo occupation with this universe's parameters.
@@ -114,6 +119,8 @@ impl Needs {
 pub(super) trait Product<T> {
     /// Descriptions of its fields.
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec>;
+    /// The sections and keys of `[simulator]` that say how it is looked at.
+    fn keys(&self) -> &'static [&'static str];
     /// What else than positions it is measured from.
     fn needs(&self) -> Needs {
         Needs::default()
@@ -166,8 +173,12 @@ pub(super) fn products<T: Real + Element>(config: &PmConfig) -> Vec<Box<dyn Prod
 
 /// Descriptions of all products' fields at scale factor `a`.
 pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<FieldSpec> {
-    let suffix = config.suffix(a);
-    let mut specs: Vec<FieldSpec> = products::<T>(config).iter().flat_map(|p| p.specs(config)).collect();
+    let (suffix, eyes) = (config.suffix(a), Eyes::of(config));
+    let of = |p: &Box<dyn Product<T>>| {
+        let keys = p.keys();
+        p.specs(config).into_iter().map(|spec| eyes.give(spec, keys)).collect::<Vec<_>>()
+    };
+    let mut specs: Vec<FieldSpec> = products::<T>(config).iter().flat_map(of).collect();
     for spec in &mut specs {
         spec.name += &suffix;
         spec.description += &format!("; a = {a}");
@@ -216,6 +227,36 @@ pub(super) fn field(comm: &Comm, spec: FieldSpec, values: Values) -> Field {
 
 /// A description; `ragged` where the first axis varies.
 fn spec(name: &str, shape: &[usize], axes: Vec<Axis>, unit: &str, description: &str, dtype: Dtype) -> FieldSpec {
-    let (name, unit, description) = (name.into(), unit.into(), description.into());
-    FieldSpec { name, ragged: shape[0] == 0, shape: shape.to_vec(), axes, unit, description, dtype }
+    let (unit, description, ragged) = (unit.into(), description.into(), shape[0] == 0);
+    FieldSpec { axes, unit, description, ragged, dtype, ..FieldSpec::of(name, shape, &[]) }
+}
+
+/// What fields of a configuration are seen with.
+struct Eyes {
+    /// `[simulator]`, digests in the place of files' names.
+    section: serde_json::Value,
+    numerics: BTreeMap<&'static str, u32>,
+}
+
+impl Eyes {
+    fn of(config: &PmConfig) -> Eyes {
+        let mut seen = config.clone();
+        // Mass function and galaxies have halos, whether these are asked for or not.
+        seen.halos.get_or_insert_default();
+        // One that cannot be read is refused where it is needed.
+        let content = |path: &PathBuf| digest_again(path).map_or(path.clone(), |digest| digest[..DIGITS].into());
+        seen.files_mut().into_iter().for_each(|(_, path)| *path = content(path));
+        Eyes { section: serde_json::to_value(seen).unwrap_or_default(), numerics: config.numerics() }
+    }
+
+    /// A field that is seen with these keys.
+    fn give(&self, mut spec: FieldSpec, keys: &[&str]) -> FieldSpec {
+        for key in keys {
+            let value = self.section.pointer(&format!("/{}", key.replace('.', "/")));
+            spec.seen.insert(format!("simulator.{key}"), value.cloned().unwrap_or_default());
+            let version = self.numerics.get(key).map(|version| (format!("numerics.{key}"), (*version).into()));
+            spec.seen.extend(version);
+        }
+        spec
+    }
 }

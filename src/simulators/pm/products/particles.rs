@@ -3,7 +3,7 @@
 use super::{Moment, Needs, Product, Values, spec};
 use crate::error::Result;
 use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
-use crate::io::gadget::{self, SnapshotHeader};
+use crate::io::gadget::{self, Exact, SnapshotHeader, Universe};
 use crate::mesh::Real;
 use crate::observables::by_lagrangian_id;
 use crate::simulators::pm::config::{PmConfig, Precision};
@@ -18,6 +18,10 @@ impl<T: Real> Product<T> for Columns {
             spec(name, &[config.particles.pow(3), 3], axes, unit, &what, Dtype::F32)
         };
         vec![column("position", "Mpc/h", "comoving position"), column("velocity", "km/s", "peculiar velocity")]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn needs(&self) -> Needs {
@@ -37,6 +41,10 @@ impl<T: Real> Product<T> for Snapshot {
         vec![]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let (Some((path, truth)), Some(cosmology)) = (&m.snapshot, m.cosmology) else { return Ok(vec![]) };
         m.comm.on_root(|| {
@@ -53,7 +61,15 @@ impl<T: Real> Product<T> for Snapshot {
         let p = m.particles;
         let wide =
             |column: &[[T; 3]], scale: f64| column.iter().map(|v| v.map(|x| scale * x.f64())).collect::<Vec<_>>();
-        gadget::write(m.comm, path, &header, &wide(&p.position, 1.0), &wide(&p.momentum, 100.0 / m.a), &p.id, None)?;
+        let [seed, realisation] = m.seeds;
+        let theta = truth.iter().map(|t| t.1).collect();
+        let exact = Exact {
+            universe: Universe { index: m.index, realisation, seed, theta },
+            grid: m.mesh.grid(),
+            momentum: &|i| p.momentum[i].map(T::f64),
+        };
+        let (x, v) = (wide(&p.position, 1.0), wide(&p.momentum, 100.0 / m.a));
+        gadget::write(m.comm, path, &header, &x, &v, &p.id, Some(&exact))?;
         Ok(vec![])
     }
 }

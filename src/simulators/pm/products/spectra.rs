@@ -37,6 +37,10 @@ impl<T: Real> Product<T> for Power {
         vec![spec("power", &[k.values.len()], vec![k], "(Mpc/h)^3", "matter power spectrum", Dtype::F64)]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["power"]
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
         let spectrum = meter.measure(&self.0, &m.particles.position, m.total());
@@ -53,6 +57,10 @@ impl<T: Real> Product<T> for Multipoles {
         let (shape, ell) = ([3, k.values.len()], Axis::at(AxisKind::Channel, "ell", "", vec![0.0, 2.0, 4.0]));
         let what = "multipoles of the matter power spectrum in redshift space";
         vec![spec("multipoles", &shape, vec![ell, k], "(Mpc/h)^3", what, Dtype::F64)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["multipoles"]
     }
 
     fn needs(&self) -> Needs {
@@ -92,6 +100,10 @@ impl<T: Real> Product<T> for Bispectrum {
         ]
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["bispectrum"]
+    }
+
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
         let mut meter = BispectrumMeter::<T>::new(m.mesh, m.config.box_size, &self.0)?;
         let measured = meter.measure(&m.particles.position);
@@ -107,9 +119,17 @@ impl<T: Real> Product<T> for GalaxyPower {
     fn specs(&self, config: &PmConfig) -> Vec<FieldSpec> {
         let k = wavenumbers(config, self.0.k_max_over_nyquist);
         let of = Axis::named(AxisKind::Channel, "spectrum", ["galaxies", "galaxies x matter"]);
-        let shape = [2, k.values.len()];
+        let (mut shape, mut axes) = (vec![2, k.values.len()], vec![of, k]);
+        if let Some(draws) = config.galaxies.as_ref().map(|g| g.draws).filter(|&draws| draws > 1) {
+            shape.insert(0, draws);
+            axes.insert(0, Axis::new(AxisKind::View, "draw", ""));
+        }
         let what = "power spectrum of the galaxies, and their cross spectrum with matter";
-        vec![spec("galaxy_power", &shape, vec![of, k], "(Mpc/h)^3", what, Dtype::F64)]
+        vec![spec("galaxy_power", &shape, axes, "(Mpc/h)^3", what, Dtype::F64)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["halos", "galaxies", "power"]
     }
 
     fn needs(&self) -> Needs {
@@ -117,17 +137,22 @@ impl<T: Real> Product<T> for GalaxyPower {
     }
 
     fn measure(&self, m: &Moment<T>) -> Result<Vec<Values>> {
-        let position = m.galaxies()?.position.iter().map(|x| x.map(T::of)).collect();
-        let (position, _) = Domain::new(m.mesh, m.config.box_size).send_home(m.comm, position, None);
-        let bins = bins(m.config, self.0.k_max_over_nyquist);
-        if m.comm.sum_of(position.len() as u64) == 0 {
-            return Ok(vec![Values::Root(Data::F64(vec![0.0; 2 * bins]))]);
+        let (galaxies, bins) = (m.galaxies()?, bins(m.config, self.0.k_max_over_nyquist));
+        let mut all = vec![];
+        for draw in 0..m.hod.draws as i64 {
+            let own = galaxies.position.iter().zip(&galaxies.draw).filter(|(_, of)| **of == draw);
+            let position = own.map(|(x, _)| x.map(T::of)).collect();
+            let (position, _) = Domain::new(m.mesh, m.config.box_size).send_home(m.comm, position, None);
+            if m.comm.sum_of(position.len() as u64) == 0 {
+                all.extend(vec![0.0; 2 * bins]);
+                continue;
+            }
+            let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
+            let (galaxies, matter) = (Points::equal(&position), Points::equal(&m.particles.position));
+            let measured = meter.measure_cross(&self.0, galaxies, matter);
+            let [auto, _] = measured.auto;
+            all.extend([truncated(auto, bins), truncated(measured.cross, bins)].concat());
         }
-        let mut meter = PowerMeter::<T>::new(m.mesh, m.config.box_size);
-        let (galaxies, matter) = (Points::equal(&position), Points::equal(&m.particles.position));
-        let measured = meter.measure_cross(&self.0, galaxies, matter);
-        let [auto, _] = measured.auto;
-        let both = [truncated(auto, bins), truncated(measured.cross, bins)].concat();
-        Ok(vec![Values::Root(Data::F64(both))])
+        Ok(vec![Values::Root(Data::F64(all))])
     }
 }
