@@ -1,14 +1,18 @@
 //! Products of finished universes, made again of what was kept of them.
 
+mod common;
 mod mpi;
 
 use polycosm::comm::{Comm, timers::Timers};
 use polycosm::cosmology::CosmologyConfig;
 use polycosm::error::{Error, Result};
 use polycosm::io::field::{Data, Field, FieldSpec};
+use polycosm::io::hdf::File;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Job, Kept, Pm, PmConfig, Simulator};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 const THETA: [f64; 2] = [0.31, 12.9];
 const UNIVERSE: &str = "box_size = 64.0\nparticles = 16\nredshifts = [0.5, 0.0]\ncheckpoint_minutes = 0.0\n\
@@ -21,13 +25,8 @@ const CONE: &str = "[lightcone]\nfield_of_view_deg = 3.0\npixels = 16\nlight_con
                     source_redshifts = [0.3, 0.5]\n";
 
 fn pm(head: &str, sections: &str) -> Pm<f32> {
-    let cosmology = CosmologyConfig {
-        omega_b: Some(0.05),
-        h: Some(0.7),
-        n_s: Some(0.96),
-        sigma8: Some(0.9),
-        ..Default::default()
-    };
+    let cosmology =
+        CosmologyConfig { omega_b: Some(0.05), h: Some(0.7), n_s: Some(0.96), sigma8: Some(0.9), ..Default::default() };
     let parameters = [Parameter::uniform("Omega_m", "", 0.2, 0.4), Parameter::uniform("log_m_min", "", 12.0, 14.0)];
     // Keys of the section itself come before its tables.
     let config: PmConfig = toml::from_str(&format!("{head}\n{UNIVERSE}{sections}")).unwrap();
@@ -69,7 +68,11 @@ fn same_bits(comm: &Comm, made: &[Field], simulated: &[Field]) {
     for field in made {
         let was = named(simulated, &field.spec.name);
         assert_eq!(field.spec, was.spec);
-        assert!(!comm.is_root() || !field.data.is_empty() && field.data.bytes() == was.data.bytes(), "{}", field.spec.name);
+        assert!(
+            !comm.is_root() || !field.data.is_empty() && field.data.bytes() == was.data.bytes(),
+            "{}",
+            field.spec.name
+        );
     }
 }
 
@@ -84,7 +87,12 @@ fn close(comm: &Comm, made: &[Field], simulated: &[Field], within: f64) {
         let (is, was) = (wide(&field.data), wide(&named(simulated, &field.spec.name).data));
         let scale = was.iter().fold(0.0f64, |most, x| most.max(x.abs()));
         let far = is.iter().zip(&was).filter(|(a, b)| (**a - **b).abs() > within * scale).count();
-        assert!(is.len() == was.len() && scale > 0.0 && far * 20 <= is.len(), "{}: {far} of {}", field.spec.name, is.len());
+        assert!(
+            is.len() == was.len() && scale > 0.0 && far * 20 <= is.len(),
+            "{}: {far} of {}",
+            field.spec.name,
+            is.len()
+        );
     }
 }
 
@@ -173,7 +181,8 @@ fn what_the_dataset_keeps_shows_what_it_can() {
         assert!(e.to_string().contains("galaxy_power_z0.500"), "there is no matter: {e}");
         // Particles, for everything, to rounding.
         let particles = only(&["position_z0.500", "velocity_z0.500"]);
-        let wanted = ["power_z0.500", "multipoles_z0.500", "maps_z0.500", "mass_function_z0.500", "galaxy_power_z0.500"];
+        let wanted =
+            ["power_z0.500", "multipoles_z0.500", "maps_z0.500", "mass_function_z0.500", "galaxy_power_z0.500"];
         let made = with(None, |job| again(world, &all, job, &wanted, &particles)).unwrap();
         close(world, &made, &expected, 1e-3);
     });
@@ -208,4 +217,126 @@ fn planes_and_maps_are_seen_with_other_eyes() {
             }
         }
     });
+}
+
+const CAMPAIGN: &str = "output = \"run\"\nseed = 4\n[cosmology]\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\n[design]\n\
+    simulations = 6\n[design.parameters.Omega_m]\nmin = 0.25\nmax = 0.35\n[design.parameters.sigma8]\nmin = 0.8\n\
+    max = 0.9\n[suite]\nshard_size = 2\n[simulator]\nkind = \"pm\"\nbox_size = 64.0\nparticles = 16\n";
+const TIME: &str = "[simulator.time]\na_start = 0.1\nsteps = 4\n";
+const HALOS: &str = "[simulator.halos]\nlinking_length = 0.4\nmin_members = 5\n";
+/// As the campaign was begun, and as it is then.
+const BEGUN: &str = "[simulator.power]\n[simulator.maps]\npixels = 8\n[simulator.pdf]\n";
+const THEN: &str = "[simulator.power]\nk_max_over_nyquist = 0.5\n[simulator.maps]\npixels = 8\n[simulator.multipoles]\n\
+    [simulator.galaxies]\nlog_m_min = 12.5\nlog_m1 = 13.0\ndraws = 3\n";
+
+/// Writes a campaign file with these keys of `[simulator]` and sections.
+fn campaign(folder: &Path, keys: &str, sections: &str) {
+    std::fs::write(folder.join("run.toml"), format!("{CAMPAIGN}{keys}{TIME}{HALOS}{sections}")).unwrap();
+}
+
+fn command(folder: &Path, ranks: usize, words: &[&str]) -> Command {
+    let mut run = mpi::mpirun(ranks);
+    run.current_dir(folder).arg(env!("CARGO_BIN_EXE_polycosm")).args([words[0], "run.toml"]).args(&words[1..]);
+    run
+}
+
+#[track_caller]
+fn runs(folder: &Path, ranks: usize, words: &[&str], code: i32, parts: &[&str]) {
+    let ended = mpi::finish(command(folder, ranks, words), Duration::from_secs(120));
+    common::says(&(ended.code, ended.text), code, parts);
+}
+
+/// All numbers of a campaign's dataset and shards, but how they were made.
+fn contents(folder: &Path) -> Vec<(String, Vec<u64>)> {
+    let mut all = vec![];
+    for name in ["dataset.h5", "shards/00000.h5", "shards/00001.h5", "shards/00002.h5"] {
+        let file = File::open(&folder.join("run").join(name)).unwrap();
+        for array in file.arrays().into_iter().filter(|name| !name.starts_with("provenance/")) {
+            let bits = file.read::<f64>(&array).unwrap().iter().map(|v| v.to_bits()).collect();
+            all.push((format!("{name}/{array}"), bits));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_campaign_is_looked_at_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let [begun, fresh] = ["begun", "fresh"].map(|name| dir.path().join(name));
+    [&begun, &fresh].into_iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    campaign(&begun, "snapshots = true\n", BEGUN);
+    runs(&begun, 2, &["observe"], 2, &["output", "was not begun", "polycosm simulate"]);
+    runs(&begun, 2, &["simulate"], 0, &["6 simulations"]);
+    runs(&begun, 2, &["observe"], 0, &["0 simulations looked at again"]);
+    let before = contents(&begun);
+
+    // Other fields: refused by those who would mix them, with what to do. Nothing is changed by that.
+    campaign(&begun, "", THEN);
+    let what = ["6 finished simulations", "galaxies is new", "pdf is not asked for", "polycosm observe run.toml"];
+    runs(&begun, 2, &["simulate"], 2, &[&what[..], &["power has another simulator.power"]].concat());
+    runs(&begun, 1, &["status"], 0, &[&["outdated     "], &what[..]].concat());
+    runs(&begun, 1, &["train"], 2, &["have other fields", "polycosm observe run.toml"]);
+    assert_eq!(contents(&begun), before);
+    // A universe that is shaped otherwise is another one.
+    runs(&begun, 2, &["observe", "--set", "simulator.time.steps=5"], 2, &["simulator.time.steps", "was begun with 4"]);
+
+    // One that is missing is named, and the others are left as they are; then some, a kill, and the rest.
+    let (snapshot, aside) = (begun.join("run/snapshots/000004.hdf5"), begun.join("aside"));
+    std::fs::rename(&snapshot, &aside).unwrap();
+    runs(&begun, 2, &["observe"], 2, &["nothing was kept of simulation 4 that shows", "multipoles"]);
+    assert_eq!(contents(&begun), before);
+    runs(&begun, 2, &["observe", "--only", "0..2"], 0, &["3 simulations looked at again"]);
+    runs(&begun, 1, &["status"], 0, &["outdated     3 finished simulations"]);
+    std::fs::rename(&aside, &snapshot).unwrap();
+    let third = begun.join("run/sims/000003.h5");
+    mpi::kill_when(command(&begun, 1, &["observe"]), || third.exists());
+    runs(&begun, 2, &["observe"], 0, &["looked at again"]);
+
+    campaign(&fresh, "", THEN);
+    runs(&fresh, 1, &["simulate"], 0, &["6 simulations"]);
+    assert!(contents(&begun) == contents(&fresh), "what was kept shows something else");
+    runs(&begun, 2, &["simulate"], 0, &["nothing to do"]);
+    runs(&begun, 2, &["verify"], 0, &["6 simulations, 0 failed"]);
+    assert!(std::fs::read_dir(begun.join("run/sims")).unwrap().next().is_none());
+    let shard = File::open(&begun.join("run/shards/00001.h5")).unwrap();
+    let by = |at: &str| shard.json::<serde_json::Value>(at, "observed").unwrap();
+    assert!(by("multipoles").unwrap()["version"].as_str().unwrap().starts_with("polycosm "));
+    assert!(by("galaxies/data").is_some() && by("maps").is_none());
+    // And back: halos and galaxies stay.
+    let fewer = THEN.replace("draws = 3", "draws = 1");
+    campaign(&begun, "", &fewer);
+    runs(&begun, 3, &["observe"], 0, &["6 simulations looked at again"]);
+    // What changes nothing but the numbers of a universe's design row is no other field.
+    runs(&begun, 2, &["simulate", "--set", "design.simulations=8"], 0, &["2 simulations"]);
+}
+
+#[test]
+fn a_folder_of_an_older_program_is_seen_as_it_was_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    campaign(folder, "snapshots = true\n", BEGUN);
+    runs(folder, 1, &["simulate", "--set", "design.simulations=2"], 0, &["2 simulations"]);
+    // Shards of older programs say nothing of how their fields were seen.
+    let shard = hdf5::File::open_rw(folder.join("run/shards/00000.h5")).unwrap();
+    shard.as_group().unwrap().delete_attr("fields").unwrap();
+    drop(shard);
+    let path = folder.join("run/shards/00000.h5");
+    let file = hdf5::File::open_rw(&path).unwrap();
+    for name in ["power", "maps", "pdf", "halos/data"] {
+        let array = file.dataset(name).unwrap();
+        let said: hdf5::types::VarLenUnicode = array.attr("spec").unwrap().read_scalar().unwrap();
+        let mut spec: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert!(spec.as_object_mut().unwrap().remove("seen").is_some(), "{name}");
+        let text: hdf5::types::VarLenUnicode = spec.to_string().parse().unwrap();
+        array.delete_attr("spec").unwrap();
+        array.new_attr::<hdf5::types::VarLenUnicode>().create("spec").unwrap().write_scalar(&text).unwrap();
+    }
+    file.close().unwrap();
+    let two = ["--set", "design.simulations=2"];
+    runs(folder, 1, &[&["simulate"], &two[..]].concat(), 0, &["nothing to do"]);
+    let more = [&two[..], &["--set", "simulator.power.k_max_over_nyquist=0.5"]].concat();
+    runs(folder, 1, &[&["simulate"], &more[..]].concat(), 2, &["power has another simulator.power"]);
+    runs(folder, 1, &[&["observe"], &more[..]].concat(), 0, &["2 simulations looked at again"]);
+    runs(folder, 1, &[&["simulate"], &more[..]].concat(), 0, &["nothing to do"]);
+    runs(folder, 1, &[&["simulate"], &two[..]].concat(), 2, &["power has another simulator.power"]);
 }

@@ -14,6 +14,7 @@ pub mod export;
 pub mod infer;
 pub mod job;
 pub mod new;
+pub mod observe;
 pub mod plan;
 pub mod report;
 #[cfg(feature = "torch")]
@@ -64,6 +65,7 @@ pub enum Command {
     Check(check::Args),
     Plan(plan::Args),
     Simulate(simulate::Args),
+    Observe(observe::Args),
     Status(status::Args),
     Verify(verify::Args),
     #[cfg(feature = "torch")]
@@ -108,6 +110,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Check(args) => check::run(args, comm),
         Command::Plan(args) => plan::run(args, comm),
         Command::Simulate(args) => simulate::run(args, comm),
+        Command::Observe(args) => observe::run(args, comm),
         Command::Status(args) => status::run(args, comm),
         Command::Verify(args) => verify::run(args, comm),
         #[cfg(feature = "torch")]

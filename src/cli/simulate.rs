@@ -7,8 +7,8 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::io::hdf::free_memory;
 use crate::progress::count;
-use crate::simulators::{Section, Universes};
-use crate::suite::{self, Options, Suite};
+use crate::simulators::{Runner, Section, Universes};
+use crate::suite::{self, Options, Suite, Summary};
 use std::ops::Range;
 
 /// Run the campaign's simulations and pack them into its dataset; resumes by itself
@@ -79,6 +79,16 @@ pub fn fits(plan: &Plan, simulator: &dyn Section, group: usize, ranks_here: usiz
 
 /// Simulates what is not there yet.
 pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
+    of(plan, comm, |suite, runner| {
+        timed(plan, comm, "simulate", || {
+            let summary = suite::simulate(comm, suite, runner, options)?;
+            told(plan, comm, &summary)
+        })
+    })
+}
+
+/// Collective: the campaign's simulations, with what makes them.
+pub fn of<T>(plan: &Plan, comm: &Comm, work: impl FnOnce(&Suite, &dyn Runner) -> Result<T>) -> Result<T> {
     let (config, seed) = (&plan.config, plan.config.seed);
     let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
         let error =
@@ -102,26 +112,25 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         shape: plan.shape(),
         files,
     };
-    timed(plan, comm, "simulate", || {
-        let summary = suite::simulate(comm, &suite, runner.as_ref(), options)?;
-        let (ran, skipped) = (summary.done + summary.failed, summary.skipped);
-        if summary.all_failed() {
-            let error = Error::failed(format!("{} ran, and every one failed", count(ran + skipped, "simulation")));
-            let remedy = "see why above or in `polycosm verify`, mend that, and run `polycosm simulate --retry-failed`";
-            return comm.agree(Err(error.file(&config.output).remedy(remedy)));
-        }
-        let failed = summary.failed + summary.failed_before;
-        if comm.is_root() && failed > 0 {
-            log::warn!(
-                "{} failed; `polycosm simulate --retry-failed` runs what failed again",
-                count(failed, "simulation")
-            );
-        }
-        if comm.is_root() && !summary.timings.is_empty() {
-            let each: Vec<String> = summary.timings.iter().map(|(n, s)| format!("{n} {s:.3} s")).collect();
-            log::debug!("mean of one simulation: {}", each.join(", "));
-        }
-        let detail = format!("{}, {:.2} per second", count(ran + skipped, "simulation"), summary.rate);
-        Ok((ran > 0).then_some(detail))
-    })
+    work(&suite, runner.as_ref())
+}
+
+/// What came of it, where something was run.
+fn told(plan: &Plan, comm: &Comm, summary: &Summary) -> Result<Option<String>> {
+    let (ran, skipped) = (summary.done + summary.failed, summary.skipped);
+    if summary.all_failed() {
+        let error = Error::failed(format!("{} ran, and every one failed", count(ran + skipped, "simulation")));
+        let remedy = "see why above or in `polycosm verify`, mend that, and run `polycosm simulate --retry-failed`";
+        return comm.agree(Err(error.file(&plan.config.output).remedy(remedy)));
+    }
+    let failed = summary.failed + summary.failed_before;
+    if comm.is_root() && failed > 0 {
+        log::warn!("{} failed; `polycosm simulate --retry-failed` runs what failed again", count(failed, "simulation"));
+    }
+    if comm.is_root() && !summary.timings.is_empty() {
+        let each: Vec<String> = summary.timings.iter().map(|(n, s)| format!("{n} {s:.3} s")).collect();
+        log::debug!("mean of one simulation: {}", each.join(", "));
+    }
+    let detail = format!("{}, {:.2} per second", count(ran + skipped, "simulation"), summary.rate);
+    Ok((ran > 0).then_some(detail))
 }

@@ -7,12 +7,13 @@ use super::start::say;
 use super::{calibrate, report};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, campaign};
 use crate::io::samples::Samples;
 use crate::io::stages::State;
 use crate::limits;
 use crate::progress::count;
-use crate::suite::Lock;
+use crate::suite::observe::Outdated;
+use crate::suite::{self, Lock};
 use crate::suite::status::status;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -46,11 +47,14 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             _ if plan.config.dataset.is_some() => (None, holes_of(&plan.open_dataset()?)),
             _ => (None, None),
         };
+        let outdated = suite.as_ref().map_or(Ok(None), |s| outdated(&plan, &s.states));
+        let outdated = outdated.unwrap_or_else(|e| Some(e.to_string()));
         let results = results(&plan, &current);
         if args.json {
             let text = serde_json::to_string_pretty(&json!({
                 "simulations": suite,
                 "holes": holes,
+                "outdated": outdated,
                 "stages": stages_json(&plan, &results),
                 "results": results.iter().filter(|r| r.what != "stage").collect::<Vec<_>>(),
                 "report": page(&plan).exists(),
@@ -80,6 +84,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
             s.strangers.iter().for_each(|d| say(format_args!("other design {d}")));
         }
+        outdated.iter().for_each(|why| say(format_args!("outdated     {why}")));
         holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
         for r in &results {
             let word = r.outdated.as_ref().map_or(r.word.clone(), |why| format!("outdated: {why}"));
@@ -87,6 +92,16 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Which finished simulations have other fields than the campaign asks for, and what to do.
+fn outdated(plan: &Plan, states: &[suite::status::State]) -> Result<Option<String>> {
+    let Some(simulator) = &plan.config.simulator else { return Ok(None) };
+    let (specs, m) = (simulator.runner(&plan.universes())?.specs(), plan.config.suite.shard_size);
+    let found = Outdated::take(&plan.config.output, m, states, &specs, &plan.shape())?;
+    let n = count(found.rows.len(), "finished simulation");
+    let what = || format!("{n}: {}; run `polycosm observe {}`", found.words(), campaign());
+    Ok((!found.rows.is_empty()).then(what))
 }
 
 /// A result that is there, or a stage.

@@ -4,18 +4,21 @@ use super::Loaded;
 use super::campaign::Config;
 use super::origin::Entry;
 use crate::comm::Comm;
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, Result, campaign};
 use crate::io::dataset::Dataset;
+use crate::io::hdf::File;
 use crate::io::identity::Identity;
 use crate::io::known::Known;
 use crate::io::ours::keep_campaign;
 use crate::io::provenance::Provenance;
+use crate::io::simulation;
 use crate::io::stages::Stages;
 #[cfg(not(feature = "torch"))]
 use crate::io::stages::Wanted;
 use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Universes;
 use crate::suite::fingerprint;
+use crate::suite::observe::changes;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -159,7 +162,18 @@ impl Plan {
             for key in ["suite"].into_iter().chain((!looks).then_some("numerics")) {
                 shape[key] = begun.get(key).cloned().unwrap_or_default();
             }
-            fingerprint::compare(&self.config.output, &begun, &shape, &files).map_err(|e| self.locate(e))
+            fingerprint::compare(&self.config.output, &begun, &shape, &files).map_err(|e| self.locate(e))?;
+            let (Some(simulator), true) = (&self.config.simulator, self.dataset().exists()) else { return Ok(()) };
+            let was = simulation::fields(&File::open(&self.dataset())?)?;
+            let now = simulator.runner(&self.universes())?.specs();
+            let counts = |key: &str| looks || !key.starts_with("numerics.");
+            let changes = changes(&was, &now, &begun, &shape);
+            let Some((name, (what, key))) = changes.iter().find(|(_, (_, key))| counts(key)) else { return Ok(()) };
+            let file = self.dataset();
+            let error = Error::input(format!("the universes in {} have other fields: {name} {what}", file.display()));
+            let again = format!("run `polycosm observe {}`", campaign());
+            let remedy = format!("{again}, which makes fields again of what was kept, or set the keys back");
+            Err(self.locate(error.key(key).remedy(remedy)))
         })
     }
 

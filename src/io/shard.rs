@@ -8,7 +8,7 @@ use super::field::{Data, FieldSpec};
 use super::hdf::{File, damaged, publish};
 use super::made::Made;
 use super::provenance::Provenance;
-use super::simulation::{self, Record, State, describe, same_checksum};
+use super::simulation::{self, Again, Record, State, describe, read_again, same_checksum, write_again};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ struct Told {
     state: State,
     failure: String,
     made: Made,
+    /// Fields that were made again.
+    again: Again,
 }
 
 /// Where one simulation's fields lie now.
@@ -88,7 +90,8 @@ impl<'a> Source<'a> {
             let remedy = "give another output folder, or remove this file to run the simulation anew";
             return Err(Error::input(problem).file(file.path()).key("theta").remedy(remedy));
         }
-        let told = Told { state: record.state, failure: record.failure, made: made.unwrap_or_default() };
+        let (made, again) = (made.unwrap_or_default(), read_again(&file, specs)?);
+        let told = Told { state: record.state, failure: record.failure, made, again };
         Ok(Some(Source { file, row: at, specs, index: row.index, told }))
     }
 
@@ -202,7 +205,8 @@ pub fn pack(
             for spec in specs.iter().filter(|s| s.ragged) {
                 lengths.push(source.as_ref().map_or(Ok(0), |s| s.length(spec))? as u64);
             }
-            let missing = || Told { state: State::Missing, failure: String::new(), made: Made::default() };
+            let missing =
+                || Told { state: State::Missing, failure: String::new(), made: Made::default(), again: Again::new() };
             told.push(source.map_or_else(missing, |s| s.told));
         }
         Ok((lengths, told))
@@ -256,6 +260,8 @@ pub fn pack(
                 describe(file, &spec.name, spec, true)?;
             }
         }
+        write_again(file, &told.into_iter().flat_map(|t| t.again).collect())?;
+        file.set_json("", "fields", &specs)?;
         let mut checksums = vec![vec![0u32; m]; specs.len()];
         // Transfers are collective: ranks with fewer simulations take part with nothing.
         for step in 0..share(m, comm.size(), 0).1 {

@@ -7,6 +7,8 @@ use super::provenance::Provenance;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where one simulation stands; in files a number, `status`.
@@ -57,6 +59,7 @@ pub fn write(
     record: &Record,
     fields: &[Field],
     (made, provenance): (Made, &Provenance),
+    again: &Again,
 ) -> Result<()> {
     publish(comm, path, |file| {
         provenance.write(file)?;
@@ -66,8 +69,43 @@ pub fn write(
         file.set_number("", "status", record.state as u8)?;
         file.set_text("", "failure", &record.failure)?;
         file.write_checked(Some(comm), "theta", &[record.theta.len()], &record.theta)?;
-        fields.iter().try_for_each(|f| write_field(comm, file, f))
+        fields.iter().try_for_each(|f| write_field(comm, file, f))?;
+        write_again(file, again)
     })
+}
+
+/// What made the fields that were made again of what was kept, by their names: version, commit and time.
+pub type Again = BTreeMap<String, Value>;
+
+/// Attribute of such a field's array.
+const AGAIN: &str = "observed";
+
+/// The array of a field in a file of one simulation or more.
+fn array_of(file: &File, name: &str) -> String {
+    let list = format!("{name}/data");
+    if file.exists(&list) { list } else { name.into() }
+}
+
+/// Collective in a parallel file: says of its fields which were made again, and by what.
+pub fn write_again(file: &File, again: &Again) -> Result<()> {
+    again.iter().try_for_each(|(name, by)| file.set_json(&array_of(file, name), AGAIN, by))
+}
+
+/// Serial: which of these fields were made again, as far as they are there.
+pub fn read_again(file: &File, fields: &[FieldSpec]) -> Result<Again> {
+    let there = fields.iter().map(|spec| (&spec.name, array_of(file, &spec.name))).filter(|(_, at)| file.exists(at));
+    let said = there.map(|(name, at)| Ok(file.json(&at, AGAIN)?.map(|by| (name.clone(), by))));
+    Ok(said.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Serial: descriptions of the fields in a file of one simulation or more.
+pub fn fields(file: &File) -> Result<Vec<FieldSpec>> {
+    if let Some(specs) = file.json("", "fields")? {
+        return Ok(specs);
+    }
+    // In that of one simulation, and in older shards, each array says it for itself.
+    let said = file.arrays().into_iter().map(|name| file.json(&name, "spec"));
+    Ok(said.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Collective: writes one field, each rank its rows, with its description and its checksum (`crc32`, of the bytes of

@@ -211,13 +211,15 @@ fn place(key: &str) -> String {
     format!("/{}", key.replace('.', "/"))
 }
 
+/// What a folder was begun with for a key: a file's digest, or a value.
+pub fn begun_with(begun: &Value, key: &str) -> Value {
+    let file = begun["files"].get(place(key)).and_then(|digests| digests.get(0));
+    file.or_else(|| begun.pointer(&place(key))).cloned().unwrap_or_default()
+}
+
 /// The keys with which a field `was` seen otherwise than it would be `now`, by what it says itself or, where it says
 /// nothing, by what its folder was `begun` with.
 pub fn seen_otherwise(was: &FieldSpec, now: &FieldSpec, begun: &Value, shape: &Value) -> Vec<String> {
-    let begun_with = |key: &str| {
-        let file = begun["files"].get(place(key)).and_then(|digests| digests.get(0));
-        file.or_else(|| begun.pointer(&place(key))).cloned().unwrap_or_default()
-    };
     let all = flatten(begun);
     let of = |seen: &BTreeMap<String, Value>, key: &str| seen.get(key).cloned().unwrap_or_default();
     let differs = |key: &&&String| {
@@ -225,7 +227,7 @@ pub fn seen_otherwise(was: &FieldSpec, now: &FieldSpec, begun: &Value, shape: &V
             return of(&was.seen, key) != of(&now.seen, key);
         }
         let [mut old, mut new] =
-            [begun_with(key), of(&now.seen, key)].map(|value| flatten(&json!({ key.as_str(): value })));
+            [begun_with(begun, key), of(&now.seen, key)].map(|value| flatten(&json!({ key.as_str(): value })));
         [&mut old, &mut new].into_iter().for_each(|flat| flat.retain(|_, value| !value.is_null()));
         // A default that the folder's program did not know is no other one.
         let begins = |at: &String| {

@@ -13,11 +13,13 @@ pub mod design;
 pub mod fingerprint;
 mod inputs;
 mod lock;
+pub mod observe;
 mod packer;
 pub mod status;
 pub mod verify;
 
 pub use lock::Lock;
+pub use observe::observe;
 
 use crate::comm::{Comm, stop, timers::Timers};
 use crate::error::{At, Cause, Error, Result};
@@ -26,7 +28,7 @@ use crate::io::hdf::TEMPORARY;
 use crate::io::made::Made;
 use crate::io::ours;
 use crate::io::provenance::Provenance;
-use crate::io::simulation::Record;
+use crate::io::simulation::{Again, Record};
 use crate::io::{index, simulation};
 use crate::limits;
 use crate::progress::{Progress, count};
@@ -165,20 +167,19 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let start = Instant::now();
     suite.config.check(Some(comm.size()))?;
     let specs = runner.specs();
-    comm.agree(check_specs(&specs))?;
+    comm.agree(check_specs(&specs).and_then(|()| suite.check_only(options)))?;
     let n = suite.design.len() as u64;
-    let asked =
-        options.only.iter().map(|rows| ("--only", rows)).chain(options.redo.iter().map(|rows| ("--redo", rows)));
-    if let Some((key, rows)) = asked.into_iter().find(|(_, rows)| rows.end > n) {
-        let error = Error::input(format!("the design has {}", count(n as usize, "simulation")));
-        let error = error.key(key).value(format_args!("{}..{}", rows.start, rows.end.saturating_sub(1)));
-        return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
-    }
     let mut lock = None;
     let (inventory, digests) = comm.on_root(|| {
-        let (held, digests) = suite.prepare()?;
+        let (held, digests, inventory) = suite.prepare(|| {
+            let inventory = Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?;
+            let mut outdated = suite.outdated(&inventory.states, &specs)?;
+            outdated.rows.retain(|i| !options.redo.iter().any(|rows| rows.contains(i)));
+            outdated.refuse(suite, runner, &specs)?;
+            Ok(inventory)
+        })?;
         lock = Some(held);
-        Ok((Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?, digests))
+        Ok((inventory, digests))
     })?;
     let alone = comm.alone();
     let inputs = Inputs { files: &suite.files, digests };
@@ -219,7 +220,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Cause::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
-    let complete = packer.finish(comm)?;
+    let complete = packer.finish(comm, &[])?;
     drop(lock);
     comm.agree(ran)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -270,9 +271,20 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
-    /// Returns the lock, and the digests of the input files.
-    fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
+    /// Refuses rows that the design does not have.
+    fn check_only(&self, options: &Options) -> Result<()> {
+        let n = self.design.len() as u64;
+        let asked =
+            options.only.iter().map(|rows| ("--only", rows)).chain(options.redo.iter().map(|rows| ("--redo", rows)));
+        let Some((key, rows)) = asked.into_iter().find(|(_, rows)| rows.end > n) else { return Ok(()) };
+        let error = Error::input(format!("the design has {}", count(n as usize, "simulation")));
+        let error = error.key(key).value(format_args!("{}..{}", rows.start, rows.end.saturating_sub(1)));
+        Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1))))
+    }
+
+    /// Makes the folders, takes the lock, compares the fingerprint, looks at what there is, and removes what a killed run
+    /// left half-written. Returns the lock, the digests of the input files, and what was found.
+    fn prepare<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<(Lock, serde_json::Value, T)> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
             error.remedy("give a folder that you may write to")
@@ -289,6 +301,7 @@ impl Suite<'_> {
             self.begins_alone()?;
         }
         fingerprint::check(self.output, &shape, &self.files)?;
+        let found = look()?;
         ours::replaceable(&index::path(self.output))?;
         ours::keep_campaign(self.output, &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
@@ -296,7 +309,7 @@ impl Suite<'_> {
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
-        Ok((lock, shape["files"].take()))
+        Ok((lock, shape["files"].take(), found))
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
@@ -355,13 +368,7 @@ impl Suite<'_> {
         let path = simulation::path(self.output, i);
         let marker = path.with_extension(format!("running{TEMPORARY}"));
         group.on_root(|| std::fs::write(&marker, "").at(&marker))?;
-        let job = Job {
-            index: i,
-            realisation: row.realisation,
-            seed: self.seed,
-            theta: self.design.prior.theta(row.theta),
-            folder: Some(self.output),
-        };
+        let job = self.job(i);
         let start = Instant::now();
         let made = group.agree_once(runner.simulate(group, &job));
         let how = Made::now(start.elapsed().as_secs_f64(), group.max_of(resident("VmHWM").unwrap_or(0)));
@@ -386,10 +393,17 @@ impl Suite<'_> {
             Err(e) => return Err(e),
         };
         let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), state, failure };
-        simulation::write(group, &path, &record, &fields, (how, self.provenance))?;
+        simulation::write(group, &path, &record, &fields, (how, self.provenance), &Again::new())?;
         runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
         Ok(state == State::Finished)
+    }
+
+    /// The job of one row.
+    fn job(&self, i: u64) -> Job<'_> {
+        let row = self.design.row(i as usize);
+        let theta = self.design.prior.theta(row.theta);
+        Job { index: i, realisation: row.realisation, seed: self.seed, theta, folder: Some(self.output) }
     }
 
     fn outlying(&self, theta: &[f64]) -> bool {

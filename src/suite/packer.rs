@@ -86,18 +86,33 @@ impl<'a> Packer<'a> {
     }
 
     /// Collective: packs what is not packed yet, removes what shards hold elsewhere, and renews the index if it is behind.
-    /// True if all is there.
-    pub fn finish(&mut self, comm: &Comm) -> Result<bool> {
+    /// `outdated`: rows that shards have with other fields; theirs are left as they are, and there is no index before all
+    /// are alike. True if all is there.
+    pub fn finish(&mut self, comm: &Comm, outdated: &[u64]) -> Result<bool> {
         let inventory = comm.on_root(|| {
             let inventory =
                 Inventory::take(self.suite.output, self.suite.design, self.suite.config.shard_size)?.sound()?;
             inventory.redundant.iter().try_for_each(|&i| remove(&simulation::path(self.suite.output, i)))?;
             Ok(inventory)
         })?;
+        let waits = |s: usize| outdated.iter().any(|&i| self.within(s).contains(&(i as usize)));
         let behind: Vec<usize> =
-            (0..inventory.packed.len()).filter(|&s| inventory.is_behind(s, self.within(s))).collect();
+            (0..inventory.packed.len()).filter(|&s| inventory.is_behind(s, self.within(s)) && !waits(s)).collect();
+        let replaces = |s: usize| inventory.newer.iter().any(|&i| self.within(s).contains(&(i as usize)));
+        self.pack_all(comm, &behind, replaces)?;
+        comm.on_root(|| {
+            let states = File::open(&self.index()).and_then(|f| self.index_of(&f)).unwrap_or(None);
+            let any = inventory.states.iter().any(|&state| state != State::Missing);
+            let due = any && outdated.is_empty() && states.as_ref() != Some(&inventory.states);
+            if due { self.renew() } else { Ok(()) }
+        })?;
+        Ok(inventory.states.iter().all(|&state| state != State::Missing))
+    }
+
+    /// Collective: packs these shards. `replaces`: rows of one that an index may show become others.
+    pub fn pack_all(&self, comm: &Comm, shards: &[usize], replaces: impl Fn(usize) -> bool) -> Result<()> {
         // As many groups as there are shards, or ranks: a rank alone is the faster writer.
-        let groups = behind.len().min(comm.size());
+        let groups = shards.len().min(comm.size());
         if groups > 0 {
             let mine = (0..groups).find(|&g| {
                 let (start, len) = share(comm.size(), groups, g);
@@ -105,17 +120,11 @@ impl<'a> Packer<'a> {
             });
             let group = comm.split(mine, comm.rank());
             let pack = |group: &Comm, g: usize| -> Result<()> {
-                let replaces = |s: usize| inventory.newer.iter().any(|&i| self.within(s).contains(&(i as usize)));
-                behind.iter().skip(g).step_by(groups).try_for_each(|&s| self.pack(group, s, replaces(s)))
+                shards.iter().skip(g).step_by(groups).try_for_each(|&s| self.pack(group, s, replaces(s)))
             };
             comm.agree(group.zip(mine).map_or(Ok(()), |(group, g)| pack(&group, g)))?;
         }
-        comm.on_root(|| {
-            let states = File::open(&self.index()).and_then(|f| self.index_of(&f)).unwrap_or(None);
-            let any = inventory.states.iter().any(|&state| state != State::Missing);
-            if any && states.as_ref() != Some(&inventory.states) { self.renew() } else { Ok(()) }
-        })?;
-        Ok(inventory.states.iter().all(|&state| state != State::Missing))
+        Ok(())
     }
 
     fn within(&self, s: usize) -> Range<usize> {
@@ -140,12 +149,16 @@ impl<'a> Packer<'a> {
         group.on_root(|| within.into_iter().try_for_each(|i| remove(&simulation::path(output, i as u64))))
     }
 
-    /// Serial: what an index says of its universes, if it is of this design, says alike how that was drawn, and may be
-    /// opened by an ordinary program.
+    /// Serial: what an index says of its universes, if it is of this design, says alike how that was drawn, has these
+    /// fields, and may be opened by an ordinary program.
     fn index_of(&self, index: &File) -> Result<Option<Vec<State>>> {
         let said = index.text("theta", "drawn_from")?;
         let drawn = DrawnFrom::named(said.as_deref()) == self.suite.design.drawn_from;
-        let same = drawn && index.read::<f64>("theta")? == self.suite.design.theta && index::opens(index, self.specs)?;
+        let fields = index.json::<Vec<FieldSpec>>("", "fields")?.as_deref() == Some(self.specs);
+        let same = drawn
+            && fields
+            && index.read::<f64>("theta")? == self.suite.design.theta
+            && index::opens(index, self.specs)?;
         if same { index::states(index).map(Some) } else { Ok(None) }
     }
 

@@ -90,7 +90,9 @@ impl<T: Real + Element> Pm<T> {
         let problem = format!("nothing was kept of simulation {} that shows {}", job.index, lost.join(", "));
         let (key, keep) = match lost.iter().all(|name| cone.iter().any(|s| &s.name == name)) {
             true => ("simulator.lightcone.keep_planes", "keep_planes = true in [simulator.lightcone]"),
-            false => ("simulator.snapshots", "snapshots = true in [simulator] (or keep_particles, or [simulator.halos])"),
+            false => {
+                ("simulator.snapshots", "snapshots = true in [simulator] (or keep_particles, or [simulator.halos])")
+            }
         };
         let remedy = format!("set the keys back, or simulate into another output, with {keep} for the next time");
         Err(Error::input(problem).key(key).remedy(remedy))
@@ -231,7 +233,13 @@ impl<T: Real + Element> Pm<T> {
                 (0..bins).flat_map(bin).map(|x| *x as f64).collect()
             };
             let maps = (0..cones).map(|view| LensingMaps {
-                kappa: kappa.chunks_exact(bins * pixels).nth(view).unwrap_or_default().iter().map(|x| *x as f64).collect(),
+                kappa: kappa
+                    .chunks_exact(bins * pixels)
+                    .nth(view)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|x| *x as f64)
+                    .collect(),
                 traced: shear.as_ref().map(|all| Traced {
                     gamma: [part(all, view, 0), part(all, view, 1)],
                     omega: part(all, view, 2),
