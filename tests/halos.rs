@@ -356,6 +356,15 @@ fn galaxies_have_the_moments_of_their_occupation() {
             assert_eq!(rows, whole.rows(), "the same galaxies on any number of ranks");
             let other = populate(&alone, &hod, &equal_halos(&alone, n, mass, 100.0), &now, 5, 3).unwrap();
             assert_ne!(whole, other, "another realisation has other galaxies");
+            // Further draws have other galaxies, and leave the first as it is.
+            let several = populate(comm, &HodConfig { draws: 3, ..hod.clone() }, &halos, &now, 5, 2).unwrap();
+            let several = gathered(comm, &several.rows());
+            let draw = |k: f64| several.iter().filter(|row| row[8] == k).copied().collect::<Vec<_>>();
+            assert_eq!(draw(0.0), rows);
+            let bare = |k: f64| draw(k).into_iter().map(|row| row[..8].to_vec()).collect::<Vec<_>>();
+            assert!(rows.is_empty() || bare(1.0) != bare(0.0) && bare(2.0) != bare(1.0));
+            let each = draw(2.0).len() as f64;
+            assert!((each - rows.len() as f64).abs() < 8.0 * each.sqrt() + 1e-9, "{each} of {}", rows.len());
 
             let expected = centrals * ((mass - 10f64.powf(13.27)).max(0.0) / 10f64.powf(14.08)).powf(0.76);
             assert!((hod.mean_centrals(mass) - centrals).abs() < 1e-7);

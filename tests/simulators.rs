@@ -124,6 +124,7 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
 
     says(run(2, at, "simulate run.toml", &[]), 0, &["120 simulations on 2 groups each of 1 rank"]);
     says(run(2, at, "simulate run.toml", &[]), 0, &["0 simulations"]);
+    says(run(2, at, "observe run.toml", &[]), 2, &["simulator.kind = ", "are seen in one way only"]);
     says(
         run(1, at, "verify run.toml", &[]),
         0,

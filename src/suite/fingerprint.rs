@@ -401,6 +401,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_seen_may_change_and_stays_as_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut begun = shape();
+        begun["simulator"]["power"] = json!({"k": 1.0});
+        begun["numerics"] = json!({"pm": 1, "power": 1});
+        begun["seen"] = json!(["simulator.power", "simulator.maps"]);
+        begun["given"] = json!(["seed", "simulator", "simulator.box_size", "simulator.power"]);
+        check(dir.path(), &begun, &[]).unwrap();
+        let kept = read(dir.path()).unwrap().unwrap();
+        let mut now = begun.clone();
+        now["simulator"]["power"]["k"] = json!(2.0);
+        now["simulator"]["maps"] = json!({"pixels": 8});
+        now["numerics"]["power"] = json!(2);
+        check(dir.path(), &now, &[]).unwrap();
+        assert_eq!(read(dir.path()).unwrap().unwrap(), kept);
+        now["numerics"]["pm"] = json!(2);
+        assert_eq!(check(dir.path(), &now, &[]).unwrap_err().key.as_deref(), Some("numerics.pm"));
+
+        // What an older program wrote is as the folder was begun; a default that it did not know is no other one.
+        let field = |seen: Value| {
+            let seen = serde_json::from_value(seen).unwrap();
+            FieldSpec { seen, ..FieldSpec::vector("power", 3) }
+        };
+        let differ = |was: &Value, is: &Value| seen_otherwise(&field(was.clone()), &field(is.clone()), &kept, &begun);
+        let (older, key) = (json!({}), "simulator.power".to_string());
+        assert!(differ(&older, &json!({"simulator.power": {"k": 1.0}})).is_empty());
+        assert!(differ(&older, &json!({"simulator.power": {"k": 1.0, "new": false}})).is_empty());
+        assert_eq!(differ(&older, &json!({"simulator.power": {"k": 2.0}})), [key.clone()]);
+        assert_eq!(differ(&older, &json!({"simulator.power": {}})), [key.clone()]);
+        assert_eq!(differ(&older, &json!({"numerics.power": 2})), ["numerics.power"]);
+        assert!(differ(&json!({"simulator.power": 5}), &json!({"simulator.power": 5})).is_empty());
+        assert_eq!(differ(&json!({"simulator.power": 5}), &json!({"simulator.power": 6})), [key]);
+    }
+
+    #[test]
     fn other_numerics_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let with = |pm: u64| {
