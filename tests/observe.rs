@@ -270,6 +270,10 @@ fn a_campaign_is_looked_at_again() {
     runs(&begun, 2, &["observe"], 0, &["0 simulations looked at again"]);
     let before = contents(&begun);
 
+    campaign(&fresh, "", THEN);
+    runs(&fresh, 1, &["simulate"], 0, &["6 simulations"]);
+    let all_new = contents(&fresh);
+
     // Other fields: refused by those who would mix them, with what to do. Nothing is changed by that.
     campaign(&begun, "", THEN);
     let what = ["6 finished simulations", "galaxies is new", "pdf is not asked for", "polycosm observe run.toml"];
@@ -287,14 +291,24 @@ fn a_campaign_is_looked_at_again() {
     assert_eq!(contents(&begun), before);
     runs(&begun, 2, &["observe", "--only", "0..2"], 0, &["3 simulations looked at again"]);
     runs(&begun, 1, &["status"], 0, &["outdated     3 finished simulations"]);
+    // The lost one alone may be simulated anew, when the others were looked at.
+    runs(&begun, 2, &["simulate", "--redo", "4"], 2, &["finished simulations", "polycosm observe"]);
+    runs(&begun, 2, &["observe", "--only", "3..3"], 0, &["1 simulation looked at again"]);
+    runs(&begun, 2, &["observe", "--only", "5..5"], 0, &["1 simulation looked at again"]);
+    runs(&begun, 2, &["simulate", "--redo", "4"], 0, &["1 simulation"]);
+    runs(&begun, 1, &["verify"], 0, &["6 simulations, 0 failed"]);
+    assert!(contents(&begun) == all_new, "one was simulated, and the others looked at");
+    // Back to the fields that it was begun with.
     std::fs::rename(&aside, &snapshot).unwrap();
+    campaign(&begun, "", BEGUN);
+    runs(&begun, 2, &["observe"], 0, &["6 simulations looked at again"]);
+    assert!(contents(&begun) == before);
+    campaign(&begun, "", THEN);
     let third = begun.join("run/sims/000003.h5");
     mpi::kill_when(command(&begun, 1, &["observe"]), || third.exists());
     runs(&begun, 2, &["observe"], 0, &["looked at again"]);
 
-    campaign(&fresh, "", THEN);
-    runs(&fresh, 1, &["simulate"], 0, &["6 simulations"]);
-    assert!(contents(&begun) == contents(&fresh), "what was kept shows something else");
+    assert!(contents(&begun) == all_new, "what was kept shows something else");
     runs(&begun, 2, &["simulate"], 0, &["nothing to do"]);
     runs(&begun, 2, &["verify"], 0, &["6 simulations, 0 failed"]);
     assert!(std::fs::read_dir(begun.join("run/sims")).unwrap().next().is_none());

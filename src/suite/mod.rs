@@ -170,16 +170,17 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     comm.agree(check_specs(&specs).and_then(|()| suite.check_only(options)))?;
     let n = suite.design.len() as u64;
     let mut lock = None;
-    let (inventory, digests) = comm.on_root(|| {
-        let (held, digests, inventory) = suite.prepare(|| {
+    let ((inventory, mixed), digests) = comm.on_root(|| {
+        let (held, digests, found) = suite.prepare(|| {
             let inventory = Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?;
             let mut outdated = suite.outdated(&inventory.states, &specs)?;
+            let mixed = !outdated.rows.is_empty();
             outdated.rows.retain(|i| !options.redo.iter().any(|rows| rows.contains(i)));
             outdated.refuse(suite, runner, &specs)?;
-            Ok(inventory)
+            Ok((inventory, mixed))
         })?;
         lock = Some(held);
-        Ok((inventory, digests))
+        Ok((found, digests))
     })?;
     let alone = comm.alone();
     let inputs = Inputs { files: &suite.files, digests };
@@ -201,6 +202,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let mut progress = Progress::new("simulate", (skipped + pending.len()) as u64, comm.is_root());
     let mut tally = Tally::default();
     let mut packer = Packer::new(suite, &alone, &specs, inventory.states, &pending);
+    packer.mixed = mixed;
     comm.on_root(|| packer.begin())?;
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
@@ -220,7 +222,7 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Cause::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
-    let complete = packer.finish(comm, &[])?;
+    let complete = packer.finish(comm)?;
     drop(lock);
     comm.agree(ran)?;
     let seconds = start.elapsed().as_secs_f64();

@@ -254,6 +254,7 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
     let alone = comm.alone();
     let mut packer = Packer::new(suite, &alone, &specs, inventory.states.clone(), &[]);
+    packer.mixed = true;
     let mut progress = Progress::new("observe", total as u64, comm.is_root());
     let m = suite.config.shard_size as u64;
     let (mut done, mut ran) = (0, Ok(()));
@@ -286,11 +287,7 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
     }
     if ran.as_ref().err().is_none_or(|e| e.kind == Cause::Stopped) {
         progress.finish(&format!("{} looked at again", count(done, "simulation")));
-        let left = comm.on_root(|| {
-            let inventory = Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?;
-            Ok(suite.outdated(&inventory.states, &specs)?.rows)
-        })?;
-        packer.finish(comm, &left)?;
+        packer.finish(comm)?;
     }
     ran?;
     drop(lock);

@@ -30,6 +30,8 @@ pub struct Packer<'a> {
     before: Vec<State>,
     /// Those that it runs (n).
     pending: Vec<bool>,
+    /// Some shards have other fields: there is no index before all are alike.
+    pub mixed: bool,
     /// What the index took to write.
     took: Duration,
 }
@@ -39,7 +41,7 @@ impl<'a> Packer<'a> {
         let rows = (0..suite.design.len()).map(|i| suite.design.row(i)).collect();
         let mut runs = vec![false; before.len()];
         pending.iter().for_each(|&i| runs[i as usize] = true);
-        Packer { suite, alone, specs, rows, before, pending: runs, took: Duration::ZERO }
+        Packer { suite, alone, specs, rows, before, pending: runs, mixed: false, took: Duration::ZERO }
     }
 
     /// Serial: what is run again goes first, so that what is there later is new; an index of another design is renewed.
@@ -86,15 +88,16 @@ impl<'a> Packer<'a> {
     }
 
     /// Collective: packs what is not packed yet, removes what shards hold elsewhere, and renews the index if it is behind.
-    /// `outdated`: rows that shards have with other fields; theirs are left as they are, and there is no index before all
-    /// are alike. True if all is there.
-    pub fn finish(&mut self, comm: &Comm, outdated: &[u64]) -> Result<bool> {
-        let inventory = comm.on_root(|| {
+    /// Shards that have other fields are left as they are. True if all is there.
+    pub fn finish(&mut self, comm: &Comm) -> Result<bool> {
+        let (inventory, outdated) = comm.on_root(|| {
             let inventory =
                 Inventory::take(self.suite.output, self.suite.design, self.suite.config.shard_size)?.sound()?;
             inventory.redundant.iter().try_for_each(|&i| remove(&simulation::path(self.suite.output, i)))?;
-            Ok(inventory)
+            let outdated = if self.mixed { self.suite.outdated(&inventory.states, self.specs)?.rows } else { vec![] };
+            Ok((inventory, outdated))
         })?;
+        self.mixed = !outdated.is_empty();
         let waits = |s: usize| outdated.iter().any(|&i| self.within(s).contains(&(i as usize)));
         let behind: Vec<usize> =
             (0..inventory.packed.len()).filter(|&s| inventory.is_behind(s, self.within(s)) && !waits(s)).collect();
@@ -103,7 +106,7 @@ impl<'a> Packer<'a> {
         comm.on_root(|| {
             let states = File::open(&self.index()).and_then(|f| self.index_of(&f)).unwrap_or(None);
             let any = inventory.states.iter().any(|&state| state != State::Missing);
-            let due = any && outdated.is_empty() && states.as_ref() != Some(&inventory.states);
+            let due = any && states.as_ref() != Some(&inventory.states);
             if due { self.renew() } else { Ok(()) }
         })?;
         Ok(inventory.states.iter().all(|&state| state != State::Missing))
@@ -172,6 +175,9 @@ impl<'a> Packer<'a> {
 
     /// Serial: writes the index of the shards that there are; none where there is no shard.
     fn renew(&mut self) -> Result<()> {
+        if self.mixed {
+            return Ok(());
+        }
         let Suite { output, design, config, provenance, .. } = *self.suite;
         if !status::names(&output.join("shards"))?.iter().any(|name| name.ends_with(".h5")) {
             return Ok(());
