@@ -334,7 +334,7 @@ impl Dataset {
         mut put: impl FnMut(&[usize], Data) -> Result<()>,
     ) -> Result<()> {
         self.parts_are_there(spec)?;
-        let array = if spec.ragged { self.file.array(&format!("{}/data", spec.name))? } else { self.array(spec)? };
+        let array = if spec.ragged { self.held(&format!("{}/data", spec.name))? } else { self.array(spec)? };
         // Where a universe begins along the first axis, and its length there, of so many numbers each.
         let place = |row: usize| if spec.ragged { self.ends(&spec.name, row) } else { Ok((row, 1)) };
         let size: usize = spec.shape[usize::from(spec.ragged)..].iter().product();
