@@ -166,9 +166,15 @@ impl Plan {
             let (Some(simulator), true) = (&self.config.simulator, self.dataset().exists()) else { return Ok(()) };
             let was = simulation::fields(&File::open(&self.dataset())?)?;
             let now = simulator.runner(&self.universes())?.specs();
-            let counts = |key: &str| looks || !key.starts_with("numerics.");
+            // Networks go on with what an older program made, and with sections of which it made fewer fields.
+            let older = was.iter().all(|spec| spec.seen.is_empty());
+            let begun_so = |name: &String, key: &str| {
+                older && was.iter().all(|spec| spec.name != *name) && !fingerprint::begun_with(&begun, key).is_null()
+            };
+            let counts = |name: &String, key: &str| looks || !(key.starts_with("numerics.") || begun_so(name, key));
             let changes = changes(&was, &now, &begun, &shape);
-            let Some((name, (what, key))) = changes.iter().find(|(_, (_, key))| counts(key)) else { return Ok(()) };
+            let found = changes.iter().find(|(name, (_, key))| counts(name, key));
+            let Some((name, (what, key))) = found else { return Ok(()) };
             let file = self.dataset();
             let error = Error::input(format!("the universes in {} have other fields: {name} {what}", file.display()));
             let again = format!("run `polycosm observe {}`", campaign());

@@ -234,8 +234,11 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
             let (m, current) = (suite.config.shard_size, |path: &Path| changes_of(path, &specs, &begun, &suite.shape));
             let newer: Vec<u64> = inventory.newer.iter().copied().filter(|i| outdated.rows.contains(i)).collect();
             for i in newer {
-                if current(&shard::path(suite.output, i as usize / m))?.is_empty() {
-                    remove(&simulation::path(suite.output, i))?;
+                let own = simulation::path(suite.output, i);
+                let file = File::open(&own)?;
+                let again = !read_again(&file, &simulation::fields(&file)?)?.is_empty();
+                if again && current(&shard::path(suite.output, i as usize / m))?.is_empty() {
+                    remove(&own)?;
                     outdated.rows.retain(|&row| row != i);
                 }
             }
