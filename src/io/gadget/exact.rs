@@ -5,7 +5,6 @@
 //! the last place: these are kept, one byte each. Sums over particles depend on their order, so each rank reads what
 //! it wrote where the process grid is the same.
 
-use super::SnapshotHeader;
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
 use crate::io::hdf::{Element, File};
@@ -100,15 +99,14 @@ fn rounded(x: f64, double: bool) -> f64 {
 }
 
 impl Exact<'_> {
-    /// Collective: writes it into a snapshot of these peculiar velocities.
+    /// Collective: writes it into a snapshot of these peculiar velocities at scale factor `a`, in f64 if `double`.
     pub(super) fn write(
         &self,
         comm: &Comm,
         file: &File,
-        header: &SnapshotHeader,
+        (a, double): (f64, bool),
         velocities: &[[f64; 3]],
     ) -> Result<()> {
-        let (a, double) = (header.scale_factor, header.double);
         let left = |i: usize, k: usize| -> Result<i8> {
             let (was, written) = ((self.momentum)(i)[k], rounded(velocities[i][k] * (1.0 / a.sqrt()), double));
             let ulps = place(was, double) - place(rounded(momentum(written, a), double), double);
@@ -191,7 +189,8 @@ mod tests {
             let path = dir.path().join(format!("{double}.hdf5"));
             let p: Vec<[f64; 3]> = numbers.iter().map(|&x| [x, -x, 2.0 * x].map(|x| rounded(x, double))).collect();
             let v: Vec<[f64; 3]> = p.iter().map(|p| p.map(|p| 100.0 / a * p)).collect();
-            let header = SnapshotHeader { box_size: 8.0, scale_factor: a, cosmology, double, truth: vec![] };
+            let header =
+                super::super::SnapshotHeader { box_size: 8.0, scale_factor: a, cosmology, double, truth: vec![] };
             let universe = Universe { index: 3, realisation: 2, seed: u64::MAX, theta: vec![0.1] };
             let exact = Exact { universe: universe.clone(), grid: [1, 1], momentum: &|i| p[i] };
             let id: Vec<u64> = (0..p.len() as u64).collect();

@@ -78,7 +78,7 @@ pub fn write(
         file.create_array::<u64>("PartType1/ParticleIDs", &[n as usize])?.write(&[start], &[rows], ids)?;
         file.set_number("PartType1/ParticleIDs", "crc32", checksum(comm, cast_slice(ids)))?;
         if let Some(exact) = exact {
-            exact.write(comm, file, header, velocities)?;
+            exact.write(comm, file, (header.scale_factor, header.double), velocities)?;
         }
         // As GADGET-4 and AREPO say it: what is written times a^a_scaling h^h_scaling times to_cgs is physical, in cgs.
         scaling(file, "PartType1/Coordinates", [1.0, -1.0, 1.0, 0.0, 0.0], MPC_CM)?;
