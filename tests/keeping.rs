@@ -151,7 +151,8 @@ fn input_files_keep_their_contents() {
     let key = "simulator.initial.fixed_amplitudes";
     case.go("simulate run.toml", 0, &[key, "by default false now", "begun with true"]);
     case.go(&format!("simulate run.toml --set {key}=false"), 2, &[key, "was begun with true"]);
-    case.go("simulate run.toml --set simulator.halos.linking_length=0.2", 2, &["halos", "was begun without this key"]);
+    case.go("simulate run.toml --set simulator.mesh_factor=1.5", 2, &["mesh_factor", "was begun with"]);
+    case.go("simulate run.toml --set simulator.halos.linking_length=0.2", 2, &["halos is new", "nothing was kept"]);
 }
 
 /// A sealed JSON that was edited, with the digest of what it says now.
