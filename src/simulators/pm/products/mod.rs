@@ -174,11 +174,11 @@ pub(super) fn products<T: Real + Element>(config: &PmConfig) -> Vec<Box<dyn Prod
 /// Descriptions of all products' fields at scale factor `a`.
 pub(super) fn specs_at<T: Real + Element>(config: &PmConfig, a: f64) -> Vec<FieldSpec> {
     let (suffix, eyes) = (config.suffix(a), Eyes::of(config));
-    let of = |p: &Box<dyn Product<T>>| {
+    let of = |p: Box<dyn Product<T>>| {
         let keys = p.keys();
         p.specs(config).into_iter().map(|spec| eyes.give(spec, keys)).collect::<Vec<_>>()
     };
-    let mut specs: Vec<FieldSpec> = products::<T>(config).iter().flat_map(of).collect();
+    let mut specs: Vec<FieldSpec> = products::<T>(config).into_iter().flat_map(of).collect();
     for spec in &mut specs {
         spec.name += &suffix;
         spec.description += &format!("; a = {a}");
