@@ -10,7 +10,7 @@ use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests}
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::{Dataset, Split};
+use crate::io::dataset::{Dataset, OUTSIDE, Split};
 use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
 use crate::io::stages::difference;
@@ -108,8 +108,9 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
 
 /// Failed universes worth a word.
 pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
-    let failed: Vec<bool> = dataset.status().iter().map(|s| *s != 0).collect();
-    holes(&dataset.prior, dataset.theta(), &failed)
+    let rows: Vec<usize> = (0..dataset.len()).filter(|&row| dataset.status()[row] != OUTSIDE).collect();
+    let failed: Vec<bool> = rows.iter().map(|&row| dataset.status()[row] != 0).collect();
+    holes(&dataset.prior, &dataset.thetas(&rows), &failed)
 }
 
 /// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and

@@ -4,6 +4,7 @@ use super::dataset::Dataset;
 use super::field::FieldSpec;
 use super::hdf::{Array, File, publish};
 use super::ours;
+use super::points;
 use super::prior;
 use super::provenance::Provenance;
 use super::simulation::{describe, write_axes};
@@ -66,6 +67,7 @@ pub fn one_file(alone: &Comm, dataset: &Dataset, path: &Path, fields: &[String],
         by.write(file)?;
         file.write_checked(None, "theta", &[n, p], &dataset.thetas(&rows))?;
         prior::write(file, &dataset.prior, dataset.drawn_from)?;
+        points::write(file, &dataset.thetas(&rows), p, dataset.drawn_from)?;
         let split: Vec<u8> = rows.iter().map(|&r| dataset.split()[r] as u8).collect();
         file.write_checked(None, "split", &[n], &split)?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;

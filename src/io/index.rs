@@ -6,6 +6,7 @@
 
 use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
+use super::points;
 use super::prior;
 use super::provenance::Provenance;
 use super::shard::{self, Row};
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names that fields may not have.
-pub const RESERVED: [&str; 7] = ["theta", "index", "realisation", "split", "status", "axes", "checksum"];
+pub const RESERVED: [&str; 8] = ["theta", "design", "index", "realisation", "split", "status", "axes", "checksum"];
 
 /// Where the index lies.
 pub fn path(output: &Path) -> PathBuf {
@@ -64,13 +65,10 @@ pub fn write(
     publish(alone, &path(output), |file| {
         by.write(file)?;
         let (n, p) = (rows.len(), of.len());
-        file.write_checked(
-            None,
-            "theta",
-            &[n, p],
-            &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
-        )?;
+        let theta: Vec<f64> = rows.iter().flat_map(|r| r.theta.iter().copied()).collect();
+        file.write_checked(None, "theta", &[n, p], &theta)?;
         prior::write(file, of, drawn_from)?;
+        points::write(file, &theta, p, drawn_from)?;
         file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;

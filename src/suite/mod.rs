@@ -391,11 +391,12 @@ impl Suite<'_> {
                 remove(&simulation::path(self.output, i))?;
             }
             let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
-            // An index of the same universes, which says the same of how they were drawn.
+            // An index of the same universes, which says the same of how they were drawn and what they are for.
             let same = |f: File| -> Result<bool> {
                 let said = f.text("theta", "drawn_from")?;
                 let drawn = DrawnFrom::named(said.as_deref()) == self.design.drawn_from;
-                Ok(drawn && f.read::<f64>("theta")? == self.design.theta && index::opens(&f, specs)?)
+                let split = rows.iter().map(|row| row.split).eq(f.read::<u8>("split")?);
+                Ok(drawn && split && f.read::<f64>("theta")? == self.design.theta && index::opens(&f, specs)?)
             };
             let current = File::open(&index).and_then(same).unwrap_or(false);
             if index.exists() && (stale || !current) {

@@ -52,10 +52,11 @@ impl Inventory {
         let mut damaged: Vec<Error> = vec![];
         let mut note = |e: Error| damaged.push(remove_it(e));
         let mut strangers: Vec<Error> = vec![];
-        let mut compare = |path: &Path, records: &[Record], split: Option<&[u8]>| {
+        let mut compare = |path: &Path, records: &[Record]| {
             let remedy = "put the row back (more may follow at the end), give another output, or remove this file and run \
                           `polycosm simulate`, which makes its universes anew";
-            strangers.extend(design.check(records, split).err().map(|e| e.file(path).remedy(remedy)));
+            let refused = design.check(records).err();
+            strangers.extend(refused.map(|e| if e.remedy.is_some() { e } else { e.remedy(remedy) }.file(path)));
         };
         for (s, packed) in packed.iter_mut().enumerate() {
             let path = shard::path(output, s);
@@ -74,19 +75,18 @@ impl Inventory {
                     continue;
                 }
             };
-            let split = File::open(&path).and_then(|f| f.read::<u8>("split"));
-            compare(&path, &records, split.ok().as_deref());
+            compare(&path, &records);
             let wanted = &mut states[s * shard_size..n.min((s + 1) * shard_size)];
             *packed = records.len() >= wanted.len();
             for (state, record) in wanted.iter_mut().zip(records) {
                 *state = if record.failure.is_some() { State::Failed } else { State::Finished };
             }
         }
+        let numbers = |folder: &str| -> Result<Vec<usize>> {
+            Ok(names(&output.join(folder))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse().ok()).collect())
+        };
         let mut redundant = vec![];
-        for i in names(&output.join("sims"))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse::<usize>().ok()) {
-            if i >= n {
-                continue;
-            }
+        for i in numbers("sims")? {
             let path = simulation::path(output, i as u64);
             let record = match File::open(&path).and_then(|f| simulation::read(&f)) {
                 Ok(record) => record,
@@ -95,7 +95,10 @@ impl Inventory {
                     continue;
                 }
             };
-            compare(&path, std::slice::from_ref(&record), None);
+            compare(&path, std::slice::from_ref(&record));
+            if i >= n {
+                continue;
+            }
             match (states[i], record.failure) {
                 (State::Finished, _) | (State::Failed, Some(_)) => redundant.push(i as u64),
                 (_, None) => {
@@ -104,6 +107,9 @@ impl Inventory {
                 }
                 (State::Missing, Some(_)) => states[i] = State::Failed,
             }
+        }
+        if let Some(s) = numbers("shards")?.into_iter().find(|&s| s >= packed.len()) {
+            strangers.push(design.beyond((s * shard_size) as u64).file(&shard::path(output, s)));
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);

@@ -9,7 +9,7 @@ mod split;
 mod usable;
 
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
-pub use split::Split;
+pub use split::{OUTSIDE, Split};
 
 pub(super) use foreign::{column_names, place};
 pub(super) use parts::beside;
