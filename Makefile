@@ -33,6 +33,7 @@ demo: build ## from nothing to a calibrated posterior and a report, in minutes
 	@echo "the report: $(CURDIR)/runs/demo/report/index.html"
 
 test: setup ## all tests
+	-@scripts/setup.sh --python
 	cargo test --release --workspace
 
 # FIRST, CASES and COMMANDS choose others.

@@ -7,6 +7,7 @@
 #
 #   scripts/setup.sh            everything
 #   scripts/setup.sh --no-torch only what the simulation binary needs (make sim)
+#   scripts/setup.sh --python   what Python needs for tests/export.rs, into the same cache; without it they skip that part
 #
 # LIBTORCH=/path            use that libtorch (2.11.0) instead of downloading one
 # POLYCOSM_CACHE=/path      where downloads are kept (default: ~/.cache/polycosm)
@@ -22,6 +23,16 @@ want_torch=yes
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { printf 'setup: error: %s\n' "$1" >&2; [ $# -gt 1 ] && printf 'setup: remedy: %s\n' "$2" >&2; exit 1; }
+
+if [ "${1:-}" = "--python" ]; then
+    packages="h5py numpy zarr pandas getdist"
+    PYTHONPATH=$cache/python python3 -c "import ${packages// /, }" 2>/dev/null && exit 0
+    rm -rf "$cache/python"
+    say "fetching ${packages// /, } for Python (kept in $cache/python)"
+    python3 -m pip install -q --retries 2 --timeout 20 --disable-pip-version-check --only-binary=:all: --target "$cache/python" $packages && exit 0
+    rm -rf "$cache/python"
+    die "they could not be fetched: tests/export.rs will not test what needs them" "check the network, or set POLYCOSM_PYTHON to a Python that has them"
+fi
 
 command -v cargo >/dev/null || die "cargo not found" "install Rust 1.89 or newer: curl https://sh.rustup.rs -sSf | sh"
 

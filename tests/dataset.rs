@@ -6,7 +6,7 @@ use polycosm::comm::{Comm, share};
 use polycosm::cosmology::{Cosmology, Extension};
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
-use polycosm::io::export::one_file;
+use polycosm::io::export::Format;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::provenance::Provenance;
@@ -413,7 +413,8 @@ fn a_flipped_bit_is_noticed_by_every_reader() {
             named(data.read_f64("maps", &[1, 4, 5, 6]).unwrap_err(), "shards/00001.h5");
             named(data.read_data(&data.spec("maps").unwrap(), 5).unwrap_err(), "shards/00001.h5");
             let copy = dir.path().join("copy.h5");
-            named(one_file(&world.alone(), &data, &copy, &[], &provenance).unwrap_err(), "shards/00001.h5");
+            let written = Format::Hdf5.write(&world.alone(), (&data, &[4, 5]), &copy, &[], &provenance);
+            named(written.unwrap_err(), "shards/00001.h5");
             assert!(!copy.exists());
         }
         drop(data);
@@ -482,7 +483,8 @@ fn a_lost_or_truncated_shard_is_named() {
     let (shard, copy) = (dir.path().join("shards/00001.h5"), dir.path().join("copy.h5"));
     let provenance = Provenance::collect(&world, 5, "");
     let open = || Dataset::open(index::path(dir.path()), "theta").unwrap();
-    let export = || one_file(&world.alone(), &open(), &copy, &[], &provenance);
+    let all: Vec<usize> = (0..10).collect();
+    let export = || Format::Hdf5.write(&world.alone(), (&open(), &all), &copy, &[], &provenance);
     export().unwrap();
     let exported = Dataset::open(&copy, "theta").unwrap();
     assert_eq!(File::open(&copy).unwrap().read::<u8>("status").unwrap(), [0; 10]);

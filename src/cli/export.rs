@@ -1,26 +1,27 @@
-//! `polycosm export`: the dataset as one ordinary file, the posteriors as chains.
+//! `polycosm export`: the dataset as one ordinary file or folder, the posteriors as chains.
 
 use super::campaign::{Campaign, path};
 use super::current::{Current, drawn};
+use super::simulate::range;
 use super::start::say;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result, campaign};
 use crate::io::dataset::Dataset;
 use crate::io::derived::Derived;
-use crate::io::export::{check_place, chosen, one_file};
-use crate::io::hdf::remove_unfinished;
+use crate::io::export::{Choice, Cut, Format, chosen};
 use crate::io::ours::{check_folder, sign};
 use crate::io::samples::{Samples, remove_chains};
 use crate::suite::Lock;
+use std::ops::Range;
 use std::path::PathBuf;
 
-/// Copy the dataset into one HDF5 file without links, and posteriors into GetDist chains
+/// Copy the dataset, or a part of it, into one file or folder without links, and posteriors into GetDist chains
 ///
-/// Draws of observations become chains too. An earlier export is replaced; any other file that is in the way is
-/// refused.
+/// Universes that failed are left out. Draws of observations become chains too, whatever universes are chosen. An
+/// earlier export of the same name is replaced; any other file that is in the way is refused.
 ///
-/// Example: polycosm export run.toml --to exported
+/// Example: polycosm export run.toml --to exported --where "Omega_m > 0.3" --format numpy
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -32,6 +33,16 @@ pub struct Args {
     /// field, `compressor/summaries`, into a file of its own, `fields-compressor.h5`
     #[arg(long, value_name = "NAME")]
     pub field: Vec<String>,
+    /// Only these universes, by their rows in the design: 0..99,200 (both ends included). They keep the design's order
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = range)]
+    pub only: Vec<Range<u64>>,
+    /// Only universes for which this holds: a parameter and a number, "Omega_m > 0.3" (also <, <=, >=, =, !=), or
+    /// "split = test"; may be repeated, and then all hold
+    #[arg(long = "where", value_name = "CUT")]
+    pub cuts: Vec<Cut>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "hdf5")]
+    pub format: Format,
 }
 
 /// Collective; the root works.
@@ -45,7 +56,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let mut copies = vec![];
         let (made, own): (Vec<String>, _) = args.field.iter().cloned().partition(|f| stage_of(&plan, f).is_some());
         if made.is_empty() || !own.is_empty() {
-            copies.push((args.to.join("dataset.h5"), plan.open_dataset()?, own));
+            copies.push(("dataset".to_string(), plan.open_dataset()?, own));
         }
         for stage in plan.stage_names() {
             let of: Vec<String> =
@@ -53,12 +64,17 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             if !of.is_empty() {
                 let fields = of.iter().filter_map(|f| f.strip_prefix(&format!("{stage}/"))).map(String::from);
                 let fields = if of.contains(&stage) { vec![] } else { fields.collect() };
-                copies.push((args.to.join(format!("fields-{stage}.h5")), made_by(&current, &stage)?, fields));
+                copies.push((format!("fields-{stage}"), made_by(&current, &stage)?, fields));
             }
         }
-        for (path, dataset, fields) in &copies {
+        let choice = Choice { only: args.only.clone(), cuts: args.cuts.clone() };
+        let design = if choice.only.is_empty() { 0 } else { plan.open_dataset()?.len() };
+        let place = |name: &str| args.to.join(args.format.file_name(name));
+        let mut rows = vec![];
+        for (name, dataset, fields) in &copies {
             chosen(dataset, fields)?;
-            check_place(path, &dataset.path)?;
+            args.format.check_place(&place(name), &dataset.path)?;
+            rows.push(choice.rows(dataset, design)?);
         }
         let mut chains = vec![];
         for draws in drawn(&plan) {
@@ -79,9 +95,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let new = !args.to.exists();
         std::fs::create_dir_all(&args.to).map_err(made)?;
         let _lock = Lock::of_folder(&args.to, "is exporting into")?;
-        for (path, dataset, fields) in &copies {
-            remove_unfinished(&args.to, &path.file_name().unwrap_or_default().to_string_lossy())?;
-            one_file(&alone, dataset, path, fields, &provenance).inspect_err(|_| {
+        for ((name, dataset, fields), rows) in copies.iter().zip(rows) {
+            let path = place(name);
+            args.format.write(&alone, (dataset, &rows), &path, fields, &provenance).inspect_err(|_| {
                 if new {
                     let _ = std::fs::remove_dir(&args.to); // while it is empty
                 }

@@ -29,7 +29,8 @@ pub struct Args {
     pub retry_failed: bool,
 }
 
-fn range(text: &str) -> std::result::Result<Range<u64>, String> {
+/// Rows of a design: `7`, `0..127`.
+pub fn range(text: &str) -> std::result::Result<Range<u64>, String> {
     let parse = |t: &str| t.parse::<u64>().map_err(|_| format!("{t:?} is not a number"));
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     match (parse(first)?, parse(last)?) {

@@ -101,6 +101,15 @@ impl Data {
         }
     }
 
+    /// Some of the numbers.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Data {
+        match self {
+            Data::F32(v) => Data::F32(v[range].to_vec()),
+            Data::F64(v) => Data::F64(v[range].to_vec()),
+            Data::I64(v) => Data::I64(v[range].to_vec()),
+        }
+    }
+
     /// The numbers' bytes, as in memory.
     pub fn bytes(&self) -> &[u8] {
         match self {

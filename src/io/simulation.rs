@@ -108,24 +108,36 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_json(at, "spec", spec)
 }
 
+/// The arrays below `axes/` of a field: names, shapes, numbers and their unit; counts of modes have none.
+pub fn points(spec: &FieldSpec) -> impl Iterator<Item = (String, Vec<usize>, Points<'_>)> {
+    spec.axes.iter().zip(&spec.shape).flat_map(|(axis, &points)| {
+        let at = format!("axes/{}/{}", spec.name, axis.name);
+        let edges = axis.edges.len();
+        let shape = if edges == points + 1 { vec![edges] } else { vec![points, edges / points.max(1)] };
+        let (values, unit) = (&axis.values, axis.unit.as_str());
+        let edges = (format!("{at}_edges"), shape, Points::Values(&axis.edges, unit));
+        let modes = (format!("{at}_modes"), vec![axis.modes.len()], Points::Counts(&axis.modes));
+        let there = |array: &(_, _, Points)| !matches!(array.2, Points::Values([], _) | Points::Counts([]));
+        [(at, vec![values.len()], Points::Values(values, unit)), edges, modes].into_iter().filter(there)
+    })
+}
+
+/// Numbers along an axis.
+pub enum Points<'a> {
+    /// With their unit.
+    Values(&'a [f64], &'a str),
+    Counts(&'a [u64]),
+}
+
 /// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these
 /// ranks.
 pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<()> {
-    for (axis, &points) in spec.axes.iter().zip(&spec.shape) {
-        let at = format!("axes/{}/{}", spec.name, axis.name);
-        let numbers = |name: &str, values: &[f64], shape: &[usize]| match values.is_empty() {
-            true => Ok(()),
-            false => file.write(comm, name, shape, values).and_then(|()| file.set_text(name, "units", &axis.unit)),
-        };
-        numbers(&at, &axis.values, &[axis.values.len()])?;
-        let edges = axis.edges.len();
-        let shape = if edges == points + 1 { vec![edges] } else { vec![points, edges / points.max(1)] };
-        numbers(&format!("{at}_edges"), &axis.edges, &shape)?;
-        if !axis.modes.is_empty() {
-            file.write(comm, &format!("{at}_modes"), &[axis.modes.len()], &axis.modes)?;
+    points(spec).try_for_each(|(name, shape, numbers)| match numbers {
+        Points::Counts(counts) => file.write(comm, &name, &shape, counts),
+        Points::Values(values, unit) => {
+            file.write(comm, &name, &shape, values).and_then(|()| file.set_text(&name, "units", unit))
         }
-    }
-    Ok(())
+    })
 }
 
 /// What a file says of the axes of an array's rows in what [`describe`] and [`write_axes`] write. `known`: these axes,

@@ -31,6 +31,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a field that are read at a time, at least one universe.
 const BLOCK: usize = 64 << 20;
+/// Bytes between two universes that are read rather than passed over.
+const GAP: usize = 1 << 20;
 
 /// An open dataset of n universes.
 #[derive(Debug)]
@@ -313,6 +315,48 @@ impl Dataset {
         };
         self.check(&spec.name, row, data.len(), &data)?;
         Ok(data)
+    }
+
+    /// The numbers of universes one after the other, in blocks that `put` takes together with the universes of each:
+    /// `rows` ascend, and those that lie close together are read in one go.
+    pub fn blocks(
+        &self,
+        spec: &FieldSpec,
+        rows: &[usize],
+        mut put: impl FnMut(&[usize], Data) -> Result<()>,
+    ) -> Result<()> {
+        self.parts_are_there(spec)?;
+        let array = if spec.ragged { self.file.array(&format!("{}/data", spec.name))? } else { self.array(spec)? };
+        // Where a universe begins along the first axis, and its length there, of so many numbers each.
+        let place = |row: usize| if spec.ragged { self.ends(&spec.name, row) } else { Ok((row, 1)) };
+        let size: usize = spec.shape[usize::from(spec.ragged)..].iter().product();
+        let near = |first: usize, end: usize, next: usize, after: usize| {
+            (next - end).saturating_mul(8 * size) <= GAP && (after - first).saturating_mul(8 * size) <= BLOCK
+        };
+        let mut left = rows;
+        while let Some(&row) = left.first() {
+            let (first, length) = place(row)?;
+            let (mut end, mut places) = (first + length, vec![(first, length)]);
+            for &row in &left[1..] {
+                let (next, length) = place(row)?;
+                if !near(first, end, next, next + length) {
+                    break;
+                }
+                end = next + length;
+                places.push((next, length));
+            }
+            let read = array.read_rows(spec.dtype, first, end - first)?;
+            let (now, later) = left.split_at(places.len());
+            let mut data = Data::fill(spec.dtype, 0);
+            for (&row, (start, length)) in now.iter().zip(places) {
+                let part = read.part((start - first) * size..(start - first + length) * size);
+                self.check(&spec.name, row, part.len(), &part)?;
+                data.append(part);
+            }
+            put(now, data)?;
+            left = later;
+        }
+        Ok(())
     }
 
     /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in

@@ -16,8 +16,8 @@ pub use checked::{damaged, other_checksum};
 pub use elements::Elements;
 pub use memory::{free_memory, room};
 pub use publish::{
-    TEMPORARY, publish, publish_alone, publish_bytes, publish_file, publish_keeping, publish_new, publish_text,
-    remove_unfinished,
+    TEMPORARY, is_unfinished, named, publish, publish_alone, publish_bytes, publish_file, publish_keeping, publish_new,
+    publish_text, remove_unfinished,
 };
 
 use crate::comm::Comm;

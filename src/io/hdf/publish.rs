@@ -118,7 +118,8 @@ fn temporary(comm: &Comm, path: &Path) -> PathBuf {
     named(path, tag[0])
 }
 
-fn named(path: &Path, tag: u32) -> PathBuf {
+/// What a file is called while process `tag` writes it.
+pub fn named(path: &Path, tag: u32) -> PathBuf {
     PathBuf::from(format!("{}.{tag}{TEMPORARY}", path.display()))
 }
 
@@ -127,14 +128,18 @@ fn named(path: &Path, tag: u32) -> PathBuf {
 pub fn remove_unfinished(folder: &Path, start: &str) -> Result<()> {
     for entry in std::fs::read_dir(folder).at(folder)?.flatten() {
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-        let tag = name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
-        let own =
-            tag.is_some_and(|(name, tag)| !name.is_empty() && name.starts_with(start) && tag.parse::<u32>().is_ok());
+        let own = is_unfinished(&name, start);
         if own && entry.file_type().is_ok_and(|t| t.is_file()) {
             std::fs::remove_file(&path).at(&path)?;
         }
     }
     Ok(())
+}
+
+/// True for the name of an unfinished file whose own begins with `start`.
+pub fn is_unfinished(name: &str, start: &str) -> bool {
+    let tag = name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+    tag.is_some_and(|(name, tag)| !name.is_empty() && name.starts_with(start) && tag.parse::<u32>().is_ok())
 }
 
 fn settle(temporary: &Path, path: &Path) -> Result<()> {

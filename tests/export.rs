@@ -1,0 +1,326 @@
+//! What other programs get of a dataset: chosen universes, files and folders that Python reads, and the examples of
+//! `docs/python.md`, as they stand there.
+
+mod common;
+mod mpi;
+
+use common::{repository, says};
+use polycosm::comm::Comm;
+use polycosm::error::{Error, Result};
+use polycosm::io::dataset::{Dataset, Split};
+use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
+use polycosm::io::hdf::File;
+use polycosm::io::provenance::Provenance;
+use polycosm::io::samples::Samples;
+use polycosm::simulators::{Job, Output, Runner};
+use polycosm::suite::design::DesignConfig;
+use polycosm::suite::{Options, Suite, SuiteConfig, simulate};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Maps and lists that depend on parameters alone; universe 3 fails.
+struct Fake;
+
+impl Runner for Fake {
+    fn specs(&self) -> Vec<FieldSpec> {
+        let maps = FieldSpec::of("maps", &[2, 3, 3], &[AxisKind::View, AxisKind::Flat, AxisKind::Flat]);
+        let columns = Axis::named(AxisKind::Column, "column", ["mass", "x"]);
+        let axes = vec![Axis::new(AxisKind::Index, "halo", ""), columns];
+        let halos = FieldSpec { axes, ragged: true, dtype: Dtype::F64, ..FieldSpec::vector("halos", 0) };
+        let mut power = FieldSpec::vector("power", 4);
+        power.axes = vec![Axis::bins("k", "h/Mpc", vec![0.5, 1.5, 2.5, 3.5], vec![0.0, 1.0, 2.0, 3.0, 4.0])];
+        vec![maps, FieldSpec { shape: vec![0, 2], ..halos }, power]
+    }
+
+    fn simulate(&self, _: &Comm, job: &Job) -> Result<Output> {
+        if job.index == 3 {
+            return Err(Error::failed("on purpose"));
+        }
+        let a = job.theta.values()[0];
+        let halos: Vec<f64> = (0..2 * (job.index % 3)).map(|k| a + k as f64).collect();
+        let data = [
+            Data::F32((0..18).map(|k| a as f32 + k as f32).collect()),
+            Data::F64(halos),
+            Data::F32((0..4).map(|k| a as f32 * k as f32).collect()),
+        ];
+        let rows = [2, job.index as usize % 3, 4];
+        let fields = self.specs().into_iter().zip(data).zip(rows);
+        Ok(Output { fields: fields.map(|((spec, data), rows)| Field { spec, rows, data }).collect(), timings: vec![] })
+    }
+}
+
+/// A folder with a dataset of 40 universes in shards of 8, `runs/mine`, and a campaign that reads it, `run.toml`.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        let text =
+            "simulations = 40\n[parameters.Omega_m]\nmin = 0.1\nmax = 0.5\n[parameters.sigma8]\nmin = 0.6\nmax = 1.0\n";
+        let design: DesignConfig = toml::from_str(text).unwrap();
+        let design = design.resolve(&design.parameters.prior().unwrap(), 5).unwrap();
+        let (output, world) = (place.path("runs/mine"), &Comm::world());
+        let config = SuiteConfig { ranks_per_sim: 1, shard_size: 8 };
+        let (shape, provenance) = (serde_json::json!({ "seed": 5 }), Provenance::collect(world, 5, ""));
+        let suite = Suite {
+            output: &output,
+            design: &design,
+            config: &config,
+            seed: 5,
+            provenance: &provenance,
+            shape,
+            files: vec![],
+        };
+        assert!(simulate(world, &suite, &Fake, &Options::default()).unwrap().complete);
+        std::fs::write(
+            place.path("run.toml"),
+            "output = \"o\"\n[dataset]\nfile = \"runs/mine/dataset.h5\"\nx = \"maps\"\n",
+        )
+        .unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn data(&self) -> Dataset {
+        Dataset::open(self.path("runs/mine/dataset.h5"), "theta").unwrap()
+    }
+
+    /// `polycosm export run.toml --to TO` with these words.
+    #[track_caller]
+    fn export(&self, to: &str, words: &[&str], code: i32, parts: &[&str]) {
+        let mut command = mpi::mpirun(1);
+        command.current_dir(self.0.path()).arg(env!("CARGO_BIN_EXE_polycosm"));
+        command.args(["export", "run.toml", "--to", to]).args(words);
+        let ran = mpi::finish(command, std::time::Duration::from_secs(60));
+        says(&(ran.code, ran.text), code, parts);
+    }
+
+    /// Rows that an export has, whose numbers are those of the dataset.
+    fn rows(&self, to: &str) -> Vec<u64> {
+        let (all, some) = (self.data(), Dataset::open(self.path(to), "theta").unwrap());
+        let rows = File::open(&self.path(to)).unwrap().read::<u64>("index").unwrap();
+        for (i, &row) in rows.iter().enumerate() {
+            let row = row as usize;
+            assert_eq!((some.theta_of(i), some.split()[i]), (all.theta_of(row), all.split()[row]));
+            assert_eq!(some.read_f32("maps", &[i]).unwrap(), all.read_f32("maps", &[row]).unwrap());
+            assert_eq!(some.read_list("halos", i).unwrap(), all.read_list("halos", row).unwrap());
+        }
+        assert_eq!(some.prior, all.prior);
+        rows
+    }
+}
+
+#[test]
+fn universes_are_chosen_by_row_by_parameter_and_by_split() {
+    let place = Place::new();
+    let data = place.data();
+    let chosen = |holds: &dyn Fn(usize) -> bool| -> Vec<u64> {
+        (0..40).filter(|&i| i != 3 && holds(i)).map(|i| i as u64).collect()
+    };
+    place.export("all", &[], 0, &["1 of 40 rows not finished: left out"]);
+    assert_eq!(place.rows("all/dataset.h5"), chosen(&|_| true));
+    place.export("e", &["--only", "2..5,37,4,12..13"], 0, &["1 of 7 rows not finished: left out"]);
+    assert_eq!(place.rows("e/dataset.h5"), [2, 4, 5, 12, 13, 37]);
+    let cuts = ["--where", "Omega_m > 0.3", "--where", "sigma8<=0.8", "--where", "split = train"];
+    place.export("e", &cuts, 0, &["earlier export"]);
+    let holds = |i: usize| {
+        let t = data.theta_of(i);
+        t[0] > 0.3 && t[1] <= 0.8 && data.split()[i] == Split::Train
+    };
+    assert!(chosen(&holds).len() > 2);
+    assert_eq!(place.rows("e/dataset.h5"), chosen(&holds));
+    place.export("e", &["--where", "split != train", "--only", "0..19", "--field", "power"], 0, &[]);
+    let file = File::open(&place.path("e/dataset.h5")).unwrap();
+    let rows = chosen(&|i| i < 20 && data.split()[i] != Split::Train);
+    assert_eq!((file.read::<u64>("index").unwrap(), file.exists("maps")), (rows, false));
+    assert_eq!(file.read::<f64>("axes/power/k_edges").unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+    let refused: [(&[&str], &[&str]); 8] = [
+        (&["--only", "30..40"], &["--only = 30..40", "the design has 40 universes", "remedy: give rows from 0..39"]),
+        (&["--only", "5..2"], &["5 is after 2"]),
+        (&["--only", "3"], &["--only", "none of the 1 universe chosen is finished"]),
+        (&["--where", "Omega_n > 0.3"], &["--where", "Omega_n is no parameter", "did you mean `Omega_m`?"]),
+        (
+            &["--where", "Omega_m > 3", "--where", "sigma8 > 0"],
+            &["Omega_m > 3 and sigma8 > 0", "no universe is chosen"],
+        ),
+        (&["--where", "Omega_m > many"], &["--where", "is no number"]),
+        (&["--where", "split > train"], &["--where", "asks for no split"]),
+        (&["--where", "Omega_m"], &["--where", "has none of <"]),
+    ];
+    for (words, parts) in refused {
+        place.export("none", words, 2, parts);
+    }
+    assert!(!place.path("none").exists());
+}
+
+#[test]
+fn an_exported_folder_replaces_nothing_but_itself() {
+    let place = Place::new();
+    for (format, name, own) in [("numpy", "dataset", "halos/data.npy"), ("zarr", "dataset.zarr", "maps/0.0.0.0")] {
+        let go = |code: i32, parts: &[&str]| place.export("e", &["--format", format], code, parts);
+        let mine = place.path("e").join(name);
+        std::fs::create_dir_all(&mine).unwrap();
+        std::fs::write(mine.join("thesis.npy"), "precious").unwrap();
+        go(2, &[name, "is no export in this format", "remedy: "]);
+        std::fs::remove_file(mine.join("thesis.npy")).unwrap();
+        go(0, &[]);
+        let whole = std::fs::read(mine.join(own)).unwrap();
+        std::fs::write(mine.join("theta.txt"), "precious").unwrap();
+        go(2, &["theta.txt", "is no file of the export", "remedy: "]);
+        assert_eq!(std::fs::read(mine.join("theta.txt")).unwrap(), b"precious");
+        std::fs::remove_file(mine.join("theta.txt")).unwrap();
+        // Of a killed export nothing stays; of another universe's numbers neither.
+        let killed = place.path("e").join(format!("{name}.123.polycosm.tmp"));
+        std::fs::create_dir_all(killed.join("maps")).unwrap();
+        std::fs::write(mine.join(own), "damaged").unwrap();
+        go(0, &["earlier export"]);
+        assert!(std::fs::read(mine.join(own)).unwrap() == whole && !killed.exists());
+    }
+    let names = polycosm::suite::status::names(&place.path("e")).unwrap();
+    assert_eq!(names, ["dataset", "dataset.zarr"]);
+}
+
+/// Python that finds these packages: `POLYCOSM_PYTHON`, or `python3` with what `scripts/setup.sh` put into its cache;
+/// told where there is none, and then what needs them is not tested.
+fn python(packages: &[&str]) -> Option<Command> {
+    static TOLD: OnceLock<()> = OnceLock::new();
+    let cache = ["POLYCOSM_CACHE", "XDG_CACHE_HOME", "HOME"].iter().zip(["", "polycosm", ".cache/polycosm"]);
+    let cache = cache.filter_map(|(name, below)| std::env::var_os(name).map(|at| Path::new(&at).join(below))).next();
+    let command = || {
+        let mut python = Command::new(std::env::var_os("POLYCOSM_PYTHON").unwrap_or("python3".into()));
+        python.env("PYTHONPATH", cache.clone().unwrap_or_default().join("python")).env("MPLBACKEND", "agg");
+        python
+    };
+    let imports = packages.iter().map(|name| format!("import {name}\n")).collect::<String>();
+    if command().args(["-c", &imports]).output().is_ok_and(|ran| ran.status.success()) {
+        return Some(command());
+    }
+    TOLD.get_or_init(|| eprintln!("NOT TESTED: no Python with all it needs: scripts/setup.sh --python fetches it"));
+    eprintln!("NOT TESTED: python3 cannot import {}", packages.join(", "));
+    None
+}
+
+#[track_caller]
+fn runs(mut python: Command, at: &Path, script: &str) -> String {
+    std::fs::write(at.join("script.py"), script).unwrap();
+    python.current_dir(at).arg("script.py");
+    let ran = mpi::finish(python, std::time::Duration::from_secs(100));
+    assert_eq!(ran.code, Some(0), "{script}\n{}", ran.text);
+    ran.text
+}
+
+/// What NumPy and Zarr see of a folder is what is in HDF5.
+#[test]
+fn folders_hold_what_hdf5_does() {
+    let Some(python) = python(&["h5py", "numpy", "zarr"]) else { return };
+    let place = Place::new();
+    for format in ["hdf5", "numpy", "zarr"] {
+        place.export("e", &["--format", format, "--only", "1..30"], 0, &[]);
+    }
+    let script = r#"
+import json
+import h5py, numpy as np, zarr
+f, z, arrays = h5py.File("e/dataset.h5"), zarr.open("e/dataset.zarr", mode="r"), []
+f.visititems(lambda name, what: arrays.append(name) if isinstance(what, h5py.Dataset) else None)
+for name in arrays:
+    x, m = f[name][...], np.load(f"e/dataset/{name}.npy", mmap_mode="r")
+    assert m.dtype == x.dtype and np.array_equal(m, x), name
+    assert z[name].dtype == x.dtype and np.array_equal(z[name][...], x), name
+    for key in ["units", "axes", "axes_kinds", "column"]:
+        if key in f[name].attrs:
+            assert np.array_equal(z[name].attrs[key], f[name].attrs[key]), (name, key)
+about = json.load(open("e/dataset/dataset.json"))
+assert sorted(about["arrays"]) == sorted(arrays) and len(arrays) > 10
+for attributes in [about, z.attrs]:
+    assert attributes["prior"] == json.loads(f.attrs["prior"]) and attributes["fields"] == json.loads(f.attrs["fields"])
+    assert attributes["version"].startswith("polycosm ") and attributes["parameters"] == ["Omega_m", "sigma8"]
+"#;
+    runs(python, place.0.path(), script);
+}
+
+/// What stands in for `torch` where Python has none: the same names, workers that are processes, a seeded order.
+const TORCH: [(&str, &str); 3] = [
+    (
+        "torch/__init__.py",
+        "from_numpy = lambda a: a\nclass Generator:\n    def manual_seed(self, seed):\n        self.seed = seed\n        return self\n",
+    ),
+    ("torch/utils/__init__.py", ""),
+    (
+        "torch/utils/data.py",
+        r#"
+import multiprocessing, random
+import numpy as np
+class Dataset: pass
+class DataLoader:
+    def __init__(self, data, batch_size, shuffle, num_workers, generator):
+        self.data, self.size, self.workers, self.seed = data, batch_size, num_workers, generator.seed
+    def __iter__(self):
+        order = list(range(len(self.data)))
+        random.Random(self.seed).shuffle(order)
+        with multiprocessing.Pool(self.workers) as pool:
+            rows = pool.map(self.data.__getitem__, order)
+        for at in range(0, len(rows), self.size):
+            yield tuple(np.stack(parts) for parts in zip(*rows[at : at + self.size]))
+"#,
+    ),
+];
+
+/// For each example, a word of it, the packages that it needs, and what must hold when it ran.
+const EXAMPLES: [(&str, &[&str], &str); 6] = [
+    ("axes_kinds", &[], "assert maps.shape == (2, 3, 3) and len(halos) == 0 and len(theta) == 39"),
+    ("mmap_mode", &[], "assert maps.shape == (39, 2, 3, 3) and len(heavy) == 39 and max(heavy) > 2"),
+    ("import zarr", &["zarr"], "assert first.shape == (10, 2, 3, 3)"),
+    ("import pandas", &["pandas"], "assert len(table) == 39 and halos.groupby('universe').size()[5] == 2"),
+    (
+        "DataLoader",
+        &[],
+        r#"
+with h5py.File(data.path) as f:
+    use = [i for i in range(40) if i != 3 and f["split"][i] == 0]
+    want = {tuple(f["theta"][i].astype("f4")): f["maps"][i] for i in use}
+passes = []
+for _ in range(2):
+    again = DataLoader(data, batch_size=4, shuffle=True, num_workers=2, generator=torch.Generator().manual_seed(1))
+    got = [(tuple(np.array(t)), np.array(x)) for xs, ts in again for x, t in zip(xs, ts)]
+    assert len(got) == len(want) and all(np.array_equal(want[t], x) for t, x in got)
+    passes.append([t for t, _ in got])
+assert passes[0] == passes[1] and passes[0] != list(want)
+"#,
+    ),
+    ("getdist", &["getdist"], "assert names == ['Omega_m', 'sigma8'] and 0.1 < chain.mean('Omega_m') < 0.5"),
+];
+
+#[test]
+fn the_examples_for_python_run() {
+    let page = std::fs::read_to_string(repository("docs/python.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), EXAMPLES.len(), "an example that is not tested");
+    let Some(_) = python(&["h5py", "numpy"]) else { return };
+    let place = Place::new();
+    for format in ["numpy", "zarr"] {
+        place.export("exported", &["--format", format], 0, &[]);
+    }
+    let prior = place.data().prior;
+    let theta: Vec<f64> =
+        (0..200).map(|i| if i % 2 == 0 { 0.1 + i as f64 / 500.0 } else { 0.8 + i as f64 / 2000.0 }).collect();
+    let (index, ln_prob, extras) = (vec![4], vec![0.0; 100], Default::default());
+    let (truth, ln_prob_truth) = (vec![0.3, 0.8], vec![0.0]);
+    let samples = Samples { prior, index, draws: 100, theta, ln_prob, truth, ln_prob_truth, extras };
+    samples.to_getdist(&place.path("exported/chains-posterior")).unwrap();
+    for (block, (word, packages, holds)) in blocks.iter().zip(EXAMPLES) {
+        assert!(block.contains(word), "{word}:\n{block}");
+        if block.contains("torch") && python(&["torch"]).is_none() {
+            eprintln!("torch: a stand-in is tested with, of the same names");
+            for (name, text) in TORCH {
+                std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+                std::fs::write(place.path(name), text).unwrap();
+            }
+        }
+        let Some(python) = python(packages) else { continue };
+        runs(python, place.0.path(), &format!("{block}\n{holds}\n"));
+    }
+}
