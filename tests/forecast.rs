@@ -121,6 +121,8 @@ fn linear_universes_are_as_gaussian_fields_say() {
     go(at, 2, &["simulate", "--set", "design.simulations=582"], 0);
     let text = go(at, 1, &["report", "--set", "design.simulations=582"], 0);
     assert!(text.contains("left out: the forecast: "), "{text}");
+    let text = go(at, 1, &["status", "--set", "design.simulations=582"], 0);
+    assert!(text.contains("forecast.h5: outdated"), "{text}");
     // Where there is no fiducial point there is nothing to forecast.
     let other = CAMPAIGN.split("kind = \"fiducial\"").collect::<Vec<_>>();
     let rest = other[1].split("parameters.Omega_m").nth(1).unwrap();

@@ -72,9 +72,11 @@ pub struct DesignConfig {
     /// For `kind = "sobol"`: how the sequence is made random, by a digital shift per dimension, or by Owen's nested
     /// scrambling, whose means over many points err less. Either can grow.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("x-default" = "`\"shift\"`"))]
     pub scramble: Scramble,
     /// Universes at each point, of realisations of their own, one row after the other; `simulations` is a multiple.
     #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(extend("x-default" = "1"))]
     pub realisations: usize,
     /// Fraction kept out of the training steps, to choose the best weights. Where it leaves none, a tenth of the
     /// universes to learn from takes its place.
@@ -96,6 +98,7 @@ pub struct DesignConfig {
     /// For `kind = "fiducial"`: realisations that also have a pair of universes for every parameter in `steps`, of the
     /// same initial conditions.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("x-default" = "0"))]
     pub pairs: usize,
     /// For `kind = "fiducial"`: the value of every parameter, inside its prior.
     #[serde(default, skip_serializing_if = "is_default")]
