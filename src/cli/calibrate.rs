@@ -10,7 +10,7 @@ use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests}
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
-use crate::io::dataset::{Dataset, OUTSIDE, Split};
+use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
 use crate::io::stages::difference;
@@ -106,11 +106,11 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
     })
 }
 
-/// Failed universes worth a word.
+/// Failed universes worth a word, among those that have run.
 pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
-    let rows: Vec<usize> = (0..dataset.len()).filter(|&row| dataset.status()[row] != OUTSIDE).collect();
-    let failed: Vec<bool> = rows.iter().map(|&row| dataset.status()[row] != 0).collect();
-    holes(&dataset.prior, &dataset.thetas(&rows), &failed)
+    let ran = dataset.ran();
+    let failed: Vec<bool> = ran.iter().map(|&i| dataset.status()[i] != 0).collect();
+    holes(&dataset.prior, &dataset.thetas(&ran), &failed)
 }
 
 /// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
-use crate::io::simulation::Record;
+use crate::io::simulation::{Record, State};
 use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use schemars::JsonSchema;
@@ -154,7 +154,7 @@ impl Design {
     pub fn check(&self, stored: &[Record]) -> Result<()> {
         let names = self.prior.names();
         let list = self.list.as_ref().map_or(String::new(), |list| format!(" ({})", list.display()));
-        for record in stored {
+        for record in stored.iter().filter(|record| record.state != State::Missing) {
             let i = record.index;
             if i >= self.len() as u64 {
                 return Err(self.beyond(i));

@@ -157,7 +157,9 @@ fn rows_that_were_run_as_others_are_refused() {
         let design = resolve(config, 1).unwrap();
         let record = |i: usize| {
             let row = design.row(i);
-            Record { index: row.index, realisation: row.realisation, theta: row.theta.to_vec(), failure: None }
+            let state = State::Finished;
+            let theta = row.theta.to_vec();
+            Record { index: row.index, realisation: row.realisation, theta, state, failure: String::new() }
         };
         (0..design.len()).map(record).collect()
     };
