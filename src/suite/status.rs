@@ -114,7 +114,7 @@ impl Inventory {
             packed[i / shard_size] = false;
         }
         if let Some(s) = numbers("shards")?.into_iter().find(|&s| s >= packed.len()) {
-            strangers.push(design.beyond((s * shard_size) as u64).file(&shard::path(output, s)));
+            strangers.push(design.beyond((s * shard_size) as u64).file(shard::path(output, s)));
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
