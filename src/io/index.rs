@@ -5,7 +5,7 @@
 //! shards it holds copies.
 
 use super::field::FieldSpec;
-use super::hdf::{File, Part, damaged, publish};
+use super::hdf::{Compression, File, Part, damaged, publish};
 use super::prior;
 use super::provenance::Provenance;
 use super::shard::{self, Row};
@@ -43,11 +43,11 @@ pub fn write(
     (of, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
     (shard_size, most): (usize, usize),
-    specs: &[FieldSpec],
+    (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
 ) -> Result<()> {
-    let shards =
-        Shards { output, count: rows.len().div_ceil(shard_size), linked: rows.len().div_ceil(shard_size) <= most };
+    let count = rows.len().div_ceil(shard_size);
+    let shards = Shards { output, count, linked: count <= most, compression };
     let used = |s: usize| shard_size.min(rows.len() - s * shard_size);
     let mut records: Vec<Record> = vec![];
     for (s, file) in shards.iter() {
@@ -94,6 +94,8 @@ struct Shards<'a> {
     count: usize,
     /// They are linked to, not copied.
     linked: bool,
+    /// Of what is copied.
+    compression: Option<Compression>,
 }
 
 impl Shards<'_> {
@@ -107,7 +109,12 @@ fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn
     let fill =
         |name: &str, shape: &[usize], rows: &dyn Fn(usize) -> usize, at: &dyn Fn(usize) -> usize| -> Result<()> {
             if !shards.linked {
-                let (array, mut i) = (file.create_array_of(spec.dtype, name, shape)?, 0);
+                let copied = if spec.ragged {
+                    file.create_array_of(spec.dtype, name, shape)
+                } else {
+                    file.create_stacked(spec, shape, shards.compression)
+                };
+                let (array, mut i) = (copied?, 0);
                 for (s, shard) in shards.iter() {
                     let shard = shard?;
                     for row in 0..used(s) {

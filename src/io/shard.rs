@@ -4,7 +4,7 @@
 //! (a design that grew, a failed simulation run again). Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
-use super::hdf::{File, damaged, publish};
+use super::hdf::{Compression, File, damaged, publish};
 use super::provenance::Provenance;
 use super::simulation::{self, Record, describe, same_checksum};
 use crate::comm::{Comm, share};
@@ -143,7 +143,13 @@ fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
 
 /// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole; the files it was packed
 /// from are left where they are.
-pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSpec], by: &Provenance) -> Result<()> {
+pub fn pack(
+    comm: &Comm,
+    output: &Path,
+    (s, rows): (usize, &[Row]),
+    (specs, compression): (&[FieldSpec], Option<Compression>),
+    by: &Provenance,
+) -> Result<()> {
     let path = path(output, s);
     let m = rows.len();
     let (start, mine) = share(m, comm.size(), comm.rank());
@@ -203,7 +209,7 @@ pub fn pack(comm: &Comm, output: &Path, s: usize, rows: &[Row], specs: &[FieldSp
                 file.write_checked(all, &format!("{}/offsets", spec.name), &[m + 1], &offsets)?;
             } else {
                 let shape: Vec<usize> = std::iter::once(m).chain(spec.shape.iter().copied()).collect();
-                arrays.push((file.create_array_of(spec.dtype, &spec.name, &shape)?, None));
+                arrays.push((file.create_stacked(spec, &shape, compression)?, None));
                 describe(file, &spec.name, spec, true)?;
             }
         }

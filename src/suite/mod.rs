@@ -19,7 +19,7 @@ pub use lock::Lock;
 use crate::comm::{Comm, share, stop, timers::Timers};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
-use crate::io::hdf::{File, TEMPORARY};
+use crate::io::hdf::{Compression, File, TEMPORARY};
 use crate::io::ours;
 use crate::io::provenance::Provenance;
 use crate::io::shard::Row;
@@ -48,11 +48,17 @@ pub struct SuiteConfig {
     pub ranks_per_sim: usize,
     /// Simulations in one file of the dataset.
     pub shard_size: usize,
+    /// Compression of the dataset's fields: "gzip", "zstd" or "blosc", with a level as in "gzip:4". Each universe is a
+    /// chunk, so that one is read without the others. Lists, and fields of less than 4 KiB per universe, stay as they
+    /// are. "zstd" and "blosc" need a plug-in of HDF5, also where the files are read. May be changed at any time: files
+    /// that are there stay as they are.
+    #[schemars(extend("x-default" = "none"))]
+    pub compression: Option<Compression>,
 }
 
 impl Default for SuiteConfig {
     fn default() -> Self {
-        SuiteConfig { ranks_per_sim: 1, shard_size: 64 }
+        SuiteConfig { ranks_per_sim: 1, shard_size: 64, compression: None }
     }
 }
 
@@ -74,6 +80,9 @@ impl SuiteConfig {
         }
         limits::at_most("suite.ranks_per_sim", self.ranks_per_sim, limits::RANKS)?;
         limits::at_most("suite.shard_size", self.shard_size, limits::SIMULATIONS)?;
+        if let (Some(_), Some(compression)) = (ranks, self.compression) {
+            compression.check()?;
+        }
         match ranks {
             Some(n) if n < self.ranks_per_sim => {
                 let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });
@@ -380,7 +389,7 @@ impl Suite<'_> {
 
     /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.
     fn finish(&self, comm: &Comm, specs: &[FieldSpec]) -> Result<bool> {
-        let (n, m) = (self.design.len(), self.config.shard_size);
+        let (n, m, compression) = (self.design.len(), self.config.shard_size, self.config.compression);
         let rows: Vec<Row> = (0..n).map(|i| self.design.row(i)).collect();
         let within = |s: usize| s * m..n.min((s + 1) * m);
         let index = index::path(self.output);
@@ -415,7 +424,7 @@ impl Suite<'_> {
             let group = comm.split(mine, comm.rank());
             let pack = |group: &Comm, g: usize| -> Result<()> {
                 for &s in todo.iter().skip(g).step_by(groups) {
-                    shard::pack(group, self.output, s, &rows[within(s)], specs, self.provenance)?;
+                    shard::pack(group, self.output, (s, &rows[within(s)]), (specs, compression), self.provenance)?;
                     group.on_root(|| within(s).try_for_each(|i| remove(&simulation::path(self.output, i as u64))))?;
                 }
                 Ok(())
@@ -428,6 +437,7 @@ impl Suite<'_> {
             comm.on_root(|| match alone {
                 Some(alone) if !index.exists() => {
                     let drawn = (&self.design.prior, self.design.drawn_from);
+                    let specs = (specs, compression);
                     index::write(&alone, self.output, drawn, &rows, (m, index::MOST_LINKS), specs, self.provenance)
                 }
                 _ => Ok(()),
