@@ -95,13 +95,13 @@ fn job<'a>(design: &'a Design, i: usize) -> Job<'a> {
     Job { index: row.index, realisation: row.realisation, seed: 5, theta: design.prior.theta(row.theta), folder: None }
 }
 
-/// All numbers of the dataset and of its shards, by file and name.
+/// All numbers of the dataset and of its shards, by file and name, but how they were made.
 fn contents(output: &Path) -> Vec<(String, Vec<u64>)> {
     let mut all = vec![];
     let shards = status::names(&output.join("shards")).unwrap().into_iter().map(|s| format!("shards/{s}"));
     for name in shards.chain(["dataset.h5".to_string()]) {
         let file = File::open(&output.join(&name)).unwrap();
-        for array in file.arrays() {
+        for array in file.arrays().into_iter().filter(|array| !array.starts_with("provenance/")) {
             let bits = file.read::<f64>(&array).unwrap().iter().map(|v| v.to_bits()).collect();
             all.push((format!("{name}/{array}"), bits));
         }
@@ -232,7 +232,9 @@ fn inputs_that_change_while_a_suite_runs_are_noticed() {
             let e = go(&Meddler { fake: Fake { fail, ..Fake::default() }, file: &file, at: 5 }).unwrap_err();
             assert_eq!((e.exit_code(), e.key.as_deref()), (2, Some("simulator.table")), "{e}");
             assert!(e.problem.contains("changed") && e.file.as_ref().unwrap().ends_with("table.txt"), "{e}");
-            assert!(!output.join("sims/000005.h5").exists() && !index::path(&output).exists());
+            assert!(!output.join("sims/000005.h5").exists());
+            let indexed = File::open(&index::path(&output)).map(|f| f.read::<u8>("status").unwrap());
+            assert!(!indexed.is_ok_and(|status| status[5] != 2), "it was indexed");
             assert!(
                 go(&Fake::default()).unwrap_err().problem.contains("other contents"),
                 "it goes on with another file"
@@ -265,7 +267,7 @@ fn every_interruption_ends_in_the_same_dataset() {
     let dir = tempfile::tempdir().unwrap();
     let world = Comm::world();
     let go = |output: &Path, only| {
-        let (fake, options) = (Fake::default(), Options { only, retry_failed: false });
+        let (fake, options) = (Fake::default(), Options { only, ..Options::default() });
         let summary = run(&world, output, 10, &fake, 1, &options).unwrap();
         (summary, fake.ran.into_inner())
     };
@@ -274,12 +276,12 @@ fn every_interruption_ends_in_the_same_dataset() {
     let wanted = contents(&whole);
     check_dataset(&whole, 10, &[]);
 
-    // Stopped half-way: shard 0 is packed, 4 and 5 are files of their own.
+    // Ended half-way by an error: shard 0 was packed and indexed on the way, 4 and 5 are files of their own.
     let half = dir.path().join("half");
-    let (summary, ran) = go(&half, Some(0..6));
-    assert_eq!((summary.complete, ran.len(), index::path(&half).exists()), (false, 6, false));
+    run(&world, &half, 10, &Fake { refuse: vec![6], ..Fake::default() }, 1, &Options::default()).unwrap_err();
     let state = status::status(&half, &design(10), 4).unwrap();
-    assert_eq!((state.done, state.running, state.shards, state.dataset), (6, 0, [1, 3], false));
+    assert_eq!((state.done, state.shards, state.dataset, state.indexed), (6, [1, 3], false, Some([4, 0])));
+    assert_eq!(status::names(&half.join("sims")).unwrap().iter().filter(|n| n.ends_with(".h5")).count(), 2);
 
     // Killed while writing, after packing and before removing, before the index, and while writing the index.
     type Wound = (&'static str, fn(&Path, &Path), usize);
@@ -328,6 +330,96 @@ fn every_interruption_ends_in_the_same_dataset() {
     }
 }
 
+/// The index has all rows from the first on; those that are not there yet count as nothing, least of all as failed.
+#[test]
+fn a_dataset_at_any_time() {
+    mpi::on_ranks("a_dataset_at_any_time", &[1, 3], |world| {
+        let [whole, output] = ["whole", "parts"].map(|name| mpi::shared_dir().join(name));
+        let fake = || Fake { fail: vec![2], ..Fake::default() };
+        run(world, &whole, 10, &fake(), 1, &Options::default()).unwrap();
+        let path = index::path(&output);
+        for (part, there) in [(1..3, 1..3), (7..10, 7..10), (2..6, 1..6)] {
+            let some = Options { only: Some(part.clone()), ..Options::default() };
+            let row = if part.start == 7 { 1 } else { 7 };
+            let before = path.exists().then(|| Dataset::open(&path, "theta").unwrap());
+            before.iter().for_each(|old| assert!(old.read_list("halos", 9).is_ok() && old.status()[row] == 0));
+            assert!(!run(world, &output, 10, &fake(), 1, &some).unwrap().complete);
+            world.barrier();
+            if let Some(old) = before {
+                assert_eq!(
+                    old.read_f32("maps", &[row]).unwrap(),
+                    map(&job(&design(10), row)),
+                    "an open one is unharmed"
+                );
+                assert_eq!(old.read_list("halos", row).unwrap(), list(&job(&design(10), row)));
+            }
+            let data = Dataset::open(&path, "theta").unwrap();
+            let earlier = if part.start == 1 {
+                0..0
+            } else if part.start == 7 {
+                1..3
+            } else {
+                7..10
+            };
+            let is = |i: usize| there.contains(&(i as u64)) || earlier.contains(&i);
+            for i in 0..10 {
+                let (maps, halos) = (data.read_f32("maps", &[i]).unwrap(), data.read_list("halos", i).unwrap());
+                let status = if !is(i) {
+                    2
+                } else if i == 2 {
+                    1
+                } else {
+                    0
+                };
+                assert_eq!(data.status()[i], status, "{i} after {part:?}");
+                match status {
+                    0 => assert_eq!((maps, halos), (map(&job(&design(10), i)), list(&job(&design(10), i)))),
+                    _ => assert!(maps.iter().all(|x| x.is_nan()) && halos.is_empty(), "{i}"),
+                }
+            }
+            let ran: Vec<usize> = (0..10).filter(|&i| is(i)).collect();
+            assert_eq!((data.ran(), data.len()), (ran.clone(), 10));
+            let state = status::status(&output, &design(10), 4).unwrap();
+            let failed = state.states.iter().filter(|&&s| s == status::State::Failed).count();
+            assert_eq!((state.indexed, state.dataset, state.failed), (Some([ran.len(), 1]), false, failed));
+            assert!(status::names(&output.join("sims")).unwrap().is_empty());
+            let found = verify::verify(world, &output, &design(10), 4).unwrap();
+            assert!(found.is_sound() && found.failed == [2] && found.missing == 10 - ran.len(), "{found:?}");
+            world.barrier();
+        }
+        assert!(run(world, &output, 10, &fake(), 1, &Options::default()).unwrap().complete);
+        world.barrier();
+        if world.is_root() {
+            check_dataset(&output, 10, &[2]);
+            assert!(contents(&output) == contents(&whole), "parts made another dataset");
+            let words = hdf5::File::open(&path).unwrap().dataset("status").unwrap().attr("values").unwrap();
+            let words = words.read_raw::<hdf5::types::VarLenUnicode>().unwrap();
+            assert_eq!(words.iter().map(|w| w.as_str()).collect::<Vec<_>>(), ["finished", "failed", "not there yet"]);
+        }
+        world.barrier();
+    });
+}
+
+/// A file that a killed program left beside its shard is the newer one, unless the shard was packed from it.
+#[test]
+fn what_was_run_again_replaces_what_is_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = Comm::world();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    run(&world, &a, 4, &Fake::default(), 1, &Options::default()).unwrap();
+    let only = Options { only: Some(1..2), ..Options::default() };
+    let stop = Fake { refuse: vec![2], ..Fake::default() };
+    run(&world, &b, 4, &stop, 1, &Options::default()).unwrap_err();
+    copy(&b.join("sims"), &a.join("sims"));
+    let taken = status::Inventory::take(&a, &design(4), 4).unwrap();
+    assert_eq!((&taken.newer[..], &taken.packed[..], &taken.redundant[..]), (&[0, 1][..], &[false][..], &[][..]));
+    run(&world, &a, 4, &Fake::default(), 1, &only).unwrap();
+    check_dataset(&a, 4, &[]);
+    copy(&b.join("sims"), &a.join("sims"));
+    let taken = status::Inventory::take(&a, &design(4), 4).unwrap();
+    assert_eq!((&taken.newer[..], &taken.packed[..], &taken.redundant[..]), (&[][..], &[true][..], &[0, 1][..]));
+}
+
 #[test]
 fn a_design_grows_and_shrinks() {
     let dir = tempfile::tempdir().unwrap();
@@ -369,6 +461,62 @@ fn damage_is_found() {
     let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
     assert_eq!(found.defects.len(), 1);
     assert_eq!((found.defects[0].field.as_str(), found.defects[0].index), ("maps", 6));
+    assert!(found.remedy().contains(" --redo 6` makes"), "{}", found.remedy());
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    let found = verify::verify(&world, dir.path(), &design(10), 4).unwrap();
+    assert!(found.defects.len() == 1 && found.remedy().starts_with("remove the shards"), "{found:?}");
+}
+
+/// Just those rows run again, wherever they lie; all others keep their bits.
+#[test]
+fn rows_are_made_again() {
+    mpi::on_ranks("rows_are_made_again", &[1, 2], |world| {
+        let output = mpi::shared_dir().join("o");
+        let go = |options: Options| {
+            let fake = Fake { fail: vec![2], ..Fake::default() };
+            let summary = run(world, &output, 10, &fake, 1, &options);
+            world.barrier();
+            let mut ran = world.all_gather(&fake.ran.into_inner());
+            ran.sort();
+            summary.map(|summary| (ran, summary))
+        };
+        let redo = |rows: &[std::ops::Range<u64>]| Options { redo: rows.to_vec(), ..Options::default() };
+        go(Options::default()).unwrap();
+        let wanted = contents(&output);
+        let times = || File::open(&index::path(&output)).unwrap().read::<f64>("provenance/finished").unwrap();
+        let first = times();
+        world.barrier();
+        let shard = output.join("shards/00001.h5");
+        if world.is_root() {
+            for (name, row, size) in [("maps", 2, 20), ("halos/data", 0, 3), ("halos/data", 3, 3)] {
+                let array = hdf5::File::open_rw(&shard).unwrap().dataset(name).unwrap();
+                let mut all = array.read_raw::<f64>().unwrap();
+                all[row * size] += 1.0;
+                array.write_raw(&all).unwrap();
+            }
+        }
+        world.barrier();
+        let found = verify::verify(world, &output, &design(10), 4).unwrap();
+        assert!(found.remedy().contains(" --redo 5..7` makes"), "{found:?}");
+        // One that is damaged as well and is not made again is named, with what to do.
+        let e = go(redo(&[5..7])).unwrap_err();
+        assert!(e.exit_code() == 1 && e.remedy.as_ref().unwrap().contains("--redo 7"), "{e}");
+        assert_eq!(go(redo(&[7..8, 5..7])).unwrap().0, [5, 6, 7]);
+        assert!(verify::verify(world, &output, &design(10), 4).unwrap().is_sound());
+        assert!(contents(&output) == wanted, "others have changed");
+        let then = times();
+        assert!((0..10).all(|i| (first[i] == then[i]) != (5..8).contains(&i)), "{first:?} {then:?}");
+        // Failed and finished ones; and some that the design does not have.
+        let (ran, summary) = go(redo(&[2..4])).unwrap();
+        assert_eq!((ran, summary.done, summary.failed, summary.complete), (vec![3], 1, 1, true));
+        assert!(contents(&output) == wanted);
+        let e = go(redo(&[1..2, 9..11])).unwrap_err();
+        assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("--redo"), Some("9..10"), 2));
+        if world.is_root() {
+            check_dataset(&output, 10, &[2]);
+        }
+        world.barrier();
+    });
 }
 
 /// Every number that is read has been compared with its checksum first, and the file is named, not what reads it.
@@ -547,7 +695,7 @@ fn a_suite_that_fails_as_a_whole_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let world = Comm::world();
     let some = Fake { fail: vec![0], ..Fake::default() };
-    let summary = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(0..1), retry_failed: false }).unwrap();
+    let summary = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(0..1), ..Options::default() }).unwrap();
     assert!(summary.all_failed() && !summary.complete, "{summary:?}");
     assert_eq!(std::fs::read_to_string(dir.path().join("campaign.toml")).unwrap().lines().nth(1), Some("seed = 5"));
     let all = Fake { fail: vec![0, 1, 2], ..Fake::default() };
@@ -557,9 +705,9 @@ fn a_suite_that_fails_as_a_whole_says_so() {
     }
     let found = verify::verify(&world, dir.path(), &design(3), 4).unwrap();
     assert_eq!((found.failed.len(), found.reason.as_deref()), (3, Some("on purpose")));
-    let retry = Options { retry_failed: true, only: None };
+    let retry = Options { retry_failed: true, ..Options::default() };
     assert!(!run(&world, dir.path(), 3, &some, 1, &retry).unwrap().all_failed());
-    let e = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(5..10), retry_failed: false }).unwrap_err();
+    let e = run(&world, dir.path(), 3, &some, 1, &Options { only: Some(5..10), ..Options::default() }).unwrap_err();
     assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("--only"), Some("5..9"), 2));
     assert!(e.to_string().contains("3 simulations") && e.to_string().contains("0..2"), "{e}");
 }

@@ -227,8 +227,7 @@ fn a_stopped_run_counts_what_it_ran() {
     assert_eq!(child.wait().unwrap().code(), Some(85));
     let text = String::from_utf8(case.read("log")).unwrap();
     let line = text.lines().find(|l| l.contains(" not run")).unwrap_or_else(|| panic!("{text}"));
-    let left = std::fs::read_dir(case.path("o/sims")).unwrap().map(|e| e.unwrap().path());
-    let ran = left.filter(|path| path.extension().is_some_and(|e| e == "h5")).count();
+    let ran = Dataset::open(case.path("o/dataset.h5"), "theta").unwrap().ran().len();
     assert!(
         line.contains(&format!("{ran} simulations on")) && line.contains(&format!("{} of 500 not run", 500 - ran)),
         "{line}"

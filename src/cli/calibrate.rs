@@ -106,10 +106,11 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
     })
 }
 
-/// Failed universes worth a word.
+/// Failed universes worth a word, among those that have run.
 pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
-    let failed: Vec<bool> = dataset.status().iter().map(|s| *s != 0).collect();
-    holes(&dataset.prior, dataset.theta(), &failed)
+    let ran = dataset.ran();
+    let failed: Vec<bool> = ran.iter().map(|&i| dataset.status()[i] != 0).collect();
+    holes(&dataset.prior, &dataset.thetas(&ran), &failed)
 }
 
 /// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and

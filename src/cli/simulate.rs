@@ -27,6 +27,9 @@ pub struct Args {
     /// Run simulations that failed once more
     #[arg(long)]
     pub retry_failed: bool,
+    /// Run just these rows again, even if they are finished, e.g. 5,17 or 0..3,17
+    #[arg(long, value_name = "ROWS", value_parser = range, value_delimiter = ',', conflicts_with_all = ["only", "retry_failed"])]
+    pub redo: Vec<Range<u64>>,
 }
 
 /// Rows of a design: `7`, `0..127`.
@@ -41,7 +44,7 @@ pub fn range(text: &str) -> std::result::Result<Range<u64>, String> {
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    let options = Options { only: args.only.clone(), retry_failed: args.retry_failed };
+    let options = Options { only: args.only.clone(), retry_failed: args.retry_failed, redo: args.redo.clone() };
     args.campaign.with(comm, |plan| simulate(plan, comm, &options))
 }
 

@@ -71,7 +71,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
                 true if s.done == 0 => "complete, and every simulation in it failed".to_string(),
                 true if s.failed > 0 => format!("complete, {} failed", count(s.failed, "simulation")),
                 true => "complete".to_string(),
-                false => "not complete".to_string(),
+                false => match s.indexed {
+                    Some([there, failed]) => format!("not complete: {there} of {} in it, {failed} failed", s.total),
+                    None => "not complete: nothing can be read yet".to_string(),
+                },
             };
             say(format_args!("dataset      {dataset}"));
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));

@@ -5,7 +5,7 @@ use super::campaign::Campaign;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, campaign};
 use crate::io::stages::State;
 use crate::train::find;
 use crate::train::stage::{forget, train_stage};
@@ -81,6 +81,15 @@ fn forget_chain(plan: &Plan, stage: &str) -> Result<()> {
 pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, false)?;
+    let there = dataset.ran().len();
+    if comm.is_root() && there < dataset.len() {
+        let (file, all) = (dataset.path.display(), dataset.len());
+        log::warn!(
+            "{file}: {there} of {all} universes are there: networks learn from these alone; when more are, `polycosm \
+             train {} --retrain STAGE` learns from all",
+            campaign()
+        );
+    }
     let (records, by) = (plan.stages(), plan.provenance(comm));
     let stages = only.map_or_else(|| plan.stage_names(), |s| vec![s.to_string()]);
     for stage in stages {
@@ -97,7 +106,7 @@ pub fn train(plan: &Plan, comm: &Comm, only: Option<&str>) -> Result<()> {
             if comm.is_root() && !trained {
                 log::info!("train {stage}: done before, of these data and this configuration");
             }
-            Ok(trained.then(|| format!("{} universes", dataset.len())))
+            Ok(trained.then(|| format!("{there} universes")))
         })?;
     }
     Ok(())

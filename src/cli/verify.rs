@@ -35,10 +35,11 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let design = comm.agree(design.resolve(&plan.prior, config.seed))?;
     let found = verify(comm, &config.output, &design, config.suite.shard_size)?;
     comm.on_root(|| {
-        let (all, failed) = (found.simulations, found.failed.len());
+        let (all, failed, missing) = (found.simulations, found.failed.len(), found.missing);
         let first = |reason: &String| format!(", the first because: {}", reason.replace('\n', ";"));
         let reason = found.reason.as_ref().map_or(String::new(), first);
-        say(format_args!("{}, {failed} failed{reason}", count(all, "simulation")));
+        let yet = if missing == 0 { String::new() } else { format!(", {missing} not there yet") };
+        say(format_args!("{}{yet}, {failed} failed{reason}", count(all, "simulation")));
         for d in &found.defects {
             say(format_args!("  {} of simulation {}: {}", d.field, d.index, d.problem));
         }
@@ -49,9 +50,9 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         if !found.is_sound() {
             return Err(Error::failed(format!("{} in the dataset", count(found.defects.len(), "defect")))
                 .file(plan.dataset())
-                .remedy("remove the shards named above and run `polycosm simulate` again: it remakes them"));
+                .remedy(found.remedy()));
         }
-        if failed == all {
+        if failed == all - missing {
             let error = Error::failed("holds no universe: every simulation failed").file(plan.dataset());
             return Err(error.remedy("mend the cause and run `polycosm simulate --retry-failed`"));
         }

@@ -124,7 +124,7 @@ impl Plan {
         self.config.universes(&self.prior)
     }
 
-    /// The dataset that networks learn from, opened; refused with the remedy when it is not complete yet.
+    /// The dataset that networks learn from, opened, be it unfinished; refused with the remedy where there is none yet.
     pub fn open_dataset(&self) -> Result<Dataset> {
         match &self.config.dataset {
             Some(foreign) => foreign.open(),
@@ -140,7 +140,8 @@ impl Plan {
                 Ok(dataset)
             }
             None => {
-                Err(Error::input("the dataset is not complete").file(self.dataset()).remedy("run `polycosm simulate`"))
+                let error = Error::input("there is no dataset: no simulation of it is packed").file(self.dataset());
+                Err(error.remedy("run `polycosm simulate`"))
             }
         }
     }

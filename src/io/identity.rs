@@ -127,7 +127,7 @@ impl Identity {
         }
         let what = match () {
             _ if self.theta != now.theta => "the universes' parameters (theta) are others".into(),
-            _ if self.split != now.split => "the split (or which universes failed) is another".into(),
+            _ if self.split != now.split => "the split (or which universes are there, or failed) is another".into(),
             _ => self.fields.iter().zip(&now.fields).find_map(|(was, now)| was.differs(now))?,
         };
         Some(self.rows.differ(&now.rows).unwrap_or(what))

@@ -1,23 +1,25 @@
 //! `dataset.h5`: virtual datasets over the shards, with the prior and everything small as plain data.
 //!
 //! `h5py.File("dataset.h5")["maps"][i]` works from anywhere: the shards are named relative to the index. A list's
-//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`. Of very many
-//! shards it holds copies.
+//! `name/offsets` (n + 1) are global: simulation i's rows are `name/data[offsets[i] : offsets[i + 1]]`. It has all rows of
+//! the design from the first packed shard on; those that no shard has yet are told by `status` and read as failed ones
+//! do. Of very many shards it holds copies.
 
 use super::field::FieldSpec;
 use super::hdf::{Compression, File, Part, damaged, publish};
+use super::made::Made;
 use super::prior;
 use super::provenance::Provenance;
 use super::shard::{self, Row};
-use super::simulation::{Record, describe, write_axes};
+use super::simulation::{State, describe, write_axes};
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::prior::{DrawnFrom, Prior};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names that fields may not have.
-pub const RESERVED: [&str; 7] = ["theta", "index", "realisation", "split", "status", "axes", "checksum"];
+pub const RESERVED: [&str; 8] = ["theta", "index", "realisation", "split", "status", "axes", "checksum", "provenance"];
 
 /// Where the index lies.
 pub fn path(output: &Path) -> PathBuf {
@@ -31,12 +33,16 @@ pub const MOST_LINKS: usize = 900;
 /// True if a program that may open an ordinary number of files sees all of the index.
 pub fn opens(file: &File, specs: &[FieldSpec]) -> Result<bool> {
     let Some(spec) = specs.first() else { return Ok(true) };
-    let name = if spec.ragged { format!("{}/data", spec.name) } else { spec.name.clone() };
-    Ok(file.array(&name)?.sources().len() <= MOST_LINKS)
+    Ok(file.array(&array(spec))?.sources().len() <= MOST_LINKS)
 }
 
-/// Serial: writes the index over shards of `shard_size` simulations. All of the design's `rows` are packed. Where there
-/// are more shards than `most` links may be, the fields themselves are copied into it.
+/// Where each universe of an index stands (n).
+pub fn states(file: &File) -> Result<Vec<State>> {
+    Ok(file.read_checked::<u8>("status", None)?.into_iter().map(State::of).collect())
+}
+
+/// Serial: writes the index over the shards that there are, of `shard_size` simulations each. Where there may be more
+/// shards than `most` links, the fields themselves are copied into it.
 pub fn write(
     alone: &Comm,
     output: &Path,
@@ -46,21 +52,8 @@ pub fn write(
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
 ) -> Result<()> {
-    let count = rows.len().div_ceil(shard_size);
-    let shards = Shards { output, count, linked: count <= most, compression };
-    let used = |s: usize| shard_size.min(rows.len() - s * shard_size);
-    let mut records: Vec<Record> = vec![];
-    for (s, file) in shards.iter() {
-        let file = file?;
-        let here = shard::records(&file)?;
-        if here.len() < used(s) {
-            let problem = format!("holds {} simulations, not {}", here.len(), used(s));
-            return Err(Error::failed(problem)
-                .file(file.path())
-                .remedy("remove this file and run the same command again"));
-        }
-        records.extend(here.into_iter().take(used(s)));
-    }
+    let all = Shards::read(output, rows.len(), shard_size, specs)?;
+    let linked = rows.len().div_ceil(shard_size) <= most;
     publish(alone, &path(output), |file| {
         by.write(file)?;
         let (n, p) = (rows.len(), of.len());
@@ -75,91 +68,153 @@ pub fn write(
         file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
         file.set_texts("split", "values", &["train", "validation", "test"])?;
-        file.write_checked(None, "status", &[n], &records.iter().map(Record::status).collect::<Vec<_>>())?;
-        file.set_texts("status", "values", &["finished", "failed"])?;
-        let failures: BTreeMap<u64, &String> =
-            records.iter().filter_map(|r| r.failure.as_ref().map(|f| (r.index, f))).collect();
-        file.set_json("status", "failures", &failures)?;
+        file.write_checked(None, "status", &[n], &all.states.iter().map(|&s| s as u8).collect::<Vec<_>>())?;
+        file.set_texts("status", "values", &State::WORDS)?;
+        file.set_json("status", "failures", &all.failures)?;
+        Made::write(&all.made, None, file)?;
         file.set_json("", "fields", &specs)?;
-        for spec in specs {
-            field(file, spec, &shards, n, &used)?;
+        for (spec, told) in specs.iter().zip(&all.fields) {
+            all.field(file, spec, told, (linked, compression))?;
         }
         Ok(())
     })
 }
 
-/// The shards of an index, opened one at a time.
+/// What the shards tell beside the fields.
 struct Shards<'a> {
     output: &'a Path,
-    count: usize,
-    /// They are linked to, not copied.
-    linked: bool,
-    /// Of what is copied.
-    compression: Option<Compression>,
+    shard_size: usize,
+    /// Of each shard that is there its number, and how many universes it has of the design.
+    there: Vec<(usize, usize)>,
+    states: Vec<State>,
+    failures: BTreeMap<u64, String>,
+    made: Vec<Made>,
+    /// In the order of their descriptions.
+    fields: Vec<Told>,
+}
+
+/// What the shards tell of a field.
+struct Told {
+    /// Checksums (n).
+    sums: Vec<u32>,
+    /// Where the rows of the universes begin, and the end (n + 1).
+    at: Vec<u64>,
+    /// By the shards that are there: rows of the whole array.
+    stored: Vec<usize>,
 }
 
 impl Shards<'_> {
-    fn iter(&self) -> impl Iterator<Item = (usize, Result<File>)> {
-        (0..self.count).map(|s| (s, File::open(&shard::path(self.output, s))))
+    /// Opens each once, one at a time.
+    fn read<'a>(output: &'a Path, n: usize, shard_size: usize, specs: &[FieldSpec]) -> Result<Shards<'a>> {
+        let told = |spec: &FieldSpec| Told { sums: vec![shard::nothing(spec).1; n], at: vec![0], stored: vec![] };
+        let mut all = Shards {
+            output,
+            shard_size,
+            there: vec![],
+            states: vec![State::Missing; n],
+            failures: BTreeMap::new(),
+            made: vec![Made::default(); n],
+            fields: specs.iter().map(told).collect(),
+        };
+        for s in 0..n.div_ceil(shard_size) {
+            let (first, path) = (s * shard_size, shard::path(output, s));
+            let end = n.min(first + shard_size);
+            let file = if path.exists() { Some(File::open(&path)?) } else { None };
+            let records = file.as_ref().map_or(Ok(vec![]), shard::records)?;
+            let used = records.len().min(end - first);
+            for (i, record) in (first..end).zip(records) {
+                all.states[i] = record.state;
+                if record.state == State::Failed {
+                    all.failures.insert(record.index, record.failure);
+                }
+            }
+            for (spec, told) in specs.iter().zip(&mut all.fields) {
+                let mut lengths = vec![if spec.ragged { 0 } else { 1 }; end - first];
+                if let Some(file) = &file {
+                    let name = format!("checksum/{}", spec.name);
+                    let sums = file.read_checked::<u32>(&name, None)?;
+                    let sums = sums.get(..used).ok_or_else(|| damaged(&path, &name, "is too short".into()))?;
+                    told.sums[first..first + used].copy_from_slice(sums);
+                    if spec.ragged {
+                        let name = format!("{}/offsets", spec.name);
+                        let local = file.read_checked::<u64>(&name, None)?;
+                        if local.len() <= used || !local.is_sorted() {
+                            return Err(damaged(&path, &name, "is no list's".into()));
+                        }
+                        lengths
+                            .iter_mut()
+                            .zip(local.windows(2))
+                            .take(used)
+                            .for_each(|(l, ends)| *l = ends[1] - ends[0]);
+                    }
+                    told.stored.push(file.array(&array(spec))?.shape().first().copied().unwrap_or(0));
+                }
+                let mut end = told.at[first];
+                told.at.extend(lengths.into_iter().map(|length| {
+                    end += length;
+                    end
+                }));
+            }
+            if let Some(file) = &file {
+                all.made[first..end].iter_mut().zip(Made::read(file)?).for_each(|(made, is)| *made = is);
+                all.there.push((s, used));
+            }
+        }
+        Ok(all)
+    }
+
+    fn field(
+        &self,
+        file: &File,
+        spec: &FieldSpec,
+        told: &Told,
+        (linked, compression): (bool, Option<Compression>),
+    ) -> Result<()> {
+        let (name, n) = (array(spec), told.sums.len());
+        let mut shape = spec.shape.clone();
+        if spec.ragged {
+            shape[0] = told.at[n] as usize;
+        } else {
+            shape.insert(0, n);
+        }
+        if linked {
+            let part = |(&(s, used), &stored): (&(usize, usize), &usize)| {
+                let first = s * self.shard_size;
+                let at = told.at[first] as usize;
+                let rows = told.at[first + used] as usize - at;
+                Part { file: shard::relative(s), array: name.clone(), stored, rows, at }
+            };
+            let parts: Vec<Part> = self.there.iter().zip(&told.stored).map(part).collect();
+            file.create_virtual(spec.dtype, &name, &shape, &parts)?;
+        } else {
+            let array = match spec.ragged {
+                true => file.create_array_of(spec.dtype, &name, &shape)?,
+                false => file.create_stacked(spec, &shape, compression)?,
+            };
+            let mut there = self.there.iter().peekable();
+            for s in 0..n.div_ceil(self.shard_size) {
+                let here = there.next_if(|(t, _)| *t == s);
+                let shard = here.map(|_| File::open(&shard::path(self.output, s))).transpose()?;
+                for i in s * self.shard_size..n.min((s + 1) * self.shard_size) {
+                    let row = i - s * self.shard_size;
+                    let data = match shard.as_ref().zip(here).filter(|(_, (_, used))| row < *used) {
+                        Some((shard, _)) => shard::read_row(shard, spec, row)?.0,
+                        None => shard::nothing(spec).0,
+                    };
+                    array.write_rows(told.at[i] as usize, (told.at[i + 1] - told.at[i]) as usize, &data)?;
+                }
+            }
+        }
+        describe(file, &name, spec, !spec.ragged)?;
+        if spec.ragged {
+            file.write_checked(None, &format!("{}/offsets", spec.name), &[n + 1], &told.at)?;
+        }
+        file.write_checked(None, &format!("checksum/{}", spec.name), &[n], &told.sums)?;
+        write_axes(file, None, spec)
     }
 }
 
-fn field(file: &File, spec: &FieldSpec, shards: &Shards, n: usize, used: &dyn Fn(usize) -> usize) -> Result<()> {
-    // The rows of all universes one after the other, of which shard s has the first `rows(s)` of its own.
-    let fill =
-        |name: &str, shape: &[usize], rows: &dyn Fn(usize) -> usize, at: &dyn Fn(usize) -> usize| -> Result<()> {
-            if !shards.linked {
-                let copied = if spec.ragged {
-                    file.create_array_of(spec.dtype, name, shape)
-                } else {
-                    file.create_stacked(spec, shape, shards.compression)
-                };
-                let (array, mut i) = (copied?, 0);
-                for (s, shard) in shards.iter() {
-                    let shard = shard?;
-                    for row in 0..used(s) {
-                        array.write_rows(at(i), at(i + 1) - at(i), &shard::read_row(&shard, spec, row)?.0)?;
-                        i += 1;
-                    }
-                }
-                return Ok(());
-            }
-            let part = |(s, shard): (usize, Result<File>)| {
-                let stored = shard?.array(name)?.shape().first().copied().unwrap_or(0);
-                Ok(Part { file: shard::relative(s), array: name.into(), stored, rows: rows(s) })
-            };
-            file.create_virtual(spec.dtype, name, shape, &shards.iter().map(part).collect::<Result<Vec<_>>>()?)
-        };
-    if spec.ragged {
-        let (data, at) = (format!("{}/data", spec.name), format!("{}/offsets", spec.name));
-        let mut offsets = vec![0u64];
-        let mut lengths = vec![];
-        for (s, shard) in shards.iter() {
-            let shard = shard?;
-            let (base, local) = (offsets[offsets.len() - 1], shard.read_checked::<u64>(&at, None)?);
-            if local.len() <= used(s) || !local.is_sorted() {
-                return Err(damaged(shard.path(), &at, "is no list's".into()));
-            }
-            offsets.extend(local[1..=used(s)].iter().map(|o| base + o));
-            lengths.push(local[used(s)] as usize);
-        }
-        let mut shape = spec.shape.clone();
-        shape[0] = offsets[n] as usize;
-        fill(&data, &shape, &|s| lengths[s], &|i| offsets[i] as usize)?;
-        describe(file, &data, spec, false)?;
-        file.write_checked(None, &at, &[n + 1], &offsets)?;
-    } else {
-        let shape: Vec<usize> = std::iter::once(n).chain(spec.shape.iter().copied()).collect();
-        fill(&spec.name, &shape, used, &|i| i)?;
-        describe(file, &spec.name, spec, true)?;
-    }
-    let name = format!("checksum/{}", spec.name);
-    let mut sums: Vec<u32> = vec![];
-    for (s, shard) in shards.iter() {
-        let shard = shard?;
-        let here = shard.read_checked::<u32>(&name, None)?;
-        sums.extend(here.get(..used(s)).ok_or_else(|| damaged(shard.path(), &name, "is too short".into()))?);
-    }
-    file.write_checked(None, &name, &[n], &sums)?;
-    write_axes(file, None, spec)
+/// The array of a field's numbers.
+fn array(spec: &FieldSpec) -> String {
+    if spec.ragged { format!("{}/data", spec.name) } else { spec.name.clone() }
 }

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod index;
 pub mod known;
 pub mod looks;
+pub mod made;
 pub mod mask;
 pub mod noise;
 pub mod observation;

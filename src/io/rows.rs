@@ -46,6 +46,7 @@ impl Rows {
         }
         let row = |theta: &[f64]| crc32fast::hash(&theta.iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>());
         let letter = |(split, status): (&Split, &u8)| match (split, status) {
+            (_, 2) if dataset.is_own() => 'm',
             (Split::Train, 0) => 't',
             (Split::Validation, 0) => 'v',
             (Split::Test, 0) => 'p',
@@ -98,8 +99,15 @@ impl Rows {
         }
         let (was, is) = (self.uses.as_bytes(), now.uses.as_bytes());
         let moved: Vec<usize> = (0..n).filter(|&i| was.get(i) != is.get(i)).collect();
+        let came = |i: usize| was.get(i) == Some(&b'm');
+        let same = |i: usize| columns.iter().all(|(_, was, is)| was.0[i] == is.0[i]);
+        if !moved.is_empty() && moved.iter().all(|&i| came(i)) && (0..n).all(|i| came(i) || same(i)) {
+            let there = |uses: &[u8]| uses.iter().filter(|use_| b"tvp".contains(use_)).count();
+            return Some(format!("universes were added: {} -> {} of {n}", there(was), there(is)));
+        }
         if let Some(&row) = moved.first() {
             let said = |uses: &[u8]| match uses.get(row) {
+                Some(b'm') => "not there yet",
                 Some(b't') => "for training",
                 Some(b'v') => "for validation",
                 Some(b'p') => "for tests",
@@ -155,6 +163,11 @@ mod tests {
         assert_eq!(told(&[1, 2, 3, 4], "tpvp", &[5, 6, 7, 8]), "row 1 was for training and is for tests");
         assert_eq!(told(&[1, 2, 3, 4], "tpff", &[5, 6, 0, 0]), "row 1 was for training and is for tests (and 2 more)");
         assert_eq!(told(&[1, 2, 3, 4], "ttfp", &[5, 6, 0, 8]), "row 2 was for validation and is failed");
+        let was = rows(&[1, 2, 3, 4], "tmmp", &[5, 0, 0, 8]);
+        let told_then = |uses: &str, x: &[u32]| was.differ(&rows(&[1, 2, 3, 4], uses, x)).unwrap_or_default();
+        assert_eq!(told_then("tvmp", &[5, 6, 0, 8]), "universes were added: 2 -> 3 of 4");
+        assert_eq!(told_then("tvfp", &[5, 6, 0, 8]), "universes were added: 2 -> 3 of 4");
+        assert_eq!(told_then("tvmp", &[9, 6, 0, 8]), "row 1 was not there yet and is for validation");
         assert_eq!(told(&[1, 2, 3, 4, 5, 6], "ttvptt", &[5, 6, 7, 8, 9, 9]), "rows were added: 4 -> 6");
         assert_eq!(told(&[9, 1, 2, 3, 4], "tttvp", &[9, 5, 6, 7, 8]), "rows were added: 4 -> 5");
         assert_eq!(told(&[1, 2, 4], "ttp", &[5, 6, 8]), "row 2 was removed");

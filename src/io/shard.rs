@@ -1,16 +1,20 @@
 //! Shard s holds the simulations s·m … (s+1)·m − 1: fields as (m, …) arrays, lists as `name/data` and `name/offsets`.
 //!
 //! A shard is packed from the files of single simulations, and from the shard it replaces where that has some of them
-//! (a design that grew, a failed simulation run again). Each rank copies whole simulations into its rows.
+//! (one that was not whole, a failed simulation run again). Rows that are not there yet have the `status` that says so.
+//! Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
 use super::hdf::{Compression, File, damaged, publish};
+use super::made::Made;
 use super::provenance::Provenance;
-use super::simulation::{self, Record, describe, same_checksum};
+use super::simulation::{self, Record, State, describe, same_checksum};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Where shard `s` lies.
 pub fn path(output: &Path, s: usize) -> PathBuf {
@@ -32,28 +36,50 @@ pub struct Row<'a> {
     pub split: u8,
 }
 
+/// A shard that is being replaced.
+struct Old {
+    file: Rc<File>,
+    records: Vec<Record>,
+    made: Vec<Made>,
+}
+
+impl Old {
+    fn open(path: &Path) -> Result<Old> {
+        let file = File::open(path)?;
+        Ok(Old { records: records(&file)?, made: Made::read(&file)?, file: Rc::new(file) })
+    }
+}
+
+/// What a shard tells of a simulation beside its fields.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Told {
+    state: State,
+    failure: String,
+    made: Made,
+}
+
 /// Where one simulation's fields lie now.
 struct Source<'a> {
-    file: File,
+    file: Rc<File>,
     /// Its row in a shard that is being replaced.
     row: Option<usize>,
     specs: &'a [FieldSpec],
-    failure: Option<String>,
+    index: u64,
+    told: Told,
 }
 
 impl<'a> Source<'a> {
-    fn open(output: &Path, old: &Path, specs: &'a [FieldSpec], row: &Row, first: u64) -> Result<Self> {
+    /// `None`: it is not there yet.
+    fn open(output: &Path, old: Option<&Old>, specs: &'a [FieldSpec], row: &Row, at: usize) -> Result<Option<Self>> {
         let own = simulation::path(output, row.index);
-        let (file, at, record) = if own.exists() {
+        let (file, at, record, made) = if own.exists() {
             let file = File::open(&own)?;
-            let record = simulation::read(&file)?;
-            (file, None, record)
+            let (record, made) = (simulation::read(&file)?, Made::read(&file)?.pop());
+            (Rc::new(file), None, record, made)
         } else {
-            let file = File::open(old)?;
-            let at = (row.index - first) as usize;
-            let record = records(&file)?.into_iter().nth(at);
-            let record = record.ok_or_else(|| damaged(old, "index", format!("has no row {at}")))?;
-            (file, Some(at), record)
+            let packed = old.and_then(|old| Some((old, old.records.get(at).filter(|r| r.state != State::Missing)?)));
+            let Some((old, record)) = packed else { return Ok(None) };
+            (old.file.clone(), Some(at), record.clone(), old.made.get(at).cloned())
         };
         let same = record.index == row.index && record.realisation == row.realisation;
         if !same || record.theta.iter().map(|t| t.to_bits()).ne(row.theta.iter().map(|t| t.to_bits())) {
@@ -62,13 +88,14 @@ impl<'a> Source<'a> {
             let remedy = "give another output folder, or remove this file to run the simulation anew";
             return Err(Error::input(problem).file(file.path()).key("theta").remedy(remedy));
         }
-        Ok(Source { file, row: at, specs, failure: record.failure })
+        let told = Told { state: record.state, failure: record.failure, made: made.unwrap_or_default() };
+        Ok(Some(Source { file, row: at, specs, index: row.index, told }))
     }
 
     /// Length of a list; 0 if the simulation failed.
     fn length(&self, spec: &FieldSpec) -> Result<usize> {
         match self.row {
-            _ if self.failure.is_some() => Ok(0),
+            _ if self.told.state == State::Failed => Ok(0),
             None => Ok(self.file.array(&spec.name)?.shape().first().copied().unwrap_or(0)),
             Some(row) => Ok(bounds(&self.file, spec, row)?.1),
         }
@@ -77,16 +104,24 @@ impl<'a> Source<'a> {
     /// A whole field and its checksum, which has been verified.
     fn field(&self, i: usize) -> Result<(Data, u32)> {
         let spec = &self.specs[i];
-        if self.failure.is_some() {
-            let data = Data::fill(spec.dtype, spec.shape.iter().product());
-            let crc = crc32fast::hash(data.bytes());
-            return Ok((data, crc));
-        }
         match self.row {
+            _ if self.told.state == State::Failed => Ok(nothing(spec)),
             None => simulation::read_field(&self.file, &spec.name, spec.dtype).map(|(_, data, crc)| (data, crc)),
-            Some(row) => read_row(&self.file, spec, row),
+            Some(row) => read_row(&self.file, spec, row).map_err(|e| Error { remedy: Some(again(self.index)), ..e }),
         }
     }
+}
+
+/// The remedy for damaged numbers of one simulation.
+pub fn again(index: u64) -> String {
+    format!("`polycosm simulate --redo {index}` makes this simulation again; or copy the file here again")
+}
+
+/// What stands where a simulation failed or is not there yet, and its checksum.
+pub fn nothing(spec: &FieldSpec) -> (Data, u32) {
+    let data = Data::fill(spec.dtype, spec.shape.iter().product());
+    let crc = crc32fast::hash(data.bytes());
+    (data, crc)
 }
 
 /// Start and length of a list's rows in `name/data`.
@@ -132,7 +167,8 @@ pub fn records(file: &File) -> Result<Vec<Record>> {
         index: index[i],
         realisation: realisation[i],
         theta: theta[i * p..(i + 1) * p].to_vec(),
-        failure: (status[i] != 0).then(|| failures.get(&index[i]).cloned().unwrap_or_default()),
+        state: State::of(status[i]),
+        failure: failures.get(&index[i]).cloned().unwrap_or_default(),
     };
     Ok((0..n).map(record).collect())
 }
@@ -141,35 +177,39 @@ fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
     file.read_checked(name, Some(&[n]))
 }
 
-/// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole; the files it was packed
-/// from are left where they are.
+/// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole, after the root has done what
+/// comes `before`; the files it was packed from are left where they are.
 pub fn pack(
     comm: &Comm,
     output: &Path,
     (s, rows): (usize, &[Row]),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
+    before: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let path = path(output, s);
     let m = rows.len();
     let (start, mine) = share(m, comm.size(), comm.rank());
-    let open = |row: &Row| Source::open(output, &path, specs, row, rows[0].index);
+    let apart = |row: &Row| !simulation::path(output, row.index).exists();
+    let old = path.exists() && rows[start..start + mine].iter().any(apart);
+    let old = comm.agree(old.then(|| Old::open(&path)).transpose())?;
+    let open = |at: usize| Source::open(output, old.as_ref(), specs, &rows[at], at);
     // Files are opened one at a time below; here only what the layout depends on is read.
-    let scan = || -> Result<(Vec<u64>, BTreeMap<u64, String>)> {
-        let (mut lengths, mut failures) = (vec![], BTreeMap::new());
-        for row in &rows[start..start + mine] {
-            let source = open(row)?;
+    let scan = || -> Result<(Vec<u64>, Vec<Told>)> {
+        let (mut lengths, mut told) = (vec![], vec![]);
+        for at in start..start + mine {
+            let source = open(at)?;
             for spec in specs.iter().filter(|s| s.ragged) {
-                lengths.push(source.length(spec)? as u64);
+                lengths.push(source.as_ref().map_or(Ok(0), |s| s.length(spec))? as u64);
             }
-            source.failure.map(|f| failures.insert(row.index, f));
+            let missing = || Told { state: State::Missing, failure: String::new(), made: Made::default() };
+            told.push(source.map_or_else(missing, |s| s.told));
         }
-        Ok((lengths, failures))
+        Ok((lengths, told))
     };
-    let (lengths, failures) = comm.agree(scan())?;
+    let (lengths, told) = comm.agree(scan())?;
     let lengths = comm.all_gather(&lengths);
-    let failures: BTreeMap<u64, String> =
-        (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(failures.clone()))).collect();
+    let told: Vec<Told> = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(told.clone()))).collect();
     let lists = specs.iter().filter(|s| s.ragged).count();
     let offsets = |list: usize| -> Vec<u64> {
         let ends = (0..m).scan(0, |at, i| {
@@ -191,9 +231,12 @@ pub fn pack(
         file.write_checked(all, "index", &[m], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write_checked(all, "realisation", &[m], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write_checked(all, "split", &[m], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;
-        let status: Vec<u8> = rows.iter().map(|r| failures.contains_key(&r.index) as u8).collect();
-        file.write_checked(all, "status", &[m], &status)?;
+        file.write_checked(all, "status", &[m], &told.iter().map(|t| t.state as u8).collect::<Vec<_>>())?;
+        file.set_texts("status", "values", &State::WORDS)?;
+        let failed = rows.iter().zip(&told).filter(|(_, t)| t.state == State::Failed);
+        let failures: BTreeMap<u64, &String> = failed.map(|(row, t)| (row.index, &t.failure)).collect();
         file.set_json("status", "failures", &failures)?;
+        Made::write(&told.iter().map(|t| t.made.clone()).collect::<Vec<_>>(), all, file)?;
 
         let mut arrays = vec![];
         let mut list = 0;
@@ -217,10 +260,10 @@ pub fn pack(
         // Transfers are collective: ranks with fewer simulations take part with nothing.
         for step in 0..share(m, comm.size(), 0).1 {
             let at = start + step;
-            let source = comm.agree(if step < mine { open(&rows[at]).map(Some) } else { Ok(None) })?;
+            let source = comm.agree(if step < mine { open(at).map(Some) } else { Ok(None) })?;
             for (i, (array, offsets)) in arrays.iter().enumerate() {
-                let read = source.as_ref().map(|s| s.field(i)).transpose();
-                match comm.agree(read)? {
+                let field = |s: &Option<Source>| s.as_ref().map_or_else(|| Ok(nothing(&specs[i])), |s| s.field(i));
+                match comm.agree(source.as_ref().map(field).transpose())? {
                     None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0))?,
                     Some((data, crc)) => {
                         checksums[i][at] = crc;
@@ -236,6 +279,6 @@ pub fn pack(
             comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
             file.write_checked(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
         }
-        Ok(())
+        comm.on_root(before)
     })
 }

@@ -2,10 +2,34 @@
 
 use super::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use super::hdf::{File, other_checksum, publish};
+use super::made::Made;
 use super::provenance::Provenance;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Where one simulation stands; in files a number, `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Finished = 0,
+    Failed = 1,
+    Missing = 2,
+}
+
+impl State {
+    /// The words for these numbers, attribute `values` of `status`.
+    pub const WORDS: [&str; 3] = ["finished", "failed", "not there yet"];
+
+    /// What a file means by a number.
+    pub fn of(status: u8) -> State {
+        match status {
+            0 => State::Finished,
+            2 => State::Missing,
+            _ => State::Failed,
+        }
+    }
+}
 
 /// What a simulation's file says beside its fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,15 +39,10 @@ pub struct Record {
     pub realisation: u64,
     /// Parameters, in the design's order.
     pub theta: Vec<f64>,
-    /// Why it failed; `None` if it did not.
-    pub failure: Option<String>,
-}
-
-impl Record {
-    /// The `status` of files: 0 finished, 1 failed.
-    pub fn status(&self) -> u8 {
-        self.failure.is_some() as u8
-    }
+    /// In a file of its own it is never missing.
+    pub state: State,
+    /// Why it failed, where it did.
+    pub failure: String,
 }
 
 /// Where the file of simulation `index` lies.
@@ -32,13 +51,20 @@ pub fn path(output: &Path, index: u64) -> PathBuf {
 }
 
 /// Collective: writes the file; it appears when whole. A failed simulation has no fields.
-pub fn write(comm: &Comm, path: &Path, record: &Record, fields: &[Field], provenance: &Provenance) -> Result<()> {
+pub fn write(
+    comm: &Comm,
+    path: &Path,
+    record: &Record,
+    fields: &[Field],
+    (made, provenance): (Made, &Provenance),
+) -> Result<()> {
     publish(comm, path, |file| {
         provenance.write(file)?;
+        Made::write(&[made], Some(comm), file)?;
         file.set_number("", "index", record.index)?;
         file.set_number("", "realisation", record.realisation)?;
-        file.set_number("", "status", record.status())?;
-        file.set_text("", "failure", record.failure.as_deref().unwrap_or(""))?;
+        file.set_number("", "status", record.state as u8)?;
+        file.set_text("", "failure", &record.failure)?;
         file.write_checked(Some(comm), "theta", &[record.theta.len()], &record.theta)?;
         fields.iter().try_for_each(|f| write_field(comm, file, f))
     })
@@ -185,12 +211,12 @@ pub fn read_axes(file: &File, at: &str, field: &str, known: &[Axis], stacked: bo
 
 /// Serial: reads what the file says beside its fields.
 pub fn read(file: &File) -> Result<Record> {
-    let failure = file.text("", "failure")?.unwrap_or_default();
     Ok(Record {
         index: file.unsigned("", "index")?,
         realisation: file.unsigned("", "realisation")?,
         theta: file.read_checked("theta", None)?,
-        failure: (file.unsigned("", "status")? != 0).then_some(failure),
+        state: if file.unsigned("", "status")? == 0 { State::Finished } else { State::Failed },
+        failure: file.text("", "failure")?.unwrap_or_default(),
     })
 }
 

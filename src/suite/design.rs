@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
 use crate::io::parameters::Parameters;
 use crate::io::shard::Row;
-use crate::io::simulation::Record;
+use crate::io::simulation::{Record, State};
 use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use crate::rng;
@@ -106,7 +106,8 @@ impl Design {
     pub fn check(&self, stored: &[Record], split: Option<&[u8]>) -> Result<()> {
         let names = self.prior.names();
         let list = self.list.as_ref().map_or(String::new(), |list| format!(" ({})", list.display()));
-        for (k, record) in stored.iter().enumerate().take_while(|(_, r)| r.index < self.len() as u64) {
+        let there = |(_, r): &(usize, &Record)| r.state != State::Missing;
+        for (k, record) in stored.iter().enumerate().take_while(|(_, r)| r.index < self.len() as u64).filter(there) {
             let (i, row) = (record.index, self.row(record.index as usize));
             let differs = |what: &str, was: &dyn Debug, is: &dyn Debug| {
                 let problem =

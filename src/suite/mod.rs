@@ -4,33 +4,37 @@
 //! appears by a rename. Killed at any moment, the same command continues:
 //!
 //! 1. what has no file yet is simulated, pending row k by group k mod groups;
-//! 2. a shard whose simulations all have files is packed (the old index is removed first), then those files go;
-//! 3. when all shards are whole, the index is written. An index that is there is therefore up to date.
+//! 2. a shard whose simulations all have files is packed by the group that made the last of them, while others simulate,
+//!    then those files go; at the end what is left is packed into shards that have rows missing;
+//! 3. the index is renewed now and then, and at the end. It may be behind the shards, but never tells what they do not
+//!    have: before rows that it shows are replaced, it is removed.
 
 pub mod design;
 pub mod fingerprint;
 mod inputs;
 mod lock;
+mod packer;
 pub mod status;
 pub mod verify;
 
 pub use lock::Lock;
 
-use crate::comm::{Comm, share, stop, timers::Timers};
+use crate::comm::{Comm, stop, timers::Timers};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
-use crate::io::hdf::{Compression, File, TEMPORARY};
+use crate::io::hdf::{Compression, TEMPORARY};
+use crate::io::made::Made;
 use crate::io::ours;
 use crate::io::provenance::Provenance;
-use crate::io::shard::Row;
 use crate::io::simulation::Record;
-use crate::io::{index, shard, simulation};
+use crate::io::{index, simulation};
 use crate::limits;
-use crate::prior::DrawnFrom;
 use crate::progress::{Progress, count};
+use crate::simulators::pm::resident::resident;
 use crate::simulators::{Job, Runner};
 use design::Design;
 use inputs::Inputs;
+use packer::Packer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use status::{Inventory, State};
@@ -117,6 +121,23 @@ pub struct Options {
     pub only: Option<Range<u64>>,
     /// Run failed simulations again.
     pub retry_failed: bool,
+    /// These rows alone, whether they ran before or not; none: as above.
+    pub redo: Vec<Range<u64>>,
+}
+
+impl Options {
+    fn chooses(&self, i: u64) -> bool {
+        let only = self.only.as_ref().is_none_or(|rows| rows.contains(&i));
+        only && (self.redo.is_empty() || self.redo.iter().any(|rows| rows.contains(&i)))
+    }
+
+    fn runs(&self, state: State) -> bool {
+        match state {
+            State::Missing => true,
+            State::Failed => self.retry_failed || !self.redo.is_empty(),
+            State::Finished => !self.redo.is_empty(),
+        }
+    }
 }
 
 /// What was done.
@@ -134,7 +155,7 @@ pub struct Summary {
     pub seconds: f64,
     /// Simulations per second.
     pub rate: f64,
-    /// The index is written: the dataset is complete.
+    /// The dataset is complete.
     pub complete: bool,
     /// Mean seconds per simulation by the simulator's own names, of the first group.
     pub timings: Vec<(String, f64)>,
@@ -148,16 +169,18 @@ impl Summary {
     }
 }
 
-/// Collective: runs what is pending, packs what is whole, writes the index when all is there.
+/// Collective: runs what is pending, packs it, and writes the index of what is there.
 pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Options) -> Result<Summary> {
     let start = Instant::now();
     suite.config.check(Some(comm.size()))?;
     let specs = runner.specs();
     comm.agree(check_specs(&specs))?;
     let n = suite.design.len() as u64;
-    if let Some(rows) = options.only.as_ref().filter(|r| r.end > n) {
+    let asked =
+        options.only.iter().map(|rows| ("--only", rows)).chain(options.redo.iter().map(|rows| ("--redo", rows)));
+    if let Some((key, rows)) = asked.into_iter().find(|(_, rows)| rows.end > n) {
         let error = Error::input(format!("the design has {}", count(n as usize, "simulation")));
-        let error = error.key("--only").value(format_args!("{}..{}", rows.start, rows.end.saturating_sub(1)));
+        let error = error.key(key).value(format_args!("{}..{}", rows.start, rows.end.saturating_sub(1)));
         return comm.agree(Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1)))));
     }
     let mut lock = None;
@@ -166,19 +189,13 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
         lock = Some(held);
         Ok((Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?, digests))
     })?;
+    let alone = comm.alone();
     let inputs = Inputs { files: &suite.files, digests };
-    let chosen = |i: &u64| options.only.as_ref().is_none_or(|r| r.contains(i));
-    let pending: Vec<u64> = (0..n)
-        .filter(chosen)
-        .filter(|&i| match inventory.states[i as usize] {
-            State::Missing => true,
-            State::Failed => options.retry_failed,
-            State::Finished => false,
-        })
-        .collect();
-    let skipped = (0..n).filter(chosen).count() - pending.len();
-    let failed_before = |i: &u64| inventory.states[*i as usize] == State::Failed && !options.retry_failed;
-    let failed_before = (0..n).filter(chosen).filter(failed_before).count();
+    let state = |i: u64| inventory.states[i as usize];
+    let (pending, left): (Vec<u64>, Vec<u64>) =
+        (0..n).filter(|&i| options.chooses(i)).partition(|&i| options.runs(state(i)));
+    let skipped = left.len();
+    let failed_before = left.into_iter().filter(|&i| state(i) == State::Failed).count();
 
     let size = suite.config.ranks_per_sim;
     let groups = comm.size() / size;
@@ -191,9 +208,11 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
     let mut progress = Progress::new("simulate", (skipped + pending.len()) as u64, comm.is_root());
     let mut tally = Tally::default();
+    let mut packer = Packer::new(suite, &alone, &specs, inventory.states, &pending);
+    comm.on_root(|| packer.begin())?;
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-        suite.run_group(group, runner, &inputs, &rows, &mut tally, |k, message| {
+        suite.run_group(group, runner, &inputs, &rows, (&mut tally, &mut packer), |k, message| {
             progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
         })
     });
@@ -209,10 +228,9 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     // A group's error makes the others stop cleanly; it is the error that is reported.
     let cause = ran.as_ref().err().filter(|e| e.kind != Cause::Stopped).cloned();
     comm.agree(cause.map_or(Ok(()), Err))?;
-    comm.agree(ran)?;
-
-    let complete = suite.finish(comm, &specs)?;
+    let complete = packer.finish(comm)?;
     drop(lock);
+    comm.agree(ran)?;
     let seconds = start.elapsed().as_secs_f64();
     let ran = done + failed;
     let own = pending.len().div_ceil(groups).max(1) as f64;
@@ -312,7 +330,7 @@ impl Suite<'_> {
         runner: &dyn Runner,
         inputs: &Inputs,
         rows: &[u64],
-        tally: &mut Tally,
+        (tally, packer): (&mut Tally, &mut Packer),
         mut report: impl FnMut(usize, &str),
     ) -> Result<()> {
         let start = Instant::now();
@@ -326,13 +344,11 @@ impl Suite<'_> {
                 let error = Error::stopped("stopped cleanly between two simulations");
                 return Err(error.remedy("run the same command again: it resumes"));
             }
-            match self.run_one(group, runner, inputs, i, &mut tally.timers) {
-                Ok(true) => tally.done += 1,
-                Ok(false) => tally.failed += 1,
-                Err(e) => {
-                    let _ = std::fs::write(self.stop_file(), "");
-                    return Err(e);
-                }
+            let ran = self.run_one(group, runner, inputs, i, &mut tally.timers);
+            let ran = ran.inspect(|&finished| *(if finished { &mut tally.done } else { &mut tally.failed }) += 1);
+            if let Err(e) = ran.and_then(|_| packer.follow(group, i as usize)) {
+                let _ = std::fs::write(self.stop_file(), "");
+                return Err(e);
             }
         }
         report(rows.len(), "");
@@ -355,95 +371,38 @@ impl Suite<'_> {
             theta: self.design.prior.theta(row.theta),
             folder: Some(self.output),
         };
+        let start = Instant::now();
         let made = group.agree_once(runner.simulate(group, &job));
+        let how = Made::now(start.elapsed().as_secs_f64(), group.max_of(resident("VmHWM").unwrap_or(0)));
         // A file that changed is the cause of whatever came of it, unless the run was stopped.
         if made.as_ref().err().is_none_or(|e| e.kind != Cause::Stopped) {
             group.on_root(|| inputs.unchanged(i))?;
         }
-        let (fields, failure) = match made {
+        let (fields, state, failure) = match made {
             Ok(output) => {
                 output.timings.iter().for_each(|(name, s)| timers.add(name, *s));
-                (output.fields, None)
+                (output.fields, State::Finished, String::new())
             }
             Err(e) if e.kind == Cause::Failed || (e.kind == Cause::Input && self.outlying(row.theta)) => {
                 if group.is_root() {
                     log::error!("simulation {i} {:?} failed: {e}", row.theta);
                 }
-                (vec![], Some(e.to_string()))
+                (vec![], State::Failed, e.to_string())
             }
             Err(e) if e.kind == Cause::Io => {
                 return Err(e.remedy("mend that, then run the same command again: it resumes"));
             }
             Err(e) => return Err(e),
         };
-        let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), failure };
-        simulation::write(group, &path, &record, &fields, self.provenance)?;
+        let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), state, failure };
+        simulation::write(group, &path, &record, &fields, (how, self.provenance))?;
         runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
-        Ok(record.failure.is_none())
+        Ok(state == State::Finished)
     }
 
     fn outlying(&self, theta: &[f64]) -> bool {
         !self.design.prior.in_bulk(theta)
-    }
-
-    /// Collective: packs the shards that are whole, removes what they hold elsewhere, writes the index if all is there.
-    fn finish(&self, comm: &Comm, specs: &[FieldSpec]) -> Result<bool> {
-        let (n, m, compression) = (self.design.len(), self.config.shard_size, self.config.compression);
-        let rows: Vec<Row> = (0..n).map(|i| self.design.row(i)).collect();
-        let within = |s: usize| s * m..n.min((s + 1) * m);
-        let index = index::path(self.output);
-        let whole = |inventory: &Inventory, s: usize| inventory.states[within(s)].iter().all(|&t| t != State::Missing);
-        let inventory = comm.on_root(|| {
-            let inventory = Inventory::take(self.output, self.design, m)?.sound()?;
-            for &i in &inventory.redundant {
-                remove(&simulation::path(self.output, i))?;
-            }
-            let stale = (0..inventory.packed.len()).any(|s| !inventory.packed[s] && whole(&inventory, s));
-            // An index of the same universes, which says the same of how they were drawn.
-            let same = |f: File| -> Result<bool> {
-                let said = f.text("theta", "drawn_from")?;
-                let drawn = DrawnFrom::named(said.as_deref()) == self.design.drawn_from;
-                Ok(drawn && f.read::<f64>("theta")? == self.design.theta && index::opens(&f, specs)?)
-            };
-            let current = File::open(&index).and_then(same).unwrap_or(false);
-            if index.exists() && (stale || !current) {
-                remove(&index)?;
-            }
-            Ok(inventory)
-        })?;
-        let todo: Vec<usize> =
-            (0..inventory.packed.len()).filter(|&s| !inventory.packed[s] && whole(&inventory, s)).collect();
-        // As many groups as there are shards, or ranks: a rank alone is the faster writer.
-        let groups = todo.len().min(comm.size());
-        if groups > 0 {
-            let mine = (0..groups).find(|&g| {
-                let (start, len) = share(comm.size(), groups, g);
-                (start..start + len).contains(&comm.rank())
-            });
-            let group = comm.split(mine, comm.rank());
-            let pack = |group: &Comm, g: usize| -> Result<()> {
-                for &s in todo.iter().skip(g).step_by(groups) {
-                    shard::pack(group, self.output, (s, &rows[within(s)]), (specs, compression), self.provenance)?;
-                    group.on_root(|| within(s).try_for_each(|i| remove(&simulation::path(self.output, i as u64))))?;
-                }
-                Ok(())
-            };
-            comm.agree(group.zip(mine).map_or(Ok(()), |(group, g)| pack(&group, g)))?;
-        }
-        let complete = (0..inventory.packed.len()).all(|s| inventory.packed[s] || whole(&inventory, s));
-        if complete {
-            let alone = comm.split(Some(comm.rank()), 0);
-            comm.on_root(|| match alone {
-                Some(alone) if !index.exists() => {
-                    let drawn = (&self.design.prior, self.design.drawn_from);
-                    let specs = (specs, compression);
-                    index::write(&alone, self.output, drawn, &rows, (m, index::MOST_LINKS), specs, self.provenance)
-                }
-                _ => Ok(()),
-            })?;
-        }
-        Ok(complete)
     }
 }
 

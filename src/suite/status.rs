@@ -5,19 +5,14 @@ use super::design::Design;
 use crate::calibration::holes::{Holes, holes};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{self, File, TEMPORARY};
+use crate::io::made::Made;
 use crate::io::simulation::Record;
+pub use crate::io::simulation::State;
 use crate::io::{index, shard, simulation};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
-
-/// Where one simulation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
-    Missing,
-    Finished,
-    Failed,
-}
 
 impl Design {
     /// Failed universes worth a word, among those that have run.
@@ -28,15 +23,17 @@ impl Design {
     }
 }
 
-/// State of every simulation of the design, and which shards are whole.
+/// State of every simulation of the design, and what of it lies in shards.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Inventory {
     /// n.
     pub states: Vec<State>,
-    /// Per shard: it holds all of its simulations in their newest state.
+    /// Per shard: it is there, with all of its simulations in their newest state, be that missing.
     pub packed: Vec<bool>,
     /// Files of single simulations that a shard already holds.
     pub redundant: Vec<u64>,
+    /// Simulations that were run again: their files replace rows of shards.
+    pub newer: Vec<u64>,
     /// Files that are there and cannot be read; what they held counts as missing.
     pub damaged: Vec<Error>,
     /// Files of universes that the design does not have (any more).
@@ -57,57 +54,70 @@ impl Inventory {
                           `polycosm simulate`, which makes its universes anew";
             strangers.extend(design.check(records, split).err().map(|e| e.file(path).remedy(remedy)));
         };
+        let alone: Vec<usize> = names(&output.join("sims"))?
+            .iter()
+            .filter_map(|f| f.strip_suffix(".h5")?.parse().ok())
+            .filter(|&i| i < n)
+            .collect();
+        // When each simulation was finished that a shard has and a file of its own, too.
+        let mut times = vec![f64::NAN; if alone.is_empty() { 0 } else { n }];
         for (s, packed) in packed.iter_mut().enumerate() {
             let path = shard::path(output, s);
             if !path.exists() {
                 continue;
             }
-            let first = (s * shard_size) as u64;
+            let first = s * shard_size;
             let read = File::open(&path).and_then(|f| match shard::records(&f)? {
-                records if records.first().is_some_and(|r| r.index == first) => Ok(records),
+                records if records.first().is_some_and(|r| r.index == first as u64) => {
+                    times.iter_mut().skip(first).zip(Made::times(&f)?).for_each(|(time, is)| *time = is);
+                    Ok((records, f.read::<u8>("split")?))
+                }
                 _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
             });
-            let records = match read {
-                Ok(records) => records,
+            let (records, split) = match read {
+                Ok(read) => read,
                 Err(e) => {
                     note(e.file(&path));
                     continue;
                 }
             };
-            let split = File::open(&path).and_then(|f| f.read::<u8>("split"));
-            compare(&path, &records, split.ok().as_deref());
-            let wanted = &mut states[s * shard_size..n.min((s + 1) * shard_size)];
+            compare(&path, &records, Some(&split));
+            let wanted = &mut states[first..n.min(first + shard_size)];
             *packed = records.len() >= wanted.len();
-            for (state, record) in wanted.iter_mut().zip(records) {
-                *state = if record.failure.is_some() { State::Failed } else { State::Finished };
-            }
+            wanted.iter_mut().zip(records).for_each(|(state, record)| *state = record.state);
         }
-        let mut redundant = vec![];
-        for i in names(&output.join("sims"))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse::<usize>().ok()) {
-            if i >= n {
-                continue;
-            }
+        let (mut redundant, mut newer) = (vec![], vec![]);
+        for i in alone {
             let path = simulation::path(output, i as u64);
-            let record = match File::open(&path).and_then(|f| simulation::read(&f)) {
-                Ok(record) => record,
+            let read = File::open(&path).and_then(|f| Ok((simulation::read(&f)?, Made::times(&f)?)));
+            let (record, time) = match read {
+                Ok((record, times)) => (record, times.first().copied().unwrap_or(f64::NAN)),
                 Err(e) => {
                     note(e.file(&path));
                     continue;
                 }
             };
             compare(&path, std::slice::from_ref(&record), None);
-            match (states[i], record.failure) {
-                (State::Finished, _) | (State::Failed, Some(_)) => redundant.push(i as u64),
-                (_, None) => {
-                    states[i] = State::Finished;
-                    packed[i / shard_size] = false; // a failed one was run again
+            let packed_from_it = record.state == states[i] && time.to_bits() == times[i].to_bits();
+            match states[i] {
+                State::Missing => {}
+                _ if packed_from_it => {
+                    redundant.push(i as u64);
+                    continue;
                 }
-                (State::Missing, Some(_)) => states[i] = State::Failed,
+                _ => newer.push(i as u64),
             }
+            states[i] = record.state;
+            packed[i / shard_size] = false;
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
-        Ok(Inventory { states, packed, redundant, damaged, strangers })
+        Ok(Inventory { states, packed, redundant, newer, damaged, strangers })
+    }
+
+    /// True of a shard of which something is there that it does not have.
+    pub fn is_behind(&self, s: usize, rows: Range<usize>) -> bool {
+        !self.packed[s] && self.states[rows].iter().any(|&state| state != State::Missing)
     }
 
     /// Refuses a folder with a file that cannot be read, or of other universes: only its owner may say that it can go.
@@ -154,8 +164,10 @@ pub struct Status {
     pub running: usize,
     /// Whole shards, and how many there will be.
     pub shards: [usize; 2],
-    /// The index is written and all of its shards are there: the dataset can be read.
+    /// The index has all of them: the dataset is complete.
     pub dataset: bool,
+    /// Simulations that the index has, and how many of these failed; none: there is no index.
+    pub indexed: Option<[usize; 2]>,
     /// Files that cannot be read, why, and what to do.
     pub damaged: Vec<String>,
     /// Files of universes that the design does not have (any more), and what to do.
@@ -172,7 +184,7 @@ pub struct Status {
 /// Looks at the files of a campaign; changes nothing.
 pub fn status(output: &Path, design: &Design, shard_size: usize) -> Result<Status> {
     let n = design.len();
-    let inventory = Inventory::take(output, design, shard_size)?;
+    let mut inventory = Inventory::take(output, design, shard_size)?;
     let sims = output.join("sims");
     let files = names(&sims)?;
     let active = Lock::held_elsewhere(output);
@@ -187,10 +199,22 @@ pub fn status(output: &Path, design: &Design, shard_size: usize) -> Result<Statu
     let rate = span.filter(|&s| s > 0.0).map(|s| (times.len() - 1) as f64 / s);
     let (done, failed) = (inventory.count(State::Finished), inventory.count(State::Failed));
     let eta = rate.filter(|_| active).map(|r| (n - done - failed) as f64 / r);
-    let dataset = index::path(output).exists() && inventory.packed.iter().all(|&p| p) && inventory.strangers.is_empty();
+    let index = index::path(output);
+    let indexed = if index.exists() { File::open(&index).and_then(|f| index::states(&f)) } else { Ok(vec![]) };
+    let indexed = indexed.unwrap_or_else(|e| {
+        inventory.damaged.push(remove_it(e.file(&index)));
+        vec![]
+    });
+    let dataset = done + failed == n && indexed == inventory.states && inventory.strangers.is_empty();
+    let of = |state: State| indexed.iter().filter(|&&s| s == state).count();
+    let indexed = (!indexed.is_empty()).then(|| [of(State::Finished) + of(State::Failed), of(State::Failed)]);
     let texts = |errors: &[Error]| errors.iter().map(Error::to_string).collect();
     let (damaged, strangers) = (texts(&inventory.damaged), texts(&inventory.strangers));
-    let shards = [inventory.packed.iter().filter(|&&p| p).count(), inventory.packed.len()];
+    let whole = |s: &usize| {
+        let mut here = inventory.states[s * shard_size..n.min((s + 1) * shard_size)].iter();
+        inventory.packed[*s] && here.all(|&state| state != State::Missing)
+    };
+    let shards = [(0..inventory.packed.len()).filter(whole).count(), inventory.packed.len()];
     let states = inventory.states;
-    Ok(Status { total: n, done, failed, running, shards, dataset, damaged, strangers, states, rate, eta })
+    Ok(Status { total: n, done, failed, running, shards, dataset, indexed, damaged, strangers, states, rate, eta })
 }

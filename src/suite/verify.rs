@@ -1,9 +1,9 @@
 //! `polycosm verify`: every number of the dataset read again, its checksum compared, NaNs counted.
 
 use super::design::Design;
-use super::status::Inventory;
+use super::status::{Inventory, State};
 use crate::comm::{Comm, share};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, campaign};
 use crate::io::dataset::Dataset;
 use crate::io::field::FieldSpec;
 use crate::io::hdf::{File, damaged};
@@ -12,10 +12,22 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
 
+/// What can be done about a defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mend {
+    /// Run that simulation again.
+    Redo,
+    /// Remove its shard, which cannot be read or tells of other simulations.
+    Shard,
+    /// Remove the index.
+    Index,
+}
+
 /// One defect of one simulation's field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Defect {
     pub field: String,
+    pub mend: Mend,
     /// Row of the dataset.
     pub index: u64,
     /// What is wrong: a damaged or unreadable file, or how many elements are not finite.
@@ -27,6 +39,8 @@ pub struct Defect {
 pub struct Verification {
     /// Simulations of the dataset.
     pub simulations: usize,
+    /// Of these, how many are not there yet.
+    pub missing: usize,
     /// Rows of failed simulations.
     pub failed: Vec<u64>,
     /// Why the first of them failed.
@@ -38,24 +52,45 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// What to do about the defects, in words.
+    pub fn remedy(&self) -> String {
+        let of = |mend: Mend| self.defects.iter().filter(move |d| d.mend == mend);
+        let mut rows: Vec<u64> = of(Mend::Redo).map(|d| d.index).collect();
+        rows.dedup();
+        let ranges = rows.chunk_by(|a, b| a + 1 == *b).map(|rows| match rows {
+            [row] => row.to_string(),
+            rows => format!("{}..{}", rows[0], rows[rows.len() - 1]),
+        });
+        let (campaign, ranges) = (campaign(), ranges.collect::<Vec<_>>().join(","));
+        let redo =
+            format!("`polycosm simulate {campaign} --redo {ranges}` makes these simulations again, and no others");
+        let remake = format!("remove the shards named above and run `polycosm simulate {campaign}`: it remakes them");
+        let renew = format!("remove the index and run `polycosm simulate {campaign}`, which writes it anew");
+        let all = [(Mend::Shard, remake), (Mend::Redo, redo), (Mend::Index, renew)];
+        let due: Vec<String> =
+            all.into_iter().filter(|(mend, _)| of(*mend).next().is_some()).map(|(_, what)| what).collect();
+        due.join("; then ")
+    }
+
     /// True if no defect was found; failed simulations are none.
     pub fn is_sound(&self) -> bool {
         self.defects.is_empty() && self.strangers.is_empty()
     }
 }
 
-/// What a shard says of its simulations is what the index says.
+/// What a shard says of its simulations is what the index says of those that it has.
 fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> {
     let records = shard::records(file)?;
-    for (row, record) in rows.clone().zip(&records) {
+    let there = |row: usize| data.status()[row] != State::Missing as u8;
+    for (row, record) in rows.clone().zip(&records).filter(|(row, _)| there(*row)) {
         let theta = data.theta_of(row).iter().map(|t| t.to_bits());
         let same = theta.eq(record.theta.iter().map(|t| t.to_bits()));
-        if !same || record.index != row as u64 || record.status() != data.status()[row] {
+        if !same || record.index != row as u64 || record.state as u8 != data.status()[row] {
             let problem = format!("simulation {row} is another one there than in {}", data.path.display());
             return Err(damaged(file.path(), "theta", problem));
         }
     }
-    if records.len() < rows.len() {
+    if rows.clone().skip(records.len()).any(there) {
         let problem = format!("holds {} simulations, not {}", records.len(), rows.len());
         return Err(damaged(file.path(), "index", problem));
     }
@@ -79,52 +114,59 @@ pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) ->
         let remedy = "remove this file and run `polycosm simulate`, which writes it anew";
         strangers.push(Error::failed(problem).file(&data.path).remedy(remedy));
     }
-    let mut defects = vec![];
+    let defect = |spec: &FieldSpec, mend: Mend, row: usize, problem: String| Defect {
+        field: spec.name.clone(),
+        mend,
+        index: row as u64,
+        problem,
+    };
+    let (mut defects, mut sums) = (vec![], vec![]);
     for s in first..first + mine {
-        let (rows, before) = (s * shard_size..n.min((s + 1) * shard_size), defects.len());
+        let rows = s * shard_size..n.min((s + 1) * shard_size);
+        if rows.clone().all(|i| data.status()[i] == State::Missing as u8) {
+            continue;
+        }
         let path = shard::path(output, s);
         let file = File::open(&path);
-        let same = file.as_ref().map_err(Clone::clone).and_then(|file| beside_fields(file, &data, rows.clone()));
-        defects.extend(same.err().map(|e| Defect {
-            field: e.key.clone().unwrap_or_default(),
-            index: rows.start as u64,
-            problem: e.to_string(),
-        }));
-        let defect = |spec: &FieldSpec, row: usize, problem: String| Defect {
-            field: spec.name.clone(),
-            index: row as u64,
-            problem,
+        let file = match file.and_then(|file| beside_fields(&file, &data, rows.clone()).map(|()| file)) {
+            Ok(file) => file,
+            Err(e) => {
+                let (field, index) = (e.key.clone().unwrap_or_default(), rows.start as u64);
+                defects.push(Defect { field, mend: Mend::Shard, index, problem: e.to_string() });
+                continue;
+            }
         };
-        let mut sums = vec![];
         for i in rows.filter(|&i| data.status()[i] == 0) {
             for spec in &specs {
-                let read = file.as_ref().map_err(Clone::clone).and_then(|f| shard::read_row(f, spec, i % shard_size));
-                match read {
-                    Err(e) => defects.push(defect(spec, i, e.to_string())),
+                match shard::read_row(&file, spec, i % shard_size) {
+                    Err(e) => {
+                        defects.push(defect(spec, Mend::Redo, i, format!("{}: {}", path.display(), e.problem)));
+                    }
                     Ok((stored, _)) if stored.not_finite() > 0 => {
                         let problem = format!("{} elements are not finite", stored.not_finite());
-                        defects.push(defect(spec, i, problem));
+                        defects.push(defect(spec, Mend::Redo, i, problem));
                     }
                     Ok((_, crc)) => sums.push((spec, i, crc)),
                 }
             }
         }
-        // HDF5 does not find through the index what this program has open.
-        drop(file);
-        // What is damaged has been told.
-        let sums = if defects.len() == before { sums } else { vec![] };
-        for (spec, i, crc) in sums {
-            match data.read_data(spec, i) {
-                Err(e) => defects.push(defect(spec, i, e.to_string())),
-                Ok(seen) if crc32fast::hash(seen.bytes()) == crc => {}
-                Ok(_) => {
-                    let problem = format!("{} shows other numbers than its shard has", data.path.display());
-                    defects.push(defect(spec, i, problem));
-                }
+    }
+    // Through the index nothing is seen where a shard is damaged, which has been told.
+    if comm.any(defects.iter().any(|d: &Defect| d.mend == Mend::Shard)) {
+        sums.clear();
+    }
+    for (spec, i, crc) in sums {
+        match data.read_data(spec, i) {
+            Err(e) => defects.push(defect(spec, Mend::Index, i, e.problem)),
+            Ok(seen) if crc32fast::hash(seen.bytes()) == crc => {}
+            Ok(_) => {
+                let problem = format!("{} shows other numbers than its shard has", data.path.display());
+                defects.push(defect(spec, Mend::Index, i, problem));
             }
         }
     }
     let defects = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(defects.clone()))).collect();
-    let failed: Vec<u64> = (0..n as u64).filter(|&i| data.status()[i as usize] != 0).collect();
-    Ok(Verification { simulations: n, failed, reason: data.failure()?, defects, strangers })
+    let of = |state: State| (0..n as u64).filter(|&i| data.status()[i as usize] == state as u8).collect::<Vec<_>>();
+    let (failed, missing) = (of(State::Failed), of(State::Missing).len());
+    Ok(Verification { simulations: n, missing, failed, reason: data.failure()?, defects, strangers })
 }

@@ -20,6 +20,7 @@ use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
 use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
+use super::simulation::State;
 use crate::error::{Error, Result};
 use crate::prior::{DrawnFrom, Prior};
 use crate::progress::first_time;
@@ -28,6 +29,7 @@ use split::SPLIT;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Bytes of a field that are read at a time, at least one universe.
 const BLOCK: usize = 64 << 20;
@@ -52,6 +54,7 @@ pub struct Dataset {
     specs: Vec<FieldSpec>,
     kept: Kept,
     parts: RefCell<Parts>,
+    arrays: RefCell<BTreeMap<String, Rc<Array>>>,
 }
 
 /// Numbers that networks and figures take.
@@ -155,8 +158,8 @@ impl Dataset {
             None => foreign::specs(&file, theta_name, n),
         };
         let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
-        let (path, parts) = (path.to_path_buf(), RefCell::default());
-        Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts })
+        let (path, parts, arrays) = (path.to_path_buf(), RefCell::default(), RefCell::default());
+        Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts, arrays })
     }
 
     /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.
@@ -210,9 +213,14 @@ impl Dataset {
         &self.split
     }
 
-    /// 0 where a universe is finished.
+    /// 0 where a universe is finished, 2 where it is not there yet; all else has failed.
     pub fn status(&self) -> &[u8] {
         &self.status
+    }
+
+    /// Universes that are finished or have failed. Of data made elsewhere these are all.
+    pub fn ran(&self) -> Vec<usize> {
+        (0..self.len()).filter(|&i| !self.own || self.status[i] != State::Missing as u8).collect()
     }
 
     /// Why the first of the failed universes failed, where the file tells.
@@ -310,7 +318,7 @@ impl Dataset {
             false => self.array(spec)?.read_rows(spec.dtype, row, 1)?,
             true => {
                 let (start, rows) = self.ends(&spec.name, row)?;
-                self.file.array(&format!("{}/data", spec.name))?.read_rows(spec.dtype, start, rows)?
+                self.held(&format!("{}/data", spec.name))?.read_rows(spec.dtype, start, rows)?
             }
         };
         self.check(&spec.name, row, data.len(), &data)?;
@@ -326,7 +334,7 @@ impl Dataset {
         mut put: impl FnMut(&[usize], Data) -> Result<()>,
     ) -> Result<()> {
         self.parts_are_there(spec)?;
-        let array = if spec.ragged { self.file.array(&format!("{}/data", spec.name))? } else { self.array(spec)? };
+        let array = if spec.ragged { self.held(&format!("{}/data", spec.name))? } else { self.array(spec)? };
         // Where a universe begins along the first axis, and its length there, of so many numbers each.
         let place = |row: usize| if spec.ragged { self.ends(&spec.name, row) } else { Ok((row, 1)) };
         let size: usize = spec.shape[usize::from(spec.ragged)..].iter().product();
@@ -379,9 +387,20 @@ impl Dataset {
         Ok(f64::of(self.read_data(&spec, row)?))
     }
 
+    /// An array of the file, opened once: a virtual one keeps its files open from their first row on, whatever takes
+    /// their places, and HDF5 would read all of its mappings each time.
+    fn held(&self, name: &str) -> Result<Rc<Array>> {
+        if let Some(array) = self.arrays.borrow().get(name) {
+            return Ok(array.clone());
+        }
+        let array = Rc::new(self.file.array(name)?);
+        self.arrays.borrow_mut().insert(name.into(), array.clone());
+        Ok(array)
+    }
+
     /// A field's array, of the shape that its description says.
-    fn array(&self, spec: &FieldSpec) -> Result<Array> {
-        let array = self.file.array(&spec.name)?;
+    fn array(&self, spec: &FieldSpec) -> Result<Rc<Array>> {
+        let array = self.held(&spec.name)?;
         let shape = array.shape();
         if shape.first() != Some(&self.len()) || shape[1..] != spec.shape {
             return Err(damaged(&self.path, &spec.name, format!("has shape {shape:?}, not {:?} per row", spec.shape)));

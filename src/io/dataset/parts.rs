@@ -5,6 +5,7 @@ use super::Dataset;
 use crate::error::{Error, Result};
 use crate::io::field::{Data, FieldSpec};
 use crate::io::hdf::{Array, File, damaged, other_checksum};
+use crate::io::shard::again;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -64,8 +65,15 @@ impl Dataset {
         let bytes = size * data.bytes().len().checked_div(data.len()).unwrap_or(0);
         let parts = data.bytes().chunks(bytes.max(1));
         match parts.zip(&sums[row..]).position(|(part, &sum)| crc32fast::hash(part) != sum) {
-            Some(at) => Err(other_checksum(&self.file_of(row + at), field)),
             None => Ok(()),
+            Some(at) => {
+                let (file, row) = (self.file_of(row + at), row + at);
+                let error = other_checksum(&file, field);
+                Err(match file == self.path {
+                    true => error,
+                    false => Error { remedy: Some(again(row as u64)), ..error },
+                })
+            }
         }
     }
 
@@ -83,9 +91,19 @@ impl Dataset {
             return Ok(());
         }
         let name = if spec.ragged { format!("{}/data", spec.name) } else { spec.name.clone() };
-        self.sources(&self.path, &self.file.array(&name)?, DEPTH)?;
+        let array = self.held(&name)?;
+        self.sources(&self.path, &array, DEPTH)?;
         self.parts.borrow_mut().fields.insert(spec.name.clone());
-        Ok(())
+        let Some(ends) = self.kept.offsets.get(&spec.name).filter(|_| self.ran().len() < self.len()) else {
+            return Ok(());
+        };
+        // Lists move in a shard that gets more of them: what they stand in now is opened here, and stays so.
+        let parts = self.parts.borrow();
+        let some = |rows: &Vec<u64>| {
+            rows.iter().map(|&row| row as usize).find(|&row| row + 1 < ends.len() && ends[row] < ends[row + 1])
+        };
+        let firsts = parts.files.values().filter_map(some).map(|row| ends[row] as usize);
+        firsts.into_iter().try_for_each(|first| array.read_rows(spec.dtype, first, 1).map(drop))
     }
 
     /// The files that an array takes its rows from are there, and those that these take theirs from.

@@ -106,7 +106,17 @@ pub(super) const SPLIT: Labels = Labels {
 
 pub const STATUS: Labels = Labels {
     name: "status",
-    words: &[("finished", 0), ("done", 0), ("ok", 0), ("failed", 1), ("false", 0), ("true", 1), ("0", 0), ("1", 1)],
+    words: &[
+        ("finished", 0),
+        ("done", 0),
+        ("ok", 0),
+        ("failed", 1),
+        ("not there yet", 2),
+        ("false", 0),
+        ("true", 1),
+        ("0", 0),
+        ("1", 1),
+    ],
     largest: u8::MAX,
     remedy: "status is n numbers or words: 0 or finished for rows to use, 1 to 255 or failed for others; or remove it",
 };

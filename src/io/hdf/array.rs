@@ -29,6 +29,12 @@ pub struct Array {
     pub(super) comm: Option<Comm>,
 }
 
+impl std::fmt::Debug for Array {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_tuple("Array").field(&self.path).field(&self.name).finish()
+    }
+}
+
 impl Array {
     /// Lengths of its axes.
     pub fn shape(&self) -> Vec<usize> {

@@ -32,6 +32,26 @@ use std::path::{Path, PathBuf};
 pub trait Element: hdf5::H5Type + Copy + Default + 'static {}
 impl<T: hdf5::H5Type + Copy + Default + 'static> Element for T {}
 
+/// A text of at most 64 bytes, the most that the name of a node has; of a longer one the beginning.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(transparent)]
+pub struct Word(hdf5::types::FixedUnicode<64>);
+
+impl Word {
+    /// Of any text.
+    pub fn of(text: &str) -> Word {
+        let end = (0..=text.len().min(64)).rev().find(|&end| text.is_char_boundary(end));
+        Word(text[..end.unwrap_or(0)].parse().unwrap_or_default())
+    }
+}
+
+// SAFETY: it is the text that it holds.
+unsafe impl hdf5::H5Type for Word {
+    fn type_descriptor() -> hdf5::types::TypeDescriptor {
+        hdf5::types::FixedUnicode::<64>::type_descriptor()
+    }
+}
+
 /// An open file.
 pub struct File {
     inner: hdf5::File,
@@ -94,7 +114,11 @@ impl File {
             let raw = comm.raw();
             builder.with_fapl(|p| p.mpio(raw, None));
         }
-        let file = if create { builder.create(path) } else { builder.open(path) };
+        let mut file = if create { builder.create(path) } else { builder.open(path) };
+        // One that HDF5 has opened itself, for a virtual array, has its locks, and may only be opened with these.
+        if file.as_ref().is_err_and(|e| e.to_string().contains("file locking flag values don't match")) {
+            file = hdf5::FileBuilder::new().open(path);
+        }
         let inner = file.map_err(|e| explain(e).file(path))?;
         Ok(File { inner, path: path.to_path_buf(), comm: comm.cloned(), compressed: Cell::new(0) })
     }
@@ -184,7 +208,7 @@ impl File {
     }
 
     /// Serial: a virtual array of `shape`, the rows of its first axis taken from other files of this one's folder in
-    /// turn. Rows of absent files read as NaN (0 for integers).
+    /// order. All other rows, and those of absent files, read as NaN, or the smallest whole number.
     pub fn create_virtual(&self, dtype: Dtype, name: &str, shape: &[usize], parts: &[Part]) -> Result<()> {
         if shape[0] == 0 {
             return self.create_array_of(dtype, name, shape).map(|_| ());
@@ -197,15 +221,13 @@ impl File {
         let builder = match dtype {
             Dtype::F32 => self.inner.new_dataset::<f32>().fill_value(f32::NAN),
             Dtype::F64 => self.inner.new_dataset::<f64>().fill_value(f64::NAN),
-            Dtype::I64 => self.inner.new_dataset::<i64>().fill_value(0i64),
+            Dtype::I64 => self.inner.new_dataset::<i64>().fill_value(i64::MIN),
         };
-        let mut at = 0;
         let mut maps = vec![];
         for part in parts.iter().filter(|p| p.rows > 0) {
             let mut extent = shape.to_vec();
             extent[0] = part.stored;
-            maps.push((part, extent, block(0, part.rows), block(at, part.rows)));
-            at += part.rows;
+            maps.push((part, extent, block(0, part.rows), block(part.at, part.rows)));
         }
         let builder = builder.shape(shape).with_dcpl(|p| {
             maps.iter().fold(p, |p, (part, extent, from, to)| {
@@ -239,6 +261,8 @@ pub struct Part {
     pub stored: usize,
     /// Rows taken, from the first.
     pub rows: usize,
+    /// Where they begin in the virtual array.
+    pub at: usize,
 }
 
 fn readable(path: &Path) -> Result<()> {

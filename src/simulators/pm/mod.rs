@@ -12,7 +12,7 @@ mod observed;
 mod plans;
 mod products;
 mod rehearsal;
-mod resident;
+pub mod resident;
 mod scales;
 mod section;
 pub mod traffic;
