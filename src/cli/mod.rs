@@ -13,6 +13,7 @@ pub mod export;
 #[cfg(feature = "torch")]
 pub mod infer;
 pub mod job;
+pub mod merge;
 pub mod new;
 pub mod plan;
 pub mod report;
@@ -66,6 +67,7 @@ pub enum Command {
     Simulate(simulate::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Merge(merge::Args),
     #[cfg(feature = "torch")]
     Train(train::Args),
     #[cfg(feature = "torch")]
@@ -110,6 +112,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Simulate(args) => simulate::run(args, comm),
         Command::Status(args) => status::run(args, comm),
         Command::Verify(args) => verify::run(args, comm),
+        Command::Merge(args) => merge::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(args, comm),
         #[cfg(feature = "torch")]

@@ -112,6 +112,44 @@ impl<'a> Source<'a> {
     }
 }
 
+/// A simulation as a folder has it.
+pub struct Whole {
+    pub record: Record,
+    pub made: Made,
+    /// In the order of their descriptions; fill values where it failed.
+    pub fields: Vec<Data>,
+}
+
+/// Simulations of a folder one after another, wherever they lie.
+pub struct Reader<'a> {
+    output: &'a Path,
+    shard_size: usize,
+    specs: &'a [FieldSpec],
+    /// The shard that was opened last.
+    last: Option<(usize, Option<Old>)>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(output: &'a Path, shard_size: usize, specs: &'a [FieldSpec]) -> Self {
+        Reader { output, shard_size, specs, last: None }
+    }
+
+    /// Serial: a simulation of the design, whose checksums hold; `None`: it is not there.
+    pub fn read(&mut self, row: &Row) -> Result<Option<Whole>> {
+        let (s, at) = (row.index as usize / self.shard_size, row.index as usize % self.shard_size);
+        if self.last.as_ref().is_none_or(|(shard, _)| *shard != s) {
+            let path = path(self.output, s);
+            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
+        }
+        let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
+        let Some(source) = Source::open(self.output, old, self.specs, row, at)? else { return Ok(None) };
+        let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
+        let Told { state, failure, made } = source.told;
+        let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
+        Ok(Some(Whole { record: Record { index, realisation, theta, state, failure }, made, fields }))
+    }
+}
+
 /// The remedy for damaged numbers of one simulation.
 pub fn again(index: u64) -> String {
     format!("`polycosm simulate --redo {index}` makes this simulation again; or copy the file here again")

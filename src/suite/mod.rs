@@ -13,6 +13,7 @@ pub mod design;
 pub mod fingerprint;
 mod inputs;
 mod lock;
+pub mod merge;
 mod packer;
 pub mod status;
 pub mod verify;
@@ -279,9 +280,17 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
-    /// Returns the lock, and the digests of the input files.
+    /// Begins or goes on with the folder. Returns the lock, and the digests of the input files.
     fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
+        let mut shape = self.shape.clone();
+        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
+        shape["files"] = fingerprint::digests(&self.files)?;
+        let lock = self.begin(&shape, &self.files)?;
+        Ok((lock, shape["files"].take()))
+    }
+
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
+    fn begin(&self, shape: &serde_json::Value, files: &[(String, Vec<PathBuf>)]) -> Result<Lock> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
             error.remedy("give a folder that you may write to")
@@ -291,13 +300,10 @@ impl Suite<'_> {
         }
         tempfile::NamedTempFile::with_suffix_in(TEMPORARY, self.output).map_err(unwritable)?;
         let lock = Lock::take(self.output, "is simulating into")?;
-        let mut shape = self.shape.clone();
-        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
-        shape["files"] = fingerprint::digests(&self.files)?;
         if fingerprint::read(self.output)?.is_none() {
             self.begins_alone()?;
         }
-        fingerprint::check(self.output, &shape, &self.files)?;
+        fingerprint::check(self.output, shape, files)?;
         ours::replaceable(&index::path(self.output))?;
         ours::keep_campaign(self.output, &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
@@ -305,7 +311,7 @@ impl Suite<'_> {
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
-        Ok((lock, shape["files"].take()))
+        Ok(lock)
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
