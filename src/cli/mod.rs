@@ -14,6 +14,7 @@ pub mod forecast;
 #[cfg(feature = "torch")]
 pub mod infer;
 pub mod job;
+pub mod merge;
 pub mod new;
 pub mod observe;
 pub mod plan;
@@ -69,6 +70,7 @@ pub enum Command {
     Observe(observe::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Merge(merge::Args),
     #[cfg(feature = "torch")]
     Train(train::Args),
     #[cfg(feature = "torch")]
@@ -115,6 +117,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Observe(args) => observe::run(args, comm),
         Command::Status(args) => status::run(args, comm),
         Command::Verify(args) => verify::run(args, comm),
+        Command::Merge(args) => merge::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(args, comm),
         #[cfg(feature = "torch")]
