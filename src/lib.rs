@@ -10,6 +10,7 @@ pub mod config;
 pub mod cosmology;
 pub mod error;
 pub mod fields;
+pub mod forecast;
 pub mod gravity;
 #[cfg(feature = "torch")]
 pub mod infer;

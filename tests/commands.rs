@@ -73,3 +73,50 @@ fn the_plan_counts_what_is_written() {
     let parts = ["snapshots, 16.777 MB", "varies: friends-of-friends", "lists, whose length varies"];
     says((ended.code, ended.text), 0, &parts);
 }
+
+/// `polycosm COMMAND recipes/RECIPE.toml` with its output below a folder, and some values replaced.
+fn recipe(command: &str, recipe: &str, folder: &Path, sets: &[&str]) -> (Option<i32>, String) {
+    let mut run = mpi::mpirun(1);
+    run.current_dir(env!("CARGO_MANIFEST_DIR")).arg(env!("CARGO_BIN_EXE_polycosm"));
+    run.args([
+        command,
+        &format!("recipes/{recipe}.toml"),
+        "--set",
+        &format!("output={}", folder.join(recipe).display()),
+    ]);
+    run.args(sets.iter().flat_map(|set| ["--set", set]));
+    let ended = mpi::finish(run, Duration::from_secs(120));
+    (ended.code, ended.text)
+}
+
+#[test]
+fn recipes_are_campaigns_that_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path();
+    // The foreign one waits for a file of its reader's.
+    for one in polycosm::cli::new::RECIPES.iter().filter(|one| one.name != "foreign") {
+        says(recipe("check", one.name, to, &[]), 0, &["simulates    ", "\nok\n"]);
+    }
+    // As they are, but smaller.
+    let small = ["simulator.time.steps=2", "design.simulations=12", "suite.shard_size=6"];
+    says(recipe("simulate", "covariance", to, &small), 0, &["12 simulations"]);
+    let few = "12 universes do not give the inverse of a covariance";
+    says(recipe("forecast", "covariance", to, &small), 0, &["power: ", "pdf: ", few]);
+    let pairs = ["design.simulations=20", "design.pairs=2", "simulator.power.k_max_over_nyquist=0.2"];
+    let pairs = [&small[..], &pairs].concat();
+    says(recipe("simulate", "forecast", to, &pairs), 0, &["20 simulations"]);
+    let told = ["power: 2 numbers, 12 universes, 2 pairs", "Omega_m = 0.3089 ± ", "bispectrum: "];
+    says(recipe("forecast", "forecast", to, &pairs), 0, &told);
+    for (name, more) in [("lensing", "simulator.particles=16"), ("galaxies", "simulator.particles=32")] {
+        let mut sets = [&small[..], &[more]].concat();
+        if cfg!(feature = "torch") {
+            let epochs = ["train.posterior.epochs=1", "infer.draws=20"];
+            sets.extend(epochs);
+            sets.push(if name == "lensing" { "train.compressor.epochs=1" } else { "train.posterior_halos.epochs=1" });
+            sets.extend((name == "lensing").then_some("train.posterior_cl.epochs=1"));
+            says(recipe("run", name, to, &sets), 0, &["report: "]);
+        } else {
+            says(recipe("simulate", name, to, &sets), 0, &["12 simulations"]);
+        }
+    }
+}

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["observables"],
     &["io"],
     &["simulators"],
-    &["suite", "calibration"],
+    &["suite", "calibration", "forecast"],
     &["nets"],
     &["models"],
     &["train"],

@@ -350,8 +350,12 @@ fn the_schema_knows_the_keys_that_the_reader_knows() {
         let mut all = vec![];
         sections(&resolved, "", "", &mut all);
         for (section, name) in all {
-            let mut here = known(&recipe, &section);
             let tables = parts.tables(&name);
+            // Names of parameters are known to the design alone.
+            if !tables.is_empty() && tables.iter().all(|table| table["additionalProperties"].is_object()) {
+                continue;
+            }
+            let mut here = known(&recipe, &section);
             let keys = |table: &&Value| -> BTreeSet<String> {
                 table["properties"].as_object().unwrap().keys().cloned().collect()
             };

@@ -34,8 +34,11 @@ impl Ahead {
                 Some(Ahead { split, drawn_from: data.drawn_from, parameters, section: "dataset", dataset: Some(data) })
             }
             (None, Some(design)) => {
-                let design = design.resolve(&plan.prior, plan.config.seed)?;
-                let (split, drawn_from, parameters) = (design.split, design.drawn_from, design.prior.len());
+                let design = design.resolve(&plan.begun, plan.config.seed)?;
+                let (drawn_from, parameters) = (design.drawn_from, design.prior.len());
+                let rows = design.theta.chunks(parameters).zip(&design.split);
+                let inside = rows.filter(|(theta, _)| plan.prior.ln_density(theta) > f64::NEG_INFINITY);
+                let split = inside.map(|(_, split)| *split).collect();
                 Some(Ahead { split, drawn_from, parameters, section: "design", dataset: None })
             }
             (None, None) => None,

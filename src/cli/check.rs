@@ -69,6 +69,7 @@ fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
     if let (Some(simulator), Some(design)) = (&config.simulator, &config.design) {
         let (universes, varied) = (count(design.simulations, "universe"), plan.prior.names().join(", "));
         line("simulates", format!("{universes} of {}; varies {varied}", simulator.summary()));
+        design.composition().into_iter().for_each(|what| line("", what));
         let specs = simulator.runner(&plan.universes())?.specs();
         let mut kept: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
         kept.extend(simulator.keeps().iter().map(|k| k.name));

@@ -4,6 +4,7 @@ use crate::calibration::CalibrateConfig;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::forecast::{self, is_statistic};
 use crate::io::dataset::Dataset;
 use crate::io::derived;
 use crate::io::field::FieldSpec;
@@ -27,6 +28,8 @@ pub struct Current {
     seed: u64,
     simulator: Option<SimulatorConfig>,
     observables: String,
+    /// What a forecast would be of now, where there is one.
+    pub forecast: Option<String>,
 }
 
 impl Current {
@@ -35,6 +38,10 @@ impl Current {
         let names = plan.stage_names();
         let any = comm.any(comm.is_root() && names.iter().any(|n| plan.stages().model(n).exists()));
         let mut current = Current::with(plan);
+        let there = |path: &Path| !comm.any(comm.is_root() && !path.exists());
+        if there(&plan.forecast()) && there(&plan.dataset()) {
+            current.forecast = Some(forecast_of(plan, comm, &comm.agree(plan.open_dataset())?)?);
+        }
         if !any || comm.any(!plan.dataset().exists()) {
             return Ok(current);
         }
@@ -51,7 +58,7 @@ impl Current {
         let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
         let simulator = plan.config.simulator.clone();
         let (stages, data, learned) = (plan.stages(), BTreeMap::new(), None);
-        Current { stages, data, learned, seed: plan.config.seed, simulator, observables }
+        Current { stages, data, learned, seed: plan.config.seed, simulator, observables, forecast: None }
     }
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
@@ -141,6 +148,12 @@ impl Current {
         opened.observations.iter().map(each).collect()
     }
 
+    /// Why the forecast that is there is not to be used any more.
+    pub fn forecast_outdated(&self, plan: &Plan) -> Result<Option<String>> {
+        let same = forecast::of(&plan.forecast())?.is_some_and(|of| self.forecast.as_ref() == Some(&of));
+        Ok((!same).then(|| "the universes that it was made of are others: run `polycosm forecast` again".into()))
+    }
+
     /// Why draws are not to be used any more: they are not of what they would be of now. How many there are is their
     /// own.
     pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
@@ -177,6 +190,15 @@ impl Current {
             }
         }
     }
+}
+
+/// Digest of all that a forecast depends on. Collective.
+pub fn forecast_of(plan: &Plan, comm: &Comm, dataset: &Dataset) -> Result<String> {
+    let names: Vec<String> = dataset.specs().into_iter().filter(is_statistic).map(|spec| spec.name).collect();
+    let identity = plan.identity(comm, dataset, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let fields = identity.fields.iter().map(|field| format!("{} {}", field.field, field.data));
+    let parts: Vec<String> = fields.chain([identity.theta.clone(), digest(dataset.status())]).collect();
+    Ok(digest(parts.join("\n").as_bytes()))
 }
 
 /// Where a file is, whatever the working directory and the name it was given by.

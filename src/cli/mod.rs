@@ -10,6 +10,7 @@ pub mod check;
 pub mod current;
 pub mod doctor;
 pub mod export;
+pub mod forecast;
 #[cfg(feature = "torch")]
 pub mod infer;
 pub mod job;
@@ -73,6 +74,7 @@ pub enum Command {
     #[cfg(feature = "torch")]
     Infer(infer::Args),
     Calibrate(calibrate::Args),
+    Forecast(forecast::Args),
     Export(export::Args),
     Report(report::Args),
     #[cfg(feature = "torch")]
@@ -116,6 +118,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Apply(args) => apply::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Infer(args) => infer::run(args, comm),
+        Command::Forecast(args) => forecast::run(args, comm),
         Command::Export(args) => export::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Run(args) => run::run(args, comm),

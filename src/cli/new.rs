@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 4] = [
+pub const RECIPES: [Recipe; 8] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -37,6 +37,26 @@ pub const RECIPES: [Recipe; 4] = [
         name: "observables",
         what: "every product of the simulator, from four small universes; trains nothing",
         text: include_str!("../../recipes/observables.toml"),
+    },
+    Recipe {
+        name: "lensing",
+        what: "a posterior from noisy maps of weak lensing, beside one from their spectra; some five minutes",
+        text: include_str!("../../recipes/lensing.toml"),
+    },
+    Recipe {
+        name: "galaxies",
+        what: "a posterior of sigma8 and the galaxies' occupation from their clustering; some five minutes",
+        text: include_str!("../../recipes/galaxies.toml"),
+    },
+    Recipe {
+        name: "covariance",
+        what: "covariances of P(k) and of the one-point function at a fiducial point; some two minutes",
+        text: include_str!("../../recipes/covariance.toml"),
+    },
+    Recipe {
+        name: "forecast",
+        what: "a Fisher forecast: covariances at a fiducial point, derivatives by pairs of steps; some five minutes",
+        text: include_str!("../../recipes/forecast.toml"),
     },
 ];
 

@@ -7,6 +7,7 @@ use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::forecast;
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{FieldSpec, Picture};
 use crate::io::history;
@@ -85,6 +86,9 @@ impl MadeOf {
             // One that cannot be used is no part of a page; whoever reads it says why.
             let universes = plan.open_dataset().map_or_else(|e| e.problem, |dataset| universes(&dataset));
             made.shown.insert("the dataset".into(), universes);
+        }
+        if plan.forecast().exists() {
+            made.add(plan, &plan.forecast(), current.forecast_outdated(plan)?, digest_of_file)?;
         }
         for stage in plan.stage_names() {
             let path = plan.stage(&stage).join("history.jsonl");
@@ -181,6 +185,12 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
         inputs.prior = Some(dataset.prior.clone());
         inputs.holes = calibrate::holes_of(&dataset).map(|h| h.to_string());
         simulations(plan, &dataset, &mut inputs)?;
+    }
+    if plan.forecast().exists() {
+        match current.forecast_outdated(plan)? {
+            Some(why) => inputs.left_out.push(format!("the forecast: {why}")),
+            None => inputs.forecast = Some(forecast::read(&plan.forecast())?),
+        }
     }
     for stage in plan.stage_names() {
         let path = plan.stage(&stage).join("history.jsonl");

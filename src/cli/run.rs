@@ -2,13 +2,15 @@
 
 use super::ahead::Ahead;
 use super::campaign::Campaign;
-use super::{apply, calibrate, infer, report, simulate, train};
+use super::{apply, calibrate, forecast, infer, report, simulate, train};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
+use crate::prior::DrawnFrom;
 use crate::suite::Options;
 
-/// The whole campaign in order: simulate, train, apply, infer, calibrate, report; skips what is done
+/// The whole campaign in order: simulate, train, apply, infer, calibrate, report; skips what is done. A design at one
+/// fiducial point is forecast once it is simulated
 ///
 /// Of the calibration it prints the verdict alone; `polycosm calibrate` prints all tests.
 ///
@@ -33,6 +35,9 @@ fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     }
     if plan.config.simulator.is_some() {
         simulate::simulate(plan, comm, &Options::default())?;
+    }
+    if plan.drawn_from() == Some(DrawnFrom::Fiducial) {
+        forecast::forecast(plan, comm)?;
     }
     if plan.config.train.is_empty() {
         return report::report(plan, comm);

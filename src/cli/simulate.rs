@@ -90,7 +90,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
         fits(plan, &**simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),
     )?;
     let runner = comm.agree(simulator.runner(&plan.universes()))?;
-    let resolved = comm.agree(design.resolve(&plan.prior, seed))?;
+    let resolved = comm.agree(design.resolve(&plan.begun, seed))?;
     let files = comm.agree(config.input_files())?;
     let provenance = plan.provenance(comm);
     let suite = Suite {

@@ -93,7 +93,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// A result that is there, or a stage.
 #[derive(Serialize)]
 struct Outcome {
-    /// `stage`, `fields`, `draws`, `verdict` or `report`.
+    /// `forecast`, `stage`, `fields`, `draws`, `verdict` or `report`.
     what: &'static str,
     name: String,
     #[serde(skip)]
@@ -138,6 +138,9 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
         }
     };
     let mut all = vec![];
+    if plan.forecast().exists() {
+        all.push(outcome("forecast", "forecast.h5", "made", current.forecast_outdated(plan)));
+    }
     for stage in plan.stage_names() {
         all.push(match current.stage(&stage) {
             Ok(State::Absent) => {

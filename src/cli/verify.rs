@@ -32,7 +32,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
         return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     };
-    let design = comm.agree(design.resolve(&plan.prior, config.seed))?;
+    let design = comm.agree(design.resolve(&plan.begun, config.seed))?;
     let found = verify(comm, &config.output, &design, config.suite.shard_size)?;
     comm.on_root(|| {
         let (all, failed, missing) = (found.simulations, found.failed.len(), found.missing);

@@ -136,8 +136,10 @@ impl Config {
         if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
             // Said of the points, which it does not move.
             table.remove("prior");
+            // Rows are compared one by one.
             if config.extends() {
                 table.remove("simulations");
+                table.remove("pairs");
             }
         }
         let simulator = self.simulator.as_ref();
@@ -300,6 +302,7 @@ impl Config {
             match design.kind {
                 // The rows of a list may stand anywhere, on the bounds too.
                 design::Sampling::List => check(prior)?,
+                design::Sampling::Fiducial => check(&design.around(prior)?)?,
                 // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's numbers.
                 _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
             }

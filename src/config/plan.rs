@@ -27,6 +27,8 @@ pub struct Plan {
     pub resolved: String,
     /// The parameters that vary. Empty for foreign data, whose file tells.
     pub prior: Prior,
+    /// What the points of the design are drawn from: the same, or the wider prior that the folder was begun with.
+    pub begun: Prior,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
     /// What foreign fields hold: they are hashed once.
@@ -41,17 +43,21 @@ impl Plan {
         let config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
-            config.check(&prior)?;
+            let begun = fingerprint::read(&config.output).ok().flatten().filter(|_| config.simulator.is_some());
+            let begun = begun.and_then(|shape| fingerprint::prior(&shape)).filter(|begun| prior.within(begun));
+            let begun = begun.unwrap_or_else(|| prior.clone());
+            config.check(&begun)?;
+            config.design.as_ref().map_or(Ok(()), |design| design.check_fiducial(&prior))?;
             let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
-            Ok((prior, loaded.resolved()?, many))
+            Ok((prior, begun, loaded.resolved()?, many))
         };
-        let (prior, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
+        let (prior, begun, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
-            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.universes(&prior)));
+            let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.universes(&begun)));
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let known = RefCell::new(Known::at(config.output.join("train/contents.json")));
-        let plan = Plan { config, resolved, prior, loaded, known };
+        let plan = Plan { config, resolved, prior, begun, loaded, known };
         #[cfg(feature = "torch")]
         comm.on_root(|| {
             plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
@@ -121,7 +127,7 @@ impl Plan {
 
     /// The campaign's universes, for whoever asks its simulator.
     pub fn universes(&self) -> Universes<'_> {
-        self.config.universes(&self.prior)
+        self.config.universes(&self.begun)
     }
 
     /// The dataset that networks learn from, opened, be it unfinished; refused with the remedy where there is none yet.
@@ -130,13 +136,16 @@ impl Plan {
             Some(foreign) => foreign.open(),
             None if self.dataset().exists() => {
                 let mut dataset = Dataset::open(self.dataset(), "theta")?;
-                if dataset.prior != self.prior {
+                if !self.prior.within(&dataset.prior) {
                     let error = Error::input("its universes were drawn from another prior than the campaign has now");
                     let error = error.file(&dataset.path).key("design.parameters");
                     return Err(error.remedy("set [design.parameters] back, or give another output"));
                 }
                 // What the campaign says now of its own design counts, also for a file of an older program.
                 dataset.drawn_from = self.drawn_from().unwrap_or(dataset.drawn_from);
+                if let Some(design) = &self.config.design {
+                    dataset.narrow(&self.prior, [design.validation, design.test])?;
+                }
                 Ok(dataset)
             }
             None => {
@@ -286,6 +295,11 @@ impl Plan {
             self.known.borrow_mut().save();
             keep_campaign(&self.config.output, &self.resolved)
         })
+    }
+
+    /// The forecast of a fiducial set.
+    pub fn forecast(&self) -> PathBuf {
+        self.under(&["forecast.h5"])
     }
 
     /// Folder of the report.

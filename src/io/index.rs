@@ -8,6 +8,7 @@
 use super::field::FieldSpec;
 use super::hdf::{File, Part, damaged, publish};
 use super::made::Made;
+use super::points;
 use super::prior;
 use super::provenance::Provenance;
 use super::shard::{self, Row};
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names that fields may not have.
-pub const RESERVED: [&str; 8] = ["theta", "index", "realisation", "split", "status", "axes", "checksum", "provenance"];
+pub const RESERVED: [&str; 9] =
+    ["theta", "design", "index", "realisation", "split", "status", "axes", "checksum", "provenance"];
 
 /// Where the index lies.
 pub fn path(output: &Path) -> PathBuf {
@@ -57,13 +59,10 @@ pub fn write(
     publish(alone, &path(output), |file| {
         by.write(file)?;
         let (n, p) = (rows.len(), of.len());
-        file.write_checked(
-            None,
-            "theta",
-            &[n, p],
-            &rows.iter().flat_map(|r| r.theta.iter().copied()).collect::<Vec<_>>(),
-        )?;
+        let theta: Vec<f64> = rows.iter().flat_map(|r| r.theta.iter().copied()).collect();
+        file.write_checked(None, "theta", &[n, p], &theta)?;
         prior::write(file, of, drawn_from)?;
+        points::write(file, &theta, p, drawn_from)?;
         file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;
         file.write_checked(None, "split", &[n], &rows.iter().map(|r| r.split).collect::<Vec<_>>())?;

@@ -19,6 +19,7 @@ pub mod noise;
 pub mod observation;
 pub mod ours;
 pub mod parameters;
+pub mod points;
 pub mod prior;
 pub mod provenance;
 pub mod rows;

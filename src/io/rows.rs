@@ -1,7 +1,7 @@
 //! A dataset row by row, by checksums: not what decides whether it is another (digests do), but what names the rows
 //! that are.
 
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, OUTSIDE, Split};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ impl Rows {
             (Split::Train, 0) => 't',
             (Split::Validation, 0) => 'v',
             (Split::Test, 0) => 'p',
+            (_, &OUTSIDE) => 'o',
             _ => 'f',
         };
         Rows {
@@ -111,6 +112,7 @@ impl Rows {
                 Some(b't') => "for training",
                 Some(b'v') => "for validation",
                 Some(b'p') => "for tests",
+                Some(b'o') => "outside the prior",
                 _ => "failed",
             };
             return Some(format!("row {row} was {} and is {}{}", said(was), said(is), more(&moved)));

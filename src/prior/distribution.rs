@@ -82,6 +82,17 @@ impl Distribution {
         }
     }
 
+    /// True if it is the other one, cut off at bounds that lie within the other's.
+    pub fn within(&self, whole: &Distribution) -> bool {
+        let ((min, max), (low, high)) = (self.bounds(), whole.bounds());
+        let same = match (*self, *whole) {
+            (Uniform { .. }, Uniform { .. }) | (LogUniform { .. }, LogUniform { .. }) => true,
+            (Normal { mean, sigma, .. }, Normal { mean: m, sigma: s, .. }) => (mean, sigma) == (m, s),
+            _ => false,
+        };
+        same && min >= low && max <= high
+    }
+
     /// What a plot shows of it: to its bounds; where it has none, to the 0.1% and 99.9% quantiles.
     pub fn range(&self) -> (f64, f64) {
         let (min, max) = self.bounds();

@@ -110,6 +110,16 @@ impl Prior {
         self.parameters.is_empty()
     }
 
+    /// True if every parameter is distributed as in `whole`, between bounds that lie within its own: draws from `whole`
+    /// that fall inside are draws from this one.
+    pub fn within(&self, whole: &Prior) -> bool {
+        let one = |(p, q): (&Parameter, &Parameter)| {
+            (&p.name, &p.latex, &p.correlation) == (&q.name, &q.latex, &q.correlation)
+                && p.distribution.within(&q.distribution)
+        };
+        self.len() == whole.len() && self.parameters.iter().zip(&whole.parameters).all(one)
+    }
+
     /// Names, in order.
     pub fn names(&self) -> Vec<&str> {
         self.parameters.iter().map(|p| p.name.as_str()).collect()
@@ -263,6 +273,8 @@ pub enum DrawnFrom {
     List,
     /// A regular grid: not drawn at all.
     Grid,
+    /// One point, and steps from it: not drawn at all.
+    Fiducial,
 }
 
 impl DrawnFrom {
@@ -273,12 +285,13 @@ impl DrawnFrom {
             DrawnFrom::Guess => "guessed prior",
             DrawnFrom::List => "list",
             DrawnFrom::Grid => "grid",
+            DrawnFrom::Fiducial => "fiducial",
         }
     }
 
     /// What a file says; one that says nothing has parameters drawn from its prior.
     pub fn named(text: Option<&str>) -> DrawnFrom {
-        let all = [DrawnFrom::Guess, DrawnFrom::List, DrawnFrom::Grid];
+        let all = [DrawnFrom::Guess, DrawnFrom::List, DrawnFrom::Grid, DrawnFrom::Fiducial];
         all.into_iter().find(|d| text == Some(d.name())).unwrap_or_default()
     }
 
@@ -292,6 +305,10 @@ impl DrawnFrom {
             ),
             DrawnFrom::Grid => Some(
                 "the parameters are a grid, which no prior was drawn from; a Sobol design of as many universes can be judged",
+            ),
+            DrawnFrom::Fiducial => Some(
+                "the parameters are one fiducial point and steps from it, which no prior was drawn from; `polycosm forecast` \
+                 says what such a set can tell",
             ),
         }
     }

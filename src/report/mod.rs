@@ -10,6 +10,7 @@ mod checks;
 mod corner;
 mod coverage;
 mod curves;
+mod forecast;
 pub mod label;
 mod losses;
 mod maps;
@@ -21,6 +22,7 @@ mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};
+use crate::forecast::Forecast;
 use crate::io::history::Epoch;
 use crate::io::ours::{publish_own, replaceable};
 use crate::io::samples::Samples;
@@ -128,6 +130,8 @@ pub struct Inputs {
     /// Posterior and its calibration.
     pub calibrations: Vec<(String, Calibration)>,
     pub observations: Vec<Observation>,
+    /// That of a fiducial set.
+    pub forecast: Option<Forecast>,
     /// Failed universes worth a word.
     pub holes: Option<String>,
     pub timings: Vec<StageTiming>,
@@ -176,6 +180,18 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         };
         let caption = format!("“{}” of some universes: {}.{theory}", curves.field, curves.what);
         add("Universes", format!("curves_{}.png", file_name(&curves.field)), caption, c)?;
+    }
+    if let Some(forecast) = &inputs.forecast {
+        if let Some(c) = forecast::ellipses(forecast) {
+            let caption = "Forecast of a Gaussian likelihood with the covariance of the fiducial universes: 68% and 95% \
+                regions; the cross lines mark the fiducial point. No prior is in it.";
+            add("Forecast", "forecast.png".into(), caption.into(), c)?;
+        }
+        for statistic in &forecast.statistics {
+            let Some(c) = forecast::correlation(statistic) else { continue };
+            let caption = format!("Correlation matrix of “{}”, of the numbers that are used.", statistic.field);
+            add("Forecast", format!("correlation_{}.png", file_name(&statistic.field)), caption, c)?;
+        }
     }
     if let Some(c) = losses::figure(&inputs.histories) {
         let caption = "Loss of each trained stage. The ring marks the best validation epoch, whose weights are kept; a \

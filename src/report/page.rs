@@ -2,7 +2,7 @@
 
 use super::label::html as label;
 use super::timings::duration;
-use super::{Figure, Inputs, checks};
+use super::{Figure, Inputs, checks, forecast};
 use crate::calibration::{Calibration, Comparison, Outcome};
 use crate::error::{At, Result};
 use crate::io::ours::MARK;
@@ -13,7 +13,7 @@ use std::path::Path;
 const STYLE: &str = include_str!("page.css");
 
 /// Sections in the page's order.
-const SECTIONS: [&str; 6] = ["Posteriors", "Observations", "Calibration", "Universes", "Training", "Cost"];
+const SECTIONS: [&str; 7] = ["Posteriors", "Observations", "Calibration", "Forecast", "Universes", "Training", "Cost"];
 
 pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[Figure], dir: &Path) -> Result<String> {
     let title = if inputs.title.is_empty() { "polycosm campaign" } else { &inputs.title };
@@ -40,7 +40,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
                 (headline(inputs, comparison))
                 @for section in SECTIONS {
                     @let shown: Vec<_> = embedded.iter().filter(|(f, _)| f.section == section).collect();
-                    @if !shown.is_empty() {
+                    @if !shown.is_empty() || section == "Forecast" && inputs.forecast.is_some() {
                         section {
                             h2 { (section) }
                             div.figures {
@@ -53,6 +53,7 @@ pub(super) fn html(inputs: &Inputs, comparison: &Option<Comparison>, figures: &[
                             }
                             @if section == "Posteriors" { (checks::tests(inputs)) }
                             @if section == "Observations" { (checks::observations(inputs)) }
+                            @if section == "Forecast" { @if let Some(of) = &inputs.forecast { (forecast::table(of)) } }
                             @if section == "Cost" { (timings(inputs)) }
                         }
                     }
@@ -94,7 +95,7 @@ fn left_out(inputs: &Inputs) -> Markup {
 
 fn verdicts(inputs: &Inputs) -> Markup {
     html! {
-        @if inputs.calibrations.is_empty() {
+        @if inputs.calibrations.is_empty() && inputs.forecast.is_none() {
             div.verdict.none { strong { "Not calibrated yet" } " Run " code { "polycosm calibrate" } " to have the posterior judged." }
         }
         @if inputs.calibrations.is_empty() {

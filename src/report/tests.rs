@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calibration::{CalibrateConfig, assess, spoil::scale_sd};
+use crate::forecast::{Measured, Stepped};
 use crate::io::samples::Extras;
 use crate::prior::Parameter;
 use crate::rng;
@@ -159,6 +160,24 @@ fn inputs() -> Inputs {
         campaign: "seed = 20261121\n[design]\nsimulations = 640\n".into(),
         corners: 4,
         holes: None,
+        forecast: Some(forecast()),
+    }
+}
+
+/// Two spectra of white noise that grow with either parameter, one of too few universes.
+fn forecast() -> Forecast {
+    let x = |r: u64, a: f64, b: f64| -> Vec<f64> {
+        let mut rng = rng::stream(1, r, "forecast", 0);
+        let slope = |i: usize| 1.0 + 3.0 * a + b * i as f64 / 4.0;
+        (0..8).map(|i| slope(i) + 0.1 * rng.sample::<f64, _>(StandardNormal)).collect()
+    };
+    let pairs = [(0.1, 0.0), (0.0, 0.1)].map(|(a, b)| (0..9).map(|r| [x(r, -a, -b), x(r, a, b)]).collect());
+    let of = |n: u64| Measured { views: 1, fiducials: (0..n).map(|r| x(r, 0.0, 0.0)).collect(), pairs: pairs.to_vec() };
+    let stepped =
+        |name: &str, latex: &str, fiducial| Stepped { name: name.into(), latex: latex.into(), fiducial, step: 0.1 };
+    Forecast {
+        parameters: vec![stepped("Omega_m", r"\Omega_m", 0.3), stepped("sigma8", r"\sigma_8", 0.8)],
+        statistics: [("power", 200), ("c_ell", 9)].map(|(name, n)| of(n).statistic(name, &[0.1, 0.1])).into(),
     }
 }
 
@@ -209,12 +228,14 @@ fn whole_report_is_written() {
         "calibration_posterior",
         "calibration_posterior_pk",
         "timings",
+        "forecast",
+        "correlation_power",
     ];
     for file in files {
         let png = std::fs::read(dir.join(format!("{file}.png"))).unwrap();
         assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{file}");
     }
-    assert_eq!(html.matches("data:image/png;base64,").count(), 12);
+    assert_eq!(html.matches("data:image/png;base64,").count(), 15);
     assert!(html.contains("PASS") && html.contains("FAIL") && html.contains("overconfident"));
     assert!(
         html.contains("Against the baseline") && html.contains("σ<sub>8</sub>") && html.contains("simulations = 640")

@@ -13,7 +13,9 @@
 use crate::error::{Error, Result};
 use crate::io::hdf::publish_text;
 use crate::io::identity::{digest_of_file, open_sealed, sealed};
+use crate::io::parameters::Parameters;
 use crate::io::text;
+use crate::prior::Prior;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,7 @@ pub fn check(output: &Path, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> 
     kept.as_object_mut().map(|table| table.remove("given"));
     let Some((begun, sealed)) = open(output)? else { return write(&kept) };
     compare(output, &begun, shape, files)?;
+    kept = on(&begun, &kept);
     for (place, _) in files {
         if Contents::of(&begun, place).say_more_than(&Contents::of(shape, place)) {
             kept["files"][place] = begun["files"][place].clone();
@@ -117,11 +120,25 @@ fn absolute(folder: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
 }
 
+/// The prior that a shape's points are drawn from.
+pub fn prior(shape: &Value) -> Option<Prior> {
+    serde_json::from_value::<Parameters>(shape["design"]["parameters"].clone()).ok()?.prior().ok()
+}
+
+/// A shape whose prior is a part of that of the beginning, with the latter: its universes are the same.
+fn on(begun: &Value, shape: &Value) -> Value {
+    let mut shape = shape.clone();
+    if prior(&shape).zip(prior(begun)).is_some_and(|(part, whole)| part.within(&whole)) {
+        shape["design"]["parameters"] = begun["design"]["parameters"].clone();
+    }
+    shape
+}
+
 /// Refuses a shape that differs from the one that a folder was `begun` with, by the key. Writes nothing.
 pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
     let folder = absolute(output);
     let folder = folder.display();
-    let another = "give another output";
+    let (another, shape) = ("give another output", &on(begun, shape));
 
     let (mut old, mut new) = (flatten(begun), flatten(shape));
     // Where the contents are known, the names do not matter.
@@ -141,7 +158,8 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
             None => format!("the folder {folder} was begun without this key"),
         };
         let error = Error { value: new.get(key).map(Value::to_string), ..Error::input(problem).key(key) };
-        return Err(error.remedy(format!("{another}, set the key back, or delete that folder")));
+        let inwards = if key.starts_with("design.parameters") { " (bounds may move inwards)" } else { "" };
+        return Err(error.remedy(format!("{another}, set the key back{inwards}, or delete that folder")));
     }
 
     // Before versions were kept all were 1.
@@ -250,8 +268,8 @@ fn flatten(shape: &Value) -> BTreeMap<String, Value> {
     }
     let mut all = BTreeMap::new();
     walk("", &sections, &mut all);
-    // Rows of a list are compared one by one with those that were simulated.
-    all.remove("design.file");
+    // Rows of a list are compared one by one with those that were simulated. What they are used for moves none.
+    ["design.file", "design.validation", "design.test"].iter().for_each(|key| drop(all.remove(*key)));
     all
 }
 

@@ -140,12 +140,14 @@ impl<'a> Packer<'a> {
         group.on_root(|| within.into_iter().try_for_each(|i| remove(&simulation::path(output, i as u64))))
     }
 
-    /// Serial: what an index says of its universes, if it is of this design, says alike how that was drawn, and may be
-    /// opened by an ordinary program.
+    /// Serial: what an index says of its universes, if it is of this design, says alike how that was drawn and what its
+    /// universes are for, and may be opened by an ordinary program.
     fn index_of(&self, index: &File) -> Result<Option<Vec<State>>> {
         let said = index.text("theta", "drawn_from")?;
         let drawn = DrawnFrom::named(said.as_deref()) == self.suite.design.drawn_from;
-        let same = drawn && index.read::<f64>("theta")? == self.suite.design.theta && index::opens(index, self.specs)?;
+        let split = self.rows.iter().map(|row| row.split).eq(index.read::<u8>("split")?);
+        let same = drawn && split && index.read::<f64>("theta")? == self.suite.design.theta;
+        let same = same && index::opens(index, self.specs)?;
         if same { index::states(index).map(Some) } else { Ok(None) }
     }
 

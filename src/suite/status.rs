@@ -49,16 +49,16 @@ impl Inventory {
         let mut damaged: Vec<Error> = vec![];
         let mut note = |e: Error| damaged.push(remove_it(e));
         let mut strangers: Vec<Error> = vec![];
-        let mut compare = |path: &Path, records: &[Record], split: Option<&[u8]>| {
+        let mut compare = |path: &Path, records: &[Record]| {
             let remedy = "put the row back (more may follow at the end), give another output, or remove this file and run \
                           `polycosm simulate`, which makes its universes anew";
-            strangers.extend(design.check(records, split).err().map(|e| e.file(path).remedy(remedy)));
+            let refused = design.check(records).err();
+            strangers.extend(refused.map(|e| if e.remedy.is_some() { e } else { e.remedy(remedy) }.file(path)));
         };
-        let alone: Vec<usize> = names(&output.join("sims"))?
-            .iter()
-            .filter_map(|f| f.strip_suffix(".h5")?.parse().ok())
-            .filter(|&i| i < n)
-            .collect();
+        let numbers = |folder: &str| -> Result<Vec<usize>> {
+            Ok(names(&output.join(folder))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse().ok()).collect())
+        };
+        let alone = numbers("sims")?;
         // When each simulation was finished that a shard has and a file of its own, too.
         let mut times = vec![f64::NAN; if alone.is_empty() { 0 } else { n }];
         for (s, packed) in packed.iter_mut().enumerate() {
@@ -70,18 +70,18 @@ impl Inventory {
             let read = File::open(&path).and_then(|f| match shard::records(&f)? {
                 records if records.first().is_some_and(|r| r.index == first as u64) => {
                     times.iter_mut().skip(first).zip(Made::times(&f)?).for_each(|(time, is)| *time = is);
-                    Ok((records, f.read::<u8>("split")?))
+                    Ok(records)
                 }
                 _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
             });
-            let (records, split) = match read {
-                Ok(read) => read,
+            let records = match read {
+                Ok(records) => records,
                 Err(e) => {
                     note(e.file(&path));
                     continue;
                 }
             };
-            compare(&path, &records, Some(&split));
+            compare(&path, &records);
             let wanted = &mut states[first..n.min(first + shard_size)];
             *packed = records.len() >= wanted.len();
             wanted.iter_mut().zip(records).for_each(|(state, record)| *state = record.state);
@@ -97,7 +97,10 @@ impl Inventory {
                     continue;
                 }
             };
-            compare(&path, std::slice::from_ref(&record), None);
+            compare(&path, std::slice::from_ref(&record));
+            if i >= n {
+                continue;
+            }
             let packed_from_it = record.state == states[i] && time.to_bits() == times[i].to_bits();
             match states[i] {
                 State::Missing => {}
@@ -109,6 +112,9 @@ impl Inventory {
             }
             states[i] = record.state;
             packed[i / shard_size] = false;
+        }
+        if let Some(s) = numbers("shards")?.into_iter().find(|&s| s >= packed.len()) {
+            strangers.push(design.beyond((s * shard_size) as u64).file(shard::path(output, s)));
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);

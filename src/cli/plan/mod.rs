@@ -78,6 +78,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     let mut line = |what: &str, is: &str| _ = writeln!(text, "{what:<22} {is}");
     let unknown = "unknown: this kind of simulator does not tell";
     line("universes", &n.to_string());
+    design.composition().iter().for_each(|what| line("", what));
     if budget.universe.is_empty() {
         line("one universe", &simulator.summary());
     }

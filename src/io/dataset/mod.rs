@@ -9,7 +9,7 @@ mod split;
 mod usable;
 
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
-pub use split::Split;
+pub use split::{OUTSIDE, Split};
 
 pub(super) use foreign::{column_names, place};
 pub(super) use parts::beside;
@@ -218,9 +218,10 @@ impl Dataset {
         &self.status
     }
 
-    /// Universes that are finished or have failed. Of data made elsewhere these are all.
+    /// Universes that are finished or have failed, and lie in the prior. Of data made elsewhere these are all.
     pub fn ran(&self) -> Vec<usize> {
-        (0..self.len()).filter(|&i| !self.own || self.status[i] != State::Missing as u8).collect()
+        let not = [State::Missing as u8, OUTSIDE];
+        (0..self.len()).filter(|&i| !self.own || !not.contains(&self.status[i])).collect()
     }
 
     /// Why the first of the failed universes failed, where the file tells.

@@ -3,6 +3,8 @@
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::io::hdf::{Elements, File};
+use crate::prior::{DrawnFrom, Prior};
+use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -34,6 +36,15 @@ impl Split {
         }
     }
 
+    /// The same for a row of a campaign's own design: universes at a fiducial point and beside it go by their
+    /// realisation, for their parameters are alike.
+    pub fn of_row(drawn_from: DrawnFrom, theta: &[f64], realisation: u64, validation: f64, test: f64) -> Split {
+        match drawn_from {
+            DrawnFrom::Fiducial => Split::of(&[realisation as f64], validation, test),
+            _ => Split::of(theta, validation, test),
+        }
+    }
+
     /// 0, 1 or 2.
     pub(super) fn from_u8(value: u8) -> Option<Split> {
         [Split::Train, Split::Validation, Split::Test].into_iter().find(|&s| s as u8 == value)
@@ -43,7 +54,32 @@ impl Split {
 /// Fewest universes of which some can be set aside for validation.
 const FEWEST: usize = 5;
 
+/// What `status` says, once it is read, of a universe outside the campaign's prior.
+pub const OUTSIDE: u8 = 3;
+
 impl Dataset {
+    /// Its universes as their campaign says now: of a `prior` within the one that they were drawn from, outside of which
+    /// they are left out of use, and split by these fractions, for validation and for tests.
+    pub fn narrow(&mut self, prior: &Prior, [validation, test]: [f64; 2]) -> Result<()> {
+        let realisation = self.beside("realisation")?.unwrap_or_else(|| vec![0; self.len()]);
+        let theta = |row: usize| &self.theta[row * prior.len()..(row + 1) * prior.len()];
+        let of = |row: usize| Split::of_row(self.drawn_from, theta(row), realisation[row], validation, test);
+        let split = (0..self.len()).map(of).collect();
+        if self.prior != *prior {
+            let outside = |&row: &usize| self.status[row] == 0 && prior.ln_density(theta(row)) == f64::NEG_INFINITY;
+            let outside: Vec<usize> = (0..self.len()).filter(outside).collect();
+            let (path, of) = (self.path.display(), count(self.len(), "universe"));
+            if !outside.is_empty() {
+                let told = format!("{path}: {} of {of} lie outside the prior, and are left out of use", outside.len());
+                super::once(log::Level::Info, told);
+            }
+            outside.into_iter().for_each(|row| self.status[row] = OUTSIDE);
+            self.prior = prior.clone();
+        }
+        self.split = split;
+        Ok(())
+    }
+
     /// Rows to learn from and rows that decide when to stop. Where the dataset has none of the latter, a tenth of the universes
     /// is taken from the former: those whose parameters' hashes are smallest, so that it does not depend on their order.
     pub fn learned(&self) -> Result<(Vec<usize>, Vec<usize>)> {
@@ -57,9 +93,13 @@ impl Dataset {
             return Ok((train, validation));
         }
         let mut universes: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+        let realisation = self.beside("realisation")?.filter(|_| self.drawn_from == DrawnFrom::Fiducial);
         for &row in &train {
             let mut hash = Sha256::new_with_prefix(b"validation");
-            self.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes()));
+            match &realisation {
+                Some(of) => hash.update(of[row].to_le_bytes()),
+                None => self.theta_of(row).iter().for_each(|t| hash.update(t.to_le_bytes())),
+            }
             universes.entry(hash.finalize().into()).or_default().push(row);
         }
         if universes.len() < FEWEST {

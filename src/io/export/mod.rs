@@ -10,6 +10,7 @@ use super::dataset::Dataset;
 use super::field::{Data, FieldSpec};
 use super::hdf::{self, File, publish, remove_unfinished};
 use super::ours;
+use super::points;
 use super::prior;
 use super::provenance::Provenance;
 use super::simulation::{describe, write_axes};
@@ -89,6 +90,7 @@ impl Format {
             by.write(file)?;
             fill(file, dataset, rows, &specs)?;
             prior::write(file, &dataset.prior, dataset.drawn_from)?;
+            points::write(file, &dataset.thetas(rows), dataset.prior.len(), dataset.drawn_from)?;
             file.set_texts("split", "values", &SPLIT)?;
             file.set_texts("status", "values", &STATUS)?;
             file.set_json("", "fields", &specs)

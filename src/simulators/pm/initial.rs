@@ -47,9 +47,8 @@ pub struct InitialConfig {
     pub gradient: Gradient,
     /// Fixes the amplitude of every initial mode to its mean; phases stay random (Angulo & Pontzen 2016).
     pub fixed_amplitudes: bool,
-    /// Realisations 2r and 2r + 1 share noise r, the second with all phases turned by π. A pair that is to share its
-    /// cosmology too needs a design that says so: `kind = "list"`, with each point twice and a column `realisation` of
-    /// 0, 1, 2, 3, …; in the other designs the two have parameters of their own.
+    /// Realisations 2r and 2r + 1 share noise r, the second with all phases turned by π. A pair shares its cosmology too
+    /// with `design.realisations = 2` (or any even number); else the two have parameters of their own.
     pub paired: bool,
     /// Local primordial non-Gaussianity, −10000 to 10000: Φ + f_NL (Φ² − ⟨Φ²⟩), Φ positive where matter gathers.
     pub f_nl: f64,
