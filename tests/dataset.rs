@@ -83,7 +83,7 @@ fn design(n: usize) -> Design {
 /// Runs a campaign of n simulations in shards of 4.
 fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, options: &Options) -> Result<Summary> {
     let provenance = Provenance::collect(comm, 5, "seed = 5\n");
-    let config = SuiteConfig { ranks_per_sim, shard_size: 4 };
+    let config = SuiteConfig { ranks_per_sim, shard_size: 4, ..Default::default() };
     let shape = serde_json::json!({ "seed": 5, "simulator": { "kind": "fake" } });
     let (design, provenance) = (&design(n), &provenance);
     let suite = Suite { output, design, config: &config, seed: 5, provenance, shape, files: vec![] };
@@ -132,7 +132,7 @@ fn check_dataset(output: &Path, n: usize, failed: &[usize]) {
 #[test]
 fn only_what_lies_far_out_may_be_impossible() {
     mpi::on_ranks("only_what_lies_far_out_may_be_impossible", &[1, 2], |world| {
-        let (output, config) = (mpi::shared_dir(), SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+        let (output, config) = (mpi::shared_dir(), SuiteConfig { shard_size: 4, ..Default::default() });
         let provenance = &Provenance::collect(world, 5, "seed = 5\n");
         let mut design = design(4);
         // In the lowest thousandth of the prior, which `check` does not look at.
@@ -221,7 +221,7 @@ fn inputs_that_change_while_a_suite_runs_are_noticed() {
             let output = mpi::shared_dir().join(format!("{}", fail.len()));
             let go = |runner: &dyn Runner| {
                 let (provenance, config) =
-                    (Provenance::collect(world, 5, ""), SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+                    (Provenance::collect(world, 5, ""), SuiteConfig { shard_size: 4, ..Default::default() });
                 let shape = serde_json::json!({ "seed": 5, "simulator": { "table": "table.txt" } });
                 let files = vec![("/simulator/table".to_string(), vec![file.clone()])];
                 let (output, design) = (&output, &design(10));
@@ -438,7 +438,7 @@ fn another_campaign_is_refused() {
     let world = Comm::world();
     run(&world, dir.path(), 4, &Fake::default(), 1, &Options::default()).unwrap();
     let provenance = Provenance::collect(&world, 6, "");
-    let (design, config) = (&design(4), &SuiteConfig { ranks_per_sim: 1, shard_size: 4 });
+    let (design, config) = (&design(4), &SuiteConfig { shard_size: 4, ..Default::default() });
     let shape = serde_json::json!({ "seed": 6, "simulator": { "kind": "fake" } });
     let (provenance, files) = (&provenance, vec![]);
     let suite = Suite { output: dir.path(), design, config, seed: 6, provenance, shape, files };

@@ -398,7 +398,7 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let by = Provenance::collect(&world, 1, "");
     for (most, linked) in [(4, true), (2, false)] {
         let drawn = (&design.prior, design.drawn_from);
-        index::write(&world, &case.path("o"), drawn, &rows, (1, most), &specs, &by).unwrap();
+        index::write(&world, &case.path("o"), drawn, &rows, (1, most), (&specs, None), &by).unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
         assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);

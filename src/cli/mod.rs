@@ -14,6 +14,7 @@ pub mod forecast;
 #[cfg(feature = "torch")]
 pub mod infer;
 pub mod job;
+pub mod merge;
 pub mod new;
 pub mod plan;
 pub mod report;
@@ -67,6 +68,7 @@ pub enum Command {
     Simulate(simulate::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Merge(merge::Args),
     #[cfg(feature = "torch")]
     Train(train::Args),
     #[cfg(feature = "torch")]
@@ -112,6 +114,7 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Simulate(args) => simulate::run(args, comm),
         Command::Status(args) => status::run(args, comm),
         Command::Verify(args) => verify::run(args, comm),
+        Command::Merge(args) => merge::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(args, comm),
         #[cfg(feature = "torch")]

@@ -6,7 +6,7 @@
 //! do. Of very many shards it holds copies.
 
 use super::field::FieldSpec;
-use super::hdf::{File, Part, damaged, publish};
+use super::hdf::{Compression, File, Part, damaged, publish};
 use super::made::Made;
 use super::points;
 use super::prior;
@@ -51,7 +51,7 @@ pub fn write(
     (of, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
     (shard_size, most): (usize, usize),
-    specs: &[FieldSpec],
+    (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
 ) -> Result<()> {
     let all = Shards::read(output, rows.len(), shard_size, specs)?;
@@ -73,7 +73,7 @@ pub fn write(
         Made::write(&all.made, None, file)?;
         file.set_json("", "fields", &specs)?;
         for (spec, told) in specs.iter().zip(&all.fields) {
-            all.field(file, spec, told, linked)?;
+            all.field(file, spec, told, (linked, compression))?;
         }
         Ok(())
     })
@@ -162,7 +162,13 @@ impl Shards<'_> {
         Ok(all)
     }
 
-    fn field(&self, file: &File, spec: &FieldSpec, told: &Told, linked: bool) -> Result<()> {
+    fn field(
+        &self,
+        file: &File,
+        spec: &FieldSpec,
+        told: &Told,
+        (linked, compression): (bool, Option<Compression>),
+    ) -> Result<()> {
         let (name, n) = (array(spec), told.sums.len());
         let mut shape = spec.shape.clone();
         if spec.ragged {
@@ -180,7 +186,10 @@ impl Shards<'_> {
             let parts: Vec<Part> = self.there.iter().zip(&told.stored).map(part).collect();
             file.create_virtual(spec.dtype, &name, &shape, &parts)?;
         } else {
-            let array = file.create_array_of(spec.dtype, &name, &shape)?;
+            let array = match spec.ragged {
+                true => file.create_array_of(spec.dtype, &name, &shape)?,
+                false => file.create_stacked(spec, &shape, compression)?,
+            };
             let mut there = self.there.iter().peekable();
             for s in 0..n.div_ceil(self.shard_size) {
                 let here = there.next_if(|(t, _)| *t == s);

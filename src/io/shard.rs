@@ -5,7 +5,7 @@
 //! Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
-use super::hdf::{File, damaged, publish};
+use super::hdf::{Compression, File, damaged, publish};
 use super::made::Made;
 use super::provenance::Provenance;
 use super::simulation::{self, Record, State, describe, same_checksum};
@@ -124,6 +124,44 @@ impl<'a> Source<'a> {
     }
 }
 
+/// A simulation as a folder has it.
+pub struct Whole {
+    pub record: Record,
+    pub made: Made,
+    /// In the order of their descriptions; fill values where it failed.
+    pub fields: Vec<Data>,
+}
+
+/// Simulations of a folder one after another, wherever they lie.
+pub struct Reader<'a> {
+    output: &'a Path,
+    shard_size: usize,
+    specs: &'a [FieldSpec],
+    /// The shard that was opened last.
+    last: Option<(usize, Option<Old>)>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(output: &'a Path, shard_size: usize, specs: &'a [FieldSpec]) -> Self {
+        Reader { output, shard_size, specs, last: None }
+    }
+
+    /// Serial: a simulation of the design, whose checksums hold; `None`: it is not there.
+    pub fn read(&mut self, row: &Row) -> Result<Option<Whole>> {
+        let (s, at) = (row.index as usize / self.shard_size, row.index as usize % self.shard_size);
+        if self.last.as_ref().is_none_or(|(shard, _)| *shard != s) {
+            let path = path(self.output, s);
+            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
+        }
+        let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
+        let Some(source) = Source::open(self.output, old, self.specs, row, at)? else { return Ok(None) };
+        let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
+        let Told { state, failure, made } = source.told;
+        let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
+        Ok(Some(Whole { record: Record { index, realisation, theta, state, failure }, made, fields }))
+    }
+}
+
 /// The remedy for damaged numbers of one simulation.
 pub fn again(index: u64) -> String {
     format!("`polycosm simulate --redo {index}` makes this simulation again; or copy the file here again")
@@ -195,7 +233,7 @@ pub fn pack(
     comm: &Comm,
     output: &Path,
     (s, rows): (usize, &[Row]),
-    specs: &[FieldSpec],
+    (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
     before: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -264,7 +302,7 @@ pub fn pack(
                 file.write_checked(all, &format!("{}/offsets", spec.name), &[m + 1], &offsets)?;
             } else {
                 let shape: Vec<usize> = std::iter::once(m).chain(spec.shape.iter().copied()).collect();
-                arrays.push((file.create_array_of(spec.dtype, &spec.name, &shape)?, None));
+                arrays.push((file.create_stacked(spec, &shape, compression)?, None));
                 describe(file, &spec.name, spec, true)?;
             }
         }

@@ -13,6 +13,7 @@ pub mod design;
 pub mod fingerprint;
 mod inputs;
 mod lock;
+pub mod merge;
 mod packer;
 pub mod status;
 pub mod verify;
@@ -22,7 +23,7 @@ pub use lock::Lock;
 use crate::comm::{Comm, stop, timers::Timers};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
-use crate::io::hdf::TEMPORARY;
+use crate::io::hdf::{Compression, TEMPORARY};
 use crate::io::made::Made;
 use crate::io::ours;
 use crate::io::provenance::Provenance;
@@ -52,11 +53,17 @@ pub struct SuiteConfig {
     pub ranks_per_sim: usize,
     /// Simulations in one file of the dataset.
     pub shard_size: usize,
+    /// Compression of the dataset's fields: "gzip", "zstd" or "blosc", with a level as in "gzip:4". Each universe is a
+    /// chunk, so that one is read without the others. Lists, and fields of less than 4 KiB per universe, stay as they
+    /// are. "zstd" and "blosc" need a plug-in of HDF5, also where the files are read. May be changed at any time: files
+    /// that are there stay as they are.
+    #[schemars(extend("x-default" = "none"))]
+    pub compression: Option<Compression>,
 }
 
 impl Default for SuiteConfig {
     fn default() -> Self {
-        SuiteConfig { ranks_per_sim: 1, shard_size: 64 }
+        SuiteConfig { ranks_per_sim: 1, shard_size: 64, compression: None }
     }
 }
 
@@ -78,6 +85,9 @@ impl SuiteConfig {
         }
         limits::at_most("suite.ranks_per_sim", self.ranks_per_sim, limits::RANKS)?;
         limits::at_most("suite.shard_size", self.shard_size, limits::SIMULATIONS)?;
+        if let (Some(_), Some(compression)) = (ranks, self.compression) {
+            compression.check()?;
+        }
         match ranks {
             Some(n) if n < self.ranks_per_sim => {
                 let (k, s) = (self.ranks_per_sim, if n == 1 { "" } else { "s" });
@@ -270,9 +280,17 @@ fn check_specs(specs: &[FieldSpec]) -> Result<()> {
 }
 
 impl Suite<'_> {
-    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
-    /// Returns the lock, and the digests of the input files.
+    /// Begins or goes on with the folder. Returns the lock, and the digests of the input files.
     fn prepare(&self) -> Result<(Lock, serde_json::Value)> {
+        let mut shape = self.shape.clone();
+        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
+        shape["files"] = fingerprint::digests(&self.files)?;
+        let lock = self.begin(&shape, &self.files)?;
+        Ok((lock, shape["files"].take()))
+    }
+
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written.
+    fn begin(&self, shape: &serde_json::Value, files: &[(String, Vec<PathBuf>)]) -> Result<Lock> {
         let unwritable = |e: std::io::Error| {
             let error = Error::input(format!("cannot be written to: {e}")).key("output").value(self.output);
             error.remedy("give a folder that you may write to")
@@ -282,13 +300,10 @@ impl Suite<'_> {
         }
         tempfile::NamedTempFile::with_suffix_in(TEMPORARY, self.output).map_err(unwritable)?;
         let lock = Lock::take(self.output, "is simulating into")?;
-        let mut shape = self.shape.clone();
-        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
-        shape["files"] = fingerprint::digests(&self.files)?;
         if fingerprint::read(self.output)?.is_none() {
             self.begins_alone()?;
         }
-        fingerprint::check(self.output, &shape, &self.files)?;
+        fingerprint::check(self.output, shape, files)?;
         ours::replaceable(&index::path(self.output))?;
         ours::keep_campaign(self.output, &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
@@ -296,7 +311,7 @@ impl Suite<'_> {
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
-        Ok((lock, shape["files"].take()))
+        Ok(lock)
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.

@@ -132,7 +132,8 @@ impl<'a> Packer<'a> {
     fn pack(&self, group: &Comm, s: usize, replaces: bool) -> Result<()> {
         let (output, within) = (self.suite.output, self.within(s));
         let rows = &self.rows[within.clone()];
-        shard::pack(group, output, (s, rows), self.specs, self.suite.provenance, || {
+        let specs = (self.specs, self.suite.config.compression);
+        shard::pack(group, output, (s, rows), specs, self.suite.provenance, || {
             // Lists move in a shard that gets more of them.
             let moves = self.specs.iter().any(|spec| spec.ragged) && shard::path(output, s).exists();
             if replaces || moves { remove(&self.index()) } else { Ok(()) }
@@ -167,7 +168,7 @@ impl<'a> Packer<'a> {
         }
         let (start, drawn) = (Instant::now(), (&design.prior, design.drawn_from));
         let shards = (config.shard_size, index::MOST_LINKS);
-        index::write(self.alone, output, drawn, &self.rows, shards, self.specs, provenance)?;
+        index::write(self.alone, output, drawn, &self.rows, shards, (self.specs, config.compression), provenance)?;
         self.took = start.elapsed();
         Ok(())
     }

@@ -6,6 +6,7 @@
 mod array;
 pub mod attributes;
 mod checked;
+mod compression;
 mod elements;
 mod links;
 mod memory;
@@ -13,6 +14,7 @@ mod publish;
 
 pub use array::Array;
 pub use checked::{damaged, other_checksum};
+pub use compression::Compression;
 pub use elements::Elements;
 pub use memory::{free_memory, room};
 pub use publish::{
@@ -22,7 +24,8 @@ pub use publish::{
 
 use crate::comm::Comm;
 use crate::error::{At, Cause, Error, FREE_SOME_SPACE, Result};
-use crate::io::field::Dtype;
+use crate::io::field::{Dtype, FieldSpec};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 /// Numbers that stand in arrays.
@@ -55,6 +58,8 @@ pub struct File {
     path: PathBuf,
     /// The ranks that share it, where there are several.
     comm: Option<Comm>,
+    /// Bytes of its compressed arrays before they are: the most that they will take.
+    compressed: Cell<u64>,
 }
 
 /// Starts the library; the program does so before it starts MPI. HDF5 that finds MPI running hooks into its shut-down,
@@ -115,7 +120,7 @@ impl File {
             file = hdf5::FileBuilder::new().open(path);
         }
         let inner = file.map_err(|e| explain(e).file(path))?;
-        Ok(File { inner, path: path.to_path_buf(), comm: comm.cloned() })
+        Ok(File { inner, path: path.to_path_buf(), comm: comm.cloned(), compressed: Cell::new(0) })
     }
 
     /// Where the file lies, as it was named.
@@ -123,11 +128,11 @@ impl File {
         &self.path
     }
 
-    /// Takes the room that the file still needs on its disk, where the file system can promise that.
-    fn reserve(&self) -> Result<()> {
+    /// Takes the room that the file still needs on its disk and `more`, where the file system can promise that.
+    fn reserve(&self, more: u64) -> Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         let file = std::fs::OpenOptions::new().write(true).open(&self.path).at(&self.path)?;
-        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, self.inner.size().max(1)) {
+        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, (self.inner.size() + more).max(1)) {
             Err(e) if [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT].contains(&e) => {
                 Err(std::io::Error::from(e)).at(&self.path)
             }
@@ -154,12 +159,31 @@ impl File {
 
     /// Collective: a new array of a fixed shape, its contents undefined until written. Groups are made on the way.
     pub fn create_array<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Array> {
-        let builder = self.inner.new_dataset::<T>().fill_time(hdf5::dataset::FillTime::Never).shape(shape);
+        self.create_with::<T>(name, shape, None)
+    }
+
+    fn create_with<T: Element>(&self, name: &str, shape: &[usize], with: Option<Compression>) -> Result<Array> {
+        let mut builder = self.inner.new_dataset::<T>().fill_time(hdf5::dataset::FillTime::Never).shape(shape);
+        if let Some(compression) = with {
+            builder = builder.chunk(compression::chunk(shape, size_of::<T>())).set_filters(&compression.filters());
+            let bytes = (shape.iter().product::<usize>() * size_of::<T>()) as u64;
+            self.compressed.set(self.compressed.get() + bytes + bytes / 100);
+        }
         let inner = agreed(&self.comm, builder.create(name).map_err(|e| explain(e).file(&self.path).key(name)))?;
         // Shared arrays lie in the file from here on. On a full disk MPI's collective writing fails on some ranks, for
         // which the others may wait: the room is taken before anybody writes.
-        self.comm.as_ref().map_or(Ok(()), |comm| comm.on_root(|| self.reserve()))?;
+        self.comm.as_ref().map_or(Ok(()), |comm| comm.on_root(|| self.reserve(self.compressed.get())))?;
         Ok(self.wrap(name, inner))
+    }
+
+    /// Collective: the array of a field of universes, compressed where that is worth it.
+    pub fn create_stacked(&self, spec: &FieldSpec, shape: &[usize], with: Option<Compression>) -> Result<Array> {
+        let with = with.filter(|compression| compression.takes(spec));
+        match spec.dtype {
+            Dtype::F32 => self.create_with::<f32>(&spec.name, shape, with),
+            Dtype::F64 => self.create_with::<f64>(&spec.name, shape, with),
+            Dtype::I64 => self.create_with::<i64>(&spec.name, shape, with),
+        }
     }
 
     /// Like [`File::create_array`] for any [`Dtype`].

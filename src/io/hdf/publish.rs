@@ -12,7 +12,8 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
     let temporary = temporary(comm, path);
     let file = File::create_on(comm, &temporary)?;
     let written = comm.agree(write(&file));
-    let closed = comm.on_root(|| file.reserve());
+    let compressed = file.compressed.get() > 0;
+    let closed = comm.on_root(|| file.reserve(0));
     let closed = match closed {
         Ok(()) => comm.agree(file.close()),
         // Where a disk is full, ranks leave HDF5's collective closing at different places and wait for one another.
@@ -21,7 +22,10 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
             full
         }
     };
-    let moved = written.and(closed).and_then(|()| comm.on_root(|| settle(&temporary, path)));
+    // What was reserved and not needed is given back.
+    let fit = || std::fs::OpenOptions::new().write(true).open(&temporary).and_then(|f| f.set_len(f.metadata()?.len()));
+    let fit = || if compressed { fit().at(&temporary) } else { Ok(()) };
+    let moved = written.and(closed).and_then(|()| comm.on_root(|| fit().and_then(|()| settle(&temporary, path))));
     moved.map_err(|e| {
         // The parallel driver's errors do not say why: the folder is tried for real, while the file is still there.
         let tried = comm.on_root(|| try_folder(&temporary));
