@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
             self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
         }
         let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
-        let Some(source) = Source::open(self.output, old, self.specs, row, at)? else { return Ok(None) };
+        let Some(source) = Source::open(self.output, old, self.specs, (row, at), None)? else { return Ok(None) };
         let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
         let Told { state, failure, made } = source.told;
         let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
