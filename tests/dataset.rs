@@ -421,15 +421,20 @@ fn what_was_run_again_replaces_what_is_packed() {
 }
 
 #[test]
-fn a_design_grows_and_shrinks() {
+fn a_design_grows_and_does_not_shrink() {
     let dir = tempfile::tempdir().unwrap();
     let world = Comm::world();
-    for (n, new) in [(6, 6), (10, 4), (6, 0)] {
+    for (n, new) in [(6, 6), (10, 4)] {
         let fake = Fake::default();
         assert!(run(&world, dir.path(), n, &fake, 1, &Options::default()).unwrap().complete);
         assert_eq!(fake.ran.into_inner().len(), new);
         check_dataset(dir.path(), n, &[]);
     }
+    // Of fewer, nothing is touched.
+    let e = run(&world, dir.path(), 6, &Fake::default(), 1, &Options::default()).unwrap_err();
+    assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("design.simulations"), Some("6"), 2));
+    assert!(e.file.is_some() && e.remedy.is_some(), "{e}");
+    check_dataset(dir.path(), 10, &[]);
 }
 
 #[test]

@@ -122,7 +122,16 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
     assert!(!planned.contains("step table") && !planned.contains("\nall "), "{planned}");
     assert_eq!(planned.contains("training"), cfg!(feature = "torch"));
 
-    says(run(2, at, "simulate run.toml", &[]), 0, &["120 simulations on 2 groups each of 1 rank"]);
+    // Some first: networks may learn from them, and are told of more when more are there.
+    says(run(2, at, "simulate run.toml --only 0..79", &[]), 0, &["80 simulations on 2 groups each of 1 rank"]);
+    let told = ["120 simulations, 40 not there yet, 0 failed", "every checksum holds"];
+    says(run(1, at, "verify run.toml", &[]), 0, &told);
+    says(run(1, at, "status run.toml", &[]), 0, &["dataset      not complete: 80 of 120 in it, 0 failed"]);
+    if cfg!(feature = "torch") {
+        let warns = "80 of 120 universes are there: networks learn from these alone";
+        says(run(1, at, "train run.toml", &[]), 0, &[warns, "--retrain STAGE"]);
+    }
+    says(run(2, at, "simulate run.toml", &[]), 0, &["40 simulations on 2 groups each of 1 rank"]);
     says(run(2, at, "simulate run.toml", &[]), 0, &["0 simulations"]);
     says(run(2, at, "observe run.toml", &[]), 2, &["simulator.kind = ", "are seen in one way only"]);
     says(
@@ -131,6 +140,21 @@ fn a_simulator_of_ones_own_goes_through_every_command() {
         &["120 simulations, 0 failed", "every checksum holds", "x over the line, mean of 120: ", " at t = 0.062"],
     );
     says(run(1, at, "status run.toml", &[]), 0, &["120 of 120 done", "dataset      complete"]);
+    if cfg!(feature = "torch") {
+        let outdated = "stage        posterior: outdated: universes were added: 80 -> 120 of 120";
+        says(run(1, at, "status run.toml", &[]), 0, &[outdated, "run.toml --retrain posterior` trains it anew"]);
+        says(run(1, at, "train run.toml --retrain posterior", &[]), 0, &["forgotten"]);
+    }
+    // What verify finds is mended by what it says; the others are not run.
+    let shard = hdf5::File::open_rw(at.join("run/shards/00001.h5")).unwrap().dataset("x").unwrap();
+    let spoilt: Vec<f32> = shard.read_raw().unwrap().into_iter().map(|x: f32| x + 1.0).collect();
+    shard.write_raw(&spoilt).unwrap();
+    drop(shard);
+    says(run(1, at, "verify run.toml", &[]), 1, &["32 defects", "`polycosm simulate run.toml --redo 32..63` makes"]);
+    let redone = run(2, at, "simulate run.toml --redo 32..40,41..63", &[]);
+    says(redone, 0, &["32 simulations on 2 groups each of 1 rank"]);
+    says(run(1, at, "verify run.toml", &[]), 0, &["every checksum holds"]);
+    says(run(1, at, "simulate run.toml --redo 3 --only 3", &[]), 2, &["--redo", "--only"]);
     let resolved = std::fs::read_to_string(at.join("run/campaign.toml")).unwrap();
     assert!(!resolved.contains("cosmology") && resolved.contains("kind = \"told\""), "{resolved}");
     // Another number of ranks for each universe makes the same ones; so does the example, which says less.

@@ -9,7 +9,7 @@ use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result, campaign};
 use crate::io::samples::Samples;
-use crate::io::stages::State;
+use crate::io::stages::{State, anew};
 use crate::limits;
 use crate::progress::count;
 use crate::suite::observe::Outdated;
@@ -89,6 +89,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         for r in &results {
             let word = r.outdated.as_ref().map_or(r.word.clone(), |why| format!("outdated: {why}"));
             say(format_args!("{:<12} {}: {word}", r.what, r.name));
+            r.remedy.iter().for_each(|remedy| say(format_args!("{:<12} {remedy}", "  remedy")));
         }
         Ok(())
     })
@@ -120,6 +121,9 @@ struct Outcome {
     left_out: Vec<String>,
     /// Why it is of no use now.
     outdated: Option<String>,
+    /// What to do about it, of a stage that stands on none that is outdated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
 }
 
 fn page(plan: &Plan) -> PathBuf {
@@ -129,7 +133,8 @@ fn page(plan: &Plan) -> PathBuf {
 fn stages_json(plan: &Plan, results: &[Outcome]) -> Vec<Value> {
     let trained = |r: &Outcome| plan.stages().model(&r.name).exists();
     let stages = results.iter().filter(|r| r.what == "stage");
-    stages.map(|r| json!({"name": r.name, "trained": trained(r), "epochs": r.epochs, "outdated": r.outdated})).collect()
+    let of = |r: &Outcome| json!({"name": r.name, "trained": trained(r), "epochs": r.epochs, "outdated": r.outdated, "remedy": r.remedy});
+    stages.map(of).collect()
 }
 
 /// Every stage, and all that was made of them. What cannot be read is outdated too, and says so.
@@ -144,6 +149,7 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
             epochs,
             left_out,
             outdated: outdated.unwrap_or_else(told),
+            remedy: None,
         }
     };
     let mut all = vec![];
@@ -157,7 +163,10 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
                 Outcome { epochs, ..outcome("stage", &stage, &word, Ok(None)) }
             }
             Ok(State::Trained(_)) => outcome("stage", &stage, "trained", current.stages.otherwise(&stage)),
-            Ok(State::Outdated(why)) => outcome("stage", &stage, "", Ok(Some(why))),
+            Ok(State::Outdated(why)) => {
+                let first = current.stages.below(&stage, current.identity(&stage)).is_ok_and(|below| below.is_none());
+                Outcome { remedy: first.then(|| anew(&stage)), ..outcome("stage", &stage, "", Ok(Some(why))) }
+            }
             Err(e) => outcome("stage", &stage, "", Err(e)),
         });
     }

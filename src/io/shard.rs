@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// Bytes that a shard is written ahead of its disk.
+const AHEAD: usize = 16 << 20;
+
 /// Where shard `s` lies.
 pub fn path(output: &Path, s: usize) -> PathBuf {
     output.join(relative(s))
@@ -71,11 +74,20 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `None`: it is not there yet.
-    fn open(output: &Path, old: Option<&Old>, specs: &'a [FieldSpec], row: &Row, at: usize) -> Result<Option<Self>> {
+    /// `None`: it is not there yet. What is `known` of it is not read again.
+    fn open(
+        output: &Path,
+        old: Option<&Old>,
+        specs: &'a [FieldSpec],
+        (row, at): (&Row, usize),
+        known: Option<&Told>,
+    ) -> Result<Option<Self>> {
         let own = simulation::path(output, row.index);
         let (file, at, record, made) = if own.exists() {
             let file = File::open(&own)?;
+            if let Some(told) = known.cloned() {
+                return Ok(Some(Source { file: Rc::new(file), row: None, specs, index: row.index, told }));
+            }
             let (record, made) = (simulation::read(&file)?, Made::read(&file)?.pop());
             (Rc::new(file), None, record, made)
         } else {
@@ -147,7 +159,7 @@ impl<'a> Reader<'a> {
             self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
         }
         let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
-        let Some(source) = Source::open(self.output, old, self.specs, row, at)? else { return Ok(None) };
+        let Some(source) = Source::open(self.output, old, self.specs, (row, at), None)? else { return Ok(None) };
         let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
         let Told { state, failure, made, again } = source.told;
         let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
@@ -236,12 +248,12 @@ pub fn pack(
     let apart = |row: &Row| !simulation::path(output, row.index).exists();
     let old = path.exists() && rows[start..start + mine].iter().any(apart);
     let old = comm.agree(old.then(|| Old::open(&path)).transpose())?;
-    let open = |at: usize| Source::open(output, old.as_ref(), specs, &rows[at], at);
+    let open = |at: usize, known: Option<&Told>| Source::open(output, old.as_ref(), specs, (&rows[at], at), known);
     // Files are opened one at a time below; here only what the layout depends on is read.
     let scan = || -> Result<(Vec<u64>, Vec<Told>)> {
         let (mut lengths, mut told) = (vec![], vec![]);
         for at in start..start + mine {
-            let source = open(at)?;
+            let source = open(at, None)?;
             for spec in specs.iter().filter(|s| s.ragged) {
                 lengths.push(source.as_ref().map_or(Ok(0), |s| s.length(spec))? as u64);
             }
@@ -302,23 +314,28 @@ pub fn pack(
         }
         write_again(file, &told.into_iter().flat_map(|t| t.again).collect())?;
         file.set_json("", "fields", &specs)?;
-        let mut checksums = vec![vec![0u32; m]; specs.len()];
+        let (mut checksums, mut waiting) = (vec![vec![0u32; m]; specs.len()], 0);
         // Transfers are collective: ranks with fewer simulations take part with nothing.
         for step in 0..share(m, comm.size(), 0).1 {
             let at = start + step;
-            let source = comm.agree(if step < mine { open(at).map(Some) } else { Ok(None) })?;
+            let source = comm.agree(if step < mine { open(at, told.get(at)).map(Some) } else { Ok(None) })?;
             for (i, (array, offsets)) in arrays.iter().enumerate() {
                 let field = |s: &Option<Source>| s.as_ref().map_or_else(|| Ok(nothing(&specs[i])), |s| s.field(i));
                 match comm.agree(source.as_ref().map(field).transpose())? {
                     None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0))?,
                     Some((data, crc)) => {
                         checksums[i][at] = crc;
+                        waiting += data.bytes().len();
                         match offsets {
                             None => array.write_rows(at, 1, &data)?,
                             Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data)?,
                         }
                     }
                 }
+            }
+            if waiting > AHEAD {
+                file.begin_to_write();
+                waiting = 0;
             }
         }
         for (spec, mut sums) in specs.iter().zip(checksums) {

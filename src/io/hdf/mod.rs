@@ -140,6 +140,13 @@ impl File {
         }
     }
 
+    /// Has the system begin to bring to the disk what it holds of the file, while more is made.
+    pub fn begin_to_write(&self) {
+        if let Ok(file) = std::fs::File::open(&self.path) {
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+
     /// Leaves the file as it is, for ever open: nothing more is written to it.
     fn abandon(self) {
         std::mem::forget(self.inner);
