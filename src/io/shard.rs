@@ -312,7 +312,7 @@ pub fn pack(
                 describe(file, &spec.name, spec, true)?;
             }
         }
-        write_again(file, &told.into_iter().flat_map(|t| t.again).collect())?;
+        write_again(file, &told.iter().flat_map(|t| t.again.clone()).collect())?;
         file.set_json("", "fields", &specs)?;
         let (mut checksums, mut waiting) = (vec![vec![0u32; m]; specs.len()], 0);
         // Transfers are collective: ranks with fewer simulations take part with nothing.

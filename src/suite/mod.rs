@@ -59,6 +59,7 @@ pub struct SuiteConfig {
     /// chunk, so that one is read without the others. Lists, and fields of less than 4 KiB per universe, stay as they
     /// are. "zstd" and "blosc" need a plug-in of HDF5, also where the files are read. May be changed at any time: files
     /// that are there stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "none"))]
     pub compression: Option<Compression>,
 }
