@@ -19,6 +19,7 @@ use crate::io::identity::{DIGITS, digest_of_file, open_sealed, sealed};
 use crate::io::parameters::Parameters;
 use crate::io::text;
 use crate::prior::Prior;
+use crate::simulators::SimulatorConfig;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -161,6 +162,17 @@ fn on(begun: &Value, shape: &Value) -> Value {
     shape
 }
 
+/// What the simulator's keys mean beside themselves, where an older program did not keep it: how far lens planes reach.
+fn unsaid(begun: &Value) -> BTreeMap<String, Value> {
+    let Ok(simulator) = serde_json::from_value::<SimulatorConfig>(begun["simulator"].clone()) else {
+        return BTreeMap::new(); // this program kept it, or it has other keys
+    };
+    let keys = flatten(&json!({ "simulator": simulator }));
+    let mut all = flatten(&json!({ "simulator": simulator.shaping() }));
+    all.retain(|key, _| !keys.contains_key(key));
+    all
+}
+
 /// Refuses a shape that differs from the one that a folder was `begun` with, by the key; what is only seen may differ.
 /// Writes nothing.
 pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Vec<PathBuf>)]) -> Result<()> {
@@ -169,6 +181,7 @@ pub fn compare(output: &Path, begun: &Value, shape: &Value, files: &[(String, Ve
     let (another, shape) = ("give another output", &on(begun, shape));
 
     let (mut old, mut new) = (flatten(begun), flatten(shape));
+    old.extend(unsaid(begun));
     // Where the contents are known, the names do not matter.
     if begun.get("files").is_some() {
         for (place, _) in files {
@@ -451,6 +464,31 @@ mod tests {
         assert_eq!(differ(&older, &json!({"numerics.power": 2})), ["numerics.power"]);
         assert!(differ(&json!({"simulator.power": 5}), &json!({"simulator.power": 5})).is_empty());
         assert_eq!(differ(&json!({"simulator.power": 5}), &json!({"simulator.power": 6})), key);
+    }
+
+    #[test]
+    fn lens_planes_of_an_older_program_reach_as_far_as_they_did() {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = |z: [f64; 2]| {
+            let simulator = json!({
+                "kind": "pm", "box_size": 64.0, "particles": 16,
+                "lightcone": { "source_redshifts": z, "pixels": 8, "field_of_view_deg": 1.0 },
+            });
+            let simulator = serde_json::from_value::<SimulatorConfig>(simulator).unwrap();
+            json!({
+                "simulator": simulator.shaping(), "given": ["simulator"],
+                "seen": ["simulator.lightcone.source_redshifts"],
+            })
+        };
+        let mut begun = shape([0.5, 1.0]);
+        let farthest = begun["simulator"].as_object_mut().unwrap().remove("lightcone (farthest source)");
+        assert_eq!(farthest, Some(json!(1.0)));
+        check(dir.path(), &begun, &[]).unwrap();
+        let e = check(dir.path(), &shape([0.5, 0.99]), &[]).unwrap_err();
+        assert_eq!(e.key.as_deref(), Some("simulator.lightcone (farthest source)"));
+        check(dir.path(), &shape([0.7, 1.0]), &[]).unwrap();
+        let e = check(dir.path(), &shape([0.7, 1.1]), &[]).unwrap_err();
+        assert!(e.problem.contains("was begun with 1.0"), "{e}");
     }
 
     #[test]

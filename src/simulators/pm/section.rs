@@ -101,7 +101,7 @@ impl Section for PmConfig {
         let mut shape = serde_json::to_value(self.shaping()).unwrap_or_default();
         // Lens planes reach as far as there are sources, however these are spread.
         if let Some(z_max) = self.lightcone.as_ref().and_then(|cone| cone.z_max().ok()) {
-            shape["lightcone"]["z_max"] = z_max.into();
+            shape["lightcone (farthest source)"] = z_max.into();
         }
         shape
     }
