@@ -10,18 +10,24 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What to do where a disk is full.
 pub const FREE_SOME_SPACE: &str = "free some space on that disk, then run the same command again: it resumes";
 
-/// The campaign file, as the command line named it.
+/// The campaign file and what the command line sets of it, as it named them.
 static CAMPAIGN: Mutex<Option<String>> = Mutex::new(None);
 
-/// Says which campaign file this process works on, so that remedies can name it.
-pub fn work_on(campaign: &Path) {
+/// Says which campaign file this process works on, and what is set of it (`section.key=value`), so that the commands of
+/// remedies are of the same campaign.
+pub fn work_on(campaign: &Path, sets: &[String]) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
+    let word = |text: &str| match text.chars().all(plain) {
+        true => text.to_string(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    };
     if let Ok(mut name) = CAMPAIGN.lock() {
-        let path = campaign.display().to_string();
-        *name = Some(if path.contains([' ', '\'']) { format!("{path:?}") } else { path });
+        let sets = sets.iter().map(|set| format!(" --set {}", word(set)));
+        *name = Some(std::iter::once(word(&campaign.display().to_string())).chain(sets).collect());
     }
 }
 
-/// The campaign file in a command that a remedy gives.
+/// The campaign in a command that a remedy gives.
 pub fn campaign() -> String {
     CAMPAIGN.lock().ok().and_then(|name| name.clone()).unwrap_or("CAMPAIGN.toml".into())
 }

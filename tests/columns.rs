@@ -96,7 +96,12 @@ fn columns_that_are_none_are_refused() {
     says(&clash(r#"train.compressor.target=["x", "power"]"#), 2, &["train.compressor.target = \"x\"", "same samples"]);
     refused(r#"train.posterior.input=[]"#, &["train", "input"]);
     let unknown = r#"train.compressor.network.transform={ maps = "asinh", pk = "log" }"#;
-    says(&polycosm(place.path(), &["train", "run.toml", "--set", unknown]), 2, &["transform.pk", "maps, power"]);
+    refused(unknown, &["train.compressor.network.transform.pk", "maps, power"]);
+    refused(
+        "train.compressor.network.transform=[\"none\", \"log\"]",
+        &["train.compressor.network.transform", "2 transforms"],
+    );
+    refused("train.posterior.input=a", &["train.posterior.input = \"a\"", "is a parameter"]);
 }
 
 #[test]

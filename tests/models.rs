@@ -165,7 +165,7 @@ fn epochs_of_all_phases_are_counted() {
     let twice = "--set train.means.network.kind=twice --set train.means.network.more=";
     // A later stage cannot read what this model does not make.
     let alone = "--set train.posterior.input=x";
-    let told = ["tells 4 epochs where a stage has 3", "train.network"];
+    let told = ["tells 4 epochs where a stage has 3", "train.means.network"];
     says(1, at, &format!("train run.toml means {twice}1 {alone}"), 1, &told);
     says(1, at, &format!("train run.toml means {twice}2 {alone}"), 0, &["6 epochs"]);
     std::fs::remove_file(at.join("run/train/means/model.json")).unwrap();

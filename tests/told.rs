@@ -174,7 +174,7 @@ fn a_page_knows_what_it_shows() {
     let status = place.says(&["status", "--set", "seed=2"], 0, &[seed]);
     let page = status.lines().find(|line| line.starts_with("report")).unwrap();
     assert!(page.contains("which is outdated: ") && page.contains("seed + train.posterior.seed"), "{page}");
-    place.says(&["infer", "--set", "seed=2"], 2, &["`polycosm train run.toml --retrain compressor`"]);
+    place.says(&["infer", "--set", "seed=2"], 2, &["`polycosm train run.toml --set seed=2 --retrain compressor`"]);
     place.says(&["export", "--to", "e", "--field", "split"], 2, &["--field = \"split\"", "choose from x\n"]);
     assert!(!place.path("e").exists());
     std::fs::remove_file(place.path("o/posterior/posterior.h5")).unwrap();

@@ -74,7 +74,7 @@ pub struct Config {
 impl Config {
     /// Reads the campaign, with one message when it is wrong. Collective.
     pub fn load(comm: &Comm, path: &Path, sets: &[String]) -> Result<Loaded<Config>> {
-        error::work_on(path);
+        error::work_on(path, sets);
         // Every rank reads the same file; `agree` makes the first refusal everyone's.
         comm.agree(load(path, sets))
     }
@@ -180,6 +180,13 @@ impl Config {
             let known = fields.iter().filter(|f| lists || !f.ragged);
             let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).collect();
             for (key, name) in stage.columns() {
+                if !lists && fields.iter().any(|f| f.ragged && f.name == name) {
+                    let error = Error::input("is a list, and this network reads arrays");
+                    let error = error.key(format!("train.{}.{key}", stage.name)).value(name);
+                    return Err(
+                        error.remedy("name an array, or let its rows be samples: [train.data.pieces] rows = true")
+                    );
+                }
                 if !names.contains(&name) && crate::train::source(&self.train, name).is_none() {
                     return Err(Error::input("is neither an array of the simulator's nor a stage")
                         .key(format!("train.{}.{key}", stage.name))

@@ -68,10 +68,11 @@ impl Preprocess {
     /// Refuses a list of transforms that does not divide the first axis.
     pub fn check(&self) -> Result<()> {
         let parts = self.transforms.len();
-        if self.groups % parts as i64 == 0 {
+        // Of maps each channel has one; a vector's first axis is not known any more.
+        if self.groups % parts as i64 == 0 && (!self.maps || parts == 1 || parts as i64 == self.groups) {
             return Ok(());
         }
-        let problem = format!("{parts} transforms do not divide the {} numbers or channels of a sample", self.groups);
+        let problem = format!("{parts} transforms do not fit the {} numbers or channels of a sample", self.groups);
         let remedy = "give one transform, or one for each index of the input's first axis (of maps: each channel)";
         Err(Error::input(problem).key("train.network.transform").remedy(remedy))
     }

@@ -2,6 +2,7 @@
 
 use super::change::{Change, change};
 use super::context::{Context, find, made};
+use super::foreseen::untrained;
 use super::pieces::{Pieces, seen};
 use super::source::Known;
 use super::symmetry::Average;
@@ -9,7 +10,7 @@ use super::{data, inputs, view, weights};
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
 use crate::io::looks::Looks;
-use crate::models::{Batch, Column, Model, Pass, SampleId, Task, build, named};
+use crate::models::{Batch, Column, Model, Pass, SampleId, Task, named};
 use crate::prior::Prior;
 use tch::{Device, Kind, Tensor};
 
@@ -94,7 +95,7 @@ impl Chain {
                 device: context.device,
                 kind: Kind::Float,
             };
-            let model = build(&*stage.network, &task)?;
+            let model = untrained(stage, &task)?;
             weights::load(model.as_ref(), &context.records.folder.join(name), &record.weights, name)?;
             let read = |name: &String| {
                 made(context.stages, name)

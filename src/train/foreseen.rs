@@ -7,7 +7,7 @@ use super::{StageConfig, source};
 use crate::error::{Error, Result};
 use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::stages::Stages;
-use crate::models::{Task, build, named};
+use crate::models::{Model, Task, build, named};
 use crate::prior::Prior;
 use tch::{Device, Kind};
 
@@ -125,7 +125,18 @@ pub(super) fn check_places(
     Err(Error::input(problem).key(format!("train.{}.input", stage.name)).remedy(remedy))
 }
 
-/// Refuses columns that would be moved apart, and averages over what has none, as training does. `records`: the same
+/// The model of a stage; what cannot be one is told by the stage's own keys.
+pub(super) fn untrained(stage: &StageConfig, task: &Task) -> Result<Box<dyn Model>> {
+    build(&*stage.network, task).map_err(|e| {
+        let own = |key: String| match key.strip_prefix("train.network") {
+            Some(rest) => format!("train.{}.network{rest}", stage.name),
+            None => key,
+        };
+        Error { key: e.key.clone().map(own), ..e }
+    })
+}
+
+/// Refuses models that cannot be, columns that would be moved apart, and averages over what has none, as training does. `records`: the same
 /// stages; `field`: what the dataset has by a name.
 pub fn check_ahead(
     stages: &[StageConfig],
@@ -133,10 +144,6 @@ pub fn check_ahead(
     prior: &Prior,
     field: impl Fn(&str) -> Result<FieldSpec>,
 ) -> Result<()> {
-    // Elsewhere nothing that is made is moved.
-    if !stages.iter().any(|stage| stage.frozen || stage.copies > 1 || stage.data.average.is_some()) {
-        return Ok(());
-    }
     let mut outputs: Vec<FieldSpec> = vec![];
     for stage in stages {
         let pieces = Pieces::of(stages, stage, &|name| field(name).ok())?;
@@ -152,13 +159,11 @@ pub fn check_ahead(
         let (inputs, targets) = (named(specs(&stage.input)?, "x"), named(specs(&stage.target)?, "target"));
         let copies = stage.copies > 1 || records.copies(&stage.name) > 1;
         check_places(stages, stage, &[&inputs[..], &targets].concat(), copies)?;
-        if records.with_dependents(&stage.name).len() > 1 || stage.data.average.is_some() {
-            let (device, kind) = (Device::Cpu, Kind::Float);
-            let model = build(&*stage.network, &Task { inputs: &inputs, targets: &targets, prior, device, kind })?;
-            average(stage, &[&inputs[..], &targets].concat(), &model.outputs())?;
-            let called = |spec: FieldSpec| FieldSpec { name: format!("{}/{}", stage.name, spec.name), ..spec };
-            outputs.extend(model.outputs().into_iter().map(called));
-        }
+        let (device, kind) = (Device::Cpu, Kind::Float);
+        let model = untrained(stage, &Task { inputs: &inputs, targets: &targets, prior, device, kind })?;
+        average(stage, &[&inputs[..], &targets].concat(), &model.outputs())?;
+        let called = |spec: FieldSpec| FieldSpec { name: format!("{}/{}", stage.name, spec.name), ..spec };
+        outputs.extend(model.outputs().into_iter().map(called));
     }
     Ok(())
 }

@@ -233,6 +233,12 @@ pub fn check_names(
             let error = error.key(format!("train.{}.{key}", stage.name)).value(name);
             return Err(error.remedy("rename one of them: the array in its file, or the parameter"));
         }
+        let told = |(key, name): &(&str, &str)| *key == "input" && parameters.contains(name);
+        if let Some((key, name)) = stage.columns().find(told).filter(|_| !stage.network.wants_target()) {
+            let problem = "is a parameter, which this network is to tell from what it sees";
+            let error = Error::input(problem).key(format!("train.{}.{key}", stage.name)).value(name);
+            return Err(error.remedy("name fields, or stages before this one"));
+        }
     }
     Ok(())
 }

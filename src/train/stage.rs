@@ -2,13 +2,14 @@
 
 use super::change::Change;
 use super::context::{Context, find};
+use super::foreseen::untrained;
 use super::outputs::columns;
 use super::view::{self, changes_of};
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
 use crate::io::identity::{seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, check_own, numerics, own_files};
-use crate::models::{SampleId, Task, build};
+use crate::models::{SampleId, Task};
 use crate::suite::Lock;
 use tch::Kind;
 
@@ -59,7 +60,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     crate::nets::seed(config.seed as i64);
     let (prior, device) = (&dataset.prior, context.device);
     let task = Task { inputs, targets, prior, device, kind: Kind::Float };
-    let model = comm.agree(build(&*config.network, &task))?;
+    let model = comm.agree(untrained(&config, &task))?;
     let model = model.as_ref();
     comm.agree(view::average(stage, &[&inputs[..], targets].concat(), &model.outputs()))?;
     comm.agree(dataset.check_prior())?;
