@@ -407,3 +407,19 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     }
     case.go(&format!("verify run.toml{many}4"), 0, &["every checksum holds"]);
 }
+
+#[test]
+fn a_command_that_a_test_runs_holds_no_lock_of_a_file_that_another_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let file = hdf5::File::create(&path).unwrap();
+    let mut wait = Command::new("sleep");
+    wait.arg("2");
+    let running = std::thread::spawn(|| mpi::finish(wait, Duration::from_secs(30)));
+    std::thread::sleep(Duration::from_millis(500));
+    drop(file);
+    let again = hdf5::File::open_rw(&path);
+    assert!(!running.is_finished(), "it was to outlive the file");
+    assert!(again.is_ok(), "{again:?}");
+    running.join().unwrap();
+}

@@ -61,11 +61,16 @@ impl Stencil {
     }
 }
 
+/// The points of parameters (n, p) and, of a fiducial design, their steps.
+pub fn of(theta: &[f64], p: usize, drawn_from: DrawnFrom) -> (Vec<u64>, Option<Stencil>) {
+    let stencil = if drawn_from == DrawnFrom::Fiducial { Stencil::of(theta, p) } else { None };
+    (points(theta, p), stencil)
+}
+
 /// Writes `design/point` and, of a fiducial design, `design/step` beside parameters (n, p).
 pub fn write(file: &File, theta: &[f64], p: usize, drawn_from: DrawnFrom) -> Result<()> {
-    let point = points(theta, p);
+    let (point, stencil) = of(theta, p, drawn_from);
     file.write_checked(None, "design/point", &[point.len()], &point)?;
-    let stencil = if drawn_from == DrawnFrom::Fiducial { Stencil::of(theta, p) } else { None };
     let Some(Stencil { fiducial, steps, step }) = stencil else { return Ok(()) };
     file.write_checked(None, "design/step", &[step.len()], &step)?;
     file.set_numbers("design/step", "fiducial", &fiducial)?;

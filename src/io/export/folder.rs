@@ -211,6 +211,9 @@ impl Store for Folder {
     fn end(&self, array: Growing) -> Result<()> {
         array.end()
     }
+    fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()> {
+        self.attributes(name, numbers.iter().map(|(name, values)| (name.to_string(), json!(values))).collect())
+    }
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         points(spec).try_for_each(|(name, shape, numbers)| match numbers {
             Points::Counts(counts) => self.whole(&name, &shape, counts),

@@ -90,7 +90,6 @@ impl Format {
             by.write(file)?;
             fill(file, dataset, rows, &specs)?;
             prior::write(file, &dataset.prior, dataset.drawn_from)?;
-            points::write(file, &dataset.thetas(rows), dataset.prior.len(), dataset.drawn_from)?;
             file.set_texts("split", "values", &SPLIT)?;
             file.set_texts("status", "values", &STATUS)?;
             file.set_json("", "fields", &specs)
@@ -136,6 +135,8 @@ trait Store {
     fn append(&self, array: &mut Self::Array, data: &Data) -> Result<()>;
     /// After the last.
     fn end(&self, array: Self::Array) -> Result<()>;
+    /// Numbers that an array has as attributes.
+    fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()>;
     /// The axes of a field.
     fn axes(&self, spec: &FieldSpec) -> Result<()>;
 }
@@ -161,6 +162,9 @@ impl Store for File {
     fn end(&self, _: Self::Array) -> Result<()> {
         Ok(())
     }
+    fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()> {
+        numbers.iter().try_for_each(|(attribute, values)| self.set_numbers(name, attribute, values))
+    }
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         write_axes(self, None, spec)
     }
@@ -173,6 +177,12 @@ fn fill<S: Store>(store: &S, dataset: &Dataset, rows: &[usize], specs: &[FieldSp
     store.whole("split", &[n], &rows.iter().map(|&r| dataset.split()[r] as u8).collect::<Vec<_>>())?;
     store.whole("index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
     store.whole("status", &[n], &vec![0u8; n])?;
+    let (point, stencil) = points::of(&dataset.thetas(rows), dataset.prior.len(), dataset.drawn_from);
+    store.whole("design/point", &[n], &point)?;
+    if let Some(stencil) = stencil {
+        store.whole("design/step", &[n], &stencil.step)?;
+        store.note("design/step", &[("fiducial", &stencil.fiducial), ("steps", &stencil.steps)])?;
+    }
     for name in ["realisation", "universe", "item"] {
         let Some(all) = dataset.beside(name)? else { continue };
         store.whole(name, &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;

@@ -21,7 +21,7 @@ macro_rules! number {
         })*
     };
 }
-number!(f64: "f8", u64: "u8", u32: "u4", u8: "u1");
+number!(f64: "f8", u64: "u8", i64: "i8", u32: "u4", u8: "u1");
 
 /// Of a field.
 pub fn code(dtype: Dtype) -> &'static str {
