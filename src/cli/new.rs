@@ -40,22 +40,22 @@ pub const RECIPES: [Recipe; 8] = [
     },
     Recipe {
         name: "lensing",
-        what: "a posterior from noisy maps of weak lensing, beside one from their spectra; some five minutes",
+        what: "a posterior from noisy maps of weak lensing, beside one from their spectra; a minute, for a try",
         text: include_str!("../../recipes/lensing.toml"),
     },
     Recipe {
         name: "galaxies",
-        what: "a posterior of sigma8 and the galaxies' occupation from their clustering; some five minutes",
+        what: "a posterior of sigma8 and the galaxies' occupation from their clustering; a minute",
         text: include_str!("../../recipes/galaxies.toml"),
     },
     Recipe {
         name: "covariance",
-        what: "covariances of P(k) and of the one-point function at a fiducial point; some two minutes",
+        what: "covariances of P(k) and of the one-point function at a fiducial point; seconds",
         text: include_str!("../../recipes/covariance.toml"),
     },
     Recipe {
         name: "forecast",
-        what: "a Fisher forecast: covariances at a fiducial point, derivatives by pairs of steps; some five minutes",
+        what: "a Fisher forecast: covariances at a fiducial point, derivatives by pairs of steps; less than a minute",
         text: include_str!("../../recipes/forecast.toml"),
     },
 ];
