@@ -2,8 +2,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod spawn;
-
 use polycosm::comm::Comm;
 use polycosm::cosmology::{Cosmology, CosmologyConfig};
 use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};

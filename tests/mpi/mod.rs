@@ -11,7 +11,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-#[path = "../common/spawn.rs"]
 mod spawn;
 
 use polycosm::comm::{self, Comm};
