@@ -1,5 +1,6 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
+use super::calibrate::enough_draws;
 use super::campaign::{Campaign, path};
 use super::current::{Current, place};
 use super::timings::timed;
@@ -41,7 +42,7 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
-        true => infer(plan, comm),
+        true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
         false => observe(plan, comm, &args.observation, true),
     })
 }
@@ -102,6 +103,17 @@ fn say_why(path: &Path, of: &Of) {
     }
 }
 
+/// Refuses to replace draws by fewer of the same.
+fn not_fewer(path: &Path, now: &Of) -> Result<()> {
+    let Some(was) = Samples::read(path).ok().and_then(|samples| samples.extras.of) else { return Ok(()) };
+    if was.draws <= now.draws || was.differs(&Of { draws: was.draws, ..now.clone() }).is_some() {
+        return Ok(());
+    }
+    let problem = format!("there are {} draws of each, which fewer do not replace", was.draws);
+    let error = Error::input(problem).file(path).key("infer.draws").value(now.draws);
+    Err(error.remedy("give as many or more, or move that file away to have fewer"))
+}
+
 /// The lock of the folder of draws, on the root.
 fn lock(plan: &Plan) -> Result<Lock> {
     let folder = plan.posterior("x").parent().map(Path::to_path_buf).unwrap_or_default();
@@ -111,6 +123,9 @@ fn lock(plan: &Plan) -> Result<Lock> {
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
 pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     let config = comm.agree(section(plan))?;
+    if let (Err(e), true) = (enough_draws(plan), comm.is_root()) {
+        log::warn!("infer.draws: {}", e.problem);
+    }
     let provenance = plan.provenance(comm);
     let (dataset, current) = look(plan, comm, false)?;
     for stage in plan.posteriors() {
@@ -121,6 +136,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             if due(&path, &of).is_none() {
                 return Ok(None);
             }
+            not_fewer(&path, &of)?;
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
             if due(&path, &of).is_none() {
@@ -184,7 +200,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     comm.on_root(|| {
         files.iter().zip(&looks).try_for_each(|(named, looks)| match runner.as_ref().filter(|_| *looks) {
             Some(runner) => runner.check_file(named, &eyes).map_err(|e| e.file(named)),
-            None => wanted(plan, &current, named, config.draws).map(drop),
+            None => wanted(plan, &current, named, config.draws)?.iter().try_for_each(|(path, of)| not_fewer(path, of)),
         })
     })?;
     for (named, looks) in files.iter().zip(looks) {
@@ -197,7 +213,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, named, config.draws)?;
             let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
-            due.iter().try_for_each(|(path, _)| replaceable(path))?;
+            due.iter().try_for_each(|(path, of)| not_fewer(path, of).and_then(|()| replaceable(path)))?;
             due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
         })?;

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 pub struct Plan {
     /// The resolved sections.
     pub config: Config,
-    /// The resolved campaign as TOML: `<output>/campaign.toml`, also part of every file's provenance.
+    /// The resolved campaign as TOML, its paths from the root: `<output>/campaign.toml`, also part of every file's
+    /// provenance.
     pub resolved: String,
     /// The parameters that vary. Empty for foreign data, whose file tells.
     pub prior: Prior,
@@ -52,7 +53,7 @@ impl Plan {
             config.check(&begun)?;
             config.design.as_ref().map_or(Ok(()), |design| design.check_fiducial(&prior))?;
             let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
-            Ok((prior, begun, loaded.resolved()?, many))
+            Ok((prior, begun, Loaded { value: config.absolute(), ..loaded.clone() }.resolved()?, many))
         };
         let (prior, begun, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
@@ -60,12 +61,18 @@ impl Plan {
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let known = RefCell::new(Known::at(config.output.join("train/contents.json")));
-        let plan = Plan { config, resolved, prior, begun, loaded, known };
+        Ok(Plan { config, resolved, prior, begun, loaded, known })
+    }
+
+    /// Refuses observations that could not be looked at, for those who will, now or when the networks are trained.
+    /// Collective.
+    pub fn check_observations(&self, comm: &Comm) -> Result<()> {
         #[cfg(feature = "torch")]
         comm.on_root(|| {
-            plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
+            self.config.check_observations(&self.prior, &self.observed_fields()).map_err(|e| self.locate(e))
         })?;
-        Ok(plan)
+        let _ = comm;
+        Ok(())
     }
 
     /// The fields that the posteriors' networks read, those below them included.
@@ -233,6 +240,14 @@ impl Plan {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
         });
         names.collect()
+    }
+
+    /// Draws of each universe, where posteriors are drawn.
+    pub fn draws(&self) -> Option<usize> {
+        #[cfg(feature = "torch")]
+        return self.config.infer.as_ref().map(|infer| infer.draws);
+        #[cfg(not(feature = "torch"))]
+        self.config.infer.as_ref().and_then(|infer| usize::try_from(infer.get("draws")?.as_integer()?).ok())
     }
 
     /// What these of the dataset's fields are. Collective.
