@@ -90,7 +90,7 @@ fn a_dataset_that_is_not_there_is_refused_with_those_that_are() {
         ("dataset.theta=parameters", &["dataset.theta = \"parameters\": ", "no such dataset"][..]),
         ("dataset.parameters={ c = { min = 0.0, max = 1.0 } }", &["dataset.parameters = ", "2 columns, but 1 "]),
         ("dataset.parameters.c.min=2.0", &["foreign.toml (--set): dataset.parameters.c = ", "needs max"]),
-        ("dataset.axes={ x = [\"channel\"] }", &["dataset.x: ", "x: no such dataset"]),
+        ("dataset.axes={ x = [\"channel\"] }", &["dataset.x = \"x\": ", "x: no such dataset"]),
         ("dataset.axes={ y = [\"channel\"] }", &["dataset.axes.y", "no such dataset"]),
     ] {
         let renamed = folder.path().join("renamed.h5");
