@@ -450,7 +450,7 @@ fn a_network_for_maps_that_sees_none_is_told() {
     ] {
         let folder = foreign(&shape, "");
         say(folder.path(), axes);
-        let (code, text) = polycosm(folder.path(), &["check"]);
+        let (code, text) = polycosm(folder.path(), &["check", "run.toml"]);
         assert_eq!(code, 0, "{text}");
         let words = "train.compressor.network.cnn is not used: its maps begin at 8 × 8, and the input is ";
         assert_eq!(text.matches(words).count(), !told.is_empty() as usize, "{text}");
