@@ -116,7 +116,7 @@ mod tests {
         let normal = Distribution::Normal { mean: 1.0, sigma: 2.0, min: f64::NEG_INFINITY, max: f64::INFINITY };
         for (p, width) in [(1, 1e-5), (2, 0.3), (2, 1e-4), (3, 0.05)] {
             let parameter = |j: usize| match j {
-                0 => Parameter { distribution: normal.clone(), ..Parameter::uniform("a", "a", 0.0, 1.0) },
+                0 => Parameter { distribution: normal, ..Parameter::uniform("a", "a", 0.0, 1.0) },
                 j => Parameter::uniform(j.to_string(), "b", -4.0, 6.0),
             };
             let prior = Prior::new((0..p).map(parameter).collect()).unwrap();

@@ -191,14 +191,14 @@ impl Roots {
         let cells = (n * n) as f64;
         let noise: Vec<Vec<f64>> = (0..self.maps).map(white).collect();
         let mut modes: Vec<Vec<Complex<f64>>> = noise.iter().map(|map| plane.forward(map)).collect();
-        for at in 0..n * half {
+        (0..n * half).for_each(|at| {
             let root = &self.lower[(mirrored(at / half, n) * half + at % half) * size..][..size];
             // The last first: those before it are still what they were.
             for i in (0..self.maps).rev() {
                 let row = &root[i * (i + 1) / 2..];
                 modes[i][at] = (0..=i).map(|j| modes[j][at] * row[j]).sum::<Complex<f64>>() / cells;
             }
-        }
+        });
         modes.iter().flat_map(|modes| plane.inverse(modes)).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Periodic maps of a flat sky from their angular power spectra: what the kinds `gaussian-flat` and `lognormal-flat`
 //! share.
 
-use super::section::{Likelihood, Theory, Universes};
+use super::section::{Likelihood, LnLikelihood, Theory, Universes};
 use super::sky::Sky;
 use super::{Job, Output, Runner};
 use crate::comm::{Comm, timers::Timers};
@@ -367,7 +367,7 @@ impl Likelihood for Exact {
         vec!["maps".into()]
     }
 
-    fn of<'a>(&'a self, fields: &[Data]) -> Result<Box<dyn Fn(Theta) -> Result<f64> + 'a>> {
+    fn of<'a>(&'a self, fields: &[Data]) -> Result<LnLikelihood<'a>> {
         let [Data::F32(maps)] = fields else { return Err(Error::failed("maps are in single precision")) };
         let maps: Vec<f64> = maps.iter().map(|&x| x as f64).collect();
         let n = self.maps.sky.pixels;

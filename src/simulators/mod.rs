@@ -14,7 +14,7 @@ pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use flat::{SkyConfig, SpectrumConfig};
 pub use gaussian_flat::GaussianFlatConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
-pub use section::{Likelihood, Section, Theory, Universes};
+pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
 
 /// What the file of a simulator begins with.
 pub mod prelude {

@@ -48,12 +48,15 @@ pub struct Theory {
     pub values: Vec<f64>,
 }
 
+/// ln p(fields | θ) of one universe's fields.
+pub type LnLikelihood<'a> = Box<dyn Fn(Theta) -> Result<f64> + 'a>;
+
 /// The likelihood of a kind's fields, where it is known in closed form.
 pub trait Likelihood {
     /// The fields that it is of.
     fn fields(&self) -> Vec<String>;
     /// ln p(fields | θ), normalised over the fields, of one universe that these are the fields of, in that order.
-    fn of<'a>(&'a self, fields: &[Data]) -> Result<Box<dyn Fn(Theta) -> Result<f64> + 'a>>;
+    fn of<'a>(&'a self, fields: &[Data]) -> Result<LnLikelihood<'a>>;
 }
 
 /// `[simulator]` of one kind: its own keys, and all that anybody may ask of it.
