@@ -41,7 +41,7 @@ fn one<'a, T>(rng: &mut Random, of: &'a [T]) -> &'a T {
 
 // --- campaigns ---
 
-const RECIPES: [&str; 9] = [
+const RECIPES: [&str; 10] = [
     include_str!("../recipes/demo.toml"),
     include_str!("../recipes/smoke.toml"),
     include_str!("../recipes/foreign.toml"),
@@ -51,6 +51,7 @@ const RECIPES: [&str; 9] = [
     include_str!("../recipes/galaxies.toml"),
     include_str!("../recipes/covariance.toml"),
     include_str!("../recipes/forecast.toml"),
+    include_str!("../recipes/gaussian-flat.toml"),
 ];
 
 /// Text of a recipe with some of its values replaced, removed, or given twice.

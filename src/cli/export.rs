@@ -56,7 +56,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     comm.on_root(|| {
         // All that can be wrong is found before anything is made.
         let mut copies = vec![];
-        let (posteriors, makers) = (plan.posteriors(), makers(&plan));
+        let (posteriors, makers) = (plan.judged(), makers(&plan));
         let drawn_of: Vec<&String> =
             args.field.iter().filter(|f| posteriors.contains(f) && !makers.contains(f)).collect();
         let fields: Vec<String> = args.field.iter().filter(|f| !drawn_of.contains(f)).cloned().collect();

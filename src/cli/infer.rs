@@ -11,7 +11,7 @@ use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
-use crate::io::samples::{Of, Samples, Seen, replaceable};
+use crate::io::samples::{Of, Samples, Seen, not_fewer, replaceable};
 use crate::simulators::{Look, Observed};
 use crate::suite::Lock;
 use crate::train::outputs::columns;
@@ -37,11 +37,16 @@ pub struct Args {
     /// Only the observations in this file, instead of the test split and the campaign's observations; may be repeated
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
+    /// Instead, from the likelihood of a simulator that knows it in closed form (gaussian-flat; up to three parameters): the
+    /// posterior `exact` of the test universes, beside which the learned ones are judged and shown
+    #[arg(long, conflicts_with = "observation")]
+    pub exact: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
+        true if args.exact => super::exact::exact(plan, comm),
         true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
         false => observe(plan, comm, &args.observation, true),
     })
@@ -101,17 +106,6 @@ fn say_why(path: &Path, of: &Of) {
     if let (true, Some(why)) = (path.exists(), due(path, of)) {
         log::info!("{}: drawn anew: {why}", path.display());
     }
-}
-
-/// Refuses to replace draws by fewer of the same.
-fn not_fewer(path: &Path, now: &Of) -> Result<()> {
-    let Some(was) = Samples::read(path).ok().and_then(|samples| samples.extras.of) else { return Ok(()) };
-    if was.draws <= now.draws || was.differs(&Of { draws: was.draws, ..now.clone() }).is_some() {
-        return Ok(());
-    }
-    let problem = format!("there are {} draws of each, which fewer do not replace", was.draws);
-    let error = Error::input(problem).file(path).key("infer.draws").value(now.draws);
-    Err(error.remedy("give as many or more, or move that file away to have fewer"))
 }
 
 /// The lock of the folder of draws, on the root.

@@ -89,6 +89,7 @@ impl Extras {
             ("outside", &self.outside, vec![n], outside),
             ("distance", &self.distance, vec![n], distance),
             ("spread", &self.spread, vec![n, p], spread),
+            ("ln_evidence", &self.ln_evidence, vec![n], "ln p(x), the likelihood averaged over the prior"),
         ];
         for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
             put(file, name, values, &shape, what)?;
@@ -109,6 +110,7 @@ impl Extras {
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
+            ln_evidence: optional(file, "ln_evidence")?,
             of: file.json::<Of>("", "of")?,
             ..Extras::default()
         })
@@ -136,6 +138,17 @@ fn contents(file: &File) -> Result<String> {
 /// Refuses to replace a file that holds no draws.
 pub fn replaceable(path: &Path) -> Result<()> {
     replaceable_as(path, "file of posterior draws", "ln_prob")
+}
+
+/// Refuses to replace draws by fewer of the same.
+pub fn not_fewer(path: &Path, now: &Of) -> Result<()> {
+    let Some(was) = Samples::read(path).ok().and_then(|samples| samples.extras.of) else { return Ok(()) };
+    if was.draws <= now.draws || was.differs(&Of { draws: was.draws, ..now.clone() }).is_some() {
+        return Ok(());
+    }
+    let problem = format!("there are {} draws of each, which fewer do not replace", was.draws);
+    let error = Error::input(problem).file(path).key("infer.draws").value(now.draws);
+    Err(error.remedy("give as many or more, or move that file away to have fewer"))
 }
 
 /// Draws are made by polycosm alone, and again.
