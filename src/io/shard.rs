@@ -10,9 +10,10 @@ use super::made::Made;
 use super::provenance::Provenance;
 use super::simulation::{self, Again, Record, State, describe, read_again, same_checksum, write_again};
 use crate::comm::{Comm, share};
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -29,6 +30,32 @@ pub fn relative(s: usize) -> String {
     format!("shards/{s:05}.h5")
 }
 
+/// Where a shard of these simulations lies that is not where it belongs, while others are packed from it.
+pub fn aside(output: &Path, rows: &Range<usize>) -> PathBuf {
+    output.join(format!("shards/{ASIDE}{:06}-{:06}.h5", rows.start, rows.end))
+}
+
+/// How such names begin.
+const ASIDE: &str = "aside-";
+
+/// The shards of a folder with their numbers, and without one those that were put aside.
+pub fn all(output: &Path) -> Result<Vec<(PathBuf, Option<usize>)>> {
+    let folder = output.join("shards");
+    if !folder.is_dir() {
+        return Ok(vec![]);
+    }
+    let mut all = vec![];
+    for entry in std::fs::read_dir(&folder).at(&folder)? {
+        let name = entry.at(&folder)?.file_name().to_string_lossy().into_owned();
+        let number = name.strip_suffix(".h5").and_then(|stem| stem.parse().ok());
+        if number.is_some() || (name.starts_with(ASIDE) && name.ends_with(".h5")) {
+            all.push((folder.join(name), number));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
 /// What the design says of one simulation.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -39,7 +66,7 @@ pub struct Row<'a> {
     pub split: u8,
 }
 
-/// A shard that is being replaced.
+/// A shard that others are packed from, most often the one that is being replaced.
 struct Old {
     file: Rc<File>,
     records: Vec<Record>,
@@ -50,6 +77,12 @@ impl Old {
     fn open(path: &Path) -> Result<Old> {
         let file = File::open(path)?;
         Ok(Old { records: records(&file)?, made: Made::read(&file)?, file: Rc::new(file) })
+    }
+
+    /// The row that it has of a simulation, where that is there.
+    fn row(&self, index: u64) -> Option<usize> {
+        let at = index.checked_sub(self.records.first()?.index)? as usize;
+        self.records.get(at).filter(|record| record.state != State::Missing).map(|_| at)
     }
 }
 
@@ -74,16 +107,17 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `None`: it is not there yet. What is `known` of it is not read again.
+    /// Its file in the folder of `singles`, or what the first of the shards has that has it. `None`: it is not there
+    /// yet. What is `known` of it is not read again.
     fn open(
-        output: &Path,
-        old: Option<&Old>,
+        singles: Option<&Path>,
+        shards: &[Old],
         specs: &'a [FieldSpec],
-        (row, at): (&Row, usize),
+        row: &Row,
         known: Option<&Told>,
     ) -> Result<Option<Self>> {
-        let own = simulation::path(output, row.index);
-        let (file, at, record, made) = if own.exists() {
+        let own = singles.map(|output| simulation::path(output, row.index)).filter(|path| path.exists());
+        let (file, at, record, made) = if let Some(own) = own {
             let file = File::open(&own)?;
             if let Some(told) = known.cloned() {
                 return Ok(Some(Source { file: Rc::new(file), row: None, specs, index: row.index, told }));
@@ -91,9 +125,9 @@ impl<'a> Source<'a> {
             let (record, made) = (simulation::read(&file)?, Made::read(&file)?.pop());
             (Rc::new(file), None, record, made)
         } else {
-            let packed = old.and_then(|old| Some((old, old.records.get(at).filter(|r| r.state != State::Missing)?)));
-            let Some((old, record)) = packed else { return Ok(None) };
-            (old.file.clone(), Some(at), record.clone(), old.made.get(at).cloned())
+            let packed = shards.iter().find_map(|old| Some((old, old.row(row.index)?)));
+            let Some((old, at)) = packed else { return Ok(None) };
+            (old.file.clone(), Some(at), old.records[at].clone(), old.made.get(at).cloned())
         };
         let same = record.index == row.index && record.realisation == row.realisation;
         if !same || record.theta.iter().map(|t| t.to_bits()).ne(row.theta.iter().map(|t| t.to_bits())) {
@@ -143,7 +177,7 @@ pub struct Reader<'a> {
     shard_size: usize,
     specs: &'a [FieldSpec],
     /// The shard that was opened last.
-    last: Option<(usize, Option<Old>)>,
+    last: Option<(usize, Vec<Old>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -153,13 +187,13 @@ impl<'a> Reader<'a> {
 
     /// Serial: a simulation of the design, whose checksums hold; `None`: it is not there.
     pub fn read(&mut self, row: &Row) -> Result<Option<Whole>> {
-        let (s, at) = (row.index as usize / self.shard_size, row.index as usize % self.shard_size);
+        let s = row.index as usize / self.shard_size;
         if self.last.as_ref().is_none_or(|(shard, _)| *shard != s) {
             let path = path(self.output, s);
-            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
+            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?.into_iter().collect()));
         }
-        let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
-        let Some(source) = Source::open(self.output, old, self.specs, (row, at), None)? else { return Ok(None) };
+        let shards = self.last.as_ref().map_or(&[][..], |(_, shards)| shards);
+        let Some(source) = Source::open(Some(self.output), shards, self.specs, row, None)? else { return Ok(None) };
         let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
         let Told { state, failure, made, again } = source.told;
         let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
@@ -233,11 +267,12 @@ fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
 }
 
 /// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole, after the root has done what
-/// comes `before`; the files it was packed from are left where they are.
+/// comes `before`; the files it was packed from are left where they are. These are the files of single simulations and
+/// the shard that it replaces, or, where there are any, these `shards` alone.
 pub fn pack(
     comm: &Comm,
     output: &Path,
-    (s, rows): (usize, &[Row]),
+    (s, rows, shards): (usize, &[Row], &[PathBuf]),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
     before: impl FnOnce() -> Result<()>,
@@ -246,9 +281,11 @@ pub fn pack(
     let m = rows.len();
     let (start, mine) = share(m, comm.size(), comm.rank());
     let apart = |row: &Row| !simulation::path(output, row.index).exists();
-    let old = path.exists() && rows[start..start + mine].iter().any(apart);
-    let old = comm.agree(old.then(|| Old::open(&path)).transpose())?;
-    let open = |at: usize, known: Option<&Told>| Source::open(output, old.as_ref(), specs, (&rows[at], at), known);
+    let singles = shards.is_empty().then_some(output);
+    let replaced = singles.is_some() && path.exists() && rows[start..start + mine].iter().any(apart);
+    let shards = replaced.then_some(&path).into_iter().chain(shards).map(|path| Old::open(path)).collect();
+    let shards: Vec<Old> = comm.agree(shards)?;
+    let open = |at: usize, known: Option<&Told>| Source::open(singles, &shards, specs, &rows[at], known);
     // Files are opened one at a time below; here only what the layout depends on is read.
     let scan = || -> Result<(Vec<u64>, Vec<Told>)> {
         let (mut lengths, mut told) = (vec![], vec![]);

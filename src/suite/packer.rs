@@ -25,6 +25,8 @@ pub struct Packer<'a> {
     /// This rank.
     alone: &'a Comm,
     specs: &'a [FieldSpec],
+    /// Simulations in a shard.
+    m: usize,
     rows: Vec<Row<'a>>,
     /// Where the simulations stood when the run began (n).
     before: Vec<State>,
@@ -41,7 +43,8 @@ impl<'a> Packer<'a> {
         let rows = (0..suite.design.len()).map(|i| suite.design.row(i)).collect();
         let mut runs = vec![false; before.len()];
         pending.iter().for_each(|&i| runs[i as usize] = true);
-        Packer { suite, alone, specs, rows, before, pending: runs, mixed: false, took: Duration::ZERO }
+        let m = suite.config.shard_size.simulations(specs);
+        Packer { suite, alone, specs, m, rows, before, pending: runs, mixed: false, took: Duration::ZERO }
     }
 
     /// Serial: what is run again goes first, so that what is there later is new; an index of another design is renewed.
@@ -60,7 +63,7 @@ impl<'a> Packer<'a> {
     /// Collective over a group that has simulated `i`: packs the shard of which that was the last one, and renews the
     /// index where that is due.
     pub fn follow(&mut self, group: &Comm, i: usize) -> Result<()> {
-        let (s, output) = (i / self.suite.config.shard_size, self.suite.output);
+        let (s, output) = (i / self.m, self.suite.output);
         let claim = output.join(format!("sims/{s:05}.packing{TEMPORARY}"));
         let mine = group.on_root(|| {
             let waits = |k: usize| self.pending[k] || self.before[k] == State::Missing;
@@ -91,8 +94,7 @@ impl<'a> Packer<'a> {
     /// Shards that have other fields are left as they are. True if all is there.
     pub fn finish(&mut self, comm: &Comm) -> Result<bool> {
         let (inventory, outdated) = comm.on_root(|| {
-            let inventory =
-                Inventory::take(self.suite.output, self.suite.design, self.suite.config.shard_size)?.sound()?;
+            let inventory = Inventory::take(self.suite.output, self.suite.design, self.m)?.sound()?;
             inventory.redundant.iter().try_for_each(|&i| remove(&simulation::path(self.suite.output, i)))?;
             let outdated = if self.mixed { self.suite.outdated(&inventory.states, self.specs)?.rows } else { vec![] };
             Ok((inventory, outdated))
@@ -131,8 +133,7 @@ impl<'a> Packer<'a> {
     }
 
     fn within(&self, s: usize) -> Range<usize> {
-        let m = self.suite.config.shard_size;
-        s * m..self.rows.len().min((s + 1) * m)
+        s * self.m..self.rows.len().min((s + 1) * self.m)
     }
 
     fn index(&self) -> PathBuf {
@@ -145,7 +146,7 @@ impl<'a> Packer<'a> {
         let (output, within) = (self.suite.output, self.within(s));
         let rows = &self.rows[within.clone()];
         let specs = (self.specs, self.suite.config.compression);
-        shard::pack(group, output, (s, rows), specs, self.suite.provenance, || {
+        shard::pack(group, output, (s, rows, &[]), specs, self.suite.provenance, || {
             // Lists move in a shard that gets more of them.
             let moves = self.specs.iter().any(|spec| spec.ragged) && shard::path(output, s).exists();
             if replaces || moves { remove(&self.index()) } else { Ok(()) }
@@ -183,7 +184,7 @@ impl<'a> Packer<'a> {
             return Ok(());
         }
         let (start, drawn) = (Instant::now(), (&design.prior, design.drawn_from));
-        let shards = (config.shard_size, index::MOST_LINKS);
+        let shards = (self.m, index::MOST_LINKS);
         index::write(self.alone, output, drawn, &self.rows, shards, (self.specs, config.compression), provenance)?;
         self.took = start.elapsed();
         Ok(())
