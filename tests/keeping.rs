@@ -399,7 +399,7 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let by = Provenance::collect(&world, 1, "");
     for (most, linked) in [(4, true), (2, false)] {
         let drawn = (&design.prior, design.drawn_from);
-        index::write(&world, &case.path("o"), drawn, &rows, (1, most), (&specs, None), &by).unwrap();
+        index::write(&world, &case.path("o"), drawn, &rows, (1, most, None), (&specs, None), &by).unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
         assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);
@@ -478,6 +478,17 @@ fn bytes_of_a_shard_and_the_room_on_the_disk_are_told() {
     ended(with(&format!("plan run.toml -n 1{many}"), "\"1 TB\""), 0, &says);
     ended(with(&format!("simulate run.toml{many}"), "\"1 TB\""), 2, &says);
     assert!(!case.path("o").exists());
+}
+
+#[test]
+fn a_shard_is_timed_beside_plain_writing() {
+    let case = Case::new();
+    let words = "bench io --simulations 3 --thousands 1 --repeats 2 --json";
+    let text = case.go(words, 0, &["3 x 0.004 MB", "times the bandwidth of plain writing", "in 2 pairs", "plainly"]);
+    let found: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+    assert!(found["stages"].as_array().unwrap().iter().all(|stage| stage["seconds_max"].as_f64() > Some(0.0)));
+    assert!(std::fs::read_dir(case.dir.path()).unwrap().count() == 2, "something is left");
+    case.go("bench io --folder none", 2, &["--folder", "none", "remedy: "]);
 }
 
 #[test]

@@ -260,6 +260,45 @@ fn shards_are_packed_anew_in_another_size() {
     });
 }
 
+/// Universes that are run again, and lists that move in a shard that gets more of them, are seen with the index that shows
+/// them; one of before, which a kill between the two leaves, is found.
+#[test]
+fn the_index_is_there_while_shards_are_replaced() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (dir, world) = (tempfile::tempdir().unwrap(), &Comm::world());
+    let (output, index) = (dir.path(), index::path(dir.path()));
+    in_shards(world, output, 4, 0..2).unwrap();
+    assert!(polycosm::io::index::took(output) > std::time::Duration::ZERO);
+    let over = AtomicBool::new(false);
+    let redo = Options { redo: vec![0..1, 5..7], ..Options::default() };
+    let biased = Smooth { mended: true, bias: 0.5 };
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                assert!(index.exists(), "the index is gone");
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+        });
+        in_shards(world, output, 4, 2..3).unwrap(); // at the end
+        in_shards(world, output, 4, 0..10).unwrap(); // with the last of the shard
+        std::fs::copy(&index, dir.path().join("before")).unwrap();
+        run_with(world, output, "shard_size = 4", &redo, (5, biased)).unwrap();
+        over.store(true, Ordering::Relaxed);
+        watcher.join().unwrap();
+    });
+    let calm = contents(output);
+    let sound = || verify::verify(world, output, &design(10), 4).unwrap().is_sound();
+    assert!(sound());
+    std::fs::rename(dir.path().join("before"), &index).unwrap();
+    assert!(!sound());
+    in_shards(world, output, 4, 0..10).unwrap();
+    assert!(sound() && contents(output) == calm);
+    // Too dear to be written with every shard: it is gone until the end.
+    hdf5::File::open_rw(&index).unwrap().attr("seconds_to_write").unwrap().write_scalar(&1e6).unwrap();
+    run_with(world, output, "shard_size = 4", &redo, (5, biased)).unwrap();
+    assert!(sound() && contents(output) == calm);
+}
+
 #[test]
 fn what_has_no_room_is_not_begun() {
     struct Large;

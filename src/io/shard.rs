@@ -5,7 +5,7 @@
 //! Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
-use super::hdf::{Compression, File, damaged, publish};
+use super::hdf::{Compression, File, damaged, publish_by};
 use super::made::Made;
 use super::provenance::Provenance;
 use super::simulation::{self, Again, Record, State, describe, read_again, same_checksum, write_again};
@@ -19,6 +19,8 @@ use std::rc::Rc;
 
 /// Bytes that a shard is written ahead of its disk.
 const AHEAD: usize = 16 << 20;
+/// Files of single simulations that a rank keeps open from the first look until they are copied.
+const HELD: usize = 64;
 
 /// Where shard `s` lies.
 pub fn path(output: &Path, s: usize) -> PathBuf {
@@ -266,8 +268,8 @@ fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
     file.read_checked(name, Some(&[n]))
 }
 
-/// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole, after the root has done what
-/// comes `before`; the files it was packed from are left where they are. These are the files of single simulations and
+/// Collective: packs shard `s` from the design's `rows`, in order. When it is whole the root brings it to its
+/// name by `place`, which is given the one that it has; the files it was packed from are left where they are. These are the files of single simulations and
 /// the shard that it replaces, or, where there are any, these `shards` alone.
 pub fn pack(
     comm: &Comm,
@@ -275,7 +277,7 @@ pub fn pack(
     (s, rows, shards): (usize, &[Row], &[PathBuf]),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
-    before: impl FnOnce() -> Result<()>,
+    place: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     let path = path(output, s);
     let m = rows.len();
@@ -286,9 +288,9 @@ pub fn pack(
     let shards = replaced.then_some(&path).into_iter().chain(shards).map(|path| Old::open(path)).collect();
     let shards: Vec<Old> = comm.agree(shards)?;
     let open = |at: usize, known: Option<&Told>| Source::open(singles, &shards, specs, &rows[at], known);
-    // Files are opened one at a time below; here only what the layout depends on is read.
-    let scan = || -> Result<(Vec<u64>, Vec<Told>)> {
-        let (mut lengths, mut told) = (vec![], vec![]);
+    // What the layout depends on is read before anything is copied.
+    let scan = || -> Result<_> {
+        let (mut lengths, mut told, mut held) = (vec![], vec![], vec![]);
         for at in start..start + mine {
             let source = open(at, None)?;
             for spec in specs.iter().filter(|s| s.ragged) {
@@ -296,11 +298,15 @@ pub fn pack(
             }
             let missing =
                 || Told { state: State::Missing, failure: String::new(), made: Made::default(), again: Again::new() };
-            told.push(source.map_or_else(missing, |s| s.told));
+            told.push(source.as_ref().map_or_else(missing, |s| s.told.clone()));
+            if held.len() < HELD {
+                held.push(source);
+            }
         }
-        Ok((lengths, told))
+        Ok((lengths, told, held))
     };
-    let (lengths, told) = comm.agree(scan())?;
+    let (lengths, told, held) = comm.agree(scan())?;
+    let mut held = held.into_iter();
     let lengths = comm.all_gather(&lengths);
     let told: Vec<Told> = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(told.clone()))).collect();
     let lists = specs.iter().filter(|s| s.ragged).count();
@@ -311,7 +317,7 @@ pub fn pack(
         });
         std::iter::once(0).chain(ends).collect()
     };
-    publish(comm, &path, |file| {
+    let write = |file: &File| {
         by.write(file)?;
         file.set_number("", "shard", s as u64)?;
         let (all, p) = (Some(comm), rows[0].theta.len());
@@ -355,7 +361,8 @@ pub fn pack(
         // Transfers are collective: ranks with fewer simulations take part with nothing.
         for step in 0..share(m, comm.size(), 0).1 {
             let at = start + step;
-            let source = comm.agree(if step < mine { open(at, told.get(at)).map(Some) } else { Ok(None) })?;
+            let here = || held.next().map_or_else(|| open(at, told.get(at)), Ok);
+            let source = comm.agree((step < mine).then(here).transpose())?;
             for (i, (array, offsets)) in arrays.iter().enumerate() {
                 let field = |s: &Option<Source>| s.as_ref().map_or_else(|| Ok(nothing(&specs[i])), |s| s.field(i));
                 match comm.agree(source.as_ref().map(field).transpose())? {
@@ -379,6 +386,7 @@ pub fn pack(
             comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
             file.write_checked(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
         }
-        comm.on_root(before)
-    })
+        Ok(())
+    };
+    publish_by(comm, &path, write, place)
 }

@@ -7,7 +7,7 @@
 //! 2. a shard whose simulations all have files is packed by the group that made the last of them, while others simulate,
 //!    then those files go; at the end what is left is packed into shards that have rows missing;
 //! 3. the index is renewed now and then, and at the end. It may be behind the shards, but never tells what they do not
-//!    have: before rows that it shows are replaced, it is removed.
+//!    have: where rows that it shows are replaced, it is replaced with them, or removed before.
 
 pub mod design;
 pub mod fingerprint;
@@ -218,10 +218,10 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let mut tally = Tally::default();
     let mut packer = Packer::new(suite, &alone, &specs, inventory.states, &pending);
     packer.mixed = mixed;
-    comm.on_root(|| packer.begin())?;
+    comm.on_root(|| packer.begin(&inventory.times))?;
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-        suite.run_group(group, runner, &inputs, &rows, (&mut tally, &mut packer), |k, message| {
+        suite.run_group(group, runner, &inputs, &rows, (&mut tally, &packer), |k, message| {
             progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
         })
     });
@@ -382,7 +382,7 @@ impl Suite<'_> {
         runner: &dyn Runner,
         inputs: &Inputs,
         rows: &[u64],
-        (tally, packer): (&mut Tally, &mut Packer),
+        (tally, packer): (&mut Tally, &Packer),
         mut report: impl FnMut(usize, &str),
     ) -> Result<()> {
         let start = Instant::now();

@@ -6,7 +6,7 @@ use super::status::{Inventory, State};
 use super::{Suite, remove};
 use crate::comm::{Comm, stop};
 use crate::error::{At, Error, Result};
-use crate::io::hdf::File;
+use crate::io::hdf::{File, appear};
 use crate::io::{index, shard, simulation};
 use crate::progress::count;
 use std::ops::Range;
@@ -54,7 +54,7 @@ pub fn repack(suite: &Suite, alone: &Comm, m: usize) -> Result<()> {
                 }
             }
             let fields = (&specs[..], suite.config.compression);
-            shard::pack(alone, output, (s, rows, &from), fields, suite.provenance, || Ok(()))?;
+            shard::pack(alone, output, (s, rows, &from), fields, suite.provenance, |whole| appear(whole, &path))?;
         }
         for (path, _) in others.extract_if(.., |(_, rows)| rows.end.min(design.len()) <= end) {
             remove(&path)?;

@@ -29,6 +29,8 @@ impl Design {
 pub struct Inventory {
     /// n.
     pub states: Vec<State>,
+    /// When those that a shard has were finished (n); NaN where nobody knows.
+    pub times: Vec<f64>,
     /// Per shard: it is there, with all of its simulations in their newest state, be that missing.
     pub packed: Vec<bool>,
     /// Files of single simulations that a shard already holds.
@@ -60,8 +62,7 @@ impl Inventory {
         };
         let names = names(&output.join("sims"))?;
         let alone: Vec<usize> = names.iter().filter_map(|f| f.strip_suffix(".h5")?.parse().ok()).collect();
-        // When each simulation was finished that a shard has and a file of its own, too.
-        let mut times = vec![f64::NAN; if alone.is_empty() { 0 } else { n }];
+        let mut times = vec![f64::NAN; n];
         let mut misplaced: Vec<(PathBuf, Range<usize>)> = vec![];
         // A shard is where its number says, or of another size. What both have is the same, but the former may have more.
         let mut others = vec![];
@@ -94,7 +95,7 @@ impl Inventory {
                 if i < n && states[i] == State::Missing && record.state != State::Missing {
                     states[i] = record.state;
                     packed[i / shard_size] = false;
-                    times.get_mut(i).zip(finished.get(k)).into_iter().for_each(|(time, is)| *time = *is);
+                    times[i] = finished.get(k).copied().unwrap_or(f64::NAN);
                 }
             }
         }
@@ -127,7 +128,7 @@ impl Inventory {
         }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
-        Ok(Inventory { states, packed, redundant, newer, misplaced, damaged, strangers })
+        Ok(Inventory { states, times, packed, redundant, newer, misplaced, damaged, strangers })
     }
 
     /// True of a shard of which something is there that it does not have.
