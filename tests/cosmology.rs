@@ -1,5 +1,7 @@
 //! Cosmology against independent codes (`tests/data/README.md`) and closed forms; what it refuses is in `cosmology/`.
 
+#[path = "cosmology/angular.rs"]
+mod angular;
 #[path = "cosmology/extended.rs"]
 mod extended;
 #[path = "cosmology/halos.rs"]

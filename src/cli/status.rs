@@ -177,7 +177,7 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
         let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         all.push(outcome("draws", &name, "drawn", Samples::read(&path).and_then(|s| current.outdated(&s))));
     }
-    for stage in plan.posteriors() {
+    for stage in plan.judged() {
         let draws = all.iter().find(|r| r.what == "draws" && r.name == stage).and_then(|r| r.outdated.clone());
         let why = match calibrate::read(plan, &stage) {
             Ok(None) => continue,

@@ -5,6 +5,7 @@ use super::campaign::Config;
 use super::origin::Entry;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result, campaign};
+use crate::exact::EXACT;
 use crate::io::dataset::Dataset;
 use crate::io::hdf::File;
 use crate::io::identity::Identity;
@@ -233,6 +234,15 @@ impl Plan {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
         });
         names.collect()
+    }
+
+    /// The same, and the exact posterior where it was drawn: what is judged and shown.
+    pub fn judged(&self) -> Vec<String> {
+        let mut names = self.posteriors();
+        if self.posterior(EXACT).exists() && !self.stage_names().iter().any(|name| name == EXACT) {
+            names.push(EXACT.into());
+        }
+        names
     }
 
     /// What these of the dataset's fields are. Collective.

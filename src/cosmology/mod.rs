@@ -5,6 +5,7 @@
 //! [`Cosmology`], which knows its [background](Cosmology::e) and its [`Growth`]; [`LinearPower`] is its spectrum today.
 //! What is modelled and what is not stands in `docs/cosmology.md`.
 
+pub mod angular;
 mod background;
 mod config;
 mod fermi_dirac;

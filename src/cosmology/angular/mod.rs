@@ -1,0 +1,5 @@
+//! Angular power spectra of fields on the sky.
+
+mod spectra;
+
+pub use spectra::AngularSpectra;
