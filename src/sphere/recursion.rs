@@ -71,12 +71,10 @@ pub(super) struct Walk {
 impl Walk {
     /// At p_0 = sign · e^ln on each ring.
     pub fn new(y: impl Fn(usize) -> f64, ln: impl Fn(usize) -> f64, sign: f64, rings: usize) -> Self {
-        let (mut all, step) = ([[0.0; LANES]; 3], f64::from(SCALE) * LN_2);
-        for i in 0..rings {
-            let scale = (ln(i) / step).round().min(0.0);
-            [all[0][i], all[1][i], all[2][i]] = [y(i), sign * (ln(i) - scale * step).exp(), scale];
-        }
-        let [y, p, scale] = all.map(lanes);
+        let step = f64::from(SCALE) * LN_2;
+        let scale = |i: usize| (ln(i) / step).round().min(0.0);
+        let of = |f: &dyn Fn(usize) -> f64| lanes(std::array::from_fn(|i| if i < rings { f(i) } else { 0.0 }));
+        let (y, scale, p) = (of(&y), of(&scale), of(&|i| sign * (ln(i) - scale(i) * step).exp()));
         Walk { y, p, last: Default::default(), scale }
     }
 
@@ -91,7 +89,7 @@ impl Walk {
 
     /// Goes on until all rings are in the range of doubles. Calls `count(k, step, p)` at steps where some may be seen,
     /// with 0 in place of those that are not. The number of steps.
-    fn to_range(&mut self, steps: &[Step], mut count: impl FnMut(usize, &Step, &Lanes)) -> usize {
+    fn enter(&mut self, steps: &[Step], mut count: impl FnMut(usize, &Step, &Lanes)) -> usize {
         let (mut counts, zero) = (false, f64x4::ZERO);
         for (k, step) in steps.iter().enumerate() {
             let seen: Lanes = std::array::from_fn(|i| self.scale[i].cmp_lt(zero).blend(zero, self.p[i]));
@@ -117,7 +115,7 @@ impl Walk {
     /// Σ_k s_k p_k on each ring, for each of the four s of the steps.
     pub fn sum(mut self, steps: &[Step]) -> [[f64; LANES]; 4] {
         let mut sums = [Lanes::default(); 4];
-        let from = self.to_range(steps, |_, step, p| add(step, p, &mut sums));
+        let from = self.enter(steps, |_, step, p| add(step, p, &mut sums));
         // A copy of its own stays in registers.
         let mut rest = sums;
         for step in &steps[from..] {
@@ -130,7 +128,7 @@ impl Walk {
     /// Adds Σ p_k f over the rings to `partial[k]`, for each of four f.
     pub fn project(mut self, steps: &[Step], f: [[f64; LANES]; 4], partial: &mut [[f64x4; 4]]) {
         let f = f.map(lanes);
-        let from = self.to_range(steps, |k, _, p| dot(p, &f, &mut partial[k]));
+        let from = self.enter(steps, |k, _, p| dot(p, &f, &mut partial[k]));
         for (step, partial) in steps[from..].iter().zip(&mut partial[from..]) {
             dot(&self.p, &f, partial);
             self.advance(step);

@@ -66,7 +66,7 @@ impl Rings {
             return Ring { first: 2 * i * (i - 1), pixels: 4 * i, cos: 1.0 - t, sin: (t * (2.0 - t)).sqrt(), phi0 };
         }
         let cos = (4 * n - 2 * i) as f64 / (3 * n) as f64;
-        let phi0 = if (i - n) % 2 == 0 { PI / (4 * n) as f64 } else { 0.0 };
+        let phi0 = if (i - n).is_multiple_of(2) { PI / (4 * n) as f64 } else { 0.0 };
         let first = 2 * n * (n - 1) + (i - n) * 4 * n;
         Ring { first, pixels: 4 * n, cos, sin: (1.0 - cos * cos).sqrt(), phi0 }
     }

@@ -68,7 +68,7 @@ impl Spin {
 
 /// (−1)^{ℓ+m}.
 fn parity(l: usize, m: usize) -> f64 {
-    if (l + m) % 2 == 0 { 1.0 } else { -1.0 }
+    if (l + m).is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
 /// From [E, B]; to [Q, U].
