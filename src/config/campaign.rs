@@ -100,7 +100,11 @@ impl Config {
     /// The same with all paths from the root, so that it can be used from wherever it is read.
     pub(super) fn absolute(&self) -> Config {
         let mut config = self.clone();
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_path_buf());
+        // TOML is UTF-8: a path that is not stays as it is written.
+        let absolute = |path: &Path| {
+            let absolute = std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
+            absolute.unwrap_or(path.to_path_buf())
+        };
         config.each_input(absolute);
         config.output = absolute(&config.output);
         config.design.iter_mut().flat_map(|design| &mut design.file).for_each(|file| *file = absolute(file));
