@@ -342,7 +342,7 @@ fn shape_noise_has_the_variance_of_its_convention() {
 /// Mean spectra of a thousand pairs of lognormal maps against what was wanted of them, band by band; and the values at one
 /// pixel of each against the lognormal distribution.
 #[test]
-#[ignore = "a minute: make validate"]
+#[ignore = "make validate"]
 fn lognormal_maps_against_their_input() {
     use ndarray::{Array1, Array2};
     use ndarray_linalg::Solve;
