@@ -1,4 +1,4 @@
-//! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, and on several ranks and of lognormal shells.
+//! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, on several ranks; lognormal shells.
 
 mod mpi;
 
