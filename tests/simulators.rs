@@ -294,7 +294,7 @@ fn what_a_kind_does_not_have_is_refused_in_words() {
     refused(&["simulator.points=many"], &["simulator.points = \"many\": ", "a whole number"]);
     refused(
         &["simulator.kind=gausian"],
-        &["simulator.kind = \"gausian\": ", "did you mean `gaussian`? (known here: pm, gaussian, told)"],
+        &["simulator.kind = \"gausian\": ", "did you mean `gaussian`? (known here: pm, ", ", gaussian, told)"],
     );
     says(run(1, at, "bench gaussian", &[]), 2, &["unrecognized subcommand"]);
     if cfg!(feature = "torch") {

@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 9] = [
+pub const RECIPES: [Recipe; 10] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -47,6 +47,11 @@ pub const RECIPES: [Recipe; 9] = [
         name: "gaussian-flat",
         what: "amplitude and slope from Gaussian maps, learned and exact; some minutes",
         text: include_str!("../../recipes/gaussian-flat.toml"),
+    },
+    Recipe {
+        name: "lognormal-flat",
+        what: "lognormal convergence maps of two bins from a table of spectra, learned from; minutes",
+        text: include_str!("../../recipes/lognormal-flat.toml"),
     },
     Recipe {
         name: "galaxies",

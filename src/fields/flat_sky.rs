@@ -213,6 +213,28 @@ impl FlatSky {
         Ok(AngularSpectrum { ell: mean(0).collect(), c_ell: mean(1).map(|c| norm * c).collect(), modes })
     }
 
+    /// Shear γ1, γ2 of a convergence, γ = (ℓ_row + i ℓ_column)² / ℓ² κ (Kaiser & Squires 1993), direction 1 being that of
+    /// growing rows, as everywhere here. Periodic; of the map's mean there is none, and of its Nyquist modes, whose
+    /// direction nobody knows, neither.
+    pub fn shear(&mut self, kappa: &[f64]) -> Result<[Vec<f64>; 2]> {
+        let modes = self.modes(kappa)?;
+        let n = self.pixels;
+        Ok([0, 1].map(|component| self.plane.filtered(&modes, |i, j| (spin2(n, i, j)[component]).into())))
+    }
+
+    /// The convergence of a shear, and its B mode, of which lensing by matter makes none.
+    pub fn convergence(&mut self, gamma: [&[f64]; 2]) -> Result<[Vec<f64>; 2]> {
+        let (n, [first, second]) = (self.pixels, [self.modes(gamma[0])?, self.modes(gamma[1])?]);
+        Ok([false, true].map(|b| {
+            let part = |plane: &mut Plane<f64>, modes: &[Complex<f64>], component: usize, sign: f64| {
+                plane.filtered(modes, |i, j| (sign * spin2(n, i, j)[component]).into())
+            };
+            let one = part(&mut self.plane, &first, b as usize, if b { -1.0 } else { 1.0 });
+            let two = part(&mut self.plane, &second, !b as usize, 1.0);
+            one.into_iter().zip(two).map(|(one, two)| one + two).collect()
+        }))
+    }
+
     /// Refuses a map, or a mask, of another size.
     pub fn fits(&self, map: &[f64]) -> Result<()> {
         if map.len() == self.pixels * self.pixels {
@@ -236,6 +258,15 @@ impl FlatSky {
         let mean = if weight > 0.0 { sum / weight } else { 0.0 };
         self.modes(&pairs().map(|(x, w)| w * (x - mean)).collect::<Vec<_>>())
     }
+}
+
+/// cos 2φ and sin 2φ of a mode, over the number of modes of n × n; 0 of the mean and of Nyquist modes.
+fn spin2(n: usize, i: i64, j: i64) -> [f64; 2] {
+    if (i, j) == (0, 0) || [i, j].iter().any(|k| 2 * k.unsigned_abs() as usize == n) {
+        return [0.0; 2];
+    }
+    let (row, column) = (i as f64, j as f64);
+    [row * row - column * column, 2.0 * row * column].map(|k| k / (row * row + column * column) / (n * n) as f64)
 }
 
 /// ⟨w_a w_b⟩ over the map.

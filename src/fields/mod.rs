@@ -7,6 +7,7 @@ pub mod flat_sky;
 pub mod grid_spectra;
 pub mod kernels;
 pub mod linear;
+pub mod lognormal;
 pub mod multipoles;
 pub mod noise;
 pub mod one_point;

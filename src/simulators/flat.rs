@@ -5,11 +5,13 @@ use super::section::{Likelihood, LnLikelihood, Theory, Universes};
 use super::sky::Sky;
 use super::{Job, Output, Runner};
 use crate::comm::{Comm, timers::Timers};
+use crate::cosmology::angular::AngularSpectra;
 use crate::error::{Error, Result};
-use crate::fields::flat_sky::AngularConfig;
+use crate::fields::flat_sky::{AngularConfig, FlatSky};
 use crate::fields::grid_spectra::{GridSpectra, Roots, cholesky, pairs};
+use crate::fields::lognormal::{Achieved, Lognormal};
 use crate::fields::peaks::PeakConfig;
-use crate::io::field::{Axis, AxisKind, Data, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::io::mask;
 use crate::limits;
 use crate::list::OneOrMany;
@@ -26,11 +28,19 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// `[simulator.spectrum]`: C(ℓ) = A (ℓ/pivot)^slope in sr, of one map.
+/// `[simulator.spectrum]`: C(ℓ) = A (ℓ/pivot)^slope in sr, of one map; or those of several from a file, times the same
+/// without unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpectrumConfig {
-    /// Natural logarithm of the amplitude A, in sr: a parameter, which stands here or in `[design.parameters]`.
+    /// Text file of the angular spectra C_ij(ℓ) in sr of several maps: columns ℓ and pairs, which a first line
+    /// `# ell A*A A*B B*B` names. The maps are in the order in which their names appear there. It reaches from the
+    /// fundamental 2π/side to the corner of the Fourier plane, √2 π/pixel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "path"))]
+    pub file: Option<PathBuf>,
+    /// Natural logarithm of the amplitude A, in sr (of a file's spectra a factor, 0 by default): a parameter, which stands
+    /// here or in `[design.parameters]`.
     #[serde(rename = "ln_A", skip_serializing_if = "Option::is_none")]
     pub ln_a: Option<f64>,
     /// Exponent of ℓ/pivot: a parameter like `ln_A`.
@@ -43,8 +53,30 @@ pub struct SpectrumConfig {
 
 impl Default for SpectrumConfig {
     fn default() -> Self {
-        SpectrumConfig { ln_a: None, slope: None, pivot: 1000.0 }
+        SpectrumConfig { file: None, ln_a: None, slope: None, pivot: 1000.0 }
     }
+}
+
+/// Noise of galaxy shapes in the pixels of convergence and of both components of shear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShapeNoise {
+    /// Rms of the intrinsic ellipticity.
+    pub sigma_e: f64,
+    /// Galaxies per square arcminute, or those of each map.
+    pub n_gal: OneOrMany<f64>,
+    /// What `sigma_e` is the rms of: of |e|, both components together, or of one component.
+    #[serde(default)]
+    pub of: Ellipticity,
+}
+
+/// What has an rms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ellipticity {
+    #[default]
+    Both,
+    Component,
 }
 
 /// `[simulator.sky]`: pixels of the maps, and what a survey does to them.
@@ -64,6 +96,17 @@ pub struct SkyConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-unit" = "of the map"))]
     pub noise: Option<OneOrMany<f64>>,
+    /// `{ sigma_e = 0.26, n_gal = 27.0, of = "component" }`: more such noise, of galaxy shapes. In a pixel of area A it has
+    /// the variance σ_e²/(2 n A) where `sigma_e` is the rms of |e|, both components together (`of = "both"`, the default
+    /// and what other sections mean), and σ_e²/(n A) where it is that of one component. `n_gal` are the galaxies per square
+    /// arcminute, of all maps or of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-type" = "`{ sigma_e, n_gal, of }`"))]
+    pub shape_noise: Option<ShapeNoise>,
+    /// Field `shear` too: γ1, γ2 of which the maps are the convergence (Kaiser & Squires 1993), with noise and mask of their
+    /// own.
+    #[serde(default)]
+    pub shear: bool,
     /// HDF5 file with an array `mask` (pixels, pixels) of numbers from 0 (masked) to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
@@ -86,6 +129,12 @@ const FLAT_SKY: f64 = 30.0;
 const PIXELS: usize = 1 << 14;
 
 impl SkyConfig {
+    /// The maps in a few words.
+    pub(super) fn summary(&self) -> String {
+        let (n, side) = (self.pixels, self.field_of_view_deg);
+        format!("maps of {n}² pixels, {side}° × {side}°")
+    }
+
     fn check(&self, maps: usize) -> Result<()> {
         if !(self.field_of_view_deg > 0.0 && self.field_of_view_deg <= FLAT_SKY) {
             let problem = format!("the field of view of a flat sky lies above 0 and at most at {FLAT_SKY} degrees");
@@ -106,6 +155,18 @@ impl SkyConfig {
                 return Err(bad("sky.noise", sigma, "is no rms", "give a number from 0 up, in the map's unit"));
             }
         }
+        if let Some(ShapeNoise { sigma_e, n_gal, .. }) = &self.shape_noise {
+            if n_gal.len() != 1 && n_gal.len() != maps {
+                let problem = format!("has {} numbers, and there are {maps} maps", n_gal.len());
+                return Err(bad("sky.shape_noise.n_gal", &n_gal[..], problem, "give one number, or one for each map"));
+            }
+            for (key, value) in std::iter::once(("sigma_e", sigma_e)).chain(n_gal.iter().map(|n| ("n_gal", n))) {
+                if !(*value > 0.0 && value.is_finite()) {
+                    let remedy = "sigma_e = 0.37, n_gal = 30.0 is usual";
+                    return Err(bad(&format!("sky.shape_noise.{key}"), value, "must be positive", remedy));
+                }
+            }
+        }
         if !self.mask_fill.is_finite() {
             return Err(bad("sky.mask_fill", self.mask_fill, "must be a finite number", "0.0 is usual"));
         }
@@ -117,10 +178,18 @@ impl SkyConfig {
         mask::of_maps(self.mask.as_deref(), self.pixels, "simulator.sky")
     }
 
-    /// Rms of the noise in each map's pixels.
+    /// Rms of all noise in each map's pixels.
     fn noise(&self, maps: usize) -> Vec<f64> {
-        let of = |map: usize| self.noise.as_ref().and_then(|n| n.get(map).or(n.first())).copied();
-        (0..maps).map(|map| of(map).unwrap_or(0.0)).collect()
+        let of = |list: &OneOrMany<f64>, map: usize| list.get(map).or(list.first()).copied().unwrap_or(0.0);
+        let arcmin = 60.0 * self.field_of_view_deg / self.pixels as f64;
+        let shapes = |map: usize| {
+            self.shape_noise.as_ref().map_or(0.0, |noise| {
+                let halves = if noise.of == Ellipticity::Both { 2.0 } else { 1.0 };
+                noise.sigma_e.powi(2) / (halves * of(&noise.n_gal, map) * arcmin * arcmin)
+            })
+        };
+        let white = |map: usize| self.noise.as_ref().map_or(0.0, |noise| of(noise, map).powi(2));
+        (0..maps).map(|map| (white(map) + shapes(map)).sqrt()).collect()
     }
 }
 
@@ -138,7 +207,7 @@ impl SpectrumConfig {
                     return Err(bad(&key, value, problem, "keep one of them"));
                 }
                 Some(value) => check_parameter(&format!("simulator.{key}"), name, value)?,
-                None if varies => {}
+                None if varies || self.file.is_some() => {}
                 None => {
                     let remedy = format!("give it in [simulator.spectrum], or vary it in [design.parameters.{name}]");
                     return Err(Error::input("is missing").key(format!("simulator.{key}")).remedy(remedy));
@@ -148,11 +217,17 @@ impl SpectrumConfig {
         Ok(())
     }
 
-    /// C_ij(ℓ) of a universe.
-    fn at(&self, theta: Theta) -> impl Fn(usize, usize, f64) -> f64 + use<> {
+    /// The table that it names. Serial.
+    fn table(&self) -> Result<Option<AngularSpectra>> {
+        let read = |path: &PathBuf| AngularSpectra::read(path).map_err(|e| e.key("simulator.spectrum.file"));
+        self.file.as_ref().map(read).transpose()
+    }
+
+    /// What multiplies the table at ℓ, or is the spectrum itself.
+    fn factor(&self, theta: Theta) -> impl Fn(f64) -> f64 + use<> {
         let of = |name: &str, own: Option<f64>| theta.get(name).or(own).unwrap_or(0.0);
         let (ln_a, slope, pivot) = (of(LN_A, self.ln_a), of(SLOPE, self.slope), self.pivot);
-        move |_, _, ell| (ln_a + slope * (ell / pivot).ln()).exp()
+        move |ell| (ln_a + slope * (ell / pivot).ln()).exp()
     }
 }
 
@@ -172,12 +247,29 @@ fn check_parameter(key: &str, name: &str, value: f64) -> Result<()> {
 #[derive(Debug, Clone)]
 pub(super) struct FlatMaps {
     pub spectrum: SpectrumConfig,
+    /// The table that it names.
+    table: Option<AngularSpectra>,
+    /// Of lognormal maps.
+    shifts: Option<OneOrMany<f64>>,
     pub sky: SkyConfig,
     pub c_ell: Option<AngularConfig>,
     pub peaks: Option<PeakConfig>,
 }
 
 impl FlatMaps {
+    /// Reads the table of spectra. Serial.
+    pub fn new(
+        spectrum: &SpectrumConfig,
+        shifts: Option<&OneOrMany<f64>>,
+        sky: &SkyConfig,
+        c_ell: Option<&AngularConfig>,
+        peaks: Option<&PeakConfig>,
+    ) -> Result<FlatMaps> {
+        let (table, shifts) = (spectrum.table()?, shifts.cloned());
+        let (spectrum, sky, c_ell, peaks) = (spectrum.clone(), sky.clone(), c_ell.cloned(), peaks.cloned());
+        Ok(FlatMaps { spectrum, table, shifts, sky, c_ell, peaks })
+    }
+
     /// Names of the parameters that a design may vary.
     pub fn parameters() -> Vec<String> {
         vec![LN_A.into(), SLOPE.into()]
@@ -194,34 +286,65 @@ impl FlatMaps {
         self.spectrum.check(of)?;
         let (n, side) = (self.sky.pixels, self.sky.field_of_view_deg);
         self.c_ell.iter().try_for_each(|c| c.ell_bins(n, side).map(drop))?;
-        self.peaks.iter().try_for_each(|c| c.height_bins().map(drop))
+        self.peaks.iter().try_for_each(|c| c.height_bins().map(drop))?;
+        if let Some(table) = &self.table {
+            let fundamental = TAU / side.to_radians();
+            let corner = fundamental * (n / 2) as f64 * 2f64.sqrt();
+            table.covers(fundamental, corner).map_err(|e| e.key("simulator.spectrum.file"))?;
+        }
+        if let Some(shifts) = &self.shifts {
+            if shifts.len() != 1 && shifts.len() != self.maps() {
+                let problem = format!("has {} numbers, and there are {} maps", shifts.len(), self.maps());
+                return Err(bad("shift", &shifts[..], problem, "give one number, or one for each map"));
+            }
+            if let Some(shift) = shifts.iter().find(|shift| !(**shift > 0.0 && shift.is_finite())) {
+                return Err(bad("shift", shift, "is no shift", "give how far below 0 the maps may reach, above 0"));
+            }
+        }
+        if self.table.is_none() && self.shifts.is_none() {
+            return Ok(());
+        }
+        // What stands for all universes can be drawn.
+        let middle = of.prior.middle();
+        let drawn = self.drawn(of.prior.theta(&middle), &mut Plane::new([n, n]));
+        let key = if self.shifts.is_some() { "simulator.shift" } else { "simulator.spectrum.file" };
+        drawn.map(drop).map_err(|e| e.key(key))
+    }
+
+    /// The files that its sections name.
+    pub fn files_mut<'a>(spectrum: &'a mut SpectrumConfig, sky: &'a mut SkyConfig) -> Vec<(String, &'a mut PathBuf)> {
+        let table = spectrum.file.iter_mut().map(|file| ("/spectrum/file".to_string(), file));
+        table.chain(sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask))).collect()
     }
 
     /// What it is unusual to do.
-    pub fn warnings(&self, of: &Universes) -> Vec<String> {
+    pub fn warnings(of: &Universes) -> Vec<String> {
         let idle = format!("one rank makes a universe's maps: with suite.ranks_per_sim = {} the others idle", of.ranks);
         if of.ranks > 1 { vec![idle] } else { vec![] }
     }
 
-    /// In a few words.
-    pub fn summary(&self) -> String {
-        let (n, side) = (self.sky.pixels, self.sky.field_of_view_deg);
-        format!("{} of {n}² pixels, {side}° × {side}°", if self.maps() == 1 { "one map" } else { "maps" })
-    }
-
     fn maps(&self) -> usize {
-        1
+        self.table.as_ref().map_or(1, |table| table.names().len())
     }
 
     fn names(&self) -> Vec<String> {
-        vec!["0".into()]
+        self.table.as_ref().map_or(vec!["0".into()], |table| table.names().to_vec())
     }
 
     /// What the maps' pixels have in common in a universe, without noise.
     fn grid(&self, theta: Theta) -> GridSpectra {
-        let sky = &self.sky;
-        let c = self.spectrum.at(theta);
+        let (sky, factor) = (&self.sky, self.spectrum.factor(theta));
+        let c =
+            |i: usize, j: usize, ell: f64| factor(ell) * self.table.as_ref().map_or(1.0, |table| table.at(i, j, ell));
         GridSpectra::new(self.maps(), sky.pixels, sky.field_of_view_deg, sky.pixel_window, c)
+    }
+
+    /// What draws a universe's maps, without noise.
+    fn drawn(&self, theta: Theta, plane: &mut Plane<f64>) -> Result<Drawn> {
+        let grid = self.grid(theta);
+        let Some(shifts) = &self.shifts else { return grid.roots().map(Drawn::Gaussian) };
+        let shifts: Vec<f64> = (0..self.maps()).map(|map| shifts[map.min(shifts.len() - 1)]).collect();
+        Lognormal::new(&grid, &shifts, plane).map(Drawn::Lognormal)
     }
 
     /// The same with it.
@@ -285,12 +408,19 @@ impl FlatMaps {
     }
 }
 
+/// What draws maps.
+#[derive(Clone)]
+enum Drawn {
+    Gaussian(Roots),
+    Lognormal(Lognormal),
+}
+
 /// Draws maps and looks at them.
 struct FlatRunner {
     maps: FlatMaps,
     mask: Option<Vec<f64>>,
     /// Where all universes have the same spectra.
-    fixed: Option<OnceCell<Roots>>,
+    fixed: Option<OnceCell<Drawn>>,
 }
 
 impl Runner for FlatRunner {
@@ -298,8 +428,23 @@ impl Runner for FlatRunner {
         let (sky, n) = (self.maps.seen(), self.maps.sky.pixels);
         let axes = sky.axes().to_vec();
         let description = "maps, noise and mask included".into();
-        let maps = FieldSpec { axes, description, ..FieldSpec::of("maps", &[self.maps.maps(), n, n], &[]) };
-        std::iter::once(maps).chain(sky.specs()).collect()
+        let count = self.maps.maps();
+        let mut specs = vec![FieldSpec { axes, description, ..FieldSpec::of("maps", &[count, n, n], &[]) }];
+        if self.maps.sky.shear {
+            let [bins, row, column] = sky.axes();
+            let component = Axis::named(AxisKind::Channel, "component", ["gamma1", "gamma2"]);
+            let axes = vec![bins, Axis { spins: vec![2, 2], ..component }, row, column];
+            let description = "shear γ1, γ2, noise and mask included".into();
+            specs.push(FieldSpec { axes, description, ..FieldSpec::of("shear", &[count, 2, n, n], &[]) });
+        }
+        specs.extend(sky.specs());
+        if self.maps.shifts.is_some() {
+            let description = "largest relative deviation of the spectra that the maps were drawn with from those wanted,                                and the part of the modes where no Gaussian maps have what was wanted"
+                .into();
+            let axes = vec![Axis::named(AxisKind::Column, "value", ["deviation", "projected"])];
+            specs.push(FieldSpec { axes, description, dtype: Dtype::F64, ..FieldSpec::of("achieved", &[2], &[]) });
+        }
+        specs
     }
 
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
@@ -320,10 +465,10 @@ impl FlatRunner {
             start = Instant::now();
         };
         let own;
-        let roots = match self.fixed.as_ref().and_then(OnceCell::get) {
-            Some(roots) => roots,
+        let drawn = match self.fixed.as_ref().and_then(OnceCell::get) {
+            Some(drawn) => drawn,
             None => {
-                own = self.maps.grid(job.theta).roots()?;
+                own = self.maps.drawn(job.theta, &mut plane)?;
                 self.fixed.as_ref().map_or(&own, |fixed| fixed.get_or_init(|| own.clone()))
             }
         };
@@ -331,20 +476,45 @@ impl FlatRunner {
         let normal = |purpose: &str, map: usize| {
             StandardNormal.sample_iter(stream(job.seed, job.realisation, purpose, map as u64)).take(n * n)
         };
-        let mut maps = roots.draw(&mut plane, |map| normal("white noise", map).collect());
+        let white = |map: usize| normal("white noise", map).collect();
+        let mut maps = match drawn {
+            Drawn::Gaussian(roots) => roots.draw(&mut plane, white),
+            Drawn::Lognormal(lognormal) => lognormal.draw(&mut plane, white),
+        };
         lap("draw");
-        for ((i, map), sigma) in maps.chunks_exact_mut(n * n).enumerate().zip(self.maps.sky.noise(count)) {
+        let mut shear = vec![];
+        if self.maps.sky.shear {
+            let mut sky = FlatSky::new(n, self.maps.sky.field_of_view_deg)?;
+            for map in maps.chunks_exact(n * n) {
+                shear.extend(sky.shear(map)?.concat());
+            }
+        }
+        let noise = self.maps.sky.noise(count);
+        let survey = |map: &mut [f64], purpose: &str, number: usize, sigma: f64| {
             if sigma > 0.0 {
-                map.iter_mut().zip(normal("pixel noise", i)).for_each(|(x, z): (_, f64)| *x += sigma * z);
+                map.iter_mut().zip(normal(purpose, number)).for_each(|(x, z): (_, f64)| *x += sigma * z);
             }
             if let Some(mask) = &self.mask {
                 let masked = map.iter_mut().zip(mask).filter(|(_, w)| **w == 0.0);
                 masked.for_each(|(x, _)| *x = self.maps.sky.mask_fill);
             }
+        };
+        let numbered = |maps: &mut [f64], purpose: &str, each: usize| {
+            maps.chunks_exact_mut(n * n).enumerate().for_each(|(i, map)| survey(map, purpose, i, noise[i / each]))
+        };
+        numbered(&mut maps, "pixel noise", 1);
+        numbered(&mut shear, "shear noise", 2);
+        let mut all = vec![maps.iter().map(|x| *x as f32).collect()];
+        if self.maps.sky.shear {
+            all.push(shear.iter().map(|x| *x as f32).collect());
         }
-        let counted = self.maps.seen().measure(&maps, self.mask.as_deref())?;
+        let mut all: Vec<Data> = all.into_iter().map(Data::F32).collect();
+        all.extend(self.maps.seen().measure(&maps, self.mask.as_deref())?);
+        if let Drawn::Lognormal(Lognormal { achieved: Achieved { deviation, projected }, .. }) = drawn {
+            all.push(Data::F64(vec![*deviation, *projected]));
+        }
         lap("observe");
-        Ok([vec![Data::F32(maps.into_iter().map(|x| x as f32).collect())], counted].concat())
+        Ok(all)
     }
 }
 
@@ -477,10 +647,12 @@ mod tests {
                 pixels: n,
                 pixel_window: true,
                 noise: Some(OneOrMany(vec![noise])),
+                shape_noise: None,
+                shear: false,
                 mask: None,
                 mask_fill: 0.0,
             };
-            let maps = FlatMaps { spectrum: SpectrumConfig::default(), sky, c_ell: None, peaks: None };
+            let maps = FlatMaps::new(&SpectrumConfig::default(), None, &sky, None, None).unwrap();
             let normal: Vec<f64> = StandardNormal.sample_iter(stream(1, 2, "maps", 0)).take(n * n).collect();
             let data = [Data::F32(normal.iter().map(|x| *x as f32).collect())];
             let p = |name: &str| Parameter::uniform(name, name, -20.0, 2.0);

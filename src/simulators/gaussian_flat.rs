@@ -25,23 +25,22 @@ pub struct GaussianFlatConfig {
 }
 
 impl GaussianFlatConfig {
-    fn maps(&self) -> FlatMaps {
-        let GaussianFlatConfig { spectrum, sky, c_ell, peaks } = self.clone();
-        FlatMaps { spectrum, sky, c_ell, peaks }
+    fn maps(&self) -> Result<FlatMaps> {
+        FlatMaps::new(&self.spectrum, None, &self.sky, self.c_ell.as_ref(), self.peaks.as_ref())
     }
 }
 
 impl Section for GaussianFlatConfig {
     fn summary(&self) -> String {
-        self.maps().summary()
+        self.sky.summary()
     }
 
     fn check(&self, of: &Universes) -> Result<()> {
-        self.maps().check(of)
+        self.maps()?.check(of)
     }
 
     fn warnings(&self, of: &Universes) -> Vec<String> {
-        self.maps().warnings(of)
+        FlatMaps::warnings(of)
     }
 
     fn parameters(&self) -> Vec<String> {
@@ -53,18 +52,18 @@ impl Section for GaussianFlatConfig {
     }
 
     fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
-        self.sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask)).collect()
+        FlatMaps::files_mut(&mut self.spectrum, &mut self.sky)
     }
 
     fn theory(&self, _: &Universes, field: &FieldSpec, theta: Theta, _: u64) -> Result<Option<Theory>> {
-        self.maps().theory(field, theta)
+        self.maps()?.theory(field, theta)
     }
 
     fn likelihood(&self) -> Result<Option<Box<dyn Likelihood>>> {
-        self.maps().likelihood().map(Some)
+        self.maps()?.likelihood().map(Some)
     }
 
     fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
-        self.maps().runner(of)
+        self.maps()?.runner(of)
     }
 }
