@@ -9,6 +9,7 @@ pub mod comm;
 pub mod config;
 pub mod cosmology;
 pub mod error;
+pub mod exact;
 pub mod fields;
 pub mod forecast;
 pub mod gravity;

@@ -83,10 +83,10 @@ fn design(n: usize) -> Design {
 /// Runs a campaign of n simulations in shards of 4.
 fn run(comm: &Comm, output: &Path, n: usize, fake: &Fake, ranks_per_sim: usize, options: &Options) -> Result<Summary> {
     let provenance = Provenance::collect(comm, 5, "seed = 5\n");
-    let config = SuiteConfig { ranks_per_sim, shard_size: 4, ..Default::default() };
+    let config = SuiteConfig { ranks_per_sim, shard_size: 4.into(), ..Default::default() };
     let shape = serde_json::json!({ "seed": 5, "simulator": { "kind": "fake" } });
     let (design, provenance) = (&design(n), &provenance);
-    let suite = Suite { output, design, config: &config, seed: 5, provenance, shape, files: vec![] };
+    let suite = Suite { output, design, config: &config, kept: 0, seed: 5, provenance, shape, files: vec![] };
     simulate(comm, &suite, fake, options)
 }
 
@@ -132,14 +132,22 @@ fn check_dataset(output: &Path, n: usize, failed: &[usize]) {
 #[test]
 fn only_what_lies_far_out_may_be_impossible() {
     mpi::on_ranks("only_what_lies_far_out_may_be_impossible", &[1, 2], |world| {
-        let (output, config) = (mpi::shared_dir(), SuiteConfig { shard_size: 4, ..Default::default() });
+        let (output, config) = (mpi::shared_dir(), SuiteConfig { shard_size: 4.into(), ..Default::default() });
         let provenance = &Provenance::collect(world, 5, "seed = 5\n");
         let mut design = design(4);
         // In the lowest thousandth of the prior, which `check` does not look at.
         design.theta[2] = 0.0005;
         let shape = serde_json::json!({ "seed": 5 });
-        let suite =
-            Suite { output: &output, design: &design, config: &config, seed: 5, provenance, shape, files: vec![] };
+        let suite = Suite {
+            output: &output,
+            design: &design,
+            config: &config,
+            kept: 0,
+            seed: 5,
+            provenance,
+            shape,
+            files: vec![],
+        };
         let refusing = |index: u64| Fake { refuse: vec![index], ..Fake::default() };
         let summary = simulate(world, &suite, &refusing(1), &Options::default()).unwrap();
         assert_eq!((summary.done, summary.failed), (3, 1));
@@ -221,11 +229,12 @@ fn inputs_that_change_while_a_suite_runs_are_noticed() {
             let output = mpi::shared_dir().join(format!("{}", fail.len()));
             let go = |runner: &dyn Runner| {
                 let (provenance, config) =
-                    (Provenance::collect(world, 5, ""), SuiteConfig { shard_size: 4, ..Default::default() });
+                    (Provenance::collect(world, 5, ""), SuiteConfig { shard_size: 4.into(), ..Default::default() });
                 let shape = serde_json::json!({ "seed": 5, "simulator": { "table": "table.txt" } });
                 let files = vec![("/simulator/table".to_string(), vec![file.clone()])];
                 let (output, design) = (&output, &design(10));
-                let suite = Suite { output, design, config: &config, seed: 5, provenance: &provenance, shape, files };
+                let suite =
+                    Suite { output, design, config: &config, kept: 0, seed: 5, provenance: &provenance, shape, files };
                 simulate(world, &suite, runner, &Options::default())
             };
             put("as begun");
@@ -443,10 +452,10 @@ fn another_campaign_is_refused() {
     let world = Comm::world();
     run(&world, dir.path(), 4, &Fake::default(), 1, &Options::default()).unwrap();
     let provenance = Provenance::collect(&world, 6, "");
-    let (design, config) = (&design(4), &SuiteConfig { shard_size: 4, ..Default::default() });
+    let (design, config) = (&design(4), &SuiteConfig { shard_size: 4.into(), ..Default::default() });
     let shape = serde_json::json!({ "seed": 6, "simulator": { "kind": "fake" } });
     let (provenance, files) = (&provenance, vec![]);
-    let suite = Suite { output: dir.path(), design, config, seed: 6, provenance, shape, files };
+    let suite = Suite { output: dir.path(), design, config, kept: 0, seed: 6, provenance, shape, files };
     let e = simulate(&world, &suite, &Fake::default(), &Options::default()).unwrap_err();
     assert_eq!((e.key.as_deref(), e.value.as_deref(), e.exit_code()), (Some("seed"), Some("6"), 2));
     check_dataset(dir.path(), 4, &[]);

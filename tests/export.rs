@@ -61,12 +61,13 @@ impl Place {
         let design: DesignConfig = toml::from_str(text).unwrap();
         let design = design.resolve(&design.parameters.prior().unwrap(), 5).unwrap();
         let (output, world) = (place.path("runs/mine"), &Comm::world());
-        let config = SuiteConfig { shard_size: 8, ..Default::default() };
+        let config = SuiteConfig { shard_size: 8.into(), ..Default::default() };
         let (shape, provenance) = (serde_json::json!({ "seed": 5 }), Provenance::collect(world, 5, ""));
         let suite = Suite {
             output: &output,
             design: &design,
             config: &config,
+            kept: 0,
             seed: 5,
             provenance: &provenance,
             shape,

@@ -399,13 +399,96 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let by = Provenance::collect(&world, 1, "");
     for (most, linked) in [(4, true), (2, false)] {
         let drawn = (&design.prior, design.drawn_from);
-        index::write(&world, &case.path("o"), drawn, &rows, (1, most), (&specs, None), &by).unwrap();
+        index::write(&world, &case.path("o"), drawn, &rows, (1, most, None), (&specs, None), &by).unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
         assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);
         drop(file);
     }
     case.go(&format!("verify run.toml{many}4"), 0, &["every checksum holds"]);
+}
+
+/// Killed at any moment, the same command goes on, and no universe is lost or another.
+#[test]
+fn packing_anew_is_killed_anywhere() {
+    let case = Case::new();
+    case.put("run.toml", &CAMPAIGN.replace("file = \"list.txt\"\n", ""));
+    let simulate = |m: usize| {
+        let sets = "--set design.kind=sobol --set design.simulations=48 --set suite.shard_size=";
+        format!("simulate run.toml {sets}{m}")
+    };
+    let contents = || {
+        let file = File::open(&case.path("o/dataset.h5")).unwrap();
+        let bits = |name: String| (file.read::<f64>(&name).unwrap().iter().map(|v| v.to_bits()).collect(), name);
+        let names = file.arrays().into_iter().filter(|name| !name.starts_with("provenance/"));
+        names.map(bits).collect::<Vec<(Vec<u64>, String)>>()
+    };
+    let shards = || -> Vec<(String, u64)> {
+        let all = std::fs::read_dir(case.path("o/shards")).unwrap().flatten();
+        all.filter_map(|e| Some((e.file_name().to_string_lossy().into_owned(), e.metadata().ok()?.len()))).collect()
+    };
+    let room = || shards().iter().map(|shard| shard.1).sum::<u64>();
+    case.go(&simulate(16), 0, &["48 simulations on"]);
+    let calm = contents();
+    let most = std::cell::Cell::new(0);
+    let large = shards().iter().map(|shard| shard.1).max().unwrap();
+    // Shards that are packed anew when it is killed, of 48 small ones or 3 large ones; then those that are put aside.
+    for (m, kills) in [(1, vec![(0, 3), (7, 3), (20, 2), (40, 1)]), (16, vec![(0, 48), (1, 40), (2, 20)])] {
+        let before = room();
+        for (new, aside) in kills {
+            let numbered = |name: &str| name.starts_with('0') && name.ends_with(".h5");
+            mpi::kill_when(case.command(&simulate(m)), || {
+                let now = shards();
+                most.set(most.get().max(now.iter().map(|shard| shard.1).sum()));
+                let is = |kind: &dyn Fn(&str) -> bool| now.iter().filter(|shard| kind(&shard.0)).count();
+                is(&|name| name.starts_with("aside-")) <= aside
+                    && is(&|name| name.starts_with("aside-")) > 0
+                    && is(&numbered) >= new
+            });
+            assert!(shards().iter().any(|shard| shard.0.starts_with("aside-")), "killed too late");
+            case.go(&simulate(m).replace("simulate", "status"), 0, &["48 of 48 done", "other size"]);
+        }
+        case.go(&simulate(m), 0, &["nothing to do"]);
+        assert!(contents() == calm, "other numbers in shards of {m}");
+        let after = room();
+        assert!(most.get() <= before.max(after) + 2 * large, "{} of {before} and {after}", most.get());
+    }
+    case.go(&simulate(16).replace("simulate", "verify"), 0, &["every checksum holds"]);
+}
+
+#[test]
+fn bytes_of_a_shard_and_the_room_on_the_disk_are_told() {
+    let case = Case::new();
+    case.put("run.toml", &CAMPAIGN.replace("file = \"list.txt\"\n", ""));
+    let with = |what: &str, size: &str| {
+        let mut command = case.command(what);
+        for set in ["design.kind=sobol", "simulator.particles=64", "simulator.keep_particles=true"] {
+            command.args(["--set", set]);
+        }
+        command.args(["--set", &format!("suite.shard_size={size}")]);
+        command
+    };
+    // Positions and velocities, 6.3 MB of each universe.
+    let says = ["suite.shard_size", "= 3 ", "2 of up to 3 simulations, 18.8"];
+    ended(with("check run.toml", "\"20 MB\""), 0, &says);
+    ended(with("check run.toml", "\"20 mb\""), 2, &["suite.shard_size", "20 mb", "256 MB"]);
+    ended(with("check run.toml", "0"), 2, &["suite.shard_size", "positive"]);
+    let many = " --set design.simulations=5000000";
+    let says = ["5000000 simulations", "TB, and", "are free", "remedy: "];
+    ended(with(&format!("plan run.toml -n 1{many}"), "\"1 TB\""), 0, &says);
+    ended(with(&format!("simulate run.toml{many}"), "\"1 TB\""), 2, &says);
+    assert!(!case.path("o").exists());
+}
+
+#[test]
+fn a_shard_is_timed_beside_plain_writing() {
+    let case = Case::new();
+    let words = "bench io --simulations 3 --thousands 1 --repeats 2 --json";
+    let text = case.go(words, 0, &["3 x 0.004 MB", "times the bandwidth of plain writing", "in 2 pairs", "plainly"]);
+    let found: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+    assert!(found["stages"].as_array().unwrap().iter().all(|stage| stage["seconds_max"].as_f64() > Some(0.0)));
+    assert!(std::fs::read_dir(case.dir.path()).unwrap().count() == 2, "something is left");
+    case.go("bench io --folder none", 2, &["--folder", "none", "remedy: "]);
 }
 
 #[test]
@@ -418,7 +501,12 @@ fn a_command_that_a_test_runs_holds_no_lock_of_a_file_that_another_writes() {
     let running = std::thread::spawn(|| mpi::finish(wait, Duration::from_secs(30)));
     std::thread::sleep(Duration::from_millis(500));
     drop(file);
-    let again = hdf5::File::open_rw(&path);
+    // Another test's command may stand between its fork and its beginning, and has all files for so long.
+    let mut again = hdf5::File::open_rw(&path);
+    while again.is_err() && !running.is_finished() {
+        std::thread::sleep(Duration::from_millis(20));
+        again = hdf5::File::open_rw(&path);
+    }
     assert!(!running.is_finished(), "it was to outlive the file");
     assert!(again.is_ok(), "{again:?}");
     running.join().unwrap();

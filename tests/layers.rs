@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["observables"],
     &["io"],
     &["simulators"],
-    &["suite", "calibration", "forecast"],
+    &["suite", "calibration", "forecast", "exact"],
     &["nets"],
     &["models"],
     &["train"],

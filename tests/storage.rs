@@ -66,8 +66,13 @@ fn run_with(
     let (config, design): (SuiteConfig, _) = (toml::from_str(config).unwrap(), design(10));
     let provenance = &Provenance::collect(comm, 5, "seed = 5\n");
     let shape = serde_json::json!({ "seed": seed, "simulator": { "kind": "smooth" } });
-    let suite = Suite { output, design: &design, config: &config, seed: 5, provenance, shape, files: vec![] };
+    let suite = Suite { output, design: &design, config: &config, kept: 0, seed: 5, provenance, shape, files: vec![] };
     simulate(comm, &suite, &smooth, options)
+}
+
+/// As far as `only` goes, in shards of `m`.
+fn in_shards(comm: &Comm, output: &Path, m: usize, only: std::ops::Range<u64>) -> Result<Summary> {
+    run(comm, output, &format!("shard_size = {m}"), &Options { only: Some(only), ..Options::default() })
 }
 
 /// All numbers of a file, by name; how universes were made is another each time.
@@ -224,5 +229,109 @@ fn parts_of_a_campaign_are_merged() {
         world.barrier();
         refused(&["a", "b"], "mine", &["dataset.h5", "polycosm did not write it"]);
         assert_eq!(std::fs::read(at("mine/dataset.h5")).unwrap(), b"precious");
+    });
+}
+
+#[test]
+fn shards_are_packed_anew_in_another_size() {
+    mpi::on_ranks("shards_are_packed_anew_in_another_size", &[1, 2, 3], |world| {
+        let folder = mpi::shared_dir();
+        let at = |name: String| folder.join(name);
+        // With rows that are not there yet, or not in a shard, and with all.
+        let changed = at("changed".into());
+        for (i, (m, rows)) in [(4, 9), (3, 9), (7, 9), (1, 9), (16, 10), (2, 10), (5, 10)].into_iter().enumerate() {
+            let ran = in_shards(world, &changed, m, 0..rows).unwrap();
+            let new = [9, 0, 0, 0, 1, 0, 0][i];
+            assert_eq!((ran.done + ran.failed, ran.complete), (new, rows == 10), "{m}");
+            in_shards(world, &at(format!("{i}")), m, 0..rows).unwrap();
+            world.barrier();
+            if world.is_root() {
+                assert!(contents(&changed) == contents(&at(format!("{i}"))), "others in shards of {m}");
+                let names = status::names(&changed.join("shards")).unwrap();
+                assert_eq!(names.len(), (rows as usize).div_ceil(m), "{names:?}");
+            }
+            let found = verify::verify(world, &changed, &design(10), m).unwrap();
+            assert!(found.is_sound() && found.failed == [2], "{found:?}");
+        }
+        let e = verify::verify(world, &changed, &design(10), 4).unwrap_err();
+        assert_eq!((e.exit_code(), e.key.as_deref()), (2, Some("suite.shard_size")), "{e}");
+        let states = status::status(&changed, &design(10), 4).unwrap();
+        assert_eq!((states.done, states.failed, states.misplaced), (9, 1, 2));
+    });
+}
+
+/// Universes that are run again, and lists that move in a shard that gets more of them, are seen with the index that shows
+/// them; one of before, which a kill between the two leaves, is found.
+#[test]
+fn the_index_is_there_while_shards_are_replaced() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (dir, world) = (tempfile::tempdir().unwrap(), &Comm::world());
+    let (output, index) = (dir.path(), index::path(dir.path()));
+    in_shards(world, output, 4, 0..2).unwrap();
+    assert!(polycosm::io::index::took(output) > std::time::Duration::ZERO);
+    let over = AtomicBool::new(false);
+    let redo = Options { redo: vec![0..1, 5..7], ..Options::default() };
+    let biased = Smooth { mended: true, bias: 0.5 };
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                assert!(index.exists(), "the index is gone");
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+        });
+        in_shards(world, output, 4, 2..3).unwrap(); // at the end
+        in_shards(world, output, 4, 0..10).unwrap(); // with the last of the shard
+        std::fs::copy(&index, dir.path().join("before")).unwrap();
+        run_with(world, output, "shard_size = 4", &redo, (5, biased)).unwrap();
+        over.store(true, Ordering::Relaxed);
+        watcher.join().unwrap();
+    });
+    let calm = contents(output);
+    let sound = || verify::verify(world, output, &design(10), 4).unwrap().is_sound();
+    assert!(sound());
+    std::fs::rename(dir.path().join("before"), &index).unwrap();
+    assert!(!sound());
+    in_shards(world, output, 4, 0..10).unwrap();
+    assert!(sound() && contents(output) == calm);
+    // Too dear to be written with every shard: it is gone until the end.
+    hdf5::File::open_rw(&index).unwrap().attr("seconds_to_write").unwrap().write_scalar(&1e6).unwrap();
+    run_with(world, output, "shard_size = 4", &redo, (5, biased)).unwrap();
+    assert!(sound() && contents(output) == calm);
+}
+
+#[test]
+fn what_has_no_room_is_not_begun() {
+    struct Large;
+    impl Runner for Large {
+        fn specs(&self) -> Vec<FieldSpec> {
+            let list = Smooth::default().specs().swap_remove(1);
+            vec![FieldSpec::of("maps", &[1 << 24, 1 << 24], &[AxisKind::Flat, AxisKind::Flat]), list]
+        }
+        fn simulate(&self, _: &Comm, _: &Job) -> Result<Output> {
+            panic!("it has begun");
+        }
+    }
+    mpi::on_ranks("what_has_no_room_is_not_begun", &[1, 2], |world| {
+        let output = &mpi::shared_dir().join("o");
+        let (config, design) = (&SuiteConfig::default(), &design(10));
+        let provenance = &Provenance::collect(world, 5, "seed = 5\n");
+        let suite = |kept: u64| {
+            let shape = serde_json::json!({ "seed": 5, "simulator": { "kind": "smooth" } });
+            Suite { output, design, config, kept, seed: 5, provenance, shape, files: vec![] }
+        };
+        let refused = |e: Error| {
+            let says = ["10 simulations", "lists not counted", " PB", "are free"];
+            assert!(e.exit_code() == 2 && says.iter().all(|part| e.problem.contains(part)), "{e}");
+            assert!(e.key.as_deref() == Some("output") && e.remedy.is_some(), "{e}");
+        };
+        refused(simulate(world, &suite(0), &Large, &Options::default()).unwrap_err());
+        let smooth = Smooth::default();
+        refused(simulate(world, &suite(1 << 50), &smooth, &Options::default()).unwrap_err());
+        world.barrier();
+        assert!(!output.exists());
+        // Where all is there that is asked for, nothing is to be written.
+        simulate(world, &suite(0), &smooth, &Options { only: Some(0..3), ..Options::default() }).unwrap();
+        simulate(world, &suite(1 << 60), &smooth, &Options { only: Some(0..3), ..Options::default() }).unwrap();
+        assert!(simulate(world, &suite(1 << 60), &smooth, &Options::default()).is_err());
     });
 }

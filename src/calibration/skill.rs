@@ -85,9 +85,9 @@ pub struct Comparison {
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = match self.nats / self.error {
-            z if z > 2.0 => "above the baseline",
-            z if z < -2.0 => "BELOW the baseline",
-            _ => "no better than the baseline within two standard errors",
+            z if z > 2.0 => "above it",
+            z if z < -2.0 => "BELOW it",
+            _ => "no better within two standard errors",
         };
         write!(f, "{:+.3} ± {:.3} nats over {} universes: {word}", self.nats, self.error, self.universes)
     }

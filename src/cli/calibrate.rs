@@ -10,6 +10,7 @@ use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests}
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
+use crate::exact::EXACT;
 use crate::io::dataset::{Dataset, Split};
 use crate::io::identity::{seal, unseal};
 use crate::io::samples::Samples;
@@ -48,7 +49,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, brief: bool) -> Result<()> {
     let current = Current::take(plan, comm)?;
     comm.on_root(|| {
-        if plan.posteriors().is_empty() {
+        if plan.judged().is_empty() {
             let error = Error::input("is missing: there is no posterior to calibrate").key("infer");
             return Err(error.remedy("add [infer] with posterior = \"STAGE\", a stage that gives a posterior"));
         }
@@ -57,7 +58,7 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
         let mut held = None;
         let mut judged: Vec<Samples> = Vec::new();
         let mut lacking: Vec<String> = Vec::new();
-        for stage in plan.posteriors() {
+        for stage in plan.judged() {
             let path = plan.posterior(&stage);
             if !path.exists() {
                 let problem = format!("there are no posterior samples of stage {stage}");
@@ -92,9 +93,12 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
             judged.push(samples);
         }
         // The densities of spoilt posteriors are no measure.
-        if let ([ours, baseline], None) = (&judged[..], scale_sd) {
-            let words = compare(ours, baseline).map_or_else(|e| e.problem, |c| c.to_string());
-            say(format_args!("against the baseline: {words}"));
+        if let (Some((ours, rivals)), None) = (judged.split_first(), scale_sd) {
+            for (rival, name) in rivals.iter().zip(&plan.judged()[1..]) {
+                let words = compare(ours, rival).map_or_else(|e| e.problem, |c| c.to_string());
+                let rival = if name == EXACT { "exact posterior" } else { "baseline" };
+                say(format_args!("against the {rival}: {words}"));
+            }
         }
         if strict && !lacking.is_empty() {
             let error = Error::failed(lacking.join("; "));

@@ -11,6 +11,7 @@ use crate::config::origin::{self, Entry};
 use crate::config::plan::Plan;
 use crate::error::Result;
 use crate::progress::count;
+use crate::suite::shard_size::in_words;
 
 /// Sections that only a simulator reads.
 const SIMULATED: [&str; 3] = ["cosmology", "design", "suite"];
@@ -74,6 +75,7 @@ fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
         let mut kept: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
         kept.extend(simulator.keeps().iter().map(|k| k.name));
         line("keeps", if kept.is_empty() { "nothing".into() } else { kept.join(", ") });
+        line("shards", in_words(plan.shard_size(), design.simulations, &specs));
     }
     if let Some(dataset) = &config.dataset {
         let rows = ahead.map_or(String::new(), |ahead| format!(": {}", ahead.rows()));

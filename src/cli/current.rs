@@ -4,6 +4,7 @@ use crate::calibration::CalibrateConfig;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::exact::EXACT;
 use crate::forecast::{self, is_statistic};
 use crate::io::dataset::Dataset;
 use crate::io::derived;
@@ -30,6 +31,8 @@ pub struct Current {
     observables: String,
     /// What a forecast would be of now, where there is one.
     pub forecast: Option<String>,
+    /// What exact draws would be of now, where there are any.
+    exact: Option<Of>,
 }
 
 impl Current {
@@ -41,6 +44,13 @@ impl Current {
         let there = |path: &Path| !comm.any(comm.is_root() && !path.exists());
         if there(&plan.forecast()) && there(&plan.dataset()) {
             current.forecast = Some(forecast_of(plan, comm, &comm.agree(plan.open_dataset())?)?);
+        }
+        if there(&plan.posterior(EXACT)) && plan.judged().iter().any(|name| name == EXACT) && there(&plan.dataset()) {
+            let fields = plan.config.simulator.as_ref().map_or(Ok(None), |s| s.likelihood());
+            if let Some(likelihood) = comm.agree(fields)? {
+                let dataset = comm.agree(plan.open_dataset())?;
+                current.exact = Some(exact_of(plan, comm, &dataset, &likelihood.fields(), 0)?);
+            }
         }
         if !any || comm.any(!plan.dataset().exists()) {
             return Ok(current);
@@ -58,7 +68,7 @@ impl Current {
         let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
         let simulator = plan.config.simulator.clone();
         let (stages, data, learned) = (plan.stages(), BTreeMap::new(), None);
-        Current { stages, data, learned, seed: plan.config.seed, simulator, observables, forecast: None }
+        Current { stages, data, learned, seed: plan.config.seed, simulator, observables, forecast: None, exact: None }
     }
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
@@ -158,6 +168,9 @@ impl Current {
     /// own.
     pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
         let Some(of) = &samples.extras.of else { return Ok(Some(OLDER.into())) };
+        if let (EXACT, Some(exact)) = (of.stage.as_str(), &self.exact) {
+            return Ok(samples.differ(&Of { draws: of.draws, ..exact.clone() }));
+        }
         match self.stage(&of.stage)? {
             State::Absent => return Ok(Some(format!("stage {} is not trained", of.stage))),
             State::Outdated(why) => return Ok(Some(format!("stage {} is outdated: {why}", of.stage))),
@@ -201,6 +214,14 @@ pub fn forecast_of(plan: &Plan, comm: &Comm, dataset: &Dataset) -> Result<String
     Ok(digest(parts.join("\n").as_bytes()))
 }
 
+/// What exact draws would be of, now. Collective.
+pub fn exact_of(plan: &Plan, comm: &Comm, dataset: &Dataset, fields: &[String], draws: usize) -> Result<Of> {
+    let identity = plan.identity(comm, dataset, &fields.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let simulator = digest(plan.shape()["simulator"].to_string().as_bytes());
+    let (stage, numerics, seed) = (EXACT.into(), samples::NUMERICS, plan.config.seed);
+    Ok(Of { stage, numerics, weights: simulator, dataset: identity, seed, draws, observation: None })
+}
+
 /// Where a file is, whatever the working directory and the name it was given by.
 pub fn place(file: &Path) -> String {
     let absolute = file.canonicalize().or_else(|_| std::path::absolute(file)).unwrap_or(file.into());
@@ -235,9 +256,9 @@ impl Judged {
     }
 }
 
-/// Files of draws that there are, of the campaign's posteriors: those of the test split, then those of observations.
+/// Files of draws that there are, of the campaign's posteriors and the exact one: those of the test split, then those of observations.
 pub fn drawn(plan: &Plan) -> Vec<PathBuf> {
-    let own: Vec<PathBuf> = plan.posteriors().iter().map(|stage| plan.posterior(stage)).collect();
+    let own: Vec<PathBuf> = plan.judged().iter().map(|stage| plan.posterior(stage)).collect();
     let folder = plan.posterior("x").parent().map(PathBuf::from).unwrap_or_default();
     let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let observed = |path: &PathBuf| name(path).starts_with("observation-") && name(path).ends_with(".h5");

@@ -36,11 +36,16 @@ pub struct Args {
     /// Only the observations in this file, instead of the test split and the campaign's observations; may be repeated
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
+    /// Instead, from the likelihood of a simulator that knows it in closed form (gaussian-flat; up to three parameters): the
+    /// posterior `exact` of the test universes, beside which the learned ones are judged and shown
+    #[arg(long, conflicts_with = "observation")]
+    pub exact: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
+        true if args.exact => super::exact::exact(plan, comm),
         true => infer(plan, comm),
         false => observe(plan, comm, &args.observation, true),
     })

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod check;
 pub mod current;
 pub mod doctor;
+pub mod exact;
 pub mod export;
 pub mod forecast;
 #[cfg(feature = "torch")]
@@ -77,6 +78,8 @@ pub enum Command {
     Apply(apply::Args),
     #[cfg(feature = "torch")]
     Infer(infer::Args),
+    #[cfg(not(feature = "torch"))]
+    Infer(exact::Args),
     Calibrate(calibrate::Args),
     Forecast(forecast::Args),
     Export(export::Args),
@@ -124,6 +127,8 @@ pub fn run(command: &Command, comm: &Comm) -> Result<()> {
         Command::Apply(args) => apply::run(args, comm),
         #[cfg(feature = "torch")]
         Command::Infer(args) => infer::run(args, comm),
+        #[cfg(not(feature = "torch"))]
+        Command::Infer(args) => exact::run(args, comm),
         Command::Forecast(args) => forecast::run(args, comm),
         Command::Export(args) => export::run(args, comm),
         #[cfg(feature = "torch")]

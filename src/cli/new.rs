@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 8] = [
+pub const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -42,6 +42,11 @@ pub const RECIPES: [Recipe; 8] = [
         name: "lensing",
         what: "a posterior from noisy maps of weak lensing, beside one from their spectra; a minute, for a try",
         text: include_str!("../../recipes/lensing.toml"),
+    },
+    Recipe {
+        name: "gaussian-flat",
+        what: "amplitude and slope from Gaussian maps, learned and exact; some minutes",
+        text: include_str!("../../recipes/gaussian-flat.toml"),
     },
     Recipe {
         name: "galaxies",

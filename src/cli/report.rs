@@ -103,7 +103,7 @@ impl MadeOf {
         for path in drawn(plan) {
             made.add(plan, &path, current.outdated(&Samples::read(&path)?)?, Samples::identity)?;
         }
-        for stage in plan.posteriors() {
+        for stage in plan.judged() {
             if let Some(verdict) = calibrate::read(plan, &stage)? {
                 let draws = made.left_out.get(&name(plan, &plan.posterior(&stage)));
                 let why = calibrate::outdated(plan, &stage, &verdict, draws.map(String::as_str))?;
@@ -200,7 +200,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
             _ => {}
         }
     }
-    for stage in plan.posteriors() {
+    for stage in plan.judged() {
         let path = plan.posterior(&stage);
         let mut why_not = None;
         if path.exists() {
@@ -286,7 +286,7 @@ pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Resu
 /// The draws of observations, by what they say of themselves. Two observations of one name are told apart by their
 /// files.
 fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<()> {
-    let of_campaign: Vec<PathBuf> = plan.posteriors().iter().map(|stage| plan.posterior(stage)).collect();
+    let of_campaign: Vec<PathBuf> = plan.judged().iter().map(|stage| plan.posterior(stage)).collect();
     for stage in plan.posteriors() {
         for path in drawn(plan).iter().filter(|path| !of_campaign.contains(path)) {
             let samples = Samples::read(path)?;

@@ -107,6 +107,7 @@ pub fn of<T>(plan: &Plan, comm: &Comm, work: impl FnOnce(&Suite, &dyn Runner) ->
         output: &config.output,
         design: &resolved,
         config: &config.suite,
+        kept: simulator.keeps().iter().fold(0, |all, kept| all.saturating_add(kept.bytes)),
         seed,
         provenance: &provenance,
         shape: plan.shape(),

@@ -40,14 +40,15 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         let (suite, holes) = match &config.design {
             Some(d) if config.simulator.is_some() => {
                 let design = d.resolve(&plan.prior, config.seed)?;
-                let s = status(&config.output, &design, config.suite.shard_size)?;
+                let s = status(&config.output, &design, plan.shard_size())?;
                 let holes = if s.failed > 0 { design.holes(&s.states) } else { None };
                 (Some(s), holes)
             }
             _ if plan.config.dataset.is_some() => (None, holes_of(&plan.open_dataset()?)),
             _ => (None, None),
         };
-        let outdated = suite.as_ref().map_or(Ok(None), |s| outdated(&plan, &s.states));
+        let packed = suite.as_ref().filter(|s| s.misplaced == 0);
+        let outdated = packed.map_or(Ok(None), |s| outdated(&plan, &s.states));
         let outdated = outdated.unwrap_or_else(|e| Some(e.to_string()));
         let results = results(&plan, &current);
         if args.json {
@@ -81,6 +82,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
                 },
             };
             say(format_args!("dataset      {dataset}"));
+            if s.misplaced > 0 {
+                let them = count(s.misplaced, "shard");
+                say(format_args!("other size   {them}, which `polycosm simulate` packs anew as suite.shard_size says"));
+            }
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
             s.strangers.iter().for_each(|d| say(format_args!("other design {d}")));
         }
@@ -98,7 +103,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 /// Which finished simulations have other fields than the campaign asks for, and what to do.
 fn outdated(plan: &Plan, states: &[suite::status::State]) -> Result<Option<String>> {
     let Some(simulator) = &plan.config.simulator else { return Ok(None) };
-    let (specs, m) = (simulator.runner(&plan.universes())?.specs(), plan.config.suite.shard_size);
+    let (specs, m) = (simulator.runner(&plan.universes())?.specs(), plan.shard_size());
     let found = Outdated::take(&plan.config.output, m, states, &specs, &plan.shape())?;
     let n = count(found.rows.len(), "finished simulation");
     let what = || format!("{n}: {}; run `polycosm observe {}`", found.words(), campaign());
@@ -177,7 +182,7 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
         let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         all.push(outcome("draws", &name, "drawn", Samples::read(&path).and_then(|s| current.outdated(&s))));
     }
-    for stage in plan.posteriors() {
+    for stage in plan.judged() {
         let draws = all.iter().find(|r| r.what == "draws" && r.name == stage).and_then(|r| r.outdated.clone());
         let why = match calibrate::read(plan, &stage) {
             Ok(None) => continue,

@@ -33,7 +33,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     };
     let design = comm.agree(design.resolve(&plan.begun, config.seed))?;
-    let found = verify(comm, &config.output, &design, config.suite.shard_size)?;
+    let found = verify(comm, &config.output, &design, plan.shard_size())?;
     comm.on_root(|| {
         let (all, failed, missing) = (found.simulations, found.failed.len(), found.missing);
         let first = |reason: &String| format!(", the first because: {}", reason.replace('\n', ";"));

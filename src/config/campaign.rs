@@ -261,20 +261,21 @@ impl Config {
     /// Refuses more shards than an index can link to; a folder that was `begun` with them goes on with a word.
     pub(super) fn many_shards(&self, begun: bool) -> Result<Option<String>> {
         let (Some(design), Some(_)) = (&self.design, &self.simulator) else { return Ok(None) };
-        let (m, n) = (self.suite.shard_size, design.simulations);
-        let (shards, most) = (self.suite.shards(n), index::MOST_LINKS);
+        let (m, n) = (self.suite.shard_size.simulations(&[]), design.simulations);
+        let (shards, most) = (n.div_ceil(m), index::MOST_LINKS);
         if shards <= most {
             return Ok(None);
         }
         let problem =
             format!("{n} simulations make {shards} shards, and a program that reads dataset.h5 has all of them open");
+        let enough = n.div_ceil(most).next_power_of_two();
         if begun {
             let problem = format!("suite.shard_size = {m}: {problem}");
             return Ok(Some(format!(
-                "{problem}: beyond {most} it holds copies of all fields, and takes as much room again"
+                "{problem}: beyond {most} it holds copies of all fields, and takes as much room again; with \
+                 suite.shard_size = {enough} the shards are packed anew"
             )));
         }
-        let enough = n.div_ceil(most).next_power_of_two();
         let error = Error::input(format!("{problem}: systems allow about 1000")).key("suite.shard_size").value(m);
         Err(error.remedy(format!("set suite.shard_size = {enough} (or more, where the design will grow)")))
     }

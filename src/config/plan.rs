@@ -5,6 +5,7 @@ use super::campaign::Config;
 use super::origin::Entry;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result, campaign};
+use crate::exact::EXACT;
 use crate::io::dataset::Dataset;
 use crate::io::hdf::File;
 use crate::io::identity::Identity;
@@ -19,6 +20,7 @@ use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Universes;
 use crate::suite::fingerprint;
 use crate::suite::observe::changes;
+use crate::suite::shard_size::ShardSize;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +45,7 @@ impl Plan {
     pub fn new(loaded: &Loaded<Config>, comm: &Comm) -> Result<Plan> {
         let mut loaded = comm.agree(as_begun(loaded, comm.is_root()))?;
         loaded.value.complete();
-        let config = loaded.value.rebased(&loaded.path);
+        let mut config = loaded.value.rebased(&loaded.path);
         let checked = || -> Result<_> {
             let prior = config.design.as_ref().map_or(Prior::new(vec![]), |d| d.parameters.prior())?;
             let begun = fingerprint::read(&config.output).ok().flatten().filter(|_| config.simulator.is_some());
@@ -51,10 +53,21 @@ impl Plan {
             let begun = begun.unwrap_or_else(|| prior.clone());
             config.check(&begun)?;
             config.design.as_ref().map_or(Ok(()), |design| design.check_fiducial(&prior))?;
-            let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
-            Ok((prior, begun, loaded.resolved()?, many))
+            let size = config.suite.shard_size;
+            let simulator = config.simulator.as_ref().filter(|_| matches!(size, ShardSize::Bytes(_)));
+            let size = match simulator {
+                Some(simulator) => size.resolved(&simulator.runner(&config.universes(&begun))?.specs())?,
+                None => size,
+            };
+            Ok((prior, begun, size))
         };
-        let (prior, begun, resolved, many) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
+        let (prior, begun, size) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
+        (config.suite.shard_size, loaded.value.suite.shard_size) = (size, size);
+        let many = || -> Result<_> {
+            let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
+            Ok((loaded.resolved()?, many))
+        };
+        let (resolved, many) = comm.agree(many().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
             let warnings = config.simulator.iter().flat_map(|s| s.warnings(&config.universes(&begun)));
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
@@ -128,6 +141,11 @@ impl Plan {
         self.loaded.locate(error)
     }
 
+    /// Simulations in a shard: bytes are resolved.
+    pub fn shard_size(&self) -> usize {
+        self.config.suite.shard_size.simulations(&[])
+    }
+
     /// The campaign's universes, for whoever asks its simulator.
     pub fn universes(&self) -> Universes<'_> {
         self.config.universes(&self.begun)
@@ -167,9 +185,8 @@ impl Plan {
             let Some(begun) = begun else { return Ok(()) };
             let (mut shape, files) = (self.shape(), self.config.input_files()?);
             shape["files"] = fingerprint::digests(&files)?;
-            // How universes are packed is nothing to those who read them.
-            for key in ["suite"].into_iter().chain((!looks).then_some("numerics")) {
-                shape[key] = begun.get(key).cloned().unwrap_or_default();
+            if !looks {
+                shape["numerics"] = begun.get("numerics").cloned().unwrap_or_default();
             }
             fingerprint::compare(&self.config.output, &begun, &shape, &files).map_err(|e| self.locate(e))?;
             let (Some(simulator), true) = (&self.config.simulator, self.dataset().exists()) else { return Ok(()) };
@@ -233,6 +250,15 @@ impl Plan {
             ["posterior", "baseline"].into_iter().filter_map(|key| i.get(key)?.as_str().map(String::from))
         });
         names.collect()
+    }
+
+    /// The same, and the exact posterior where it was drawn: what is judged and shown.
+    pub fn judged(&self) -> Vec<String> {
+        let mut names = self.posteriors();
+        if self.posterior(EXACT).exists() && !self.stage_names().iter().any(|name| name == EXACT) {
+            names.push(EXACT.into());
+        }
+        names
     }
 
     /// What these of the dataset's fields are. Collective.

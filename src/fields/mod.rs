@@ -4,6 +4,7 @@ pub mod bins;
 pub mod bispectrum;
 pub mod cross;
 pub mod flat_sky;
+pub mod grid_spectra;
 pub mod kernels;
 pub mod linear;
 pub mod multipoles;

@@ -6,7 +6,7 @@
 //! do. Of very many shards it holds copies.
 
 use super::field::FieldSpec;
-use super::hdf::{Compression, File, Part, damaged, publish};
+use super::hdf::{Compression, File, Part, appear, damaged, publish_by};
 use super::made::Made;
 use super::points;
 use super::prior;
@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::prior::{DrawnFrom, Prior};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Names that fields may not have.
 pub const RESERVED: [&str; 9] =
@@ -44,19 +45,21 @@ pub fn states(file: &File) -> Result<Vec<State>> {
 }
 
 /// Serial: writes the index over the shards that there are, of `shard_size` simulations each. Where there may be more
-/// shards than `most` links, the fields themselves are copied into it.
+/// shards than `most` links, the fields themselves are copied into it. One shard may be `new`, and still have another
+/// name: both appear together.
 pub fn write(
     alone: &Comm,
     output: &Path,
     (of, drawn_from): (&Prior, DrawnFrom),
     rows: &[Row],
-    (shard_size, most): (usize, usize),
+    (shard_size, most, new): (usize, usize, Option<(usize, &Path)>),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
 ) -> Result<()> {
-    let all = Shards::read(output, rows.len(), shard_size, specs)?;
+    let start = Instant::now();
+    let all = Shards::read((output, new), rows.len(), shard_size, specs)?;
     let linked = rows.len().div_ceil(shard_size) <= most;
-    publish(alone, &path(output), |file| {
+    let write = |file: &File| {
         by.write(file)?;
         let (n, p) = (rows.len(), of.len());
         let theta: Vec<f64> = rows.iter().flat_map(|r| r.theta.iter().copied()).collect();
@@ -75,13 +78,28 @@ pub fn write(
         for (spec, told) in specs.iter().zip(&all.fields) {
             all.field(file, spec, told, (linked, compression))?;
         }
-        Ok(())
+        file.set_number("", SECONDS, start.elapsed().as_secs_f64())
+    };
+    publish_by(alone, &path(output), write, |whole| {
+        new.map_or(Ok(()), |(s, shard)| appear(shard, &shard::path(output, s)))?;
+        appear(whole, &path(output))
     })
+}
+
+/// Attribute of the index: what it took to write.
+const SECONDS: &str = "seconds_to_write";
+
+/// What the index took to write; nothing where that is not told.
+pub fn took(output: &Path) -> Duration {
+    let told = File::open(&path(output)).and_then(|file| file.number("", SECONDS));
+    told.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
 }
 
 /// What the shards tell beside the fields.
 struct Shards<'a> {
     output: &'a Path,
+    /// One that has another name yet.
+    new: Option<(usize, &'a Path)>,
     shard_size: usize,
     /// Of each shard that is there its number, and how many universes it has of the design.
     there: Vec<(usize, usize)>,
@@ -104,10 +122,16 @@ struct Told {
 
 impl Shards<'_> {
     /// Opens each once, one at a time.
-    fn read<'a>(output: &'a Path, n: usize, shard_size: usize, specs: &[FieldSpec]) -> Result<Shards<'a>> {
+    fn read<'a>(
+        (output, new): (&'a Path, Option<(usize, &'a Path)>),
+        n: usize,
+        shard_size: usize,
+        specs: &[FieldSpec],
+    ) -> Result<Shards<'a>> {
         let told = |spec: &FieldSpec| Told { sums: vec![shard::nothing(spec).1; n], at: vec![0], stored: vec![] };
         let mut all = Shards {
             output,
+            new,
             shard_size,
             there: vec![],
             states: vec![State::Missing; n],
@@ -116,7 +140,7 @@ impl Shards<'_> {
             fields: specs.iter().map(told).collect(),
         };
         for s in 0..n.div_ceil(shard_size) {
-            let (first, path) = (s * shard_size, shard::path(output, s));
+            let (first, path) = (s * shard_size, all.path(s));
             let end = n.min(first + shard_size);
             let file = if path.exists() { Some(File::open(&path)?) } else { None };
             let records = file.as_ref().map_or(Ok(vec![]), shard::records)?;
@@ -162,6 +186,12 @@ impl Shards<'_> {
         Ok(all)
     }
 
+    /// Where shard `s` lies now.
+    fn path(&self, s: usize) -> PathBuf {
+        let new = self.new.filter(|(new, _)| *new == s);
+        new.map_or_else(|| shard::path(self.output, s), |(_, path)| path.to_path_buf())
+    }
+
     fn field(
         &self,
         file: &File,
@@ -193,7 +223,7 @@ impl Shards<'_> {
             let mut there = self.there.iter().peekable();
             for s in 0..n.div_ceil(self.shard_size) {
                 let here = there.next_if(|(t, _)| *t == s);
-                let shard = here.map(|_| File::open(&shard::path(self.output, s))).transpose()?;
+                let shard = here.map(|_| File::open(&self.path(s))).transpose()?;
                 for i in s * self.shard_size..n.min((s + 1) * self.shard_size) {
                     let row = i - s * self.shard_size;
                     let data = match shard.as_ref().zip(here).filter(|(_, (_, used))| row < *used) {

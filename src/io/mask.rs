@@ -20,3 +20,16 @@ pub fn read(path: &Path) -> Result<(Vec<usize>, Vec<f64>)> {
         None => Ok((shape, mask)),
     }
 }
+
+/// Serial: the mask in a file for maps of `pixels` per side, which the key `mask` of `section` names.
+pub fn of_maps(path: Option<&Path>, pixels: usize, section: &str) -> Result<Option<Vec<f64>>> {
+    let Some(path) = path else { return Ok(None) };
+    let key = format!("{section}.mask");
+    let (shape, mask) = read(path).map_err(|e| e.key(&key))?;
+    if shape == [pixels; 2] {
+        return Ok(Some(mask));
+    }
+    let problem = format!("its array `mask` has shape {shape:?}, the maps [{pixels}, {pixels}]");
+    let remedy = format!("give a mask with the maps' pixels, or change {section}.pixels");
+    Err(Error::input(problem).key(key).value(path).remedy(remedy))
+}

@@ -5,19 +5,22 @@
 //! Each rank copies whole simulations into its rows.
 
 use super::field::{Data, FieldSpec};
-use super::hdf::{Compression, File, damaged, publish};
+use super::hdf::{Compression, File, damaged, publish_by};
 use super::made::Made;
 use super::provenance::Provenance;
 use super::simulation::{self, Again, Record, State, describe, read_again, same_checksum, write_again};
 use crate::comm::{Comm, share};
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Bytes that a shard is written ahead of its disk.
 const AHEAD: usize = 16 << 20;
+/// Files of single simulations that a rank keeps open from the first look until they are copied.
+const HELD: usize = 64;
 
 /// Where shard `s` lies.
 pub fn path(output: &Path, s: usize) -> PathBuf {
@@ -27,6 +30,32 @@ pub fn path(output: &Path, s: usize) -> PathBuf {
 /// Its path as seen from the index.
 pub fn relative(s: usize) -> String {
     format!("shards/{s:05}.h5")
+}
+
+/// Where a shard of these simulations lies that is not where it belongs, while others are packed from it.
+pub fn aside(output: &Path, rows: &Range<usize>) -> PathBuf {
+    output.join(format!("shards/{ASIDE}{:06}-{:06}.h5", rows.start, rows.end))
+}
+
+/// How such names begin.
+const ASIDE: &str = "aside-";
+
+/// The shards of a folder with their numbers, and without one those that were put aside.
+pub fn all(output: &Path) -> Result<Vec<(PathBuf, Option<usize>)>> {
+    let folder = output.join("shards");
+    if !folder.is_dir() {
+        return Ok(vec![]);
+    }
+    let mut all = vec![];
+    for entry in std::fs::read_dir(&folder).at(&folder)? {
+        let name = entry.at(&folder)?.file_name().to_string_lossy().into_owned();
+        let number = name.strip_suffix(".h5").and_then(|stem| stem.parse().ok());
+        if number.is_some() || (name.starts_with(ASIDE) && name.ends_with(".h5")) {
+            all.push((folder.join(name), number));
+        }
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// What the design says of one simulation.
@@ -39,7 +68,7 @@ pub struct Row<'a> {
     pub split: u8,
 }
 
-/// A shard that is being replaced.
+/// A shard that others are packed from, most often the one that is being replaced.
 struct Old {
     file: Rc<File>,
     records: Vec<Record>,
@@ -50,6 +79,12 @@ impl Old {
     fn open(path: &Path) -> Result<Old> {
         let file = File::open(path)?;
         Ok(Old { records: records(&file)?, made: Made::read(&file)?, file: Rc::new(file) })
+    }
+
+    /// The row that it has of a simulation, where that is there.
+    fn row(&self, index: u64) -> Option<usize> {
+        let at = index.checked_sub(self.records.first()?.index)? as usize;
+        self.records.get(at).filter(|record| record.state != State::Missing).map(|_| at)
     }
 }
 
@@ -74,16 +109,17 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `None`: it is not there yet. What is `known` of it is not read again.
+    /// Its file in the folder of `singles`, or what the first of the shards has that has it. `None`: it is not there
+    /// yet. What is `known` of it is not read again.
     fn open(
-        output: &Path,
-        old: Option<&Old>,
+        singles: Option<&Path>,
+        shards: &[Old],
         specs: &'a [FieldSpec],
-        (row, at): (&Row, usize),
+        row: &Row,
         known: Option<&Told>,
     ) -> Result<Option<Self>> {
-        let own = simulation::path(output, row.index);
-        let (file, at, record, made) = if own.exists() {
+        let own = singles.map(|output| simulation::path(output, row.index)).filter(|path| path.exists());
+        let (file, at, record, made) = if let Some(own) = own {
             let file = File::open(&own)?;
             if let Some(told) = known.cloned() {
                 return Ok(Some(Source { file: Rc::new(file), row: None, specs, index: row.index, told }));
@@ -91,9 +127,9 @@ impl<'a> Source<'a> {
             let (record, made) = (simulation::read(&file)?, Made::read(&file)?.pop());
             (Rc::new(file), None, record, made)
         } else {
-            let packed = old.and_then(|old| Some((old, old.records.get(at).filter(|r| r.state != State::Missing)?)));
-            let Some((old, record)) = packed else { return Ok(None) };
-            (old.file.clone(), Some(at), record.clone(), old.made.get(at).cloned())
+            let packed = shards.iter().find_map(|old| Some((old, old.row(row.index)?)));
+            let Some((old, at)) = packed else { return Ok(None) };
+            (old.file.clone(), Some(at), old.records[at].clone(), old.made.get(at).cloned())
         };
         let same = record.index == row.index && record.realisation == row.realisation;
         if !same || record.theta.iter().map(|t| t.to_bits()).ne(row.theta.iter().map(|t| t.to_bits())) {
@@ -143,7 +179,7 @@ pub struct Reader<'a> {
     shard_size: usize,
     specs: &'a [FieldSpec],
     /// The shard that was opened last.
-    last: Option<(usize, Option<Old>)>,
+    last: Option<(usize, Vec<Old>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -153,13 +189,13 @@ impl<'a> Reader<'a> {
 
     /// Serial: a simulation of the design, whose checksums hold; `None`: it is not there.
     pub fn read(&mut self, row: &Row) -> Result<Option<Whole>> {
-        let (s, at) = (row.index as usize / self.shard_size, row.index as usize % self.shard_size);
+        let s = row.index as usize / self.shard_size;
         if self.last.as_ref().is_none_or(|(shard, _)| *shard != s) {
             let path = path(self.output, s);
-            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?));
+            self.last = Some((s, path.exists().then(|| Old::open(&path)).transpose()?.into_iter().collect()));
         }
-        let old = self.last.as_ref().and_then(|(_, old)| old.as_ref());
-        let Some(source) = Source::open(self.output, old, self.specs, (row, at), None)? else { return Ok(None) };
+        let shards = self.last.as_ref().map_or(&[][..], |(_, shards)| shards);
+        let Some(source) = Source::open(Some(self.output), shards, self.specs, row, None)? else { return Ok(None) };
         let fields = (0..self.specs.len()).map(|i| Ok(source.field(i)?.0)).collect::<Result<_>>()?;
         let Told { state, failure, made, again } = source.told;
         let (index, realisation, theta) = (row.index, row.realisation, row.theta.to_vec());
@@ -232,26 +268,29 @@ fn numbers(file: &File, name: &str, n: usize) -> Result<Vec<u64>> {
     file.read_checked(name, Some(&[n]))
 }
 
-/// Collective: packs shard `s` from the design's `rows`, in order. It appears when whole, after the root has done what
-/// comes `before`; the files it was packed from are left where they are.
+/// Collective: packs shard `s` from the design's `rows`, in order. When it is whole the root brings it to its
+/// name by `place`, which is given the one that it has; the files it was packed from are left where they are. These are the files of single simulations and
+/// the shard that it replaces, or, where there are any, these `shards` alone.
 pub fn pack(
     comm: &Comm,
     output: &Path,
-    (s, rows): (usize, &[Row]),
+    (s, rows, shards): (usize, &[Row], &[PathBuf]),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
-    before: impl FnOnce() -> Result<()>,
+    place: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     let path = path(output, s);
     let m = rows.len();
     let (start, mine) = share(m, comm.size(), comm.rank());
     let apart = |row: &Row| !simulation::path(output, row.index).exists();
-    let old = path.exists() && rows[start..start + mine].iter().any(apart);
-    let old = comm.agree(old.then(|| Old::open(&path)).transpose())?;
-    let open = |at: usize, known: Option<&Told>| Source::open(output, old.as_ref(), specs, (&rows[at], at), known);
-    // Files are opened one at a time below; here only what the layout depends on is read.
-    let scan = || -> Result<(Vec<u64>, Vec<Told>)> {
-        let (mut lengths, mut told) = (vec![], vec![]);
+    let singles = shards.is_empty().then_some(output);
+    let replaced = singles.is_some() && path.exists() && rows[start..start + mine].iter().any(apart);
+    let shards = replaced.then_some(&path).into_iter().chain(shards).map(|path| Old::open(path)).collect();
+    let shards: Vec<Old> = comm.agree(shards)?;
+    let open = |at: usize, known: Option<&Told>| Source::open(singles, &shards, specs, &rows[at], known);
+    // What the layout depends on is read before anything is copied.
+    let scan = || -> Result<_> {
+        let (mut lengths, mut told, mut held) = (vec![], vec![], vec![]);
         for at in start..start + mine {
             let source = open(at, None)?;
             for spec in specs.iter().filter(|s| s.ragged) {
@@ -259,11 +298,15 @@ pub fn pack(
             }
             let missing =
                 || Told { state: State::Missing, failure: String::new(), made: Made::default(), again: Again::new() };
-            told.push(source.map_or_else(missing, |s| s.told));
+            told.push(source.as_ref().map_or_else(missing, |s| s.told.clone()));
+            if held.len() < HELD {
+                held.push(source);
+            }
         }
-        Ok((lengths, told))
+        Ok((lengths, told, held))
     };
-    let (lengths, told) = comm.agree(scan())?;
+    let (lengths, told, held) = comm.agree(scan())?;
+    let mut held = held.into_iter();
     let lengths = comm.all_gather(&lengths);
     let told: Vec<Told> = (0..comm.size()).flat_map(|r| comm.broadcast_value(r, Some(told.clone()))).collect();
     let lists = specs.iter().filter(|s| s.ragged).count();
@@ -274,7 +317,7 @@ pub fn pack(
         });
         std::iter::once(0).chain(ends).collect()
     };
-    publish(comm, &path, |file| {
+    let write = |file: &File| {
         by.write(file)?;
         file.set_number("", "shard", s as u64)?;
         let (all, p) = (Some(comm), rows[0].theta.len());
@@ -318,7 +361,8 @@ pub fn pack(
         // Transfers are collective: ranks with fewer simulations take part with nothing.
         for step in 0..share(m, comm.size(), 0).1 {
             let at = start + step;
-            let source = comm.agree(if step < mine { open(at, told.get(at)).map(Some) } else { Ok(None) })?;
+            let here = || held.next().map_or_else(|| open(at, told.get(at)), Ok);
+            let source = comm.agree((step < mine).then(here).transpose())?;
             for (i, (array, offsets)) in arrays.iter().enumerate() {
                 let field = |s: &Option<Source>| s.as_ref().map_or_else(|| Ok(nothing(&specs[i])), |s| s.field(i));
                 match comm.agree(source.as_ref().map(field).transpose())? {
@@ -342,6 +386,7 @@ pub fn pack(
             comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
             file.write_checked(all, &format!("checksum/{}", spec.name), &[m], &sums)?;
         }
-        comm.on_root(before)
-    })
+        Ok(())
+    };
+    publish_by(comm, &path, write, place)
 }

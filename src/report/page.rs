@@ -5,6 +5,7 @@ use super::timings::duration;
 use super::{Figure, Inputs, checks, forecast};
 use crate::calibration::{Calibration, Comparison, Outcome};
 use crate::error::{At, Result};
+use crate::exact::EXACT;
 use crate::io::ours::MARK;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -147,7 +148,9 @@ fn headline(inputs: &Inputs, comparison: &Option<Comparison>) -> Markup {
             }
         }
         @if let Some(c) = comparison {
-            p { b { "Against the baseline " (inputs.posteriors[1].0) ": " } (c.to_string().replace('-', "−")) ". "
+            @let rival = &inputs.posteriors[1].0;
+            @let what = if rival == EXACT { "posterior" } else { "baseline" };
+            p { b { "Against the " (what) " " (rival) ": " } (c.to_string().replace('-', "−")) ". "
                 "The difference of ln q(truth), universe by universe." }
         }
         @if !inputs.calibrations.is_empty() {

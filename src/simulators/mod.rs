@@ -4,12 +4,17 @@
 pub mod bench;
 pub mod budget;
 mod contract;
+mod flat;
+mod gaussian_flat;
 pub mod pm;
 mod section;
+mod sky;
 
 pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
+pub use flat::{SkyConfig, SpectrumConfig};
+pub use gaussian_flat::GaussianFlatConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
-pub use section::{Section, Theory, Universes};
+pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
 
 /// What the file of a simulator begins with.
 pub mod prelude {
@@ -31,6 +36,8 @@ use serde::de::DeserializeOwned;
 pub static KINDS: Kinds<dyn Section, About> = Kinds::new(&[
     // Particle-mesh N-body.
     kind::<PmConfig>("pm"),
+    // Gaussian maps of a flat sky.
+    kind::<GaussianFlatConfig>("gaussian-flat"),
 ]);
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.

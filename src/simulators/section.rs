@@ -7,7 +7,7 @@ use super::contract::Runner;
 use crate::comm::Comm;
 use crate::cosmology::{Cosmology, CosmologyConfig};
 use crate::error::{Error, Result};
-use crate::io::field::FieldSpec;
+use crate::io::field::{Data, FieldSpec};
 use crate::prior::{Prior, Theta};
 use dyn_clone::DynClone;
 use serde_json::Value;
@@ -46,6 +46,17 @@ pub struct Theory {
     pub name: String,
     /// As many as the field has.
     pub values: Vec<f64>,
+}
+
+/// ln p(fields | θ) of one universe's fields.
+pub type LnLikelihood<'a> = Box<dyn Fn(Theta) -> Result<f64> + 'a>;
+
+/// The likelihood of a kind's fields, where it is known in closed form.
+pub trait Likelihood {
+    /// The fields that it is of.
+    fn fields(&self) -> Vec<String>;
+    /// ln p(fields | θ), normalised over the fields, of one universe that these are the fields of, in that order.
+    fn of<'a>(&'a self, fields: &[Data]) -> Result<LnLikelihood<'a>>;
 }
 
 /// `[simulator]` of one kind: its own keys, and all that anybody may ask of it.
@@ -123,6 +134,10 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     }
     /// What theory says of a field's numbers, in universe `index` of the design; `None`: nothing.
     fn theory(&self, _of: &Universes, _field: &FieldSpec, _theta: Theta, _index: u64) -> Result<Option<Theory>> {
+        Ok(None)
+    }
+    /// The likelihood of what it makes, for `polycosm infer --exact`; `None`: nobody knows it.
+    fn likelihood(&self) -> Result<Option<Box<dyn Likelihood>>> {
         Ok(None)
     }
     /// What makes the universes.

@@ -4,7 +4,7 @@
 use super::design::Design;
 use super::packer::Packer;
 use super::status::{Inventory, State, names};
-use super::{Suite, SuiteConfig, fingerprint};
+use super::{Suite, SuiteConfig, fingerprint, room};
 use crate::comm::{Comm, share, stop};
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
@@ -53,14 +53,11 @@ impl Part {
     /// Refuses a part of another campaign, by the key or the row that differs.
     fn check(&self, first: &Part) -> Result<()> {
         let (was, is) = (first.folder.display(), self.folder.display());
-        let mut shape = self.shape.clone();
-        // How universes are packed is nothing to them.
-        shape["suite"] = first.shape["suite"].clone();
         let places = first.shape["files"].as_object().into_iter().flat_map(|files| files.keys());
         let files: Vec<_> = places.map(|place| (place.clone(), vec![])).collect();
         let remedy = "these are parts of different campaigns: merge those of one alone";
         let other = |e: Error| Error { remedy: Some(remedy.into()), file: Some(self.folder.clone()), ..e };
-        fingerprint::compare(&first.folder, &first.shape, &shape, &files).map_err(other)?;
+        fingerprint::compare(&first.folder, &first.shape, &self.shape, &files).map_err(other)?;
         let (Some(there), Some(here)) = (&first.data, &self.data) else { return Ok(()) };
         let differs = |key: &str, problem: String| Err(other(Error::input(problem).key(key)));
         if here.prior != there.prior {
@@ -153,10 +150,10 @@ pub fn merge(comm: &Comm, parts: &[PathBuf], into: &Path) -> Result<Merged> {
     let sizes = comm.agree(parts.iter().map(Part::shard_size).collect::<Result<Vec<_>>>())?;
     let shard_size = if begun { sizes[0] } else { comm.agree(longest.shard_size())? };
     let compression = campaign.get("suite").and_then(|suite| suite.get("compression")?.as_str()?.parse().ok());
-    let config = SuiteConfig { shard_size, compression, ..SuiteConfig::default() };
+    let config = SuiteConfig { shard_size: shard_size.into(), compression, ..SuiteConfig::default() };
     comm.agree(config.check(Some(comm.size())))?;
 
-    let take = |folder: &Path, size: usize| Ok(Inventory::take(folder, &design, size)?.sound()?.states);
+    let take = |folder: &Path, size: usize| Ok(Inventory::take(folder, &design, size)?.sound()?.in_place()?.states);
     let states: Vec<Vec<State>> =
         comm.on_root(|| parts.iter().zip(&sizes).map(|(part, &size)| take(&part.folder, size)).collect::<Result<_>>())?;
     let states = &states;
@@ -168,16 +165,13 @@ pub fn merge(comm: &Comm, parts: &[PathBuf], into: &Path) -> Result<Merged> {
         output: into,
         design: &design,
         config: &config,
+        kept: 0,
         seed: provenance.seed,
         provenance: &provenance,
         shape: shape.clone(),
         files: vec![],
     };
-    let mut lock = None;
-    let there: Vec<State> = comm.on_root(|| {
-        lock = Some(suite.begin(&shape, &[], || Ok(()))?.0);
-        take(into, config.shard_size)
-    })?;
+    let there = if begun { states[0].clone() } else { vec![State::Missing; design.len()] };
     // Of each simulation that is not there yet the part that it is taken from.
     let source = |i: usize| match there[i] {
         State::Finished => None,
@@ -185,6 +179,13 @@ pub fn merge(comm: &Comm, parts: &[PathBuf], into: &Path) -> Result<Merged> {
         State::Missing => holders(i, State::Finished).chain(holders(i, State::Failed)).next(),
     };
     let todo: Vec<(usize, usize)> = (0..design.len()).filter_map(|i| Some((i, source(i)?))).collect();
+    let bytes = room::of_universes(todo.len(), (design.len(), shard_size), &specs, 0);
+    let mut lock = None;
+    comm.on_root(|| {
+        room::check(into, todo.len(), bytes, &specs)?;
+        lock = Some(suite.begin(&shape, &[], || Ok(()))?.0);
+        Ok(())
+    })?;
     let alone = comm.alone();
     let mut readers: Vec<Reader> =
         parts.iter().zip(&sizes).map(|(part, &size)| Reader::new(&part.folder, size, &specs)).collect();

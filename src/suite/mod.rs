@@ -7,7 +7,7 @@
 //! 2. a shard whose simulations all have files is packed by the group that made the last of them, while others simulate,
 //!    then those files go; at the end what is left is packed into shards that have rows missing;
 //! 3. the index is renewed now and then, and at the end. It may be behind the shards, but never tells what they do not
-//!    have: before rows that it shows are replaced, it is removed.
+//!    have: where rows that it shows are replaced, it is replaced with them, or removed before.
 
 pub mod design;
 pub mod fingerprint;
@@ -16,6 +16,9 @@ mod lock;
 pub mod merge;
 pub mod observe;
 mod packer;
+mod repack;
+pub mod room;
+pub mod shard_size;
 pub mod status;
 pub mod verify;
 
@@ -40,6 +43,7 @@ use inputs::Inputs;
 use packer::Packer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shard_size::ShardSize;
 use status::{Inventory, State};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -53,8 +57,10 @@ pub struct SuiteConfig {
     /// refused.
     #[schemars(extend("x-unit" = "ranks"))]
     pub ranks_per_sim: usize,
-    /// Simulations in one file of the dataset.
-    pub shard_size: usize,
+    /// How much one file of the dataset holds: a number of simulations, or bytes as in "256 MB", which is resolved from the
+    /// fields' sizes, lists not counted. May be changed at any time: the shards of a folder that was begun are packed
+    /// anew.
+    pub shard_size: ShardSize,
     /// Compression of the dataset's fields: "gzip", "zstd" or "blosc", with a level as in "gzip:4". Each universe is a
     /// chunk, so that one is read without the others. Lists, and fields of less than 4 KiB per universe, stay as they
     /// are. "zstd" and "blosc" need a plug-in of HDF5, also where the files are read. May be changed at any time: files
@@ -66,16 +72,11 @@ pub struct SuiteConfig {
 
 impl Default for SuiteConfig {
     fn default() -> Self {
-        SuiteConfig { ranks_per_sim: 1, shard_size: 64, compression: None }
+        SuiteConfig { ranks_per_sim: 1, shard_size: 64.into(), compression: None }
     }
 }
 
 impl SuiteConfig {
-    /// Number of shards of `n` simulations.
-    pub fn shards(&self, n: usize) -> usize {
-        n.div_ceil(self.shard_size)
-    }
-
     /// Checks the values; `ranks` is the size of the job that will simulate, where it is known.
     pub fn check(&self, ranks: Option<usize>) -> Result<()> {
         let bad =
@@ -83,11 +84,8 @@ impl SuiteConfig {
         if self.ranks_per_sim == 0 {
             return Err(bad("ranks_per_sim", "a simulation needs a rank".into(), 0).remedy("give a positive number"));
         }
-        if self.shard_size == 0 {
-            return Err(bad("shard_size", "a shard holds simulations".into(), 0).remedy("give a positive number"));
-        }
         limits::at_most("suite.ranks_per_sim", self.ranks_per_sim, limits::RANKS)?;
-        limits::at_most("suite.shard_size", self.shard_size, limits::SIMULATIONS)?;
+        self.shard_size.check()?;
         if let (Some(_), Some(compression)) = (ranks, self.compression) {
             compression.check()?;
         }
@@ -110,6 +108,8 @@ pub struct Suite<'a> {
     pub output: &'a Path,
     pub design: &'a Design,
     pub config: &'a SuiteConfig,
+    /// Bytes of the files that each universe keeps beside the dataset.
+    pub kept: u64,
     pub seed: u64,
     pub provenance: &'a Provenance,
     /// What shapes the data, see [`fingerprint`].
@@ -179,21 +179,25 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     suite.config.check(Some(comm.size()))?;
     let specs = runner.specs();
     comm.agree(check_specs(&specs).and_then(|()| suite.check_only(options)))?;
-    let n = suite.design.len() as u64;
-    let mut lock = None;
+    let (n, m) = (suite.design.len() as u64, suite.config.shard_size.simulations(&specs));
+    let (alone, mut lock) = (comm.alone(), None);
     let ((inventory, mixed), digests) = comm.on_root(|| {
-        let (held, digests, found) = suite.prepare(|| {
-            let inventory = Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?;
+        if fingerprint::read(suite.output)?.is_none() {
+            suite.has_room((0..n).filter(|&i| options.chooses(i)).count(), m, &specs)?;
+        }
+        let (held, digests, found) = suite.prepare(&alone, m, || {
+            let inventory = Inventory::take(suite.output, suite.design, m)?.sound()?;
             let mut outdated = suite.outdated(&inventory.states, &specs)?;
             let mixed = !outdated.rows.is_empty();
             outdated.rows.retain(|i| !options.redo.iter().any(|rows| rows.contains(i)));
             outdated.refuse(suite, runner, &specs)?;
+            let runs = |&i: &u64| options.chooses(i) && options.runs(inventory.states[i as usize]);
+            suite.has_room((0..n).filter(runs).count(), m, &specs)?;
             Ok((inventory, mixed))
         })?;
         lock = Some(held);
         Ok((found, digests))
     })?;
-    let alone = comm.alone();
     let inputs = Inputs { files: &suite.files, digests };
     let state = |i: u64| inventory.states[i as usize];
     let (pending, left): (Vec<u64>, Vec<u64>) =
@@ -214,10 +218,10 @@ pub fn simulate(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Optio
     let mut tally = Tally::default();
     let mut packer = Packer::new(suite, &alone, &specs, inventory.states, &pending);
     packer.mixed = mixed;
-    comm.on_root(|| packer.begin())?;
+    comm.on_root(|| packer.begin(&inventory.times))?;
     let ran = group.as_ref().map_or(Ok(()), |group| {
         let rows: Vec<u64> = pending.iter().copied().skip(mine).step_by(groups).collect();
-        suite.run_group(group, runner, &inputs, &rows, (&mut tally, &mut packer), |k, message| {
+        suite.run_group(group, runner, &inputs, &rows, (&mut tally, &packer), |k, message| {
             progress.set((skipped + (k * groups).min(pending.len())) as u64, message);
         })
     });
@@ -295,17 +299,26 @@ impl Suite<'_> {
         Err(error.remedy(format!("give rows from 0..{}, or leave it out", n.saturating_sub(1))))
     }
 
-    /// Begins or goes on with the folder. Returns the lock, the digests of the input files, and what was found.
-    fn prepare<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<(Lock, serde_json::Value, T)> {
+    /// Begins or goes on with the folder, in shards of `m`. Returns the lock, the digests of the input files, and what
+    /// was found.
+    fn prepare<T>(
+        &self,
+        alone: &Comm,
+        m: usize,
+        look: impl FnOnce() -> Result<T>,
+    ) -> Result<(Lock, serde_json::Value, T)> {
         let mut shape = self.shape.clone();
-        shape["suite"] = serde_json::json!({ "shard_size": self.config.shard_size });
+        shape["suite"] = serde_json::json!({ "shard_size": m });
         shape["files"] = fingerprint::digests(&self.files)?;
-        let (lock, found) = self.begin(&shape, &self.files, look)?;
+        let (lock, found) = self.begin(&shape, &self.files, || {
+            repack::repack(self, alone, m)?;
+            look()
+        })?;
         Ok((lock, shape["files"].take(), found))
     }
 
-    /// Makes the folders, takes the lock, compares the fingerprint, looks at what there is, and removes what a killed run
-    /// left half-written.
+    /// Makes the folders, takes the lock, compares the fingerprint, removes what a killed run left half-written, and looks
+    /// at what there is.
     fn begin<T>(
         &self,
         shape: &serde_json::Value,
@@ -325,15 +338,26 @@ impl Suite<'_> {
             self.begins_alone()?;
         }
         fingerprint::check(self.output, shape, files)?;
-        let found = look()?;
         ours::replaceable(&index::path(self.output))?;
-        ours::keep_campaign(self.output, &self.provenance.campaign)?;
         for folder in ["", "sims", "shards", "checkpoints", "snapshots"] {
             let folder = self.output.join(folder);
             let left = status::names(&folder)?.into_iter().filter(|n| n.ends_with(TEMPORARY)).map(|n| folder.join(n));
             left.filter(|path| path.is_file()).try_for_each(|path| remove(&path))?;
         }
+        let found = look()?;
+        ours::keep_campaign(self.output, &self.provenance.campaign)?;
         Ok((lock, found))
+    }
+
+    /// Refuses to simulate so many where the disk has not the room for them; what is compressed takes less, nobody knows
+    /// how much, and is told alone.
+    fn has_room(&self, simulations: usize, m: usize, specs: &[FieldSpec]) -> Result<()> {
+        let bytes = room::of_universes(simulations, (self.design.len(), m), specs, self.kept);
+        match room::check(self.output, simulations, bytes, specs) {
+            Err(e) if self.config.compression.is_some() => log::warn!("{e} (not compressed)"),
+            checked => return checked,
+        }
+        Ok(())
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.
@@ -358,7 +382,7 @@ impl Suite<'_> {
         runner: &dyn Runner,
         inputs: &Inputs,
         rows: &[u64],
-        (tally, packer): (&mut Tally, &mut Packer),
+        (tally, packer): (&mut Tally, &Packer),
         mut report: impl FnMut(usize, &str),
     ) -> Result<()> {
         let start = Instant::now();

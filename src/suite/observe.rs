@@ -6,7 +6,7 @@
 
 use super::packer::Packer;
 use super::status::{Inventory, State};
-use super::{Options, Suite, check_specs, fingerprint, remove};
+use super::{Options, Suite, check_specs, fingerprint, remove, room};
 use crate::comm::{Comm, stop};
 use crate::error::{Cause, Error, Result, campaign};
 use crate::io::field::{Data, Field, FieldSpec};
@@ -132,7 +132,7 @@ struct Universe<'a> {
 
 impl<'a> Universe<'a> {
     fn open(suite: &Suite, index: u64, specs: &'a [FieldSpec], begun: &Value) -> Result<Self> {
-        let (own, m) = (simulation::path(suite.output, index), suite.config.shard_size as u64);
+        let (own, m) = (simulation::path(suite.output, index), suite.config.shard_size.simulations(specs) as u64);
         let (path, row) = match own.exists() {
             true => (own, None),
             false => (shard::path(suite.output, (index / m) as usize), Some((index % m) as usize)),
@@ -221,17 +221,18 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
     let specs = runner.specs();
     comm.agree(check_specs(&specs))?;
     comm.agree(suite.check_only(options))?;
-    let mut lock = None;
+    let m = suite.config.shard_size.simulations(&specs);
+    let (alone, mut lock) = (comm.alone(), None);
     let (inventory, outdated, begun) = comm.on_root(|| {
         let Some(begun) = fingerprint::read(suite.output)? else {
             let error = Error::input("was not begun: there is nothing to look at").key("output").value(suite.output);
             return Err(error.remedy("run `polycosm simulate` first"));
         };
-        let (held, _, found) = suite.prepare(|| {
-            let inventory = Inventory::take(suite.output, suite.design, suite.config.shard_size)?.sound()?;
+        let (held, _, found) = suite.prepare(&alone, m, || {
+            let inventory = Inventory::take(suite.output, suite.design, m)?.sound()?;
             let mut outdated = suite.outdated(&inventory.states, &specs)?;
             // Looked at again for a campaign that has changed back since: what the shard has is of the campaign.
-            let (m, current) = (suite.config.shard_size, |path: &Path| changes_of(path, &specs, &begun, &suite.shape));
+            let current = |path: &Path| changes_of(path, &specs, &begun, &suite.shape);
             let newer: Vec<u64> = inventory.newer.iter().copied().filter(|i| outdated.rows.contains(i)).collect();
             for i in newer {
                 let own = simulation::path(suite.output, i);
@@ -246,6 +247,15 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
             for &row in &outdated.rows {
                 Universe::open(suite, row, &specs, &begun)?.check(suite, runner)?;
             }
+            let rows = outdated.rows.len();
+            if let Some(&row) = outdated.rows.first() {
+                // What its fields take more than before, and some shards at a time twice.
+                let was = room::of_fields(&Universe::open(suite, row, &specs, &begun)?.was);
+                let each = room::of_fields(&specs);
+                let twice = rows.min(m + at_once(comm, suite, m)) as u64;
+                let bytes = each.saturating_sub(was).saturating_mul(rows as u64);
+                room::check(suite.output, rows, bytes.saturating_add(each.saturating_mul(twice)), &specs)?;
+            }
             Ok((inventory, outdated))
         })?;
         lock = Some(held);
@@ -255,14 +265,12 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
     let groups = comm.size() / size;
     let mine = comm.rank() / size;
     let group = comm.split((mine < groups).then_some(mine), comm.rank());
-    let alone = comm.alone();
     let mut packer = Packer::new(suite, &alone, &specs, inventory.states.clone(), &[]);
     packer.mixed = true;
     let mut progress = Progress::new("observe", total as u64, comm.is_root());
-    let m = suite.config.shard_size as u64;
+    let m = m as u64;
     let (mut done, mut ran) = (0, Ok(()));
-    // Some shards at a time, which are packed when they are done: a dataset does not take its room twice.
-    let batch = (4 * groups as u64).div_ceil(m) * m;
+    let batch = at_once(comm, suite, m as usize) as u64;
     for rows in rows.chunk_by(|a, b| a / batch == b / batch) {
         let here = group.as_ref().map_or(Ok(()), |group| {
             rows.iter().skip(mine).step_by(groups).try_for_each(|&row| {
@@ -298,10 +306,15 @@ pub fn observe(comm: &Comm, suite: &Suite, runner: &dyn Runner, options: &Option
     Ok(Observed { done: total, seconds: start.elapsed().as_secs_f64(), fields })
 }
 
+/// Universes looked at before their shards are packed, some shards at a time: a dataset does not take its room twice.
+fn at_once(comm: &Comm, suite: &Suite, m: usize) -> usize {
+    (4 * comm.size() / suite.config.ranks_per_sim).div_ceil(m) * m
+}
+
 impl Suite<'_> {
     /// Serial: finished universes that have other fields than these.
     pub(super) fn outdated(&self, states: &[State], specs: &[FieldSpec]) -> Result<Outdated> {
-        Outdated::take(self.output, self.config.shard_size, states, specs, &self.shape)
+        Outdated::take(self.output, self.config.shard_size.simulations(specs), states, specs, &self.shape)
     }
 
     /// Collective over a group: one universe, whose file appears when whole.

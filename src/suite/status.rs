@@ -4,14 +4,15 @@ use super::Lock;
 use super::design::Design;
 use crate::calibration::holes::{Holes, holes};
 use crate::error::{At, Cause, Error, Result};
-use crate::io::hdf::{self, File, TEMPORARY};
+use crate::io::hdf::{File, TEMPORARY};
 use crate::io::made::Made;
 use crate::io::simulation::Record;
 pub use crate::io::simulation::State;
 use crate::io::{index, shard, simulation};
+use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 impl Design {
@@ -28,12 +29,16 @@ impl Design {
 pub struct Inventory {
     /// n.
     pub states: Vec<State>,
+    /// When those that a shard has were finished (n); NaN where nobody knows.
+    pub times: Vec<f64>,
     /// Per shard: it is there, with all of its simulations in their newest state, be that missing.
     pub packed: Vec<bool>,
     /// Files of single simulations that a shard already holds.
     pub redundant: Vec<u64>,
     /// Simulations that were run again: their files replace rows of shards.
     pub newer: Vec<u64>,
+    /// Shards of another size than the campaign's, by the simulations that they have.
+    pub misplaced: Vec<(PathBuf, Range<usize>)>,
     /// Files that are there and cannot be read; what they held counts as missing.
     pub damaged: Vec<Error>,
     /// Files of universes that the design does not have (any more).
@@ -55,36 +60,44 @@ impl Inventory {
             let refused = design.check(records).err();
             strangers.extend(refused.map(|e| if e.remedy.is_some() { e } else { e.remedy(remedy) }.file(path)));
         };
-        let numbers = |folder: &str| -> Result<Vec<usize>> {
-            Ok(names(&output.join(folder))?.iter().filter_map(|f| f.strip_suffix(".h5")?.parse().ok()).collect())
-        };
-        let alone = numbers("sims")?;
-        // When each simulation was finished that a shard has and a file of its own, too.
-        let mut times = vec![f64::NAN; if alone.is_empty() { 0 } else { n }];
-        for (s, packed) in packed.iter_mut().enumerate() {
-            let path = shard::path(output, s);
-            if !path.exists() {
-                continue;
-            }
-            let first = s * shard_size;
-            let read = File::open(&path).and_then(|f| match shard::records(&f)? {
-                records if records.first().is_some_and(|r| r.index == first as u64) => {
-                    times.iter_mut().skip(first).zip(Made::times(&f)?).for_each(|(time, is)| *time = is);
-                    Ok(records)
-                }
-                _ => Err(hdf::damaged(&path, "index", format!("does not begin with simulation {first}"))),
-            });
-            let records = match read {
-                Ok(records) => records,
+        let names = names(&output.join("sims"))?;
+        let alone: Vec<usize> = names.iter().filter_map(|f| f.strip_suffix(".h5")?.parse().ok()).collect();
+        let mut times = vec![f64::NAN; n];
+        let mut misplaced: Vec<(PathBuf, Range<usize>)> = vec![];
+        // A shard is where its number says, or of another size. What both have is the same, but the former may have more.
+        let mut others = vec![];
+        for (path, number) in shard::all(output)? {
+            let read = File::open(&path).and_then(|f| Ok((shard::records(&f)?, Made::times(&f)?)));
+            let (records, finished) = match read {
+                Ok(read) => read,
                 Err(e) => {
                     note(e.file(&path));
                     continue;
                 }
             };
             compare(&path, &records);
+            let first = records.first().map_or(0, |r| r.index as usize);
+            let rows = first..first + records.len();
+            if number.is_none_or(|s| s * shard_size != first || records.len() > shard_size) {
+                misplaced.push((path, rows));
+                others.push((first, records, finished));
+                continue;
+            }
+            times.iter_mut().skip(first).zip(finished).for_each(|(time, is)| *time = is);
+            let Some(packed) = packed.get_mut(first / shard_size) else { continue };
             let wanted = &mut states[first..n.min(first + shard_size)];
             *packed = records.len() >= wanted.len();
             wanted.iter_mut().zip(records).for_each(|(state, record)| *state = record.state);
+        }
+        for (first, records, finished) in others {
+            for (k, record) in records.iter().enumerate() {
+                let i = first + k;
+                if i < n && states[i] == State::Missing && record.state != State::Missing {
+                    states[i] = record.state;
+                    packed[i / shard_size] = false;
+                    times[i] = finished.get(k).copied().unwrap_or(f64::NAN);
+                }
+            }
         }
         let (mut redundant, mut newer) = (vec![], vec![]);
         for i in alone {
@@ -113,12 +126,9 @@ impl Inventory {
             states[i] = record.state;
             packed[i / shard_size] = false;
         }
-        if let Some(s) = numbers("shards")?.into_iter().find(|&s| s >= packed.len()) {
-            strangers.push(design.beyond((s * shard_size) as u64).file(shard::path(output, s)));
-        }
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
-        Ok(Inventory { states, packed, redundant, newer, damaged, strangers })
+        Ok(Inventory { states, times, packed, redundant, newer, misplaced, damaged, strangers })
     }
 
     /// True of a shard of which something is there that it does not have.
@@ -129,6 +139,14 @@ impl Inventory {
     /// Refuses a folder with a file that cannot be read, or of other universes: only its owner may say that it can go.
     pub fn sound(self) -> Result<Self> {
         self.damaged.first().or(self.strangers.first()).cloned().map_or(Ok(self), Err)
+    }
+
+    /// Refuses a folder with shards of another size than the campaign's.
+    pub fn in_place(self) -> Result<Self> {
+        let Some((path, rows)) = self.misplaced.first() else { return Ok(self) };
+        let problem = format!("holds {}: a shard of another size", count(rows.len(), "simulation"));
+        let remedy = "run `polycosm simulate`, which packs the shards anew, or set the key back";
+        Err(Error::input(problem).file(path).key("suite.shard_size").remedy(remedy))
     }
 
     /// How many simulations are in this state.
@@ -174,6 +192,8 @@ pub struct Status {
     pub dataset: bool,
     /// Simulations that the index has, and how many of these failed; none: there is no index.
     pub indexed: Option<[usize; 2]>,
+    /// Shards of another size than the campaign's.
+    pub misplaced: usize,
     /// Files that cannot be read, why, and what to do.
     pub damaged: Vec<String>,
     /// Files of universes that the design does not have (any more), and what to do.
@@ -221,6 +241,20 @@ pub fn status(output: &Path, design: &Design, shard_size: usize) -> Result<Statu
         inventory.packed[*s] && here.all(|&state| state != State::Missing)
     };
     let shards = [(0..inventory.packed.len()).filter(whole).count(), inventory.packed.len()];
-    let states = inventory.states;
-    Ok(Status { total: n, done, failed, running, shards, dataset, indexed, damaged, strangers, states, rate, eta })
+    let (states, misplaced) = (inventory.states, inventory.misplaced.len());
+    Ok(Status {
+        total: n,
+        done,
+        failed,
+        running,
+        shards,
+        dataset,
+        indexed,
+        misplaced,
+        damaged,
+        strangers,
+        states,
+        rate,
+        eta,
+    })
 }

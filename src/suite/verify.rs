@@ -102,7 +102,7 @@ fn beside_fields(file: &File, data: &Dataset, rows: Range<usize>) -> Result<()> 
 pub fn verify(comm: &Comm, output: &Path, design: &Design, shard_size: usize) -> Result<Verification> {
     let data = comm.agree(Dataset::open(index::path(output), "theta"))?;
     let (n, specs) = (data.len(), data.specs());
-    let mut strangers = comm.on_root(|| Ok(Inventory::take(output, design, shard_size)?.strangers))?;
+    let mut strangers = comm.on_root(|| Ok(Inventory::take(output, design, shard_size)?.in_place()?.strangers))?;
     // An index may be of fewer universes, or of more: a design that has grown or shrunk since.
     if data.theta().iter().zip(&design.theta).any(|(is, wanted)| is.to_bits() != wanted.to_bits()) {
         let error = Error::failed("its parameters are not those of the design").file(&data.path).key("theta");

@@ -1,6 +1,7 @@
 //! `polycosm bench`: the kernels that the program runs, timed, in multiples of a yardstick taken in the same run.
 
 pub mod fft;
+pub mod io;
 #[cfg(feature = "torch")]
 pub mod train;
 
@@ -33,6 +34,8 @@ pub enum What {
 pub enum Part {
     /// Distributed r2c + c2r pairs
     Fft(fft::FftArgs),
+    /// A shard packed from its simulations' files, beside as many bytes written plainly
+    Io(io::IoArgs),
     /// Training steps of the demo's compressor
     #[cfg(feature = "torch")]
     Train(train::TrainArgs),
@@ -82,6 +85,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         What::Part(Part::Fft(a)) => {
             (if a.single { fft::run::<f32>(a, comm) } else { fft::run::<f64>(a, comm) }, a.json)
         }
+        What::Part(Part::Io(a)) => (io::run(a, comm), a.json),
         #[cfg(feature = "torch")]
         What::Part(Part::Train(a)) => (train::run(a, comm), a.json),
         What::Kind(bench, flags) => ((bench.run)(flags, comm), flags.get_flag("json")),

@@ -12,6 +12,9 @@ use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::simulators::budget::{Machine, parts_of, size, time};
+use crate::suite::room;
+use crate::suite::shard_size::in_words;
+use crate::suite::status::{Inventory, State};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -66,6 +69,11 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     let stages = training::seconds(plan, &specs, comm)?;
     #[cfg(not(feature = "torch"))]
     let stages: Vec<(String, f64, u64)> = vec![];
+    let m = plan.shard_size();
+    let missing = comm.on_root(|| {
+        let design = design.resolve(&plan.begun, config.seed)?;
+        Ok(Inventory::take(&config.output, &design, m)?.count(State::Missing))
+    })?;
     if !comm.is_root() {
         return Ok(());
     }
@@ -74,6 +82,10 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     let files = kept.iter().fold(0u64, |all, k| all.saturating_add(k.bytes));
     let universe = specs.iter().fold(files, |all, s| all.saturating_add(s.bytes()));
     let rounds = n.div_ceil(groups as u64);
+    let bytes = room::of_universes(missing, (design.simulations, m), &specs, files);
+    if let Err(e) = room::check(&config.output, missing, bytes, &specs) {
+        log::warn!("{e}");
+    }
     let mut text = String::new();
     let mut line = |what: &str, is: &str| _ = writeln!(text, "{what:<22} {is}");
     let unknown = "unknown: this kind of simulator does not tell";
@@ -93,6 +105,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     line("memory per rank", &takes);
     let lists = if specs.iter().any(|s| s.ragged) { ", and lists, whose length varies" } else { "" };
     line("disk", &format!("{} ({} per universe){lists}", size(universe.saturating_mul(n)), size(universe)));
+    line("shards", &in_words(m, design.simulations, &specs));
     for spec in &specs {
         let bytes = if spec.ragged { "varies".into() } else { size(spec.bytes()) };
         line("", &format!("{} {:?}, {bytes}: {}", spec.name, spec.shape, spec.description));

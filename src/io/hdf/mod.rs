@@ -18,8 +18,8 @@ pub use compression::Compression;
 pub use elements::Elements;
 pub use memory::{free_memory, room};
 pub use publish::{
-    TEMPORARY, is_unfinished, named, publish, publish_alone, publish_bytes, publish_file, publish_keeping, publish_new,
-    publish_text, remove_unfinished,
+    TEMPORARY, appear, is_unfinished, named, publish, publish_alone, publish_by, publish_bytes, publish_file,
+    publish_keeping, publish_new, publish_text, remove_unfinished,
 };
 
 use crate::comm::Comm;

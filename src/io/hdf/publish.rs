@@ -9,6 +9,17 @@ use std::path::{Path, PathBuf};
 /// Collective: writes a file under a temporary name, which `write` fills, and renames it when it is whole and on the
 /// disk. A file of that name is therefore finished, whenever the program is killed.
 pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    publish_by(comm, path, write, |whole| appear(whole, path))
+}
+
+/// The same, and what is whole and on the disk is brought to its name on the root by `place`, which is given the name
+/// that it has: by [`appear`], beside others that change with it.
+pub fn publish_by(
+    comm: &Comm,
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<()>,
+    place: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let temporary = temporary(comm, path);
     let file = File::create_on(comm, &temporary)?;
     let written = comm.agree(write(&file));
@@ -25,7 +36,8 @@ pub fn publish(comm: &Comm, path: &Path, write: impl FnOnce(&File) -> Result<()>
     // What was reserved and not needed is given back.
     let fit = || std::fs::OpenOptions::new().write(true).open(&temporary).and_then(|f| f.set_len(f.metadata()?.len()));
     let fit = || if compressed { fit().at(&temporary) } else { Ok(()) };
-    let moved = written.and(closed).and_then(|()| comm.on_root(|| fit().and_then(|()| settle(&temporary, path))));
+    let whole = || fit().and_then(|()| synchronise(&temporary).at(&temporary));
+    let moved = written.and(closed).and_then(|()| comm.on_root(|| whole().and_then(|()| place(&temporary))));
     moved.map_err(|e| {
         // The parallel driver's errors do not say why: the folder is tried for real, while the file is still there.
         let tried = comm.on_root(|| try_folder(&temporary));
@@ -148,6 +160,11 @@ pub fn is_unfinished(name: &str, start: &str) -> bool {
 
 fn settle(temporary: &Path, path: &Path) -> Result<()> {
     synchronise(temporary).at(temporary)?;
+    appear(temporary, path)
+}
+
+/// Renames what is on the disk.
+pub fn appear(temporary: &Path, path: &Path) -> Result<()> {
     std::fs::rename(temporary, path).at(path)?;
     // Not every file system lets a folder be synchronised; the rename is then as durable as it gets.
     let _ = synchronise(folder(path));

@@ -89,6 +89,7 @@ impl Extras {
             ("outside", &self.outside, vec![n], outside),
             ("distance", &self.distance, vec![n], distance),
             ("spread", &self.spread, vec![n, p], spread),
+            ("ln_evidence", &self.ln_evidence, vec![n], "ln p(x), the likelihood averaged over the prior"),
         ];
         for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
             put(file, name, values, &shape, what)?;
@@ -109,6 +110,7 @@ impl Extras {
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
+            ln_evidence: optional(file, "ln_evidence")?,
             of: file.json::<Of>("", "of")?,
             ..Extras::default()
         })

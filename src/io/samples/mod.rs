@@ -47,6 +47,8 @@ pub struct Extras {
     pub spread: Vec<f64>,
     /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
     pub left_out: Vec<u64>,
+    /// ln p(x) of each universe (n), of exact posteriors.
+    pub ln_evidence: Vec<f64>,
     /// Whether the truths were drawn from the prior.
     pub drawn_from: DrawnFrom,
     /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.

@@ -3,8 +3,8 @@
 use super::{Eyes, Values, field, spec};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
-use crate::error::{Error, Result};
-use crate::fields::flat_sky::{AngularConfig, FlatSky, Map};
+use crate::error::Result;
+use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
 use crate::gravity::{Factor, Factors};
 use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
@@ -14,6 +14,7 @@ use crate::observables::lensing::{
 };
 use crate::simulators::Job;
 use crate::simulators::pm::config::PmConfig;
+use crate::simulators::sky::Sky;
 
 /// Name of the planes' field, in the dataset and in checkpoints.
 pub(in super::super) const PLANES: &str = "lens_planes";
@@ -94,17 +95,11 @@ impl<'a> LensingProduct<'a> {
         Axis::named(AxisKind::Channel, "source", z.chain(n_of_z))
     }
 
-    /// A side of a map: the angles of its pixels' centres from the map's own.
-    fn side(&self, name: &str) -> Axis {
-        let (n, field) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
-        let angle = |i: usize| (i as f64 + 0.5 - 0.5 * n as f64) * field / n as f64;
-        Axis::at(AxisKind::Flat, name, "deg", (0..n).map(angle).collect())
-    }
-
-    /// Pairs of source bins a ≤ b.
-    fn pairs(&self) -> Vec<[usize; 2]> {
-        let bins = self.lightcone.bins();
-        (0..bins).flat_map(|a| (a..bins).map(move |b| [a, b])).collect()
+    /// Its maps.
+    fn sky(&self) -> Sky<'_> {
+        let (pixels, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
+        let (what, bins, kind) = ("convergence", self.bins(), AxisKind::Flat);
+        Sky { what, bins, pixels, side, kind, c_ell: self.c_ell, peaks: self.peaks }
     }
 
     /// Descriptions of its fields.
@@ -115,33 +110,16 @@ impl<'a> LensingProduct<'a> {
             Method::Raytrace => "ray tracing",
         };
         let what = format!("lensing convergence by {how} over {field}° × {field}°");
-        let axes = vec![self.bins(), self.side("row"), self.side("column")];
+        let (sky, [of, row, column]) = (self.sky(), self.sky().axes());
+        let axes = vec![of.clone(), row.clone(), column.clone()];
         let mut specs = vec![spec("kappa", &[bins, n, n], axes, "", &what, Dtype::F32)];
         if self.lightcone.method == Method::Raytrace {
             let component = Axis::named(AxisKind::Channel, "component", ["gamma1", "gamma2", "omega"]);
             let component = Axis { spins: vec![2, 2, 0], ..component };
-            let axes = vec![self.bins(), component, self.side("row"), self.side("column")];
+            let axes = vec![of, component, row, column];
             specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
         }
-        if let Some(c) = self.c_ell {
-            // Bins that cannot be made were refused by `check`.
-            let ell = c.ell_bins(n, field).map_or(Axis::new(AxisKind::Bin, "ell", ""), |bins| {
-                let (mean, modes) = AngularConfig::modes_of(&bins, n, field);
-                Axis { modes, ..Axis::bins("ell", "", mean, bins.edges().to_vec()) }
-            });
-            let pairs = self.pairs();
-            let axes = vec![Axis::named(AxisKind::Channel, "pair", pairs.iter().map(|[a, b]| format!("{a} {b}"))), ell];
-            let what = "angular power spectra of the convergence, noise and mask included";
-            specs.push(spec("c_ell", &[pairs.len(), c.bins], axes, "sr", what, Dtype::F64));
-        }
-        if let Some(c) = self.peaks {
-            let height = c.height_bins().map_or(Axis::new(AxisKind::Bin, "height", ""), |bins| {
-                Axis::bins("height", "", bins.middles(), bins.edges().to_vec())
-            });
-            let axes = vec![self.bins(), height];
-            let what = format!("peaks of the convergence smoothed over {}°", c.smoothing);
-            specs.push(spec("peaks", &[bins, c.bins], axes, "", &what, Dtype::I64));
-        }
+        specs.extend(sky.specs());
         let eyes = Eyes::of(self.config);
         let seen = |spec: FieldSpec| {
             let own = [spec.name.clone()].into_iter().filter(|name| ["c_ell", "peaks"].contains(&name.as_str()));
@@ -223,38 +201,13 @@ impl<'a> LensingProduct<'a> {
             };
             all.push(Data::F32((0..self.lightcone.bins()).flat_map(bin).collect()));
         }
-        let mut sky = FlatSky::new(n, side)?;
-        let map = |b: usize| Map { values: &maps.kappa[b * n * n..(b + 1) * n * n], mask: mask.as_deref() };
-        if let Some(c) = self.c_ell {
-            let bins = c.ell_bins(n, side)?;
-            let mut spectra = vec![];
-            for [a, b] in self.pairs() {
-                let second = (a != b).then(|| map(b));
-                spectra.extend(sky.c_ell(&bins, map(a), second, c.pixel_window)?.c_ell);
-            }
-            all.push(Data::F64(spectra));
-        }
-        if let Some(c) = self.peaks {
-            let mut counts = vec![];
-            for b in 0..self.lightcone.bins() {
-                counts.extend(c.count(&mut sky, map(b), None)?.into_iter().map(|n| n as i64));
-            }
-            all.push(Data::I64(counts));
-        }
+        all.extend(self.sky().measure(&maps.kappa, mask.as_deref())?);
         Ok(all)
     }
 
-    /// The mask: the array `mask` of an HDF5 file, numbers from 0 to 1.
+    /// The mask of its maps.
     pub fn mask(&self) -> Result<Option<Vec<f64>>> {
-        let Some(path) = &self.lightcone.mask else { return Ok(None) };
-        let n = self.lightcone.pixels;
-        let (shape, mask) = mask::read(path).map_err(|e| e.key("simulator.lightcone.mask"))?;
-        if shape != [n, n] {
-            let problem = format!("its array `mask` has shape {shape:?}, the maps [{n}, {n}]");
-            let remedy = "give a mask with the maps' pixels, or change simulator.lightcone.pixels";
-            return Err(Error::input(problem).key("simulator.lightcone.mask").value(path).remedy(remedy));
-        }
-        Ok(Some(mask))
+        mask::of_maps(self.lightcone.mask.as_deref(), self.lightcone.pixels, "simulator.lightcone")
     }
 }
 
