@@ -32,6 +32,7 @@ pub mod progress;
 pub mod report;
 pub mod rng;
 pub mod simulators;
+pub mod sphere;
 pub mod suite;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -191,9 +191,22 @@ fn what_is_of_another_stage_is_never_read() {
     place.done(&export);
     let (copy, made) = (Dataset::open(place.path("e/fields-compressor.h5"), "theta").unwrap(), place.made());
     assert!(!place.path("e/dataset.h5").exists() && copy.len() == made.data.len());
+    let chains = |folder: &str| place.path(folder).join("chains-posterior").exists();
+    assert!(!chains("e"), "draws that nobody asked for");
     assert_eq!(copy.beside("item").unwrap(), made.data.beside("item").unwrap());
     assert_eq!(copy.read_f32("summaries", &[7]).unwrap(), made.data.read_f32("summaries", &[7]).unwrap());
     drop((copy, made));
+    // A posterior's draws go by its name; a name that is none is told with those that are.
+    let draws = ["export", "--to", "f", "--field", "posterior"];
+    place.refused(&[&draws[..], &set].concat(), &["posterior.h5", "outdated", "polycosm infer"]);
+    let near = ["export", "--to", "f", "--field", "compresso", set[0], set[1]];
+    place.refused(&near, &["--field = \"compresso\"", "did you mean `compressor`?", "posterior"]);
+    let none = [&["export", "--to", "f", "--field", "posterior", "--set", "output=none"], &set[..]].concat();
+    place.refused(&none, &["there are no draws of stage posterior", "polycosm infer run.toml"]);
+    place.done(&["train", set[0], set[1], "--retrain", "posterior"]);
+    place.done(&["infer", set[0], set[1]]);
+    place.done(&[&draws[..], &set].concat());
+    assert!(chains("f") && !place.path("f/dataset.h5").exists());
 
     // A number that changed on the disk.
     let array = hdf5::File::open_rw(place.path(FILE)).unwrap().dataset("summaries").unwrap();

@@ -440,3 +440,20 @@ fn a_table_of_spectra_is_neither_learned_from_nor_drawn_as_maps() {
     assert_eq!(code, 0, "{text}");
     trained(true);
 }
+
+#[test]
+fn a_network_for_maps_that_sees_none_is_told() {
+    for (shape, axes, told) in [
+        ([4, 16], "x = [\"flat\", \"flat\"]\n", "maps of 4 × 16 pixels"),
+        ([4, 16], "", "[4, 16], no maps"),
+        ([8, 16], "x = [\"flat\", \"flat\"]\n", ""),
+    ] {
+        let folder = foreign(&shape, "");
+        say(folder.path(), axes);
+        let (code, text) = polycosm(folder.path(), &["check", "run.toml"]);
+        assert_eq!(code, 0, "{text}");
+        let words = "train.compressor.network.cnn is not used: its maps begin at 8 × 8, and the input is ";
+        assert_eq!(text.matches(words).count(), !told.is_empty() as usize, "{text}");
+        assert!(text.contains(told), "{text}");
+    }
+}

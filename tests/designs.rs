@@ -109,19 +109,23 @@ fn a_fiducial_design_grows_at_its_end() {
 
 #[test]
 fn designs_that_cannot_grow_say_so() {
-    for (design, more) in [
-        ("kind = 'grid'\nsimulations = 4", "design.simulations=9"),
-        ("kind = 'latin-hypercube'\nsimulations = 4", "design.simulations=8"),
-        ("simulations = 4", "design.realisations=2"),
-        ("simulations = 4", "design.scramble=owen"),
+    // Each run of the program takes its time to start.
+    for (design, all) in [
+        ("kind = 'grid'\nsimulations = 4", &["design.simulations=9"][..]),
+        ("kind = 'latin-hypercube'\nsimulations = 4", &["design.simulations=8"]),
+        ("simulations = 4", &["design.realisations=2", "design.scramble=owen"]),
     ] {
         let folder = campaign(design, "");
         go(folder.path(), "simulate", "", 0, &[]);
         let index = std::fs::read(folder.path().join("run/dataset.h5")).unwrap();
-        let key = more.split('=').next().unwrap();
-        go(folder.path(), "simulate", more, 2, &[key, "was begun with", "remedy: "]);
-        assert!(std::fs::read(folder.path().join("run/dataset.h5")).unwrap() == index);
-        go(folder.path(), "simulate", "", 0, &["nothing to do: 4 simulations"]);
+        for more in all {
+            let key = more.split('=').next().unwrap();
+            go(folder.path(), "simulate", more, 2, &[key, "was begun with", "remedy: "]);
+            assert!(std::fs::read(folder.path().join("run/dataset.h5")).unwrap() == index);
+        }
+        if all.len() > 1 {
+            go(folder.path(), "simulate", "", 0, &["nothing to do: 4 simulations"]);
+        }
     }
 }
 

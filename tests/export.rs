@@ -111,6 +111,9 @@ impl Place {
             assert_eq!(some.read_list("halos", i).unwrap(), all.read_list("halos", row).unwrap());
         }
         assert_eq!(some.prior, all.prior);
+        let made = all.made().unwrap();
+        assert!(!rows.is_empty() && made.iter().any(|made| made.finished > 1e9 && !made.node.is_empty()));
+        assert_eq!(some.made().unwrap(), rows.iter().map(|&row| made[row as usize].clone()).collect::<Vec<_>>());
         rows
     }
 }
@@ -236,6 +239,8 @@ for name in arrays:
             assert np.array_equal(z[name].attrs[key], f[name].attrs[key]), (name, key)
 about = json.load(open("e/dataset/dataset.json"))
 assert sorted(about["arrays"]) == sorted(arrays) and len(arrays) > 10
+assert {f"provenance/{name}" for name in ["node", "job", "seconds", "memory", "finished"]} < set(arrays)
+assert np.load("e/dataset/provenance/node.npy")[0].decode() and z["provenance/seconds"].attrs["units"] == "s"
 for attributes in [about, z.attrs]:
     assert attributes["prior"] == json.loads(f.attrs["prior"]) and attributes["fields"] == json.loads(f.attrs["fields"])
     assert attributes["version"].startswith("polycosm ") and attributes["parameters"] == ["Omega_m", "sigma8"]

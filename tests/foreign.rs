@@ -86,6 +86,22 @@ fn a_dataset_that_is_not_there_is_refused_with_those_that_are() {
         assert!(run.text.contains(part), "does not say {part}:\n{}", run.text);
     }
     assert!(!out.exists(), "something was written");
+    for (set, words) in [
+        ("dataset.theta=parameters", &["dataset.theta = \"parameters\": ", "no such dataset"][..]),
+        ("dataset.parameters={ c = { min = 0.0, max = 1.0 } }", &["dataset.parameters = ", "2 columns, but 1 "]),
+        ("dataset.parameters.c.min=2.0", &["foreign.toml (--set): dataset.parameters.c = ", "needs max"]),
+        ("dataset.axes={ x = [\"channel\"] }", &["dataset.x = \"x\": ", "x: no such dataset"]),
+        ("dataset.axes={ y = [\"channel\"] }", &["dataset.axes.y", "no such dataset"]),
+    ] {
+        let renamed = folder.path().join("renamed.h5");
+        std::fs::copy(&data, &renamed).unwrap();
+        if words[0].contains("dataset.x") {
+            hdf5::File::open_rw(&renamed).unwrap().relink("x", "maps").unwrap();
+        }
+        let run = mpi::finish(polycosm("check", &renamed, &out, &["--set", set]), LIMIT);
+        assert_eq!(run.code, Some(2), "{}", run.text);
+        words.iter().for_each(|part| assert!(run.text.contains(part), "does not say {part}:\n{}", run.text));
+    }
     let run = mpi::finish(polycosm("run", &folder.path().join("no.h5"), &out, &[]), LIMIT);
     assert!(run.code == Some(2) && run.text.contains("no.h5"), "{}", run.text);
 }

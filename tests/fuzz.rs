@@ -41,12 +41,17 @@ fn one<'a, T>(rng: &mut Random, of: &'a [T]) -> &'a T {
 
 // --- campaigns ---
 
-const RECIPES: [&str; 5] = [
+const RECIPES: [&str; 10] = [
     include_str!("../recipes/demo.toml"),
     include_str!("../recipes/smoke.toml"),
     include_str!("../recipes/foreign.toml"),
     include_str!("../recipes/observables.toml"),
     include_str!("../recipes/pm-4096.toml"),
+    include_str!("../recipes/lensing.toml"),
+    include_str!("../recipes/galaxies.toml"),
+    include_str!("../recipes/covariance.toml"),
+    include_str!("../recipes/forecast.toml"),
+    include_str!("../recipes/gaussian-flat.toml"),
 ];
 
 /// Text of a recipe with some of its values replaced, removed, or given twice.
@@ -445,7 +450,7 @@ fn make(seed: u64, folder: &Path) {
 /// Reads a case as the program does. Whatever is wrong with it is an error with an exit code.
 fn read(seed: u64, comm: &Comm, folder: &Path) -> polycosm::error::Result<()> {
     let loaded = Config::load(comm, &folder.join("run.toml"), &[])?;
-    let plan = Plan::new(&loaded, comm);
+    let plan = Plan::new(&loaded, comm).and_then(|plan| plan.check_observations(comm).map(|()| plan));
     match seed % 3 {
         1 => {
             let dataset = plan?.open_dataset()?;

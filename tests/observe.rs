@@ -10,9 +10,10 @@ use polycosm::io::field::{Data, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::simulators::{Job, Kept, Pm, PmConfig, Simulator};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const THETA: [f64; 2] = [0.31, 12.9];
 const UNIVERSE: &str = "box_size = 64.0\nparticles = 16\nredshifts = [0.5, 0.0]\ncheckpoint_minutes = 0.0\n\
@@ -356,4 +357,73 @@ fn a_folder_of_an_older_program_is_seen_as_it_was_begun() {
     runs(folder, 1, &[&["observe"], &more[..]].concat(), 0, &["2 simulations looked at again"]);
     runs(folder, 1, &[&["simulate"], &more[..]].concat(), 0, &["nothing to do"]);
     runs(folder, 1, &[&["simulate"], &two[..]].concat(), 2, &["power has another simulator.power"]);
+}
+
+/// Sources and mask in files of these names: two sets of contents.
+fn survey(folder: &Path, which: usize) {
+    let [z, hidden] = [[0.3, 0.5], [40.0, 90.0]].map(|pair| pair[which]);
+    std::fs::write(folder.join("nz.txt"), format!("0.1 0.0\n{z} 1.0\n0.6 0.0\n")).unwrap();
+    let mask: Vec<f64> = (0..256).map(|i| (i as f64 > hidden) as u8 as f64).collect();
+    let file = hdf5::File::create(folder.join("mask.h5")).unwrap();
+    file.new_dataset::<f64>().shape([16, 16]).create("mask").unwrap().write_raw(&mask).unwrap();
+}
+
+/// Starts a command, asks its ranks to stop as soon as it has said where it writes, and waits for its end.
+fn stopped(mut command: Command, log: &Path) -> Option<i32> {
+    let file = std::fs::File::create(log).unwrap();
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+    let (mut child, start) = (command.spawn().unwrap(), Instant::now());
+    let mut asked = false;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            mpi::kill(&mut child);
+            panic!("the job did not end: {}", std::fs::read_to_string(log).unwrap());
+        }
+        if !asked && std::fs::read_to_string(log).unwrap().contains("output: ") {
+            mpi::children(child.id()).iter().for_each(|rank| mpi::send("TERM", &rank.to_string()));
+            asked = true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn files_with_other_contents_are_seen_anew_and_a_stop_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let sections = "[simulator.lightcone]\nfield_of_view_deg = 3.0\npixels = 16\nreplicate_across = true\n\
+        keep_planes = true\nmask = \"mask.h5\"\nn_of_z = [{ table = { path = \"nz.txt\" } }]\n[simulator.c_ell]\nbins = 4\n";
+    let pairs = ["--set", "suite.ranks_per_sim=2"];
+    let words = |words: &[&'static str]| [words, &pairs].concat();
+    let fresh = [0, 1].map(|which| {
+        let folder = dir.path().join(which.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        campaign(&folder, "", sections);
+        survey(&folder, which);
+        runs(&folder, 4, &words(&["simulate"]), 0, &["6 simulations"]);
+        (contents(&folder), folder)
+    });
+    let [(first, folder), (second, _)] = &fresh;
+    assert!(first != second);
+    survey(folder, 1);
+    let what = ["6 finished simulations", "kappa has another simulator.lightcone.mask, simulator.lightcone.n_of_z"];
+    runs(folder, 4, &words(&["simulate"]), 2, &[&what[..], &["polycosm observe run.toml"]].concat());
+    runs(folder, 1, &words(&["status"]), 0, &what);
+    assert!(&contents(folder) == first);
+    // One that has ended before it is asked to stop is looked at with the other files, and asked again.
+    let (mut which, log) = (1, dir.path().join("log"));
+    let code = (0..8).map(|_| stopped(command(folder, 4, &words(&["observe"])), &log)).find(|code| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert!(*code == Some(85) && text.contains("stopped cleanly") || *code == Some(0), "{code:?}: {text}");
+        let done = *code == Some(0);
+        which = if done { 1 - which } else { which };
+        survey(folder, which);
+        !done
+    });
+    assert_eq!(code, Some(Some(85)), "never asked to stop in time");
+    runs(folder, 4, &words(&["observe"]), 0, &["looked at again"]);
+    assert!(contents(folder) == fresh[which].0, "products of other files");
+    runs(folder, 2, &words(&["verify"]), 0, &["6 simulations, 0 failed"]);
 }

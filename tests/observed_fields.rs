@@ -215,7 +215,12 @@ fn what_is_wrong_is_told_before_anything_is_drawn() {
     let observed = |name: &str| format!("infer.observations=[\"good.h5\", \"{name}\"]");
     type Change = fn(&hdf5::File);
     let cases: [(&str, bool, Change, &[&str]); 15] = [
-        ("lacks", false, |f| f.unlink("power").unwrap(), &["power: no such dataset", "maps", "remedy: "]),
+        (
+            "lacks",
+            false,
+            |f| f.unlink("power").unwrap(),
+            &["power: no such dataset", "maps", "remedy: networks find a field by its name", "f.move("],
+        ),
         (
             "shape",
             false,
@@ -341,6 +346,26 @@ fn what_is_wrong_is_told_before_anything_is_drawn() {
     says(&check("good.h5:1"), 2, &["no row 1"]);
     says(&check("run.toml"), 2, &["is not an HDF5 file"]);
     says(&polycosm(folder, &["check", "run.toml", "--set", "infer.observations=[\"good.h5\"]"]), 0, &[]);
+    // What is odd and can be passed over is told.
+    file(&folder.join("odd.h5"), &[1, 2, 3], true, |f| {
+        write(f, "theta", &[3, 2], &[0.5, 7.0, f64::NAN, 0.5, 0.5, 0.5]);
+        texts(&f.dataset("theta").unwrap(), "parameters", &["a", "b"]);
+        array(f, "names", &[1.0, 2.0, 3.0]);
+        f.dataset("power").unwrap().new_attr::<f64>().create("units").unwrap().write_scalar(&1.0).unwrap();
+        text(f, "b", "0.5");
+    });
+    let odd = [
+        "the attribute names of the root holds no text",
+        "the attribute units of power holds no text",
+        "the attribute b holds text, not a number",
+        "the truth of 1 observation is not known: it holds NaN",
+        "the truth of 1 observation lies outside the prior",
+    ];
+    let told = check("odd.h5");
+    says(&told, 0, &odd);
+    odd.iter().for_each(|words| assert_eq!(told.1.matches(words).count(), 1, "{}", told.1));
+    says(&check("odd.h5:2"), 0, &odd[..3]);
+    assert!(!check("odd.h5:2").1.contains("the truth of"));
     assert!(!folder.join("o").exists(), "something was written");
 
     says(&polycosm(folder, &["train", "run.toml"]), 0, &[]);

@@ -156,38 +156,33 @@ fn what_cannot_be_cut_is_refused() {
     let list = FieldSpec { ragged: true, ..of(&[0, 2], &[Index, Numbers]) };
     let mut shear = of(&[2, 8, 8], &[Channel, Periodic, Periodic]);
     shear.axes[0].spins = vec![2, 2];
-    let refused = |config: Value, fields: &[&FieldSpec], words: [&str; 3]| {
+    let refused = |config: Value, fields: &[&FieldSpec], words: [&str; 2]| {
         let e = try_pieces(config, &fields.iter().copied().cloned().collect::<Vec<_>>()).unwrap_err();
-        let (key, value) = (e.key.clone().unwrap_or_default(), e.value.clone().unwrap_or_default());
-        assert_eq!((key.as_str(), value.as_str()), (&*format!("train.s.data.pieces{}", words[0]), words[1]), "{e}");
-        assert!(e.exit_code() == 2 && e.problem.contains(words[2]) && e.remedy.is_some(), "{e}");
+        assert_eq!(e.key, Some(format!("train.s.data.pieces{}", words[0])), "{e}");
+        assert!(e.exit_code() == 2 && e.problem.contains(words[1]) && e.remedy.is_some(), "{e}");
     };
-    refused(json!({"side": 2}), &[&sphere], [".side", "[2]", "q has pixels of the sphere"]);
-    refused(json!({"side": 2}), &[&boxes, &list], [".side", "[2]", "q is a list"]);
-    refused(json!({"side": 2}), &[&of(&[8, 8], &[Channel, Channel])], [".side", "[2]", "axes in space"]);
-    refused(json!({"side": 2}), &[&boxes, &of(&[8, 12], &[Periodic; 2])], [".side", "[2]", "q has 12 points"]);
-    refused(json!({"side": 2}), &[&boxes, &of(&[8, 8], &[Flat; 2])], [".side", "[2]", "q does not lie in one space"]);
-    refused(json!({"side": 1}), &[&of(&[2048; 2], &[Flat; 2])], [".side", "[1]", "4.2e6 pieces of a universe"]);
-    refused(json!({"along": "channel"}), &[&shear], [".along", "channel", "components there, which belong together"]);
+    refused(json!({"side": 2}), &[&sphere], [".side", "q has pixels of the sphere"]);
+    refused(json!({"side": 2}), &[&boxes, &list], [".side", "q is a list"]);
+    refused(json!({"side": 2}), &[&of(&[8, 8], &[Channel, Channel])], [".side", "axes in space"]);
+    refused(json!({"side": 2}), &[&boxes, &of(&[8, 12], &[Periodic; 2])], [".side", "q has 12 points"]);
+    refused(json!({"side": 2}), &[&boxes, &of(&[8, 8], &[Flat; 2])], [".side", "q does not lie in one space"]);
+    refused(json!({"side": 1}), &[&of(&[2048; 2], &[Flat; 2])], [".side", "4.2e6 pieces of a universe"]);
+    refused(json!({"along": "channel"}), &[&shear], [".along", "components there, which belong together"]);
     let twice = of(&[3, 3], &[Channel; 2]);
-    refused(json!({"along": "channel"}), &[&twice], [".along", "channel", "q has several axes of that kind"]);
+    refused(json!({"along": "channel"}), &[&twice], [".along", "q has several axes of that kind"]);
     let [three, four] = [("p", 3), ("q", 4)].map(|(name, n)| FieldSpec::of(name, &[n], &[View]));
-    refused(
-        json!({"along": "view"}),
-        &[&three, &four],
-        [".along", "view", "q has 4 of them, and others of the fields 3"],
-    );
-    refused(json!({"along": "index"}), &[&list], [".along", "index", "q is a list"]);
-    refused(json!({"along": "slab"}), &[&boxes], [".along", "slab", "has an axis of that kind"]);
-    refused(json!({"along": "flat"}), &[&boxes], [".along", "flat", "stands alone"]);
-    refused(json!({"rows": true}), &[&boxes], [".rows", "true", "reads no list"]);
-    refused(json!({"side": 0}), &[&boxes], [".side", "[0]", "8 points on a side"]);
-    refused(json!({"side": [4, 9]}), &[&boxes], [".side", "[4, 9]", "8 points on a side"]);
-    refused(json!({"side": [4, 4, 4]}), &[&boxes], [".side", "[4, 4, 4]", "b has 2 axes in space"]);
-    refused(json!({"along": "view", "overlap": 1}), &[&three], [".overlap", "1", "no step"]);
+    refused(json!({"along": "view"}), &[&three, &four], [".along", "q has 4 of them, and others of the fields 3"]);
+    refused(json!({"along": "index"}), &[&list], [".along", "q is a list"]);
+    refused(json!({"along": "slab"}), &[&boxes], [".along", "has an axis of that kind"]);
+    refused(json!({"along": "flat"}), &[&boxes], [".along", "stands alone"]);
+    refused(json!({"rows": true}), &[&boxes], [".rows", "reads no list"]);
+    refused(json!({"side": 0}), &[&boxes], [".side", "8 points on a side"]);
+    refused(json!({"side": [4, 9]}), &[&boxes], [".side", "8 points on a side"]);
+    refused(json!({"side": [4, 4, 4]}), &[&boxes], [".side", "b has 2 axes in space"]);
+    refused(json!({"along": "view", "overlap": 1}), &[&three], [".overlap", "no step"]);
     let both = json!({"side": 4, "along": "view"});
-    refused(both, &[&boxes], ["", r#"{"side":4,"overlap":0,"along":"view"}"#, "one of side, along and rows"]);
-    refused(json!({}), &[&boxes], ["", r#"{"overlap":0}"#, "one of side, along and rows"]);
+    refused(both, &[&boxes], ["", "one of side, along and rows"]);
+    refused(json!({}), &[&boxes], ["", "one of side, along and rows"]);
     // Components of shear are cut in space with all others.
     assert_eq!(cut(&pieces(json!({"side": 4}), std::slice::from_ref(&shear)), &shear, 1).0, [2, 4, 4]);
 }
@@ -423,7 +418,10 @@ fn what_is_no_piece_is_refused() {
     };
     let p = "train.painter.data.pieces";
     let (side, overlap) = (format!("{p}.side"), format!("{p}.overlap"));
-    refused(&[&format!("{side}=7")], &[&side, "[7]", "6 points on a side", "give 1 to 6"]);
+    // Values are told as they are written.
+    refused(&[&format!("{side}=7")], &[&format!("{side} = 7: "), "6 points on a side", "give 1 to 6"]);
+    let both = format!("{p} = {{ side = 4, overlap = 1, along = \"view\" }}: one of side, along and rows");
+    refused(&[&format!("{p}.along=view")], &[&both]);
     refused(&[&format!("{overlap}=4")], &[&overlap, "= 4", "no step", "less than the `side`"]);
     refused(&["train.painter.data.symmetries=[\"shift\"]"], &["train.painter.data.symmetries", "not periodic"]);
     refused(&["train.above.copies=2"], &["train.above.copies", "pieces", "leave it out"]);

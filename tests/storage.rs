@@ -13,7 +13,10 @@ use polycosm::simulators::{Job, Output, Runner};
 use polycosm::suite::design::{Design, DesignConfig};
 use polycosm::suite::merge::merge;
 use polycosm::suite::{Options, Suite, SuiteConfig, Summary, simulate, status, verify};
+use rand::{Rng, SeedableRng};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Smooth maps, a vector and a list; universe 2 fails unless it is mended.
 #[derive(Clone, Copy, Default)]
@@ -230,6 +233,41 @@ fn parts_of_a_campaign_are_merged() {
         refused(&["a", "b"], "mine", &["dataset.h5", "polycosm did not write it"]);
         assert_eq!(std::fs::read(at("mine/dataset.h5")).unwrap(), b"precious");
     });
+}
+
+/// Killed for good, again and again and at moments that nobody chose, into a new folder and into what it left.
+#[test]
+fn a_merge_that_is_killed_at_any_moment_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (world, at) = (&Comm::world(), |name: &str| dir.path().join(name));
+    let only = |rows: std::ops::Range<u64>| Options { only: Some(rows), ..Options::default() };
+    run(world, &at("whole"), "shard_size = 4", &Options::default()).unwrap();
+    run(world, &at("a"), "shard_size = 4", &only(0..5)).unwrap();
+    run(world, &at("b"), "shard_size = 3", &only(3..10)).unwrap();
+    let merge = |into: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polycosm"));
+        command.current_dir(dir.path()).env("OMP_NUM_THREADS", "1").args(["merge", "a", "b", "--into", into]);
+        command
+    };
+    let start = Instant::now();
+    mpi::succeed(merge("calm"));
+    let (takes, mut rng) = (start.elapsed(), rand_chacha::ChaCha8Rng::seed_from_u64(1));
+    for into in ["c", "d"] {
+        let moments: Vec<Duration> = (0..4).map(|_| takes.mul_f64(rng.random_range(0.4..1.0))).collect();
+        for moment in &moments {
+            let mut child = merge(into).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(*moment);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        mpi::succeed(merge(into));
+        assert!(contents(&at(into)) == contents(&at("whole")), "killed after {moments:?}: other universes");
+        assert!(verify::verify(world, &at(into), &design(10), 4).unwrap().is_sound());
+        for folder in [at(into), at(into).join("shards"), at(into).join("sims")] {
+            let left = status::names(&folder).unwrap_or_default();
+            assert!(left.iter().all(|name| !name.ends_with(".tmp")), "killed after {moments:?}: {left:?} are left");
+        }
+    }
 }
 
 #[test]

@@ -123,6 +123,14 @@ fn check_finds_what_training_and_inference_would() {
     refused(&|_| {}, &augment, &["train.posterior.augment", "summaries of compressor", "`copies`"]);
     refused(&|_| {}, &["--set", "train.compressor.input=y"], &["train.compressor.input", "no such dataset"]);
 
+    // A column of uses is taken for them, with a word.
+    place.put(&Data::new());
+    let file = hdf5::File::open_rw(place.path("d.h5")).unwrap();
+    file.unlink("split").unwrap();
+    file.new_dataset::<u8>().shape([ROWS, 1]).create("split").unwrap().write_raw(&Data::new().split).unwrap();
+    drop(file);
+    place.says(&["check"], 0, &["split has the shape [120, 1]: one for each row", "20 for tests"]);
+
     // What is only left out is named and no more: a row for tests outside the prior, one that cannot be used.
     let mut data = Data::new();
     (data.theta[101], data.x[204]) = (7.0, f32::INFINITY);
@@ -175,7 +183,11 @@ fn a_page_knows_what_it_shows() {
     let page = status.lines().find(|line| line.starts_with("report")).unwrap();
     assert!(page.contains("which is outdated: ") && page.contains("seed + train.posterior.seed"), "{page}");
     place.says(&["infer", "--set", "seed=2"], 2, &["`polycosm train run.toml --set seed=2 --retrain compressor`"]);
-    place.says(&["export", "--to", "e", "--field", "split"], 2, &["--field = \"split\"", "choose from x\n"]);
+    place.says(
+        &["export", "--to", "e", "--field", "split"],
+        2,
+        &["--field = \"split\"", "known here: x, compressor, posterior\n"],
+    );
     assert!(!place.path("e").exists());
     std::fs::remove_file(place.path("o/posterior/posterior.h5")).unwrap();
     place.says(&["report"], 0, &["left out: the verdict on posterior: the draws that it is of are gone"]);
@@ -260,4 +272,63 @@ fn the_design_and_not_calibrate_is_named_where_it_changed() {
     let status =
         place.says(&[&["status"], &list[..], &["--set", "design.prior=uniform"]].concat(), 0, &["design.prior"]);
     assert!(!status.contains("calibrate."), "{status}");
+}
+
+/// `campaign.toml` is a campaign wherever it is read; only who looks at an observation asks for it.
+#[test]
+fn the_kept_campaign_is_of_the_same_files_from_anywhere() {
+    let place = Place::new();
+    let observation = File::create(place.path("obs.h5")).unwrap();
+    observation.new_dataset::<f32>().shape([2]).create("x").unwrap().write_raw(&[0.4f32, 0.2]).unwrap();
+    drop(observation);
+    place.says(&["train", "--set", "infer.observations=[\"obs.h5\"]"], 0, &[]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let kept = place.path("o/campaign.toml").display().to_string();
+    let go = |words: &str, code: i32, parts: &[&str]| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut command = place.command(&[&[words[0], &kept], &words[1..]].concat());
+        command.current_dir(elsewhere.path());
+        let ended = mpi::finish(command, LIMIT);
+        assert_eq!(ended.code, Some(code), "{words:?}: {}", ended.text);
+        parts
+            .iter()
+            .for_each(|part| assert!(ended.text.contains(part), "{words:?} does not say {part}: {}", ended.text));
+    };
+    go("infer", 0, &["obs, posterior `posterior`"]);
+    assert!(place.path("o/posterior/observation-obs-posterior.h5").exists());
+    std::fs::remove_file(place.path("obs.h5")).unwrap();
+    go("status", 0, &["posterior: trained"]);
+    for words in ["calibrate", "export --to e", "report"] {
+        go(words, 0, &[]);
+    }
+    for words in ["check", "infer", "run"] {
+        go(words, 2, &["infer.observations", "obs.h5", "no such file", "remedy: "]);
+    }
+    assert_eq!(
+        std::fs::read_dir(elsewhere.path()).unwrap().count(),
+        1,
+        "something was written where the command stood"
+    );
+}
+
+#[test]
+fn draws_that_cannot_be_judged_or_would_be_lost_are_refused() {
+    let place = Place::new();
+    for command in ["check", "run"] {
+        let parts = ["infer.draws = 3", "`polycosm calibrate` needs 20 draws", "remedy: "];
+        place.says(&[command, "--set", "infer.draws=3"], 2, &parts);
+        let parts = ["infer.baseline = \"posterior\"", "is the posterior itself", "remedy: "];
+        place.says(&[command, "--set", "infer.baseline=posterior"], 2, &parts);
+    }
+    assert!(!place.path("o").exists(), "something was begun");
+    place.says(&["train", "--set", "infer.draws=3"], 0, &["infer.draws: `polycosm calibrate` needs 20 draws"]);
+    place.says(&["infer", "--set", "infer.draws=3"], 0, &["infer.draws: `polycosm calibrate` needs 20 draws"]);
+    place.says(&["infer"], 0, &["drawn anew: there are 3 draws of each, not 40"]);
+    let before = std::fs::read(place.path("o/posterior/posterior.h5")).unwrap();
+    let parts = ["posterior.h5: infer.draws = 39", "there are 40 draws of each", "remedy: give as many"];
+    place.says(&["infer", "--set", "infer.draws=39"], 2, &parts);
+    assert!(std::fs::read(place.path("o/posterior/posterior.h5")).unwrap() == before);
+    // Those of other weights are no loss.
+    place.says(&["train", "--retrain", "posterior", "--set", "train.posterior.seed=1"], 0, &[]);
+    place.says(&["infer", "--set", "infer.draws=39", "--set", "train.posterior.seed=1"], 0, &["drawn anew"]);
 }

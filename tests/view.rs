@@ -559,6 +559,7 @@ fn what_a_field_does_not_have_is_refused() {
     let cases: Vec<(DataConfig, Vec<FieldSpec>, &[&str])> = vec![
         (symmetric(&[Turn, Shift]), flat(), &["data.symmetries = \"shift\"", "maps (channel, flat, flat)", "edges"]),
         (symmetric(&[Slabs]), flat(), &["\"slabs\"", "no axis of kind \"slab\""]),
+        (symmetric(&[Turn, Flip, Turn]), flat(), &["data.symmetries = \"turn\": is named twice"]),
         (symmetric(&[Flip]), x(&[16], &[Bin]), &["\"flip\"", "maps (bin) has no axes in space", "stay as they are"]),
         (symmetric(&[Flip]), x(&[8, 8], &[Unsaid, Unsaid]), &["[dataset.axes]"]),
         (symmetric(&[Turn]), x(&[2, 8], &[Channel, Periodic]), &["\"turn\"", "fewer than 2 axes"]),
@@ -568,7 +569,11 @@ fn what_a_field_does_not_have_is_refused() {
         (symmetric(&[Shift]), maps_and_cube, &["maps (periodic, periodic) and cube", "one space"]),
         (sigma(&[0.1, -1.0]), flat(), &["train.test.data.noise.0.sigma = -1", "positive"]),
         (sigma(&[0.1, 0.1, 0.1]), flat(), &["has 3 numbers, and maps 2 channels"]),
-        (sigma(&[0.1, 0.2]), x(&[2, 8, 8], &[Slab, Periodic, Periodic]), &["channels", "one number"]),
+        (
+            sigma(&[0.1, 0.2]),
+            x(&[2, 8, 8], &[Slab, Periodic, Periodic]),
+            &["sigma = [0.1, 0.2]: is a list, and maps (slab, periodic, periodic) has no channels", "give one number"],
+        ),
         (noise(NoiseConfig::default()), flat(), &["one of sigma, instance and sigma_e"]),
         (noise(NoiseConfig { sigma: 0.1.into(), ..shapes.clone() }), flat(), &["one of sigma"]),
         (noise(shapes.clone()), flat(), &["noise.0.pixel", "do not tell it", "arcminutes"]),
@@ -584,7 +589,11 @@ fn what_a_field_does_not_have_is_refused() {
             flat(),
             &["data.average = 2", "a mask stays"],
         ),
-        (masked("a.h5", &[8, 7], 1.0), flat(), &["masks.0.file", "shape [8, 7], and maps [2, 8, 8]"]),
+        (
+            masked("a.h5", &[8, 7], 1.0),
+            flat(),
+            &["masks.0.file", "shape [8, 7], and maps [2, 8, 8]", "[8, 8] or [2, 8, 8]"],
+        ),
         (masked("b.h5", &[8], 1.0), flat(), &["shape [8]"]),
         (masked("c.h5", &[8, 8], 1.5), flat(), &["holds 1.5", "from 0 (masked) to 1 (seen)"]),
     ];

@@ -144,21 +144,23 @@ pub fn level_each(level: f64, tests: usize) -> f64 {
     level.powf(1.0 / tests as f64)
 }
 
+/// Fewest draws of each universe by which a posterior is judged.
+pub const DRAWS: usize = 20;
+
 /// Judges `samples` against their truths.
 pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration> {
     config.check()?;
     samples.check()?;
     let rows = independent_rows(samples, config.seed);
-    if rows.is_empty() || samples.draws < 20 || samples.dim() == 0 {
+    if rows.is_empty() || samples.draws < DRAWS || samples.dim() == 0 {
         let problem = format!(
             "{} universes with known truth, {} draws each, {} parameters: too little to judge a posterior",
             rows.len(),
             samples.draws,
             samples.dim()
         );
-        return Err(
-            Error::input(problem).remedy("calibrate on test universes of known parameters, with 20 draws or more")
-        );
+        let remedy = format!("calibrate on test universes of known parameters, with {DRAWS} draws or more");
+        return Err(Error::input(problem).remedy(remedy));
     }
     let drawn_from = samples.extras.drawn_from;
     let mut notes = vec![];

@@ -1,6 +1,7 @@
 //! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all
 //! training.
 
+use super::calibrate::enough_draws;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
@@ -87,6 +88,11 @@ impl Ahead {
         };
         if self.count(Split::Train) == 0 {
             return refuse("none is left to learn from", format!("lower it and {section}.validation{marked}"));
+        }
+        match enough_draws(plan) {
+            Err(e) if judged => return Err(e),
+            Err(e) => log::warn!("infer.draws: {}", e.problem),
+            Ok(()) => {}
         }
         if plan.posteriors().is_empty() || self.count(Split::Test) > 0 {
             return Ok(());

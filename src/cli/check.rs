@@ -31,6 +31,7 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let loaded = Config::load(comm, &args.campaign.file, &args.campaign.set)?;
     let plan = Plan::new(&loaded, comm)?;
+    plan.check_observations(comm)?;
     plan.writable_or_archived(comm)?;
     let entries = comm.agree(used(&plan))?;
     let ahead = comm.agree(Ahead::of(&plan).map_err(|e| plan.locate(e)))?;

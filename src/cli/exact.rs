@@ -10,7 +10,7 @@ use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
 use crate::exact::{EXACT, MOST, posterior};
 use crate::io::dataset::Split;
-use crate::io::samples::{Extras, Samples, replaceable};
+use crate::io::samples::{Extras, Samples, not_fewer, replaceable};
 use crate::rng::stream;
 use crate::suite::Lock;
 use serde_json::json;
@@ -70,6 +70,7 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
             log::info!("infer {EXACT}: nothing to do: drawn before from these data");
             return Ok(false);
         }
+        not_fewer(&path, &of)?;
         let folder = path.parent().unwrap_or(&path);
         held = Some(Lock::to_publish(folder, "is drawing into")?);
         replaceable(&path).map(|()| true)

@@ -6,7 +6,7 @@ use super::simulate::range;
 use super::start::say;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
-use crate::error::{Error, Result, campaign};
+use crate::error::{Error, Result, campaign, suggestion};
 use crate::io::dataset::Dataset;
 use crate::io::derived::Derived;
 use crate::io::export::{Choice, Cut, Format, chosen};
@@ -18,8 +18,9 @@ use std::path::PathBuf;
 
 /// Copy the dataset, or a part of it, into one file or folder without links, and posteriors into GetDist chains
 ///
-/// Universes that failed are left out. Draws of observations become chains too, whatever universes are chosen. An
-/// earlier export of the same name is replaced; any other file that is in the way is refused.
+/// Universes that failed are left out. Draws of observations become chains too, whatever universes are chosen; with
+/// --field only those of the posteriors that it names. An earlier export of the same name is replaced; any other file
+/// that is in the way is refused.
 ///
 /// Example: polycosm export run.toml --to exported --where "Omega_m > 0.3" --format numpy
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,9 @@ pub struct Args {
     /// Folder to write to
     #[arg(long, value_name = "FOLDER", value_parser = path())]
     pub to: PathBuf,
-    /// Only these fields [default: all those of the dataset]; what a stage made by its name, `compressor`, or field by
-    /// field, `compressor/summaries`, into a file of its own, `fields-compressor.h5`
+    /// Only these fields [default: all those of the dataset, and all draws]; what a stage made by its name, `compressor`,
+    /// or field by field, `compressor/summaries`, into a file of its own, `fields-compressor.h5`; the draws of a
+    /// posterior by the name of its stage
     #[arg(long, value_name = "NAME")]
     pub field: Vec<String>,
     /// Only these universes, by their rows in the design: 0..99,200 (both ends included). They keep the design's order
@@ -54,17 +56,23 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     comm.on_root(|| {
         // All that can be wrong is found before anything is made.
         let mut copies = vec![];
-        let (made, own): (Vec<String>, _) = args.field.iter().cloned().partition(|f| stage_of(&plan, f).is_some());
-        if made.is_empty() || !own.is_empty() {
-            copies.push(("dataset".to_string(), plan.open_dataset()?, own));
+        let (posteriors, makers) = (plan.judged(), makers(&plan));
+        let drawn_of: Vec<&String> =
+            args.field.iter().filter(|f| posteriors.contains(f) && !makers.contains(f)).collect();
+        let fields: Vec<String> = args.field.iter().filter(|f| !drawn_of.contains(f)).cloned().collect();
+        let (made, own): (Vec<String>, _) = fields.into_iter().partition(|f| makers.contains(&stage_of(f).into()));
+        if args.field.is_empty() || !own.is_empty() {
+            let dataset = plan.open_dataset()?;
+            let beside: Vec<String> = makers.iter().chain(&posteriors).cloned().collect();
+            known(&plan, &dataset, &own, &beside)?;
+            copies.push(("dataset".to_string(), dataset, own));
         }
-        for stage in plan.stage_names() {
-            let of: Vec<String> =
-                made.iter().filter(|f| stage_of(&plan, f).as_ref() == Some(&stage)).cloned().collect();
+        for stage in &makers {
+            let of: Vec<&String> = made.iter().filter(|f| stage_of(f) == stage).collect();
             if !of.is_empty() {
                 let fields = of.iter().filter_map(|f| f.strip_prefix(&format!("{stage}/"))).map(String::from);
                 let fields = if of.contains(&stage) { vec![] } else { fields.collect() };
-                copies.push((format!("fields-{stage}"), made_by(&current, &stage)?, fields));
+                copies.push((format!("fields-{stage}"), made_by(&current, stage)?, fields));
             }
         }
         let choice = Choice { only: args.only.clone(), cuts: args.cuts.clone() };
@@ -77,13 +85,29 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             rows.push(choice.rows(dataset, design)?);
         }
         let mut chains = vec![];
-        for draws in drawn(&plan) {
+        if let Some(stage) = drawn_of.iter().find(|stage| !plan.posterior(stage).exists()) {
+            let error = Error::input(format!("there are no draws of stage {stage}")).file(plan.posterior(stage));
+            return Err(error.key("--field").remedy(format!("run `polycosm infer {}` first", campaign())));
+        }
+        let any = args.field.is_empty() || args.field.iter().any(|field| posteriors.contains(field));
+        for draws in drawn(&plan).into_iter().filter(|_| any) {
             let name = draws.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
             let folder = args.to.join(format!("chains-{name}"));
-            check_folder(&folder)?;
             let samples = Samples::read(&draws)?;
+            let is_of = |stage: &String| match &samples.extras.of {
+                Some(of) => of.stage == *stage,
+                // Those of an older program say it by their names alone.
+                None => name == *stage || name.ends_with(&format!("-{stage}")),
+            };
+            if !args.field.is_empty() && !args.field.iter().any(is_of) {
+                continue;
+            }
+            check_folder(&folder)?;
             let why = current.outdated(&samples)?;
             if let Some(why) = &why {
+                if !args.field.is_empty() {
+                    return current.samples(&draws).map(drop);
+                }
                 log::warn!("export: left out: the draws in {}: {why}", draws.display());
             }
             chains.push((folder, why.is_none().then_some(samples)));
@@ -117,10 +141,33 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     })
 }
 
-/// The stage that makes a field.
-fn stage_of(plan: &Plan, field: &str) -> Option<String> {
-    let first = field.split('/').next().unwrap_or_default();
-    plan.stage_names().into_iter().find(|stage| stage == first)
+/// The stage that makes a field, if it is none of the dataset's.
+fn stage_of(field: &str) -> &str {
+    field.split('/').next().unwrap_or_default()
+}
+
+/// The stages that make fields; without libtorch, which knows them, all but posteriors.
+fn makers(plan: &Plan) -> Vec<String> {
+    #[cfg(feature = "torch")]
+    let makes = |stage: &String| crate::train::outputs::makes(&plan.config.train).contains(stage);
+    #[cfg(not(feature = "torch"))]
+    let makes = |stage: &String| !plan.posteriors().contains(stage);
+    plan.stage_names().into_iter().filter(makes).collect()
+}
+
+/// Refuses names that are neither fields of the dataset nor stages with something to export.
+fn known(plan: &Plan, dataset: &Dataset, fields: &[String], stages: &[String]) -> Result<()> {
+    let own: Vec<String> = dataset.specs().into_iter().map(|spec| spec.name).collect();
+    let Some(other) = fields.iter().find(|field| own.iter().all(|own| own != field.trim_matches('/'))) else {
+        return Ok(());
+    };
+    let problem = match plan.stage_names().contains(other) {
+        true => "this stage makes no fields, and no posterior of [infer] is drawn from it",
+        false => "is no field of this dataset, and no stage with something to export",
+    };
+    let names: Vec<&str> = own.iter().chain(stages).map(String::as_str).collect();
+    let error = Error::input(problem).file(&dataset.path).key("--field").value(other);
+    Err(error.remedy(suggestion(other, &names, "there is none: leave --field out")))
 }
 
 /// What a stage made, if it is of the stage as it is now.

@@ -1,5 +1,6 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
+use super::calibrate::enough_draws;
 use super::campaign::{Campaign, path};
 use super::current::{Current, place};
 use super::timings::timed;
@@ -10,7 +11,7 @@ use crate::infer::{InferConfig, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
-use crate::io::samples::{Of, Samples, Seen, replaceable};
+use crate::io::samples::{Of, Samples, Seen, not_fewer, replaceable};
 use crate::simulators::{Look, Observed};
 use crate::suite::Lock;
 use crate::train::outputs::columns;
@@ -46,7 +47,7 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
         true if args.exact => super::exact::exact(plan, comm),
-        true => infer(plan, comm),
+        true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
         false => observe(plan, comm, &args.observation, true),
     })
 }
@@ -116,6 +117,9 @@ fn lock(plan: &Plan) -> Result<Lock> {
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
 pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
     let config = comm.agree(section(plan))?;
+    if let (Err(e), true) = (enough_draws(plan), comm.is_root()) {
+        log::warn!("infer.draws: {}", e.problem);
+    }
     let provenance = plan.provenance(comm);
     let (dataset, current) = look(plan, comm, false)?;
     for stage in plan.posteriors() {
@@ -126,6 +130,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             if due(&path, &of).is_none() {
                 return Ok(None);
             }
+            not_fewer(&path, &of)?;
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
             if due(&path, &of).is_none() {
@@ -189,7 +194,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
     comm.on_root(|| {
         files.iter().zip(&looks).try_for_each(|(named, looks)| match runner.as_ref().filter(|_| *looks) {
             Some(runner) => runner.check_file(named, &eyes).map_err(|e| e.file(named)),
-            None => wanted(plan, &current, named, config.draws).map(drop),
+            None => wanted(plan, &current, named, config.draws)?.iter().try_for_each(|(path, of)| not_fewer(path, of)),
         })
     })?;
     for (named, looks) in files.iter().zip(looks) {
@@ -202,7 +207,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, named, config.draws)?;
             let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
-            due.iter().try_for_each(|(path, _)| replaceable(path))?;
+            due.iter().try_for_each(|(path, of)| not_fewer(path, of).and_then(|()| replaceable(path)))?;
             due.iter().for_each(|(path, of)| say_why(path, of));
             Ok(due)
         })?;

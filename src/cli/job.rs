@@ -34,6 +34,10 @@ pub struct Args {
 struct Head {
     output: PathBuf,
     simulator: Option<toml::Table>,
+    design: Option<toml::Table>,
+    #[serde(default)]
+    train: Vec<toml::Table>,
+    infer: Option<toml::Table>,
 }
 
 /// Collective; the root writes.
@@ -46,6 +50,11 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             file: here(&args.campaign.file)?,
             set: args.campaign.set.clone(),
             simulates: head.simulator.is_some(),
+            forecasts: head
+                .design
+                .is_some_and(|design| design.get("kind").and_then(|k| k.as_str()) == Some("fiducial")),
+            trains: !head.train.is_empty(),
+            infers: head.infer.is_some(),
             program: written(std::env::current_exe()?)?,
             working_directory: written(std::env::current_dir()?)?,
             folder: here(&folder)?,

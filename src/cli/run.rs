@@ -30,6 +30,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
 }
 
 fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
+    plan.check_observations(comm)?;
     if let Some(ahead) = comm.agree(Ahead::of(plan))? {
         ahead.check(plan, comm, plan.config.infer.is_some())?;
     }

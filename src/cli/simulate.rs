@@ -45,7 +45,7 @@ pub fn range(text: &str) -> std::result::Result<Range<u64>, String> {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let options = Options { only: args.only.clone(), retry_failed: args.retry_failed, redo: args.redo.clone() };
-    args.campaign.with(comm, |plan| simulate(plan, comm, &options))
+    args.campaign.with(comm, |plan| plan.check_observations(comm).and_then(|()| simulate(plan, comm, &options)))
 }
 
 /// Refuses universes, shared by groups of so many ranks, that the node's memory cannot hold: better now than when the

@@ -167,7 +167,10 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
                 let (word, epochs) = begun(plan, &stage);
                 Outcome { epochs, ..outcome("stage", &stage, &word, Ok(None)) }
             }
-            Ok(State::Trained(_)) => outcome("stage", &stage, "trained", current.stages.otherwise(&stage)),
+            Ok(State::Trained(record)) => {
+                let whole = current.stages.check_weights(&stage, &record);
+                outcome("stage", &stage, "trained", whole.and_then(|()| current.stages.otherwise(&stage)))
+            }
             Ok(State::Outdated(why)) => {
                 let first = current.stages.below(&stage, current.identity(&stage)).is_ok_and(|below| below.is_none());
                 Outcome { remedy: first.then(|| anew(&stage)), ..outcome("stage", &stage, "", Ok(Some(why))) }

@@ -29,6 +29,7 @@ pub struct Args {
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| {
+        plan.check_observations(comm)?;
         if !args.retrain.is_empty() {
             refuse_in_vain(plan, comm, &args.retrain)?;
         }

@@ -5,8 +5,9 @@ use super::{Loaded, load};
 use crate::comm::Comm;
 use crate::error::{self, Error, Result};
 use crate::io::index;
+use crate::io::observation::chosen;
 #[cfg(feature = "torch")]
-use crate::io::observation::{FieldFile, Learned, chosen};
+use crate::io::observation::{FieldFile, Learned};
 use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
@@ -83,7 +84,26 @@ impl Config {
     pub(super) fn rebased(&self, file: &Path) -> Config {
         let mut config = self.clone();
         config.complete();
-        config.rebase(file.parent().unwrap_or(Path::new("")));
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let there = |path: &Path| match path.display().to_string().contains('{') {
+            // A pattern names no file by itself: its folder decides.
+            true => path.exists() || path.parent().is_some_and(Path::exists),
+            false => chosen(path).0.exists(),
+        };
+        config.each_input(|path| {
+            let beside = folder.join(path);
+            if !there(path) && there(&beside) { beside } else { path.to_path_buf() }
+        });
+        config
+    }
+
+    /// The same with all paths from the root, so that it can be used from wherever it is read.
+    pub(super) fn absolute(&self) -> Config {
+        let mut config = self.clone();
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_path_buf());
+        config.each_input(absolute);
+        config.output = absolute(&config.output);
+        config.design.iter_mut().flat_map(|design| &mut design.file).for_each(|file| *file = absolute(file));
         config
     }
 
@@ -99,34 +119,31 @@ impl Config {
         Universes { cosmology: self.cosmology.as_ref(), prior, ranks: self.suite.ranks_per_sim }
     }
 
-    fn rebase(&mut self, folder: &Path) {
-        let found = |path: &Path| {
-            let beside = folder.join(path);
-            if !path.exists() && beside.exists() { beside } else { path.to_path_buf() }
-        };
+    /// Names the input files anew, but for the list of a design.
+    fn each_input(&mut self, named: impl Fn(&Path) -> PathBuf) {
         if let Some(dataset) = &mut self.dataset {
-            dataset.file = found(&dataset.file);
+            dataset.file = named(&dataset.file);
         }
         for table in self.cosmology.iter_mut().flat_map(|c| c.table.iter_mut().chain(c.tables.values_mut())) {
-            // A pattern names no file by itself: its folder decides.
-            let place = Path::new(table.as_str()).parent().unwrap_or(Path::new("")).to_path_buf();
-            let moved = found(&place);
-            if moved != place && !Path::new(table.as_str()).exists() {
-                *table = folder.join(table.as_str()).display().to_string();
-            }
+            *table = named(Path::new(table.as_str())).display().to_string();
         }
         if let Some(simulator) = &mut self.simulator {
-            simulator.files_mut().into_iter().for_each(|(_, file)| *file = found(file));
+            simulator.files_mut().into_iter().for_each(|(_, file)| *file = named(file));
         }
         #[cfg(feature = "torch")]
-        if let Some(infer) = &mut self.infer {
-            let there = |path: &Path| chosen(path).0.exists();
-            for observation in infer.observations.iter_mut().filter(|o| !there(o) && there(&folder.join(o))) {
-                *observation = folder.join(&*observation);
+        self.infer.iter_mut().flat_map(|infer| &mut infer.observations).for_each(|file| *file = named(file));
+        #[cfg(feature = "torch")]
+        self.train.iter_mut().flat_map(|stage| &mut stage.data.masks).for_each(|mask| mask.file = named(&mask.file));
+        #[cfg(not(feature = "torch"))]
+        {
+            let masks =
+                self.train.iter_mut().filter_map(|stage| stage.get_mut("data")?.get_mut("masks")?.as_array_mut());
+            let masks = masks.flatten().filter_map(|mask| mask.get_mut("file"));
+            let observed = self.infer.iter_mut().filter_map(|infer| infer.get_mut("observations")?.as_array_mut());
+            for file in masks.chain(observed.flatten()) {
+                *file = file.as_str().map_or(file.clone(), |text| named(Path::new(text)).display().to_string().into());
             }
         }
-        #[cfg(feature = "torch")]
-        self.train.iter_mut().flat_map(|stage| &mut stage.data.masks).for_each(|mask| mask.file = found(&mask.file));
     }
 
     /// What shapes the data, see [`crate::suite::fingerprint`]: a campaign that differs in it may not go on in the same
@@ -229,10 +246,17 @@ impl Config {
         self.simulator.as_ref().is_some_and(|simulator| simulator.observes(file))
     }
 
-    /// Refuses observations that the campaign's networks could not be shown, without reading all of them.
+    /// Refuses observations that are not there or could not be shown to the campaign's networks, without reading all of
+    /// them.
     #[cfg(feature = "torch")]
     pub(super) fn check_observations(&self, prior: &Prior, fields: &[String]) -> Result<()> {
         let Some(infer) = self.infer.as_ref().filter(|i| !i.observations.is_empty()) else { return Ok(()) };
+        let there = |named: &PathBuf| chosen(named).0.is_file() || self.is_looked_at(named);
+        if let Some(missing) = infer.observations.iter().find(|named| !there(named)) {
+            let error = Error::input("there is no such file").key("infer.observations").value(missing);
+            let remedy = "give the path of an HDF5 file (docs/files.md, \"Observations\"), or leave observations out";
+            return Err(error.remedy(remedy));
+        }
         let runner = self.simulator.as_ref().map(|s| s.runner(&self.universes(prior))).transpose()?;
         let look = Look { fields: Some(fields), velocities: infer.velocities };
         // A field that the data do not have is told where it is named.
@@ -338,12 +362,6 @@ impl Config {
             crate::train::check_stages(&self.train)?;
             if let Some(infer) = &self.infer {
                 infer.check(&self.train)?;
-                let there = |named: &PathBuf| chosen(named).0.is_file() || self.is_looked_at(named);
-                if let Some(missing) = infer.observations.iter().find(|named| !there(named)) {
-                    return Err(Error::input("there is no such file").key("infer.observations").value(missing).remedy(
-                        "give the path of an HDF5 file (docs/files.md, \"Observations\"), or leave observations out",
-                    ));
-                }
             }
         }
         Ok(())

@@ -28,7 +28,8 @@ use std::path::{Path, PathBuf};
 pub struct Plan {
     /// The resolved sections.
     pub config: Config,
-    /// The resolved campaign as TOML: `<output>/campaign.toml`, also part of every file's provenance.
+    /// The resolved campaign as TOML, its paths from the root: `<output>/campaign.toml`, also part of every file's
+    /// provenance.
     pub resolved: String,
     /// The parameters that vary. Empty for foreign data, whose file tells.
     pub prior: Prior,
@@ -65,7 +66,7 @@ impl Plan {
         (config.suite.shard_size, loaded.value.suite.shard_size) = (size, size);
         let many = || -> Result<_> {
             let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
-            Ok((loaded.resolved()?, many))
+            Ok((Loaded { value: config.absolute(), ..loaded.clone() }.resolved()?, many))
         };
         let (resolved, many) = comm.agree(many().map_err(|e| loaded.locate(e)))?;
         if comm.is_root() {
@@ -73,12 +74,18 @@ impl Plan {
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let known = RefCell::new(Known::at(config.output.join("train/contents.json")));
-        let plan = Plan { config, resolved, prior, begun, loaded, known };
+        Ok(Plan { config, resolved, prior, begun, loaded, known })
+    }
+
+    /// Refuses observations that could not be looked at, for those who will, now or when the networks are trained.
+    /// Collective.
+    pub fn check_observations(&self, comm: &Comm) -> Result<()> {
         #[cfg(feature = "torch")]
         comm.on_root(|| {
-            plan.config.check_observations(&plan.prior, &plan.observed_fields()).map_err(|e| plan.locate(e))
+            self.config.check_observations(&self.prior, &self.observed_fields()).map_err(|e| self.locate(e))
         })?;
-        Ok(plan)
+        let _ = comm;
+        Ok(())
     }
 
     /// The fields that the posteriors' networks read, those below them included.
@@ -259,6 +266,14 @@ impl Plan {
             names.push(EXACT.into());
         }
         names
+    }
+
+    /// Draws of each universe, where posteriors are drawn.
+    pub fn draws(&self) -> Option<usize> {
+        #[cfg(feature = "torch")]
+        return self.config.infer.as_ref().map(|infer| infer.draws);
+        #[cfg(not(feature = "torch"))]
+        self.config.infer.as_ref().and_then(|infer| usize::try_from(infer.get("draws")?.as_integer()?).ok())
     }
 
     /// What these of the dataset's fields are. Collective.

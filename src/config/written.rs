@@ -88,14 +88,24 @@ impl Written {
         error.file(&self.path)
     }
 
-    /// `run.toml:12`, or `run.toml (--set)`; for a key that is not given the line of its section, or just the file.
+    /// `run.toml:12`, `run.toml (--set)`, or both of a value that was set in part; for a key that is not given the line of
+    /// its section, or just the file.
     pub fn place(&self, key: &str) -> PathBuf {
+        let below = |path: &String| self.set.iter().any(|set| set.starts_with(&format!("{path}.")));
+        match indexed(self, key).filter(below).map(|path| line(&self.text, &path)) {
+            Some(Some(line)) => format!("{}:{line} (and --set)", self.path.display()).into(),
+            Some(None) => format!("{} (--set)", self.path.display()).into(),
+            None => self.given(key),
+        }
+    }
+
+    fn given(&self, key: &str) -> PathBuf {
         let path = self.path.display();
         match of(self, key) {
             Origin::Set => format!("{path} (--set)").into(),
             Origin::File(line) => format!("{path}:{line}").into(),
             Origin::Begun | Origin::Default => {
-                key.rsplit_once('.').map_or_else(|| self.path.clone(), |(section, _)| self.place(section))
+                key.rsplit_once('.').map_or_else(|| self.path.clone(), |(section, _)| self.given(section))
             }
         }
     }

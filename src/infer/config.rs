@@ -73,6 +73,10 @@ impl InferConfig {
             };
             return Err(Error::input(problem).key(format!("infer.{key}")).value(name).remedy(remedy));
         }
+        if self.baseline.as_ref() == Some(&self.posterior) {
+            let error = Error::input("is the posterior itself").key("infer.baseline").value(&self.posterior);
+            return Err(error.remedy("name another stage to compare it with, or leave it out"));
+        }
         if self.draws == 0 {
             return Err(Error::input("must be at least 1").key("infer.draws").value(0).remedy("1000 is usual"));
         }

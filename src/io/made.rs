@@ -28,6 +28,13 @@ impl Default for Made {
 }
 
 impl Made {
+    /// Units of the arrays that have one.
+    pub const UNITS: [(&str, &str); 3] = [
+        ("provenance/seconds", "s"),
+        ("provenance/memory", "bytes"),
+        ("provenance/finished", "s since 1970-01-01 UTC"),
+    ];
+
     /// Of one that ends now, on this node and in this job.
     pub fn now(seconds: f64, memory: u64) -> Made {
         let told = |name: &str| std::env::var(name).ok();
@@ -49,11 +56,9 @@ impl Made {
         file.write(comm, "provenance/node", &n, &words(|made| &made.node))?;
         file.write(comm, "provenance/job", &n, &words(|made| &made.job))?;
         file.write(comm, "provenance/seconds", &n, &all.iter().map(|made| made.seconds).collect::<Vec<_>>())?;
-        file.set_text("provenance/seconds", "units", "s")?;
         file.write(comm, "provenance/memory", &n, &all.iter().map(|made| made.memory).collect::<Vec<_>>())?;
-        file.set_text("provenance/memory", "units", "bytes")?;
         file.write(comm, "provenance/finished", &n, &all.iter().map(|made| made.finished).collect::<Vec<_>>())?;
-        file.set_text("provenance/finished", "units", "s since 1970-01-01 UTC")
+        Made::UNITS.iter().try_for_each(|(name, unit)| file.set_text(name, "units", unit))
     }
 
     /// Serial: what [`Made::write`] wrote; none of a file of an older program.

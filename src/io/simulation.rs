@@ -210,7 +210,7 @@ pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<
 pub fn read_axes(file: &File, at: &str, field: &str, known: &[Axis], stacked: bool) -> Result<Vec<Axis>> {
     let rank = known.len();
     let words = |attribute: &str| -> Result<Vec<String>> {
-        match file.texts(at, attribute)? {
+        match file.words(at, attribute)? {
             None => Ok(vec![String::new(); rank]),
             Some(words) if words.len() == rank => Ok(words),
             Some(mut words) if words.len() == rank + 1 && stacked => Ok(words.split_off(1)),

@@ -23,6 +23,12 @@ pub struct Campaign {
     pub set: Vec<String>,
     /// False for foreign data, which needs no simulations.
     pub simulates: bool,
+    /// A design at one fiducial point is forecast.
+    pub forecasts: bool,
+    /// Whether there are stages to train.
+    pub trains: bool,
+    /// Whether posteriors are drawn and judged.
+    pub infers: bool,
     /// The polycosm to run, unless the site names one.
     pub program: PathBuf,
     /// Relative paths in the campaign start here.
@@ -40,12 +46,18 @@ pub struct Script {
 
 /// The stages' scripts in order, and `submit.sh`, which submits them with their dependencies.
 pub fn scripts(site: &Site, campaign: &Campaign) -> Result<Vec<Script>> {
-    let stages: [(&str, &Resources, &[&str]); 3] = [
-        ("simulate", &site.simulate, &["simulate"]),
-        ("train", &site.train, &["train"]),
-        ("analyse", &site.analyse, &["infer", "calibrate", "report"]),
+    let Campaign { simulates, forecasts, trains, infers, .. } = *campaign;
+    // As `polycosm run` has them, one after the other.
+    let verbs =
+        [(forecasts, "forecast"), (trains, "apply"), (infers, "infer"), (infers, "calibrate"), (true, "report")];
+    let verbs: Vec<&str> = verbs.into_iter().filter_map(|(wanted, verb)| wanted.then_some(verb)).collect();
+    let stages: [(bool, &str, &Resources, &[&str]); 3] = [
+        (simulates, "simulate", &site.simulate, &["simulate"]),
+        (trains, "train", &site.train, &["train"]),
+        (true, "analyse", &site.analyse, &verbs),
     ];
-    let stages = &stages[if campaign.simulates { 0 } else { 1 }..];
+    let stages = stages.into_iter().filter(|stage| stage.0).map(|(_, name, resources, verbs)| (name, resources, verbs));
+    let stages: Vec<(&str, &Resources, &[&str])> = stages.collect();
     let mut list: Vec<Script> = stages
         .iter()
         .map(|(name, resources, verbs)| Script {

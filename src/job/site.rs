@@ -32,7 +32,8 @@ pub struct Site {
     pub simulate: Resources,
     /// For `train`.
     pub train: Resources,
-    /// For `infer`, `calibrate` and `report`, which run one after the other in one job.
+    /// For `forecast`, `apply`, `infer`, `calibrate` and `report`, those of them that the campaign needs, one after the
+    /// other in one job.
     pub analyse: Resources,
 }
 

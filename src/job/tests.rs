@@ -8,6 +8,9 @@ fn campaign(folder: &Path) -> Campaign {
         file: "/data/it's mine/run.toml".into(),
         set: vec!["output=/scratch/a b".into()],
         simulates: true,
+        forecasts: false,
+        trains: true,
+        infers: true,
         program: "/opt/polycosm".into(),
         working_directory: folder.into(),
         folder: folder.into(),
@@ -34,7 +37,8 @@ fn scripts_say_what_the_site_says() {
         assert!(simulate.contains(line), "{line} in\n{simulate}");
     }
     let verbs: Vec<_> = text(&all, "analyse.sbatch").lines().filter(|l| l.starts_with("stage srun")).collect();
-    assert_eq!(verbs.len(), 3);
+    let verb = |line: &&str| line.split(' ').nth(4).unwrap_or_default().to_string();
+    assert_eq!(verbs.iter().map(verb).collect::<Vec<_>>(), ["apply", "infer", "calibrate", "report"]);
     let submit = text(&all, "submit.sh");
     assert!(
         submit.contains(r#"--dependency="afterok:$id_simulate" --kill-on-invalid-dep=yes train.sbatch"#),
@@ -49,6 +53,19 @@ fn scripts_say_what_the_site_says() {
         scripts(&site("generic").unwrap(), &Campaign { simulates: false, ..campaign(Path::new("/tmp")) }).unwrap();
     assert_eq!(foreign.len(), 3);
     assert!(!text(&foreign, "submit.sh").contains("simulate"));
+
+    // A fiducial set without networks: nothing is trained, inferred or judged.
+    let set = Campaign { forecasts: true, trains: false, infers: false, ..campaign(Path::new("/tmp")) };
+    let all = scripts(&site("generic").unwrap(), &set).unwrap();
+    assert_eq!(
+        all.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+        ["simulate.sbatch", "analyse.sbatch", "submit.sh"]
+    );
+    let verbs: Vec<_> = text(&all, "analyse.sbatch").lines().filter(|l| l.starts_with("stage srun")).collect();
+    assert_eq!(verbs.iter().map(verb).collect::<Vec<_>>(), ["forecast", "report"]);
+    assert!(
+        text(&all, "submit.sh").contains(r#"--dependency="afterok:$id_simulate" --kill-on-invalid-dep=yes analyse"#)
+    );
 }
 
 #[test]
@@ -150,6 +167,9 @@ fn hostile_names_are_names() {
         file: file.clone(),
         set: vec![set.into()],
         simulates: true,
+        forecasts: false,
+        trains: true,
+        infers: true,
         program: folder.join("polycosm"),
         working_directory: folder.clone(),
         folder: folder.clone(),

@@ -19,6 +19,7 @@ mod halo;
 mod plane;
 pub mod plans;
 mod real;
+mod rows;
 mod yardstick;
 
 pub use array::{Mesh, Modes};
@@ -26,6 +27,7 @@ pub use decomposition::{Block, Decomposition, Halo, compact_grid};
 pub use fft::{Fft, Transform};
 pub use plane::Plane;
 pub use real::{Real, library_version};
+pub use rows::Rows;
 
 pub use yardstick::yardstick;
 

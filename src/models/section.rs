@@ -2,6 +2,7 @@
 
 use super::{Estimand, Model, Task};
 use crate::error::Result;
+use crate::io::field::FieldSpec;
 use crate::limits;
 use crate::nets::{FlowConfig, MlpConfig};
 use dyn_clone::DynClone;
@@ -27,6 +28,10 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     /// Names of the fields that it makes of a sample, which later stages may read: [`Model::outputs`].
     fn outputs(&self) -> Vec<&'static str> {
         vec![]
+    }
+    /// A key that is given and not used for such inputs, and why.
+    fn unused(&self, _inputs: &[FieldSpec]) -> Option<(&'static str, String)> {
+        None
     }
     /// Whether it learns from `target` as well.
     fn wants_target(&self) -> bool {

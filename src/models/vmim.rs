@@ -2,6 +2,7 @@
 //! are trained together to maximise E[ln q(θ | f(x))], a lower bound on the information that f(x) holds on θ.
 
 use super::{eye::check_names, prelude::*};
+use crate::io::field::Picture;
 use crate::limits;
 use crate::nets::{Cnn, CnnConfig, Flow, FlowConfig, Mlp, MlpConfig, Transform, Transforms};
 
@@ -74,6 +75,18 @@ impl Section for VmimConfig {
 
     fn outputs(&self) -> Vec<&'static str> {
         vec![SUMMARIES]
+    }
+
+    fn unused(&self, inputs: &[FieldSpec]) -> Option<(&'static str, String)> {
+        let idle = self.cnn != CnnConfig::default() && inputs.iter().all(|input| Eye::maps(input).1.is_none());
+        let told = |input: &FieldSpec| match input.picture() {
+            Some(Picture { height, width, .. }) => format!("maps of {height} × {width} pixels"),
+            None => format!("{:?}, no maps", input.shape),
+        };
+        let all: Vec<String> = inputs.iter().map(told).collect();
+        idle.then(|| {
+            ("cnn", format!("its maps begin at 8 × 8, and the input is {}: a vector for `mlp`", all.join(" and ")))
+        })
     }
 
     fn build(&self, task: &Task) -> Result<Box<dyn Model>> {

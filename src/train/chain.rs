@@ -96,7 +96,7 @@ impl Chain {
                 kind: Kind::Float,
             };
             let model = untrained(stage, &task)?;
-            weights::load(model.as_ref(), &context.records.folder.join(name), &record.weights, name)?;
+            weights::load(model.as_ref(), context.records, name, &record)?;
             let read = |name: &String| {
                 made(context.stages, name)
                     .map_or_else(|| name.trim_matches('/').to_string(), |(stage, output)| format!("{stage}/{output}"))

@@ -9,6 +9,7 @@ use crate::io::field::{AxisKind, FieldSpec};
 use crate::io::stages::Stages;
 use crate::models::{Model, Task, build, named};
 use crate::prior::Prior;
+use crate::progress::first_time;
 use tch::{Device, Kind};
 
 /// The fields that a stage adds noise to, wherever it sees them.
@@ -127,6 +128,10 @@ pub(super) fn check_places(
 
 /// The model of a stage; what cannot be one is told by the stage's own keys.
 pub(super) fn untrained(stage: &StageConfig, task: &Task) -> Result<Box<dyn Model>> {
+    if let Some((key, why)) = stage.network.unused(task.inputs) {
+        let told = format!("train.{}.network.{key} is not used: {why}", stage.name);
+        first_time(&told).then(|| log::warn!("{told}"));
+    }
     build(&*stage.network, task).map_err(|e| {
         let own = |key: String| match key.strip_prefix("train.network") {
             Some(rest) => format!("train.{}.network{rest}", stage.name),

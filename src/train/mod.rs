@@ -54,12 +54,12 @@ pub struct StageConfig {
     /// Name of the stage: its folder, and what later stages call it.
     pub name: String,
     /// What it sees: a field of the dataset with its full name (`"maps"`, `"power_z0.500"`; `"x"` for foreign data), a list
-    /// only for a network that takes lists, or in pieces; or what an earlier stage makes, by the stage's name, or with the
+    /// only for a model of your own that takes lists, or in pieces; or what an earlier stage makes, by the stage's name, or with the
     /// field's where it makes several, `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
-    /// What it is to make of that, for networks that learn it: fields, or parameters by their names; a name that is both is
-    /// refused, here and in `input`.
+    /// What it is to make of that, for models of your own that learn it (those that come with polycosm learn the
+    /// parameters): fields, or parameters by their names; a name that is both is refused, here and in `input`.
     #[serde(default, skip_serializing_if = "no_names")]
     #[schemars(extend("x-type" = "string, or [string, …]", "x-default" = "none"))]
     pub target: OneOrMany<String>,

@@ -94,14 +94,14 @@ impl Pieces {
     }
 
     fn new(config: &PiecesConfig, key: &str, fields: Vec<FieldSpec>) -> Result<Pieces> {
-        let (name, value, crops) = match (&config.side[..], config.along, config.rows) {
-            (side @ [_, ..], None, false) => ("side", format!("{side:?}"), crops(side, config.overlap, &fields)),
-            ([], Some(kind), false) => ("along", kind.to_string(), along(kind, &fields)),
-            ([], None, true) if fields.iter().any(|field| field.ragged) => ("rows", "true".into(), Ok(vec![])),
-            ([], None, true) => ("rows", "true".into(), refuse("the stage reads no list", "name one as its input")),
+        let (name, crops) = match (&config.side[..], config.along, config.rows) {
+            (side @ [_, ..], None, false) => ("side", crops(side, config.overlap, &fields)),
+            ([], Some(kind), false) => ("along", along(kind, &fields)),
+            ([], None, true) if fields.iter().any(|field| field.ragged) => ("rows", Ok(vec![])),
+            ([], None, true) => ("rows", refuse("the stage reads no list", "name one as its input")),
             _ => {
                 let error = Error::input("one of side, along and rows says how a universe is cut").key(key);
-                return Err(error.shown(serde_json::json!(config)).remedy("give one of them"));
+                return Err(error.remedy("give one of them"));
             }
         };
         if config.overlap > 0 && config.side.iter().min().is_none_or(|side| config.overlap >= *side) {
@@ -114,7 +114,7 @@ impl Pieces {
             let remedy = "give larger crops, or a smaller overlap";
             limits::product_at_most(&key, &each, "pieces of a universe", limits::PIECES, remedy).map(|()| crops)
         };
-        let crops = crops.and_then(few).map_err(|e| e.key(&key).shown(value))?;
+        let crops = crops.and_then(few).map_err(|e| e.key(&key))?;
         Ok(Pieces { config: config.clone(), crops, fields })
     }
 

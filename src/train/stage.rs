@@ -83,7 +83,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     drop(seen);
     trainer.run(&mut samples, &folder)?;
     comm.on_root(|| {
-        let weights = weights::write(model, &folder)?;
+        let weights = weights::write(model, &records.weights(name))?;
         seal(&records.model(name), &Record { weights, ..record })
     })?;
     Ok(true)
@@ -99,7 +99,7 @@ fn done(context: &Context, name: &str) -> Result<bool> {
                 let error = Error::input(format!("stage {name} is outdated: {why}")).file(context.records.model(name));
                 return Err(error.remedy(anew(name)));
             }
-            weights::check(&context.records.folder.join(name), &record.weights, name).map(|()| true)
+            context.records.check_weights(name, &record).map(|()| true)
         }
     }
 }

@@ -123,6 +123,9 @@ impl Symmetries {
             let value = serde_json::to_value(symmetry).unwrap_or_default();
             Err(Error::input(problem).shown(value).remedy(remedy))
         };
+        if let Some(twice) = (1..wanted.len()).find(|&i| wanted[..i].contains(&wanted[i])) {
+            return refuse(wanted[twice], "is named twice".into(), "name it once");
+        }
         let any = wanted[0];
         if let Some((_, list)) = columns.iter().find(|(_, spec)| spec.ragged) {
             let problem = format!("{} is a list, whose positions would stay where they are", list.name);

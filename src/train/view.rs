@@ -54,7 +54,8 @@ pub struct NoiseConfig {
     #[serde(skip_serializing_if = "none")]
     pub sigma: OneOrMany<f64>,
     /// The same in training alone, in the field's unit, falling to zero over the epochs of each phase: instance noise for
-    /// adversarial networks (Sønderby et al. 2017). Neither copies nor frozen networks have any.
+    /// adversarial networks (Sønderby et al. 2017), which are models of your own. Neither copies nor frozen networks have
+    /// any.
     #[serde(skip_serializing_if = "none")]
     pub instance: OneOrMany<f64>,
     /// Shape noise of convergence or shear: rms of the intrinsic ellipticity |e|, both components together. A pixel of area A
@@ -273,8 +274,17 @@ impl Seen<'_> {
                 let has = axis.map_or(0, |a| spec.shape[a]);
                 // The summaries of a stage are not counted yet when a campaign is checked.
                 if axis.is_none() || has != n && !spec.shape.contains(&0) {
-                    let error = Error::input(format!("has {n} numbers, and {field} {has} channels")).key(key(name));
-                    return Err(error.value(format!("{:?}", &each[..])).remedy("give one number, or one for each"));
+                    let (problem, remedy) = match axis {
+                        Some(_) => {
+                            (format!("has {n} numbers, and {field} {has} channels"), "give one number, or one for each")
+                        }
+                        None => {
+                            let kinds = spec.kinds().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                            let why = format!("is a list, and {field} ({kinds}) has no channels, bins or columns");
+                            (why, "give one number: views, slabs and what lies in space have the same noise throughout")
+                        }
+                    };
+                    return Err(Error::input(problem).key(key(name)).shown(format!("{:?}", &each[..])).remedy(remedy));
                 }
                 along(axis.unwrap_or(0), values)
             }
@@ -307,8 +317,10 @@ impl Seen<'_> {
         let space = spec.kinds().iter().filter(|kind| kind.is_spatial()).count();
         if shape.len() < space.max(1) || !of.shape.ends_with(&shape) {
             let problem = format!("its array `mask` has shape {shape:?}, and {field} {:?}", of.shape);
-            let remedy = "give a mask of the field's last axes";
-            return Err(refuse("file", format!("{:?}", config.file), problem, remedy));
+            let last = of.shape.len().saturating_sub(space.max(1));
+            let fit: Vec<String> = (0..=last).rev().map(|axis| format!("{:?}", &of.shape[axis..])).collect();
+            let remedy = format!("give a mask of the field's last axes: {}", fit.join(" or "));
+            return Err(refuse("file", format!("{:?}", config.file), problem, &remedy));
         }
         let hidden: Vec<bool> = mask.iter().map(|m| *m == 0.0).collect();
         let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();

@@ -1,24 +1,19 @@
 //! A finished stage's weights in their file.
 
 use super::tensors;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::hdf::publish_file;
 use crate::io::identity::digest_of_file;
-use crate::io::stages::anew;
+use crate::io::stages::{Record, Stages, unusable};
 use crate::models::Model;
 use crate::nets::put;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::Tensor;
 
-fn file(folder: &Path) -> PathBuf {
-    folder.join("weights.safetensors")
-}
-
-/// Writes them into a stage's folder: their digest.
-pub fn write(model: &dyn Model, folder: &Path) -> Result<String> {
-    let path = file(folder);
-    publish_file(&path, |temporary| tensors::write(&variables(model), temporary))?;
-    digest_of_file(&path)
+/// Writes them into a stage's file: their digest.
+pub fn write(model: &dyn Model, path: &Path) -> Result<String> {
+    publish_file(path, |temporary| tensors::write(&variables(model), temporary))?;
+    digest_of_file(path)
 }
 
 /// Every variable, trainable or not, as `part.name`, sorted.
@@ -32,26 +27,10 @@ pub(super) fn variables(model: &dyn Model) -> Vec<(String, Tensor)> {
     all
 }
 
-fn unusable(problem: String, path: &Path, name: &str) -> Error {
-    Error::failed(format!("the weights cannot be used: {problem}")).file(path).remedy(anew(name))
-}
-
-/// The weights of a stage are those that its record is about.
-pub fn check(folder: &Path, digest: &str, name: &str) -> Result<()> {
-    let path = &file(folder);
-    if !path.exists() {
-        return Err(unusable("there is no such file".into(), path, name));
-    }
-    match digest_of_file(path).map_err(|e| unusable(e.problem, path, name))? == digest {
-        true => Ok(()),
-        false => Err(unusable("they are damaged, or not those that model.json is about".into(), path, name)),
-    }
-}
-
-/// Reads them into its model.
-pub fn load(model: &dyn Model, folder: &Path, digest: &str, name: &str) -> Result<()> {
-    check(folder, digest, name)?;
-    let path = &file(folder);
+/// Reads the weights of a stage with this record into its model.
+pub fn load(model: &dyn Model, records: &Stages, name: &str, record: &Record) -> Result<()> {
+    records.check_weights(name, record)?;
+    let path = &records.weights(name);
     let bad = |problem: String| unusable(problem, path, name);
     let mut there: std::collections::HashMap<String, Tensor> =
         tensors::read(path).map_err(|e| bad(e.problem))?.into_iter().collect();

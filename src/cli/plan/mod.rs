@@ -132,7 +132,8 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
         line("training", &format!("{all} on {ranks} rank(s), all epochs, on such cores; network not counted{parts}"));
     }
     if !budget.table.is_empty() {
-        text += &format!("\n{}", budget.table);
+        // The cost, which is looked for, stands last.
+        text = format!("{}\n\n{text}", budget.table.trim_end());
     }
     say(text.trim_end());
     Ok(())

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// The section of the parameters.
+pub(super) const PARAMETERS: &str = "dataset.parameters";
+
 /// `[dataset]`: a file made elsewhere to train and infer on, in place of a simulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,8 +74,16 @@ impl DatasetConfig {
     /// Opens the file. Its fields are all datasets with as many rows as `theta`.
     pub fn open(&self) -> Result<Dataset> {
         let prior = if self.parameters.is_empty() { None } else { Some(self.parameters.prior().map_err(own_section)?) };
+        let about = |e: &Error| match e.key.as_deref() {
+            Some(PARAMETERS) => PARAMETERS,
+            Some(key) if key == self.theta => "dataset.theta",
+            _ => "dataset.file",
+        };
         let mut dataset = Dataset::with(&self.file, &self.theta, prior, self.validation, self.test)
-            .map_err(|e| named(given(e), "dataset.file"))?;
+            .map_err(|e| named(given(e.clone()), about(&e)))?;
+        if self.axes.contains_key(&self.x) {
+            dataset.spec(&self.x).map_err(|e| named(given(e), "dataset.x"))?;
+        }
         dataset.include(&self.x);
         for (field, kinds) in &self.axes {
             let said = dataset.say_axes(field, kinds);

@@ -1,5 +1,6 @@
 //! What a file made elsewhere says of its parameters and fields, and what it leaves to be guessed.
 
+use super::config::PARAMETERS;
 use super::note;
 use crate::error::{Error, Result};
 use crate::io::field::{Axis, AxisKind, FieldSpec};
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 /// be that, which is said.
 pub fn column_names(file: &File, theta: &str, p: usize) -> Result<Option<Vec<String>>> {
     for attribute in ["parameters", "names"] {
-        let Some(names) = file.texts(theta, attribute)? else { continue };
+        let Some(names) = file.words(theta, attribute)? else { continue };
         let different: BTreeSet<&String> = names.iter().collect();
         let proper = |name: &String| !name.trim().is_empty() && !name.contains(char::is_control);
         if names.len() == p && different.len() == p && names.iter().all(proper) {
@@ -42,9 +43,9 @@ pub(super) fn columns(file: &File, theta: &str, names: &[String], prior: &Prior)
     let places: Vec<usize> = prior.names().into_iter().filter_map(|name| place(names, name)).collect();
     if places.len() != names.len() || places.iter().collect::<BTreeSet<_>>().len() != names.len() {
         let (here, wanted) = (names.join(", "), prior.names().join(", "));
-        let problem = format!("its columns are called {here}, but [dataset.parameters] names {wanted}");
+        let problem = format!("columns of {theta} are called {here}, but [dataset.parameters] names {wanted}");
         let remedy = "give one table [dataset.parameters.NAME] for each of the file's names, in any order";
-        return Err(Error::input(problem).file(file.path()).key(theta).remedy(remedy));
+        return Err(Error::input(problem).file(file.path()).key(PARAMETERS).remedy(remedy));
     }
     if !places.is_sorted() {
         let each = prior.names().into_iter().zip(&places).map(|(name, at)| format!("{name} is column {}", at + 1));
@@ -57,7 +58,7 @@ pub(super) fn columns(file: &File, theta: &str, names: &[String], prior: &Prior)
 /// Uniform over the range of the rows to use, named as the file does.
 pub(super) fn guess_prior(file: &File, theta_name: &str, names: Option<Vec<String>>, rows: &[&[f64]]) -> Result<Prior> {
     let p = rows.first().map_or(0, |row| row.len());
-    let latex = file.texts(theta_name, "latex")?.filter(|l| l.len() == p && names.is_some());
+    let latex = file.words(theta_name, "latex")?.filter(|l| l.len() == p && names.is_some());
     let names = names.unwrap_or_else(|| (0..p).map(|j| format!("theta_{j}")).collect());
     let latex = latex.unwrap_or_else(|| names.clone());
     note(format!(
@@ -117,7 +118,9 @@ pub(super) fn describe(file: &File, name: &str, n: usize) -> Result<FieldSpec> {
             format!("axis {} has {points} points, and other numbers of names, spins or coordinates", axis.name);
         return refuse(problem, "give one for each point, or none");
     }
-    let text = |attribute: &str| file.text(name, attribute).map(Option::unwrap_or_default);
+    let text = |attribute: &str| -> Result<String> {
+        Ok(file.words(name, attribute)?.and_then(|words| words.into_iter().next()).unwrap_or_default())
+    };
     Ok(FieldSpec {
         name: field.into(),
         axes,

@@ -18,6 +18,7 @@ pub(super) use split::STATUS;
 use super::digest::Stamp;
 use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
+use super::made::Made;
 use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
 use super::simulation::State;
@@ -124,8 +125,9 @@ impl Dataset {
         let (prior, drawn_from) = match (given, stored) {
             (Some(given), _) => {
                 if given.len() != p {
-                    let problem = format!("has {p} columns, but {} parameters are named", given.len());
-                    return bad(problem, "give one table [dataset.parameters.NAME] per column, in order");
+                    let problem = format!("{theta_name} has {p} columns, but {} parameters are named", given.len());
+                    let error = Error::input(problem).file(path).key(config::PARAMETERS);
+                    return Err(error.remedy("give one table [dataset.parameters.NAME] per column, in order"));
                 }
                 if let Some(names) = names {
                     let places = foreign::columns(&file, theta_name, &names, &given)?;
@@ -374,6 +376,11 @@ impl Dataset {
         let own = self.own || name == "realisation";
         let known = own && self.specs.iter().all(|s| s.name != name) && self.file.exists(name);
         if known { self.file.read_checked(name, Some(&[self.len()])).map(Some) } else { Ok(None) }
+    }
+
+    /// How each universe was made, where this program wrote it down.
+    pub fn made(&self) -> Result<Vec<Made>> {
+        if self.own { Made::read(&self.file) } else { Ok(vec![]) }
     }
 
     /// Where the lists of the universes begin (n + 1).

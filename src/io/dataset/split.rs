@@ -174,6 +174,9 @@ impl Labels {
         if shape.first() != Some(&n) || shape[1..].iter().any(|&m| m != 1) {
             return Err(refuse(format!("has shape {shape:?}, but there are {n} rows of parameters")));
         }
+        if shape.len() > 1 {
+            super::note(format!("{}: {} has the shape {shape:?}: one for each row", file.path().display(), self.name));
+        }
         let at = |row: usize, value: String, problem: &str| refuse(format!("row {row}: {problem}")).value(Bare(value));
         let word = |row: usize, text: &str| {
             let known = self.words.iter().find(|(word, _)| text.trim().eq_ignore_ascii_case(word));

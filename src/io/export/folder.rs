@@ -143,7 +143,9 @@ impl Folder {
         let chunks = [&[chunk_rows(code, shape)], &shape[1..]].concat();
         let array = match self.format {
             Format::Zarr => json!({
-                "zarr_format": 2, "shape": shape, "dtype": descr(code), "order": "C", "fill_value": 0, "filters": null,
+                "zarr_format": 2, "shape": shape, "dtype": descr(code), "order": "C", "filters": null,
+                // That of texts would be in Base64.
+                "fill_value": if code.starts_with('S') { Value::Null } else { 0.into() },
                 "chunks": chunks, "compressor": null,
             }),
             _ => json!({ "shape": shape, "dtype": descr(code) }),
@@ -214,12 +216,15 @@ impl Store for Folder {
     fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()> {
         self.attributes(name, numbers.iter().map(|(name, values)| (name.to_string(), json!(values))).collect())
     }
+    fn unit(&self, name: &str, unit: &str) -> Result<()> {
+        self.attributes(name, json!({ "units": unit }))
+    }
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         points(spec).try_for_each(|(name, shape, numbers)| match numbers {
             Points::Counts(counts) => self.whole(&name, &shape, counts),
             Points::Values(values, unit) => {
                 self.whole(&name, &shape, values)?;
-                self.attributes(&name, json!({ "units": unit }))
+                self.unit(&name, unit)
             }
         })
     }

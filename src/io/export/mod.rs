@@ -8,7 +8,8 @@ pub use choice::{Choice, Cut};
 
 use super::dataset::Dataset;
 use super::field::{Data, FieldSpec};
-use super::hdf::{self, File, publish, remove_unfinished};
+use super::hdf::{self, File, Word, publish, remove_unfinished};
+use super::made::Made;
 use super::ours;
 use super::points;
 use super::prior;
@@ -137,6 +138,8 @@ trait Store {
     fn end(&self, array: Self::Array) -> Result<()>;
     /// Numbers that an array has as attributes.
     fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()>;
+    /// The unit of an array that is no field.
+    fn unit(&self, name: &str, unit: &str) -> Result<()>;
     /// The axes of a field.
     fn axes(&self, spec: &FieldSpec) -> Result<()>;
 }
@@ -165,6 +168,9 @@ impl Store for File {
     fn note(&self, name: &str, numbers: &[(&str, &[f64])]) -> Result<()> {
         numbers.iter().try_for_each(|(attribute, values)| self.set_numbers(name, attribute, values))
     }
+    fn unit(&self, name: &str, unit: &str) -> Result<()> {
+        self.set_text(name, "units", unit)
+    }
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         write_axes(self, None, spec)
     }
@@ -186,6 +192,17 @@ fn fill<S: Store>(store: &S, dataset: &Dataset, rows: &[usize], specs: &[FieldSp
     for name in ["realisation", "universe", "item"] {
         let Some(all) = dataset.beside(name)? else { continue };
         store.whole(name, &[n], &rows.iter().map(|&r| all[r]).collect::<Vec<_>>())?;
+    }
+    let made = dataset.made()?;
+    if !made.is_empty() {
+        let made: Vec<&Made> = rows.iter().map(|&r| &made[r]).collect();
+        let words = |text: fn(&Made) -> &str| made.iter().map(|made| Word::of(text(made))).collect::<Vec<_>>();
+        store.whole("provenance/node", &[n], &words(|made| &made.node))?;
+        store.whole("provenance/job", &[n], &words(|made| &made.job))?;
+        store.whole("provenance/seconds", &[n], &made.iter().map(|made| made.seconds).collect::<Vec<_>>())?;
+        store.whole("provenance/memory", &[n], &made.iter().map(|made| made.memory).collect::<Vec<_>>())?;
+        store.whole("provenance/finished", &[n], &made.iter().map(|made| made.finished).collect::<Vec<_>>())?;
+        Made::UNITS.iter().try_for_each(|(name, unit)| store.unit(name, unit))?;
     }
     for spec in specs {
         // A list's universes lie one after the other.

@@ -2,14 +2,14 @@
 
 use crate::error::{At, Result};
 use crate::io::field::Dtype;
-use crate::io::hdf::Element;
-use bytemuck::Pod;
+use crate::io::hdf::{Element, Word};
+use bytemuck::NoUninit;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Numbers of small arrays.
-pub trait Number: Element + Pod {
+/// Numbers, and words, of small arrays.
+pub trait Number: Element + NoUninit {
     /// Without the byte order.
     const CODE: &'static str;
 }
@@ -21,7 +21,7 @@ macro_rules! number {
         })*
     };
 }
-number!(f64: "f8", u64: "u8", i64: "i8", u32: "u4", u8: "u1");
+number!(f64: "f8", u64: "u8", i64: "i8", u32: "u4", u8: "u1", Word: "S64");
 
 /// Of a field.
 pub fn code(dtype: Dtype) -> &'static str {
@@ -34,7 +34,7 @@ pub fn code(dtype: Dtype) -> &'static str {
 
 /// As `numpy.dtype` reads it, in this machine's byte order.
 pub fn descr(code: &str) -> String {
-    let order = if code == "u1" { '|' } else { ['>', '<'][cfg!(target_endian = "little") as usize] };
+    let order = if ["u1", "S64"].contains(&code) { '|' } else { ['>', '<'][cfg!(target_endian = "little") as usize] };
     format!("{order}{code}")
 }
 

@@ -3,6 +3,7 @@
 use super::elements::{Elements, texts};
 use super::{Element, File, explain};
 use crate::error::{At, Error, Result};
+use crate::progress::first_time;
 use hdf5::types::VarLenUnicode;
 use hdf5_sys::h5a;
 use serde::{Serialize, de::DeserializeOwned};
@@ -81,6 +82,17 @@ impl File {
         // SAFETY: `to` has room for all elements of this type.
         let read = |t, to| unsafe { h5a::H5Aread(attr.id(), t, to) };
         texts(&stored, attr.size(), read).at(self.path())
+    }
+
+    /// The texts of an attribute that describes something; one that is there and holds none is told.
+    pub fn words(&self, at: &str, name: &str) -> Result<Option<Vec<String>>> {
+        let words = self.texts(at, name)?;
+        if words.is_none() && self.attribute(at, name)?.is_some() {
+            let (file, of) = (self.path().display(), if at.is_empty() { "the root" } else { at });
+            let told = format!("{file}: the attribute {name} of {of} holds no text, and is not used");
+            first_time(&told).then(|| log::warn!("{told}"));
+        }
+        Ok(words)
     }
 
     /// An attribute of any type, where it has no more elements than descriptions have.

@@ -4,7 +4,7 @@
 use super::{Element, File};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
-use bytemuck::Pod;
+use bytemuck::{NoUninit, Pod};
 use std::path::Path;
 
 /// Attribute with the checksum.
@@ -12,7 +12,7 @@ const CHECKSUM: &str = "crc32";
 
 impl File {
     /// [`File::write`], with a checksum; every rank has the data.
-    pub fn write_checked<T: Element + Pod>(
+    pub fn write_checked<T: Element + NoUninit>(
         &self,
         comm: Option<&Comm>,
         name: &str,

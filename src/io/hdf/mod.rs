@@ -45,6 +45,9 @@ impl Word {
     }
 }
 
+// SAFETY: it is its 64 bytes, all of which are set.
+unsafe impl bytemuck::NoUninit for Word {}
+
 // SAFETY: it is the text that it holds.
 unsafe impl hdf5::H5Type for Word {
     fn type_descriptor() -> hdf5::types::TypeDescriptor {

@@ -193,7 +193,11 @@ impl<'a> FieldFile<'a> {
                 let error = Error::input(format!("holds one observation and no row {row}"));
                 return Err(error.remedy("name the file alone"));
             }
-            return Ok(vec![Observation { name: self.stem(), row: None, truth: self.truth(None)?.pop().flatten() }]);
+            return Ok(vec![Observation {
+                name: self.stem(),
+                row: None,
+                truth: self.truth(None, &[0])?.pop().flatten(),
+            }]);
         };
         let status = STATUS.read(&self.file, n)?.unwrap_or_else(|| vec![0; n]);
         let rows: Vec<usize> = (0..n).filter(|&i| status[i] == 0 && row.is_none_or(|row| row == i)).collect();
@@ -211,7 +215,7 @@ impl<'a> FieldFile<'a> {
             }
             _ => {}
         }
-        let (names, truths, stem) = (self.names(n)?, self.truth(Some(n))?, self.stem());
+        let (names, truths, stem) = (self.names(n)?, self.truth(Some(n), &rows)?, self.stem());
         let name = |i: usize| match &names {
             Some(names) => names[i].clone(),
             None if n == 1 => stem.clone(),
@@ -228,7 +232,16 @@ impl<'a> FieldFile<'a> {
     fn rows(&self, spec: &FieldSpec) -> Result<Option<usize>> {
         let at = self.array_of(spec);
         let refuse = |problem: String, remedy: &str| Err(Error::input(problem).key(&at).remedy(remedy));
-        let array = self.file.array(&at)?;
+        let array = self.file.array(&at).map_err(|e| match self.file.exists(&at) {
+            true => e,
+            false => {
+                let remedy = format!(
+                    "networks find a field by its name in the dataset: rename its array to {at} (in h5py \
+                     f.move(\"OLD\", \"{at}\")), or give another file"
+                );
+                Error { remedy: Some(remedy), ..e }
+            }
+        })?;
         array.dtype()?;
         array.is_believable()?;
         sources(self.file.path(), &array, DEPTH)?;
@@ -257,7 +270,7 @@ impl<'a> FieldFile<'a> {
     fn names(&self, n: usize) -> Result<Option<Vec<String>>> {
         let names = match self.file.exists("names") {
             true => self.file.array("names")?.texts()?,
-            false => self.file.texts("", "names")?,
+            false => self.file.words("", "names")?,
         };
         let Some(names) = names else { return Ok(None) };
         let proper = |name: &String| {
@@ -275,8 +288,8 @@ impl<'a> FieldFile<'a> {
     }
 
     /// The true parameters of each of n observations (one, where there are no rows), where the file tells all of them:
-    /// as attributes of the root, or in the array of parameters.
-    fn truth(&self, n: Option<usize>) -> Result<Vec<Option<Vec<f64>>>> {
+    /// as attributes of the root, or in the array of parameters. Tells what is odd in the `used` ones.
+    fn truth(&self, n: Option<usize>, used: &[usize]) -> Result<Vec<Option<Vec<f64>>>> {
         let (file, names, rows) = (&self.file, self.learned.prior.names(), n.unwrap_or(1));
         let mut columns: Vec<Option<Vec<f64>>> = vec![None; names.len()];
         for (name, column) in names.iter().zip(&mut columns).filter(|_| !self.own) {
@@ -286,6 +299,10 @@ impl<'a> FieldFile<'a> {
                     let problem =
                         format!("the attribute has {} numbers for {}", values.len(), count(rows, "observation"));
                     return Err(Error::input(problem).key(*name).remedy("give one number for each, or one for all"));
+                }
+                None if file.text("", name)?.is_some() => {
+                    self.note(format!("the attribute {name} holds text, not a number, and is not used"));
+                    None
                 }
                 values => values,
             };
@@ -299,7 +316,23 @@ impl<'a> FieldFile<'a> {
             self.note(format!("the truth is not known: the file does not tell {}", lacking.join(", ")));
         }
         let row = |i: usize| columns.iter().map(|c| c.as_ref().map(|c| c[i]).filter(|t| t.is_finite())).collect();
-        Ok((0..rows).map(row).collect())
+        let all: Vec<Option<Vec<f64>>> = (0..rows).map(row).collect();
+        let some = |odd: &dyn Fn(usize) -> bool| used.iter().filter(|&&i| odd(i)).count();
+        let prior = &self.learned.prior;
+        let told = [
+            (
+                some(&|i| columns.iter().flatten().any(|c| !c[i].is_finite())),
+                "is not known: it holds NaN or infinities",
+            ),
+            (
+                some(&|i| all[i].as_ref().is_some_and(|t| prior.ln_density(t) == f64::NEG_INFINITY)),
+                "lies outside the prior, in which no draw will find it",
+            ),
+        ];
+        for (number, what) in told.into_iter().filter(|(number, _)| *number > 0) {
+            self.note(format!("the truth of {} {what}", count(number, "observation")));
+        }
+        Ok(all)
     }
 
     /// Adds the columns of the array of parameters, by their names.

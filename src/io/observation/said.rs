@@ -40,10 +40,11 @@ pub(super) fn compare(file: &File, at: &str, spec: &FieldSpec, stacked: bool, ow
 
 /// Unit and kinds of the axes, of which it is told where the file does not say them; and the rest.
 fn said(file: &File, at: &str, spec: &FieldSpec, stacked: bool, own: bool) -> Result<(Vec<Said>, Vec<Said>)> {
-    let unit = match file.text(at, "units")? {
-        None => file.text(at, "unit")?,
+    let unit = match file.words(at, "units")? {
+        None => file.words(at, "unit")?,
         units => units,
     };
+    let unit = unit.and_then(|words| words.into_iter().next());
     let learned = if own || !spec.unit.is_empty() { pure(&spec.unit) } else { String::new() };
     let mut main = vec![Said { what: "unit".into(), is: unit.map_or(String::new(), |unit| pure(&unit)), learned }];
     let mut more = vec![];

@@ -140,6 +140,17 @@ pub fn replaceable(path: &Path) -> Result<()> {
     replaceable_as(path, "file of posterior draws", "ln_prob")
 }
 
+/// Refuses to replace draws by fewer of the same.
+pub fn not_fewer(path: &Path, now: &Of) -> Result<()> {
+    let Some(was) = Samples::read(path).ok().and_then(|samples| samples.extras.of) else { return Ok(()) };
+    if was.draws <= now.draws || was.differs(&Of { draws: was.draws, ..now.clone() }).is_some() {
+        return Ok(());
+    }
+    let problem = format!("there are {} draws of each, which fewer do not replace", was.draws);
+    let error = Error::input(problem).file(path).key("infer.draws").value(now.draws);
+    Err(error.remedy("give as many or more, or move that file away to have fewer"))
+}
+
 /// Draws are made by polycosm alone, and again.
 fn unusable(e: Error, path: &Path) -> Error {
     let problem = format!("these draws cannot be used: {}", e.problem);

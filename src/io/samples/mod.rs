@@ -6,7 +6,7 @@ mod file;
 mod of;
 
 pub use chains::remove_chains;
-pub use file::replaceable;
+pub use file::{not_fewer, replaceable};
 pub use of::{NUMERICS, OLDER, Of, Seen};
 
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ mod state;
 mod tests;
 
 pub use files::{check_own, own_files};
-pub use record::{Record, anew, difference, numerics};
+pub use record::{Record, anew, difference, numerics, unusable};
 pub use state::State;
 
 use serde_json::Value;
@@ -90,6 +90,11 @@ impl Stages {
     /// The file that says that a stage is done, and of what.
     pub fn model(&self, name: &str) -> PathBuf {
         self.folder.join(name).join("model.json")
+    }
+
+    /// The file of a finished stage's weights.
+    pub fn weights(&self, name: &str) -> PathBuf {
+        self.folder.join(name).join("weights.safetensors")
     }
 
     /// The file of what a stage makes of the dataset.

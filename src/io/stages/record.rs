@@ -1,12 +1,13 @@
 //! What a finished stage is, and how the campaign has it otherwise now.
 
 use super::Stages;
-use crate::error::{Result, campaign};
-use crate::io::identity::{Identity, unseal};
+use crate::error::{Error, Result, campaign};
+use crate::io::identity::{Identity, digest_of_file, unseal};
 use crate::prior::Prior;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Version of what the training of a stage (as [`Record::stage`]) computes; raised when the same campaign and the same data
 /// give other weights. 2: symmetries are drawn by universe, where there are any. 3: and those of copies by their number too.
@@ -66,6 +67,20 @@ impl Stages {
         if path.exists() { unseal(&path, &anew(name)).map(Some) } else { Ok(None) }
     }
 
+    /// Refuses weights that are not those that a stage's record is about.
+    pub fn check_weights(&self, name: &str, record: &Record) -> Result<()> {
+        let path = &self.weights(name);
+        let refuse = |problem: String| Err(unusable(problem, path, name));
+        if !path.exists() {
+            return refuse("there is no such file".into());
+        }
+        match digest_of_file(path) {
+            Ok(digest) if digest == record.weights => Ok(()),
+            Ok(_) => refuse("they are damaged, or not those that model.json is about".into()),
+            Err(e) => refuse(e.problem),
+        }
+    }
+
     /// How a finished stage was trained otherwise than the campaign would train it now. It can be used, with a word.
     pub fn otherwise(&self, name: &str) -> Result<Option<String>> {
         Ok(self.record(name)?.and_then(|record| self.difference(&record, name, true)))
@@ -88,6 +103,11 @@ impl Stages {
             false => format!("train.{name}.{differs}"),
         })
     }
+}
+
+/// Weights in this file that cannot be used.
+pub fn unusable(problem: String, path: &Path, name: &str) -> Error {
+    Error::failed(format!("the weights cannot be used: {problem}")).file(path).remedy(anew(name))
 }
 
 /// The remedy for a stage that cannot be used.

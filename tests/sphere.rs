@@ -1,0 +1,148 @@
+//! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, and on several ranks.
+
+mod mpi;
+
+use polycosm::comm::Comm;
+use polycosm::sphere::{Alm, Complex, Rings, Sht};
+use std::f64::consts::{PI, TAU};
+
+/// λ_ℓm(θ) for ℓ = m … lmax, by the recursion in one step and without scaling.
+fn lambda(lmax: usize, m: usize, cos: f64, sin: f64) -> Vec<f64> {
+    let start = (1..=m).fold((1.0 / (4.0 * PI)).sqrt(), |p, k| -p * sin * ((2 * k + 1) as f64 / (2 * k) as f64).sqrt());
+    let epsilon = |l: usize| ((l * l - m * m) as f64 / (4 * l * l - 1) as f64).sqrt();
+    let mut all = vec![start];
+    for l in m + 1..=lmax {
+        let before = if l > m + 1 { all[l - m - 2] * epsilon(l - 1) } else { 0.0 };
+        all.push((cos * all[l - m - 1] - before) / epsilon(l));
+    }
+    all
+}
+
+/// The map Σ a_ℓm Y_ℓm, all pixels, of the a_ℓm that `a` gives.
+fn direct(nside: usize, lmax: usize, a: impl Fn(usize, usize) -> Complex) -> Vec<f64> {
+    let rings = Rings::new(nside).unwrap();
+    let mut map = vec![0.0; rings.pixels()];
+    for ring in (0..rings.count()).map(|r| rings.ring(r)) {
+        for m in 0..=lmax {
+            let lambda = lambda(lmax, m, ring.cos, ring.sin);
+            let sum: Complex = (m..=lmax).map(|l| a(l, m) * lambda[l - m]).sum();
+            for j in 0..ring.pixels {
+                let phase = m as f64 * (ring.phi0 + TAU * j as f64 / ring.pixels as f64);
+                map[ring.first + j] += if m == 0 { 1.0 } else { 2.0 } * (sum * Complex::cis(phase)).re;
+            }
+        }
+    }
+    map
+}
+
+const ZERO: Complex = Complex::new(0.0, 0.0);
+
+/// Some a_ℓm without a pattern, of several fields; a_ℓ0 is real.
+fn some(l: usize, m: usize, field: usize) -> Complex {
+    let of = |i: usize| ((i * 7919) % 1009) as f64 / 1009.0 - 0.5;
+    Complex::new(of(l * l + 31 * m + field), if m == 0 { 0.0 } else { of(3 * l + m * m + 5 + field) })
+}
+
+fn alm(comm: &Comm, lmax: usize, a: impl Fn(usize, usize) -> Complex) -> Alm {
+    let mut alm = Alm::new(comm, lmax);
+    for (m, values) in alm.by_m_mut() {
+        values.iter_mut().enumerate().for_each(|(i, to)| *to = a(m + i, m));
+    }
+    alm
+}
+
+fn largest(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn agrees_with_the_sum_over_all_harmonics() {
+    mpi::on_ranks("agrees_with_the_sum_over_all_harmonics", &[1, 3], |world| {
+        for (nside, lmax) in [(1, 4), (3, 7), (8, 32), (11, 20)] {
+            let some = |l, m| some(l, m, 0);
+            let mut sht = Sht::new(world, nside, lmax).unwrap();
+            let map = sht.synthesis(&alm(world, lmax, some));
+            let all = world.all_gather(&map);
+            let worst = largest(&all, &direct(nside, lmax, some));
+            assert!(worst < 1e-12, "nside {nside}, lmax {lmax}: {worst}");
+            // The analysis is the transposed sum: Σ_p f_p (S a)_p = pixels / 4π Σ_ℓm a*_ℓm (A f)_ℓm.
+            let f: Vec<f64> = sht.pixels().map(|p| ((p * 31) % 17) as f64).collect();
+            let of_f = sht.analysis(&f, 0);
+            let left = world.sum_of(f.iter().zip(&map).map(|(f, s)| f * s).sum::<f64>());
+            let dot = |(m, a): (usize, &[Complex])| -> f64 {
+                let twice = if m == 0 { 1.0 } else { 2.0 };
+                a.iter().enumerate().map(|(i, a)| twice * (a * some(m + i, m).conj()).re).sum()
+            };
+            let right = world.sum_of(of_f.by_m().map(dot).sum::<f64>()) * sht.rings().pixels() as f64 / (4.0 * PI);
+            assert!((left - right).abs() < 1e-11 * f.len() as f64 * 17.0, "{left} {right}");
+        }
+    });
+}
+
+#[test]
+fn is_the_same_on_any_number_of_ranks_and_comes_back() {
+    mpi::on_ranks("is_the_same_on_any_number_of_ranks_and_comes_back", &[1, 2, 3, 4], |world| {
+        let (nside, lmax, alone) = (32, 48, world.alone());
+        let maps = [world, &alone].map(|comm| {
+            let alm = Alm::normal(comm, lmax, 3, 5, "sky");
+            let mut sht = Sht::new(comm, nside, lmax).unwrap();
+            let map = sht.synthesis(&alm);
+            let back = sht.analysis(&map, 5);
+            let again = sht.synthesis(&back);
+            let scale = comm.max_of(map.iter().fold(0f64, |most, x| most.max(x.abs())));
+            assert!(largest(&map, &again) < 1e-6 * scale, "{}", largest(&map, &again) / scale);
+            let c = back.c_ell(&back, comm);
+            assert!(largest(&c, &alm.c_ell(&alm, comm)) < 1e-6);
+            assert!(c[2..].iter().all(|c| (0.1..4.0).contains(c)), "{c:?}");
+            (comm.all_gather(&map), c)
+        });
+        assert_eq!(maps[0].0, maps[1].0, "a map depends on the ranks");
+        assert!(largest(&maps[0].1, &maps[1].1) < 1e-14);
+        // A larger ℓ changes none below.
+        let (few, many) = (Alm::normal(world, 20, 3, 5, "sky"), Alm::normal(world, 30, 3, 5, "sky"));
+        assert!(few.by_m().zip(many.by_m()).all(|((_, few), (_, many))| few == &many[..few.len()]));
+    });
+}
+
+/// Values of healpy 1.20.1, nside 64 and lmax 150: alm2map of `some(l, m, 0)`, alm2map_spin of E = `some(l, m, 1)` and
+/// B = `some(l, m, 2)`; pixel, map, Q, U.
+const HEALPY: [(usize, [f64; 3]); 13] = [
+    (0, [-13.430755973303746, 1.9228135447658872, 4.683191360909514]),
+    (1, [17.323596354690466, 5.3190884044874345, -2.375748615392471]),
+    (3, [-16.003326154090203, 33.35819339449574, -8.368030537858383]),
+    (17, [-17.673952206173727, -24.811867357464095, -13.464926791755087]),
+    (100, [-0.5615206785921684, 10.625552645188957, 6.943218964429415]),
+    (5000, [-19.06750008410507, -2.031663926028728, -7.434549760890938]),
+    (8067, [-16.6601476480831, -3.423425916595137, 33.62139139232082]),
+    (20000, [7.609942103507661, -8.567332409528515, -4.155226360389345]),
+    (24576, [6.472746936566895, -4.36892110883049, 2.012226432399668]),
+    (30001, [-16.63268856979795, 7.897149011649491, 20.709277531774482]),
+    (40151, [1.3847929660527503, 12.572758700626762, -0.5989266874097368]),
+    (49140, [11.042363725583726, -14.56870765723426, 9.402595417594204]),
+    (49151, [16.91364405121266, 15.124708835135808, -6.652211822238126]),
+];
+
+#[test]
+fn agrees_with_healpy_in_spin_0_and_2() {
+    mpi::on_ranks("agrees_with_healpy_in_spin_0_and_2", &[1, 3], |world| {
+        let (nside, lmax) = (64, 150);
+        let mut sht = Sht::new(world, nside, lmax).unwrap();
+        let [t, e, b] = [0, 1, 2].map(|s| alm(world, lmax, |l, m| if s > 0 && l < 2 { ZERO } else { some(l, m, s) }));
+        let [q, u] = sht.synthesis_spin2([&e, &b]);
+        let maps = [sht.synthesis(&t), q.clone(), u.clone()].map(|map| world.all_gather(&map));
+        for (pixel, values) in HEALPY {
+            let worst = largest(&maps.each_ref().map(|map| map[pixel]), &values);
+            assert!(worst < 1e-10, "pixel {pixel}: {:?} {values:?}", maps.each_ref().map(|map| map[pixel]));
+        }
+        // Band-limited below 1.5 nside, E and B come back.
+        let mut sht = Sht::new(world, nside, 90).unwrap();
+        let eb = [1, 2].map(|s| alm(world, 90, |l, m| if l < 2 { ZERO } else { some(l, m, s) }));
+        let [q, u] = sht.synthesis_spin2([&eb[0], &eb[1]]);
+        let back = sht.analysis_spin2([&q, &u], 5);
+        for (eb, back) in eb.iter().zip(&back) {
+            let worst = eb.values().iter().zip(back.values()).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
+            assert!(worst < 1e-6, "{worst}");
+        }
+    });
+}
