@@ -1,9 +1,9 @@
-//! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, and on several ranks.
+//! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, and on several ranks and of lognormal shells.
 
 mod mpi;
 
 use polycosm::comm::Comm;
-use polycosm::sphere::{Alm, Complex, Rings, Sht};
+use polycosm::sphere::{Alm, Complex, LognormalShells, Rings, Sht};
 use std::f64::consts::{PI, TAU};
 
 /// λ_ℓm(θ) for ℓ = m … lmax, by the recursion in one step and without scaling.
@@ -144,5 +144,89 @@ fn agrees_with_healpy_in_spin_0_and_2() {
             let worst = eb.values().iter().zip(back.values()).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
             assert!(worst < 1e-6, "{worst}");
         }
+    });
+}
+
+/// Spectra of two shells with a correlation of one half between them.
+fn spectra(i: usize, j: usize, l: usize) -> f64 {
+    if i == j { 0.02 / (l as f64 + 10.0).powf(1.2) } else { 0.01 / (l as f64 + 10.0).powf(1.2) }
+}
+
+#[test]
+fn lognormal_shells_have_the_spectra_asked_for() {
+    mpi::on_ranks("lognormal_shells_have_the_spectra_asked_for", &[2], |world| {
+        let (nside, lmax, skies, shift) = (16, 24, 60, 0.7);
+        let shells = LognormalShells::new(world, [2, lmax], vec![shift; 3], 1, spectra).unwrap();
+        let mut sht = Sht::new(world, nside, lmax).unwrap();
+        // Σ over skies of C_ℓ of the last shell, and with the one before; ⟨δ²⟩ and ⟨δ³⟩.
+        let (mut c, mut moments) = ([vec![0.0; lmax + 1], vec![0.0; lmax + 1]], [0.0; 2]);
+        for sky in 0..skies {
+            let mut before: Option<(Alm, Alm)> = None;
+            for k in 0..3 {
+                let given = shells.conditional(k).unwrap();
+                let mut alm = Alm::normal(world, lmax, 1, sky, &format!("shell {k}"));
+                alm.scale(&given.sigma);
+                if let (Some((before, _)), [weights]) = (&before, &given.weights[..]) {
+                    alm.add(before, weights);
+                }
+                let mut map = sht.synthesis(&alm);
+                shells.exponentiate(k, &mut map);
+                assert!(map.iter().all(|delta| *delta > -shift));
+                let delta = sht.analysis(&map, 3);
+                if let (2, Some((_, last))) = (k, &before) {
+                    for (c, other) in c.iter_mut().zip([&delta, last]) {
+                        c.iter_mut().zip(delta.c_ell(other, world)).for_each(|(sum, c)| *sum += c / skies as f64);
+                    }
+                    for (moment, n) in moments.iter_mut().zip([2, 3]) {
+                        *moment +=
+                            map.iter().map(|x| x.powi(n)).sum::<f64>() / (12 * nside * nside) as f64 / skies as f64;
+                    }
+                }
+                before = Some((alm, delta));
+            }
+        }
+        for (c, j) in c.iter().zip([2, 1]) {
+            for band in [2..8, 8..16, 16..25] {
+                let of = |c: &dyn Fn(usize) -> f64| band.clone().map(|l| (2 * l + 1) as f64 * c(l)).sum::<f64>();
+                let modes = band.clone().map(|l| 2 * l + 1).sum::<usize>() as f64 * skies as f64;
+                let (ratio, error) = (of(&|l| c[l]) / of(&|l| spectra(2, j, l)), (5.0 / modes).sqrt());
+                assert!((ratio - 1.0).abs() < 4.0 * error, "shells 2 and {j}, {band:?}: {ratio} ± {error}");
+            }
+        }
+        // Skewness of a lognormal: w (3 + w²) with w² = ⟨δ²⟩/λ².
+        let [second, third] = moments.map(|m| world.sum_of(m));
+        let (skewness, w) = (third / second.powf(1.5), second.sqrt() / shift);
+        assert!((skewness / (w * (3.0 + w * w)) - 1.0).abs() < 0.1, "{skewness} {w}");
+
+        let narrow =
+            LognormalShells::new(world, [2, lmax], vec![0.01; 2], 1, |i, j, _| if i == j { 1.0 } else { -0.9 });
+        let e = narrow.err().unwrap();
+        assert!(e.exit_code() == 2 && e.problem.contains("shells 0 and"), "{e}");
+    });
+}
+
+/// A tangential shear is positive around a mass: γ1, along the meridian, is negative to its north and south.
+#[test]
+fn shear_is_tangential_around_a_mass() {
+    mpi::on_ranks("shear_is_tangential_around_a_mass", &[1], |world| {
+        let (mut sht, mass) = (Sht::new(world, 32, 64).unwrap(), 0.3f64);
+        let mut kappa = vec![0.0; sht.rings().pixels()];
+        let mut at = vec![];
+        for ring in (0..sht.rings().count()).map(|r| sht.rings().ring(r)) {
+            for j in 0..ring.pixels {
+                let phi = ring.phi0 + TAU * j as f64 / ring.pixels as f64 - 3.0;
+                let cos = mass * ring.cos + (1.0 - mass * mass).sqrt() * ring.sin * phi.cos();
+                let distance = cos.clamp(-1.0, 1.0).acos();
+                kappa[ring.first + j] = (-0.5 * (distance / 0.15).powi(2)).exp();
+                at.push((distance, phi.sin().abs()));
+            }
+        }
+        let mut e = sht.analysis(&kappa, 3);
+        let of = |l: f64| if l < 2.0 { 0.0 } else { ((l + 2.0) * (l - 1.0) / (l * (l + 1.0))).sqrt() };
+        e.scale(&(0..=64).map(|l| of(l as f64)).collect::<Vec<f64>>());
+        let [gamma1, gamma2] = sht.synthesis_spin2([&e, &Alm::new(world, 64)]);
+        let meridian = |p: &usize| (0.25..0.35).contains(&at[*p].0) && at[*p].1 < 0.03;
+        let there: Vec<usize> = (0..at.len()).filter(meridian).collect();
+        assert!(there.len() > 3 && there.iter().all(|p| gamma1[*p] < -0.1 && gamma2[*p].abs() < 0.05));
     });
 }

@@ -84,6 +84,13 @@ impl Alm {
         }
     }
 
+    /// Adds `factor[ℓ]` times the others.
+    pub fn add(&mut self, other: &Alm, factor: &[f64]) {
+        for ((m, values), (_, other)) in self.by_m_mut().zip(other.by_m()) {
+            values.iter_mut().zip(other).zip(&factor[m..]).for_each(|((a, b), f)| *a += b * *f);
+        }
+    }
+
     /// C_ℓ = Σ_m a_ℓm b*_ℓm / (2ℓ + 1) for ℓ = 0 … lmax. Collective.
     pub fn c_ell(&self, other: &Alm, comm: &Comm) -> Vec<f64> {
         let mut c = vec![0.0; self.lmax + 1];

@@ -14,12 +14,14 @@
 
 mod alm;
 mod legendre;
+mod lognormal;
 mod recursion;
 mod rings;
 mod spin;
 mod transform;
 
 pub use alm::Alm;
+pub use lognormal::{Conditional, LognormalShells};
 pub use rings::{MAX_NSIDE, Ring, Rings};
 pub use transform::Sht;
 
