@@ -46,15 +46,22 @@ pub enum RedshiftDistribution {
     /// So many `bins` of equal numbers of a Smail distribution, by photometric redshifts that scatter around the true z
     /// as a Gaussian of rms `scatter` (1 + z).
     Tomographic {
+        /// How many, 1 to 64.
         bins: usize,
+        /// Rms scatter of photometric redshifts over 1 + z, 0 to 1.
         scatter: f64,
+        /// Scale of the Smail distribution.
         z0: f64,
+        /// Its power of z.
         #[serde(default = "smail_alpha")]
         alpha: f64,
+        /// Its power in the exponential.
         #[serde(default = "smail_beta")]
         beta: f64,
+        /// Nearest galaxies.
         #[serde(default)]
         z_min: f64,
+        /// Farthest galaxies.
         #[serde(default = "smail_z_max")]
         z_max: f64,
     },

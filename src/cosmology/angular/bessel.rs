@@ -3,8 +3,7 @@
 //!
 //! C_ij(ℓ) = (2/π) ∫ dk k² P(k) T_i T_j,  T_i = ∫ dχ [W_δ + ℓ(ℓ + 1)/(kχ)² W_κ] D1 j_ℓ(kχ)
 
-use super::kernels::Node;
-use super::tracers::Field;
+use super::kernels::{Field, Node};
 use crate::cosmology::LinearPower;
 use std::f64::consts::PI;
 
@@ -82,20 +81,20 @@ fn wavenumbers(chi: f64, k_max: f64) -> Vec<(f64, f64)> {
 /// neighbours, a continued fraction.
 fn spherical_bessel(x: f64, out: &mut [f64]) {
     const FARTHER: usize = 40;
-    let last = out.len() - 1;
+    let (last, inverse) = (out.len() - 1, 1.0 / x);
     let (sin, cos) = x.sin_cos();
     out[0] = if x < 1e-4 { 1.0 - x * x / 6.0 } else { sin / x };
     let turn = (x as usize).min(last);
     if turn > 0 {
         out[1] = (out[0] - cos) / x;
         for l in 1..turn {
-            out[l + 1] = (2 * l + 1) as f64 / x * out[l] - out[l - 1];
+            out[l + 1] = (2 * l + 1) as f64 * inverse * out[l] - out[l - 1];
         }
     }
     if turn < last {
         let mut ratio = 0.0;
         for l in (turn + 1..=last + FARTHER).rev() {
-            ratio = 1.0 / ((2 * l + 1) as f64 / x - ratio);
+            ratio = 1.0 / ((2 * l + 1) as f64 * inverse - ratio);
             if l <= last {
                 out[l] = ratio;
             }

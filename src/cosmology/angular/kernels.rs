@@ -153,3 +153,16 @@ impl Kernel {
         1.5 * self.cosmology.omega_m() / HUBBLE_DISTANCE.powi(2) * node.across * (1.0 + node.z) * efficiency
     }
 }
+
+/// A field's weights at points of the line of sight, in h/Mpc: of δ, and of what goes with ℓ (ℓ + 1)/k²χ².
+pub struct Field {
+    pub matter: Vec<f64>,
+    pub lensing: Vec<f64>,
+}
+
+impl Field {
+    /// The weight at a point in Limber's approximation.
+    pub fn at(&self, node: usize, ell: f64) -> f64 {
+        self.matter[node] + ell * (ell + 1.0) / (ell + 0.5).powi(2) * self.lensing[node]
+    }
+}

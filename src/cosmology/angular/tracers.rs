@@ -5,7 +5,7 @@
 //! W_κ multiplied by ℓ (ℓ + 1)/(ℓ + ½)², and at low ℓ what linear theory adds.
 
 use super::bessel::beyond_limber;
-use super::kernels::{Distances, Kernel, Node, line_of_sight};
+use super::kernels::{Distances, Field, Kernel, Node, line_of_sight};
 use super::{AngularSpectra, Nuisance, TracersConfig};
 use crate::cosmology::{Cosmology, Growth, LinearPower, MatterPower, RedshiftBin, RedshiftDistribution, Spline};
 use crate::error::{Error, Result};
@@ -24,19 +24,6 @@ pub struct Tracers {
     config: TracersConfig,
     sources: Vec<RedshiftBin>,
     lenses: Vec<RedshiftBin>,
-}
-
-/// A field's weights at points of the line of sight, in h/Mpc: of δ, and of what goes with ℓ (ℓ + 1)/k²χ².
-pub(super) struct Field {
-    pub matter: Vec<f64>,
-    pub lensing: Vec<f64>,
-}
-
-impl Field {
-    /// The weight at a point in Limber's approximation.
-    pub fn at(&self, node: usize, ell: f64) -> f64 {
-        self.matter[node] + ell * (ell + 1.0) / (ell + 0.5).powi(2) * self.lensing[node]
-    }
 }
 
 impl Tracers {
