@@ -9,6 +9,8 @@ mod halos;
 mod measured;
 #[path = "cosmology/neutrinos.rs"]
 mod neutrinos;
+#[path = "cosmology/nonlinear.rs"]
+mod nonlinear;
 #[path = "cosmology/redshifts.rs"]
 mod redshifts;
 #[path = "cosmology/section.rs"]

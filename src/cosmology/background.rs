@@ -24,7 +24,7 @@ impl Cosmology {
         ]
     }
 
-    fn dark_energy(&self, a: f64) -> (f64, f64) {
+    pub(super) fn dark_energy(&self, a: f64) -> (f64, f64) {
         let (w0, wa) = (self.beyond.w0, self.beyond.wa);
         let density = self.omega_lambda() * a.powf(-3.0 * (1.0 + w0 + wa)) * (-3.0 * wa * (1.0 - a)).exp();
         (density, -3.0 * (1.0 + w0 + wa * (1.0 - a)) * density)

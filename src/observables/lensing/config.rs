@@ -1,5 +1,6 @@
 //! The campaign's `[simulator.lightcone]`.
 
+use crate::cosmology::{RedshiftDistribution, Z_MAX};
 use crate::error::{Error, Result};
 use crate::limits;
 use schemars::JsonSchema;
@@ -38,9 +39,10 @@ pub struct LightConeConfig {
     /// One source bin for each, all its galaxies at that redshift, above 0 and at most 20.
     #[serde(default)]
     pub source_redshifts: Vec<f64>,
-    /// One more source bin for each distribution. There must be at least one bin of either sort.
+    /// One more source bin for each distribution, several for a set of them. There must be at least one bin.
     #[serde(default)]
-    pub n_of_z: Vec<SourceDistribution>,
+    #[schemars(extend("x-type" = "[distribution, …]"))]
+    pub n_of_z: Vec<RedshiftDistribution>,
     /// `"born"`: along straight lines, κ alone. `"raytrace"`: light is deflected on every plane; κ, shear and rotation.
     #[serde(default)]
     pub method: Method,
@@ -69,31 +71,6 @@ pub struct LightConeConfig {
     pub keep_planes: bool,
 }
 
-/// How the sources of one map are spread over redshift.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum SourceDistribution {
-    /// n(z) ∝ z^alpha exp(−(z/z0)^beta) from z_min to z_max (Smail, Ellis & Fitchett 1994).
-    Smail {
-        z0: f64,
-        #[serde(default = "smail_alpha")]
-        alpha: f64,
-        #[serde(default = "smail_beta")]
-        beta: f64,
-        #[serde(default)]
-        z_min: f64,
-        #[serde(default = "smail_z_max")]
-        z_max: f64,
-    },
-    /// A text file, `#` starting a comment, with z in column 0 (growing) and n in column `column`, of any
-    /// normalisation.
-    Table {
-        path: PathBuf,
-        #[serde(default = "first_column")]
-        column: usize,
-    },
-}
-
 /// Noise of galaxy shapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -112,22 +89,6 @@ fn one() -> u32 {
     1
 }
 
-fn smail_alpha() -> f64 {
-    2.0
-}
-
-fn smail_beta() -> f64 {
-    1.5
-}
-
-fn smail_z_max() -> f64 {
-    3.0
-}
-
-fn first_column() -> usize {
-    1
-}
-
 /// An error about `[simulator.lightcone]`.
 pub(super) fn bad(key: &str, value: impl std::fmt::Debug, problem: impl Into<String>, remedy: &str) -> Error {
     Error::input(problem).key(format!("simulator.lightcone.{key}")).value(value).remedy(remedy)
@@ -138,8 +99,6 @@ pub(super) fn n_of_z(i: usize) -> String {
     format!("simulator.lightcone.n_of_z.{i}")
 }
 
-/// Farthest source that makes sense: beyond, matter hardly lenses.
-const Z_MAX: f64 = 20.0;
 /// A flat sky distorts a field of this many degrees by about one percent.
 const FLAT_SKY: f64 = 30.0;
 /// 2^14 pixels per side are 2 GiB per map in double precision.
@@ -148,7 +107,7 @@ const PIXELS: usize = 1 << 14;
 impl LightConeConfig {
     /// Number of source bins, each of which gets a map: the redshifts first, then the distributions.
     pub fn bins(&self) -> usize {
-        self.source_redshifts.len() + self.n_of_z.len()
+        self.source_redshifts.len() + self.n_of_z.iter().map(RedshiftDistribution::bins).sum::<usize>()
     }
 
     /// Thickness of a lens plane in Mpc/h, for a box of `box_size` Mpc/h.
@@ -207,28 +166,6 @@ impl LightConeConfig {
         }
         self.n_of_z.iter().enumerate().try_for_each(|(i, n)| n.check().map_err(|e| e.key(n_of_z(i))))?;
         self.shape_noise.iter().try_for_each(ShapeNoise::check)
-    }
-}
-
-impl SourceDistribution {
-    fn check(&self) -> Result<()> {
-        match *self {
-            SourceDistribution::Smail { z0, alpha, beta, z_min, z_max } => {
-                if !(z0 > 0.0 && alpha > -1.0 && beta > 0.0 && [z0, alpha, beta].iter().all(|x| x.is_finite())) {
-                    let problem = "z^alpha exp(-(z/z0)^beta) needs z0 > 0, alpha > -1 and beta > 0";
-                    return Err(Error::input(problem).remedy("alpha = 2.0, beta = 1.5, z0 = 0.64 is usual"));
-                }
-                if !(z_min >= 0.0 && z_min < z_max && z_max <= Z_MAX) {
-                    let problem = format!("the redshifts must grow from z_min to z_max, between 0 and {Z_MAX}");
-                    return Err(Error::input(problem).remedy("z_min = 0.0, z_max = 3.0 is usual"));
-                }
-                Ok(())
-            }
-            SourceDistribution::Table { column: 0, .. } => {
-                Err(Error::input("column 0 holds the redshifts").remedy("column = 1 is the first n(z)"))
-            }
-            SourceDistribution::Table { .. } => Ok(()),
-        }
     }
 }
 

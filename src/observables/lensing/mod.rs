@@ -23,7 +23,7 @@ mod survey;
 
 pub use born::born;
 pub use cone::{Cone, Slice};
-pub use config::{LightConeConfig, Method, ShapeNoise, SourceDistribution};
+pub use config::{LightConeConfig, Method, ShapeNoise};
 pub use deflection::LensPlane;
 pub use limber::limber_cl;
 pub use observer::LightCone;

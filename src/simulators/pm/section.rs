@@ -14,7 +14,7 @@ use crate::io::field::FieldSpec;
 use crate::io::gadget;
 use crate::mesh::compact_grid;
 use crate::observables::HodConfig;
-use crate::observables::lensing::{LightConeConfig, SourceDistribution};
+use crate::observables::lensing::LightConeConfig;
 use crate::prior::Theta;
 use crate::simulators::bench::Bench;
 use crate::simulators::budget::{Budget, Kept, Machine, Memory};
@@ -81,10 +81,12 @@ impl Section for PmConfig {
         let mut files: Vec<_> = field.collect();
         if let Some(cone) = &mut self.lightcone {
             files.extend(cone.mask.iter_mut().map(|mask| ("/lightcone/mask".to_string(), mask)));
-            files.extend(cone.n_of_z.iter_mut().enumerate().filter_map(|(i, n)| match n {
-                SourceDistribution::Table { path, .. } => Some((format!("/lightcone/n_of_z/{i}/path"), path)),
-                SourceDistribution::Smail { .. } => None,
-            }));
+            files.extend(
+                cone.n_of_z
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(i, n)| n.file_mut().map(|path| (format!("/lightcone/n_of_z/{i}/path"), path))),
+            );
         }
         files
     }

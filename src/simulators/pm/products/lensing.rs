@@ -88,11 +88,11 @@ impl<'a> LensingProduct<'a> {
 
     fn bins(&self) -> Axis {
         let z = self.lightcone.source_redshifts.iter().map(|z| format!("z = {z}"));
-        Axis::named(
-            AxisKind::Channel,
-            "source",
-            z.chain((0..self.lightcone.n_of_z.len()).map(|i| format!("n_of_z {i}"))),
-        )
+        let n_of_z = self.lightcone.n_of_z.iter().enumerate().flat_map(|(i, n)| {
+            let several = n.bins() > 1;
+            (0..n.bins()).map(move |b| if several { format!("n_of_z {i} bin {b}") } else { format!("n_of_z {i}") })
+        });
+        Axis::named(AxisKind::Channel, "source", z.chain(n_of_z))
     }
 
     /// Its maps.
