@@ -187,3 +187,64 @@ fn the_same_universes_serve_a_prior_within_the_first_and_another_split() {
     assert!(exported.theta().chunks(2).all(|t| t[0] <= 0.5) && exported.len() < 60);
     assert_eq!(exported.prior.parameters[0].distribution.bounds(), (-1.0, 0.5));
 }
+
+/// The fitted spectrum ends where 0.6 of matter are baryons: at Omega_m = 0.05.
+const IMPOSSIBLE: &str = r#"
+output = "run"
+seed = 3
+[cosmology]
+Omega_b = 0.03
+h = 0.7
+n_s = 0.96
+[design]
+simulations = 8
+[design.parameters.Omega_m]
+kind = "normal"
+mean = 0.06
+sigma = 0.02
+[design.parameters.sigma8]
+min = 0.6
+max = 1.0
+[simulator]
+kind = "pm"
+box_size = 64.0
+particles = 8
+mesh_factor = 1.0
+[simulator.time]
+steps = 1
+[simulator.power]
+"#;
+
+#[test]
+fn universes_that_cannot_be_made_are_refused_or_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("run.toml"), IMPOSSIBLE).unwrap();
+    // Φ(-1/2) of the prior is impossible.
+    go(
+        at,
+        "check",
+        "",
+        2,
+        &["design.parameters.Omega_m = ", "or say design.reject = \"redraw\"", "% of the prior can"],
+    );
+    go(at, "check", "design.kind=latin-hypercube", 2, &["remedy: choose Omega_m within these limits\n"]);
+    let redraw = "design.reject=redraw";
+    go(at, "check", redraw, 0, &["% of the prior can be made; other points are passed over", "ok"]);
+    let hopeless = format!("{redraw} design.parameters.Omega_m.mean=0.02");
+    go(at, "check", &hopeless, 2, &["impossible", "Omega_m = 0.0"]);
+    go(at, "simulate", redraw, 0, &["8 simulations"]);
+    let before = open(at);
+    let left = before.prior.accepted.clone().unwrap();
+    let (fraction, error) = left.fraction();
+    assert!((fraction - 0.6915).abs() < 4.0 * error && error < 0.02, "{left}");
+    assert!(before.theta().chunks(2).all(|t| t[0] > 0.05) && before.status().iter().all(|s| *s == 0));
+    let file = File::open(&before.path).unwrap();
+    assert_eq!(file.numbers("theta", "accepted").unwrap().unwrap(), [left.kept as f64, 1024.0]);
+    drop(file);
+    go(at, "simulate", &format!("{redraw} design.simulations=12"), 0, &["4 simulations"]);
+    let after = open(at);
+    assert_eq!((&after.theta()[..16], after.len()), (before.theta(), 12));
+    go(at, "status", &format!("{redraw} design.simulations=12"), 0, &["12 of 12 done, 0 failed"]);
+    go(at, "simulate", "", 2, &["design.parameters.Omega_m = "]);
+}

@@ -203,13 +203,17 @@ kind = "log-uniform"
 min = 0.01
 max = 1.0
 latex = 's_1'
+[design.parameters.shift_2]
+kind = "lognormal"
+ln_mean = -1.5
+ln_sigma = 0.5
 [simulator]"#;
 
 #[test]
 fn priors_of_every_kind_go_through_every_command() {
     let start = CAMPAIGN.find("[design.parameters.slope]").unwrap();
     let tables = CAMPAIGN[start..].split("[simulator]").next().unwrap();
-    let text = CAMPAIGN.replace(&format!("{tables}[simulator]"), KINDS_OF_PRIORS);
+    let text = CAMPAIGN.replace(&format!("{tables}[simulator]"), KINDS_OF_PRIORS).replace("shifts = 2", "shifts = 3");
     let folder = campaign(&if cfg!(feature = "torch") { format!("{text}{STAGES}") } else { text });
     let at = folder.path();
     let refused = |sets: &[&str], parts: &[&str]| {
@@ -220,10 +224,16 @@ fn priors_of_every_kind_go_through_every_command() {
     refused(&[&of("{kind='gamma', mean=1}")], &["design.parameters.slope.kind = \"gamma\": ", "log-uniform", "normal"]);
     refused(&[&of("{kind='normal', mean=1}")], &["design.parameters.slope = ", "needs sigma"]);
     refused(&[&of("{min=0, max=1, mean=1}")], &["design.parameters.slope = ", "mean and sigma are of kind"]);
+    refused(
+        &[&of("{kind='lognormal', mean=1, sigma=1}")],
+        &["design.parameters.slope = ", "mean and sigma are of kind"],
+    );
+    let wide = of("{kind='lognormal', ln_mean=0.3, ln_sigma=20}");
+    refused(&[&wide], &["design.parameters.slope = ", "no Gaussian of ln", "remedy: give ln_mean"]);
     refused(&[&of("{max=1}")], &["design.parameters.slope = ", "of kind \"uniform\" needs min"]);
     refused(&[&of("{kind='normal', mean=0, sigma=1, min=90}")], &["design.parameters.slope = ", "next to nothing"]);
     refused(&["design.parameters.shift_1.min=0"], &["design.parameters.shift_1 = ", "above 0", "remedy: "]);
-    std::fs::write(at.join("list.txt"), "0 0.1 0.1\n").unwrap();
+    std::fs::write(at.join("list.txt"), "0 0.1 0.1 0.2\n").unwrap();
     let list = ["design.kind=list", "design.file=list.txt", "design.simulations=1", "design.prior=uniform"];
     refused(&list, &["design.prior = \"uniform\": but slope ~ N(1, 0.5²)", "remedy: say prior = \"parameters\""]);
     let beyond = "design.parameters.shift_0.min=0.15";
@@ -234,36 +244,45 @@ fn priors_of_every_kind_go_through_every_command() {
     let dataset = at.join("run/dataset.h5");
     let file = hdf5::File::open(&dataset).unwrap();
     let bounds = |name: &str| file.dataset("theta").unwrap().attr(name).unwrap().read_raw::<f64>().unwrap();
-    assert_eq!(bounds("min"), [f64::NEG_INFINITY, 0.0, 0.01]);
-    assert_eq!(bounds("max"), [f64::INFINITY, f64::INFINITY, 1.0]);
+    assert_eq!(bounds("min"), [f64::NEG_INFINITY, 0.0, 0.01, 0.0]);
+    assert_eq!(bounds("max"), [f64::INFINITY, f64::INFINITY, 1.0, f64::INFINITY]);
     let text = file.attr("prior").unwrap().read_scalar::<hdf5::types::VarLenUnicode>().unwrap();
     assert_eq!(
         text.as_str(),
         concat!(
             r#"[{"name":"slope","latex":"slope","kind":"normal","mean":1.0,"sigma":0.5},"#,
             r#"{"name":"shift_0","latex":"shift_0","kind":"normal","mean":0.2,"sigma":0.2,"min":0.0},"#,
-            r#"{"name":"shift_1","latex":"s_1","kind":"log-uniform","min":0.01,"max":1.0}]"#
+            r#"{"name":"shift_1","latex":"s_1","kind":"log-uniform","min":0.01,"max":1.0},"#,
+            r#"{"name":"shift_2","latex":"shift_2","kind":"lognormal","ln_mean":-1.5,"ln_sigma":0.5}]"#
         )
     );
     // The median of the normal prior, and universes on both sides of it, beyond any box of one standard deviation.
     let theta = file.dataset("theta").unwrap().read_raw::<f64>().unwrap();
-    let slopes = || theta.chunks(3).map(|t| t[0]);
+    let slopes = || theta.chunks(4).map(|t| t[0]);
     let above = slopes().filter(|s| *s > 1.0).count();
     assert!((50..=70).contains(&above) && slopes().any(|s| s > 1.9) && slopes().any(|s| s < 0.1), "{above}");
-    assert!(theta.chunks(3).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2])));
+    assert!(theta.chunks(4).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2]) && t[3] > 0.0));
+    let logarithms: Vec<f64> = theta.chunks(4).map(|t| t[3].ln()).collect();
+    let mean = logarithms.iter().sum::<f64>() / 120.0;
+    let sigma = (logarithms.iter().map(|ln| (ln - mean).powi(2)).sum::<f64>() / 120.0).sqrt();
+    assert!((mean + 1.5).abs() < 0.02 && (sigma - 0.5).abs() < 0.03, "{mean} ± {sigma}");
     says(run(1, at, "status run.toml", &[]), 0, &["dataset      complete"]);
     says(run(1, at, "verify run.toml", &[]), 0, &["every checksum holds"]);
     if cfg!(feature = "torch") {
         let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
         assert!(page.contains("~ N(1, 0.5²), ") && page.contains("~ N(0.2, 0.2²) above 0"), "{page}");
+        assert!(page.contains("~ exp N(-1.5, 0.5²)"), "{page}");
         says(run(1, at, "export run.toml --to out", &[]), 0, &[]);
         let mut chains = std::fs::read_dir(at.join("out/chains-posterior")).unwrap().flatten().map(|e| e.path());
         let ranges = chains.find(|p| p.extension().is_some_and(|e| e == "ranges")).unwrap();
-        assert_eq!(std::fs::read_to_string(ranges).unwrap(), "slope N N\nshift_0 0 N\nshift_1 0.01 1\n");
+        assert_eq!(std::fs::read_to_string(ranges).unwrap(), "slope N N\nshift_0 0 N\nshift_1 0.01 1\nshift_2 0 N\n");
         let posterior = at.join("run/posterior/posterior.h5");
         let draws = polycosm::io::samples::Samples::read(&posterior).unwrap();
         assert_eq!(serde_json::to_string(&draws.prior).unwrap(), text.as_str());
-        assert!(draws.theta.chunks(3).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2])), "no draw leaves the prior");
+        assert!(
+            draws.theta.chunks(4).all(|t| t[1] > 0.0 && (0.01..=1.0).contains(&t[2]) && t[3] > 0.0),
+            "no draw leaves the prior"
+        );
         assert!(draws.ln_prob_truth.iter().all(|ln| ln.is_finite()));
     }
 }

@@ -27,7 +27,7 @@ pub struct Ahead {
 impl Ahead {
     /// Reads parameters and split of foreign data, or makes the design. `None` without either.
     pub fn of(plan: &Plan) -> Result<Option<Ahead>> {
-        Ok(match (&plan.config.dataset, &plan.config.design) {
+        Ok(match (&plan.config.dataset, plan.design()?) {
             (Some(foreign), _) => {
                 let data = foreign.open()?;
                 let used = data.split().iter().zip(data.status()).filter(|(_, s)| **s == 0);
@@ -35,7 +35,6 @@ impl Ahead {
                 Some(Ahead { split, drawn_from: data.drawn_from, parameters, section: "dataset", dataset: Some(data) })
             }
             (None, Some(design)) => {
-                let design = design.resolve(&plan.begun, plan.config.seed)?;
                 let (drawn_from, parameters) = (design.drawn_from, design.prior.len());
                 let rows = design.theta.chunks(parameters).zip(&design.split);
                 let inside = rows.filter(|(theta, _)| plan.prior.ln_density(theta) > f64::NEG_INFINITY);

@@ -10,6 +10,7 @@ use crate::config::campaign::Config;
 use crate::config::origin::{self, Entry};
 use crate::config::plan::Plan;
 use crate::error::Result;
+use crate::prior::Accepted;
 use crate::progress::count;
 use crate::suite::shard_size::in_words;
 
@@ -72,6 +73,8 @@ fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
         let (universes, varied) = (count(design.simulations, "universe"), plan.prior.names().join(", "));
         line("simulates", format!("{universes} of {}; varies {varied}", simulator.summary()));
         design.composition().into_iter().for_each(|what| line("", what));
+        let left = |left: &Accepted| format!("{left} of the prior can be made; other points are passed over");
+        plan.prior.accepted.iter().for_each(|accepted| line("", left(accepted)));
         let specs = simulator.runner(&plan.universes())?.specs();
         let mut kept: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
         kept.extend(simulator.keeps().iter().map(|k| k.name));

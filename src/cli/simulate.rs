@@ -90,7 +90,7 @@ pub fn simulate(plan: &Plan, comm: &Comm, options: &Options) -> Result<()> {
 /// Collective: the campaign's simulations, with what makes them.
 pub fn of<T>(plan: &Plan, comm: &Comm, work: impl FnOnce(&Suite, &dyn Runner) -> Result<T>) -> Result<T> {
     let (config, seed) = (&plan.config, plan.config.seed);
-    let (Some(simulator), Some(design)) = (&config.simulator, &config.design) else {
+    let (Some(simulator), Some(design)) = (&config.simulator, comm.agree(plan.design())?) else {
         let error =
             Error::input("there is nothing to simulate: this campaign's data were made elsewhere").key("dataset");
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
@@ -100,12 +100,11 @@ pub fn of<T>(plan: &Plan, comm: &Comm, work: impl FnOnce(&Suite, &dyn Runner) ->
         fits(plan, &**simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),
     )?;
     let runner = comm.agree(simulator.runner(&plan.universes()))?;
-    let resolved = comm.agree(design.resolve(&plan.begun, seed))?;
     let files = comm.agree(config.input_files())?;
     let provenance = plan.provenance(comm);
     let suite = Suite {
         output: &config.output,
-        design: &resolved,
+        design: &design,
         config: &config.suite,
         kept: simulator.keeps().iter().fold(0, |all, kept| all.saturating_add(kept.bytes)),
         seed,

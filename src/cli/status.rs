@@ -37,9 +37,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         let config = &plan.config;
-        let (suite, holes) = match &config.design {
-            Some(d) if config.simulator.is_some() => {
-                let design = d.resolve(&plan.prior, config.seed)?;
+        let (suite, holes) = match plan.design()? {
+            Some(design) => {
                 let s = status(&config.output, &design, plan.shard_size())?;
                 let holes = if s.failed > 0 { design.holes(&s.states) } else { None };
                 (Some(s), holes)

@@ -25,14 +25,13 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = args.campaign.look(comm)?;
     let config = &plan.config;
     let made = || plan.stage_names().into_iter().map(|stage| plan.stages().made(&stage)).filter(|path| path.exists());
-    let (Some(_), Some(design)) = (&config.simulator, &config.design) else {
+    let (Some(_), Some(design)) = (&config.simulator, comm.agree(plan.design())?) else {
         if comm.on_root(|| Ok(made().count()))? > 0 {
             return comm.on_root(|| made().try_for_each(|path| fields(&path)));
         }
         let error = Error::input("data made elsewhere carry no checksums to verify").key("dataset");
         return comm.agree(Err(plan.locate(error.remedy("verify belongs to campaigns that simulate"))));
     };
-    let design = comm.agree(design.resolve(&plan.begun, config.seed))?;
     let found = verify(comm, &config.output, &design, plan.shard_size())?;
     comm.on_root(|| {
         let (all, failed, missing) = (found.simulations, found.failed.len(), found.missing);

@@ -3,11 +3,14 @@
 use super::explain::suggestion;
 use super::{Loaded, load};
 use crate::comm::Comm;
+use crate::cosmology::DERIVED;
 use crate::error::{self, Error, Result};
 use crate::io::index;
 use crate::io::observation::chosen;
 #[cfg(feature = "torch")]
 use crate::io::observation::{FieldFile, Learned};
+#[cfg(feature = "torch")]
+use crate::models::Estimand;
 use crate::prior::Prior;
 #[cfg(feature = "torch")]
 use crate::simulators::Look;
@@ -16,7 +19,15 @@ use crate::suite::design;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Draws that tell what is left of a prior.
+const DRAWS: usize = 1024;
+/// Enough of them for a remedy.
+const FEW_DRAWS: usize = 64;
+/// What must be left.
+const LEAST_LEFT: f64 = 0.01;
 
 /// The campaign file as written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -224,6 +235,7 @@ impl Config {
     fn check_prior(&self, simulator: &SimulatorConfig, prior: &Prior, simulations: u64) -> Result<()> {
         let own = simulator.parameters();
         let known: Vec<&str> = self.cosmology.iter().flat_map(|_| crate::cosmology::NAMES).collect();
+        let known = [known, self.cosmology.iter().flat_map(|_| DERIVED.iter().map(|d| d.name)).collect()].concat();
         let known = [known, own.iter().map(String::as_str).collect()].concat();
         if let Some(name) = prior.names().into_iter().find(|name| !known.contains(name)) {
             let error = Error::input("is no parameter that can be varied").key(format!("design.parameters.{name}"));
@@ -243,6 +255,43 @@ impl Config {
                 e
             })
         })
+    }
+
+    /// Refuses a universe that cannot be made.
+    pub(super) fn possible(&self, prior: &Prior, theta: &[f64]) -> Result<()> {
+        let Some(simulator) = &self.simulator else { return Ok(()) };
+        let of_simulator = simulator.parameters();
+        let is_own = |(name, _): &(&str, f64)| of_simulator.iter().any(|known| known == name);
+        let (own, cosmological): (Vec<_>, Vec<_>) = prior.theta(theta).iter().partition(is_own);
+        simulator.check_varied(&own)?;
+        match &self.cosmology {
+            Some(cosmology) => simulator.check_cosmology(&cosmology.possible(&cosmological)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The prior of the universes that the design does not pass over.
+    pub(super) fn cut(&self, prior: Prior) -> Result<Prior> {
+        if self.design.as_ref().is_none_or(|design| design.reject == design::Reject::Refuse) {
+            return Ok(prior);
+        }
+        let cut = prior.cut(DRAWS, |theta| self.possible(&prior, theta).is_ok())?;
+        match &cut.accepted {
+            Some(left) if left.fraction().0 < LEAST_LEFT => {
+                let problem =
+                    format!("of {} draws from the prior {} are universes that can be made", left.of, left.kept);
+                let error = Error::input(problem).key("design.reject").value("redraw");
+                Err(error.remedy("narrow the priors: 1% of them at least must be possible"))
+            }
+            _ => Ok(cut),
+        }
+    }
+
+    /// The universes of the design, whose points are of `prior`.
+    pub(super) fn design_of(&self, prior: &Prior) -> Result<Option<design::Design>> {
+        let possible = |theta: &[f64]| self.possible(prior, theta).is_ok();
+        let own = self.design.as_ref().filter(|_| self.simulator.is_some());
+        own.map(|design| design.resolve_among(prior, self.seed, possible)).transpose()
     }
 
     /// True if the simulator itself looks at such an observation; else it is a file of fields.
@@ -308,6 +357,19 @@ impl Config {
         Err(error.remedy(format!("set suite.shard_size = {enough} (or more, where the design will grow)")))
     }
 
+    /// A refused corner of the prior, with how much of it is as impossible where the rest could be had.
+    fn or_redraw(&self, mut refused: Error, design: &design::DesignConfig, prior: &Prior) -> Error {
+        let redrawn = design::DesignConfig { reject: design::Reject::Redraw, ..design.clone() };
+        let cut = prior.cut(FEW_DRAWS, |theta| self.possible(prior, theta).is_ok());
+        let left = cut.ok().and_then(|cut| cut.accepted).filter(|left| left.fraction().0 >= LEAST_LEFT);
+        if let (Ok(()), Some(left), Some(remedy)) = (redrawn.check(prior), left, &mut refused.remedy) {
+            *remedy += &format!(
+                "; or say design.reject = \"redraw\", which passes over such universes ({left} of the prior can be made)"
+            );
+        }
+        refused
+    }
+
     /// Every section's own checks, and those that concern more than one.
     pub(super) fn check(&self, prior: &Prior) -> Result<()> {
         let refuse = |problem: &str, key: &str, remedy: &str| Err(Error::input(problem).key(key).remedy(remedy));
@@ -336,12 +398,18 @@ impl Config {
             let universes = self.universes(prior);
             simulator.check(&universes)?;
             let check = |prior: &Prior| self.check_prior(simulator, prior, design.simulations as u64);
+            let median = prior.around(&prior.middle(), &BTreeMap::new())?;
             match design.kind {
                 // The rows of a list may stand anywhere, on the bounds too.
                 design::Sampling::List => check(prior)?,
-                design::Sampling::Fiducial => check(&design.around(prior)?)?,
+                design::Sampling::Fiducial => check(&prior.around(&design.center(prior), &design.steps)?)?,
+                // Other universes may be impossible.
+                _ if design.reject == design::Reject::Redraw => check(&median)?,
                 // Where the bulk holds universes that cannot be made, so do the bounds, as a rule: the user's numbers.
-                _ => check(&prior.bulk()).map_err(|within| check(prior).err().unwrap_or(within))?,
+                _ => check(&prior.bulk()).map_err(|within| {
+                    let refused = check(prior).err().unwrap_or(within);
+                    if check(&median).is_ok() { self.or_redraw(refused, design, prior) } else { refused }
+                })?,
             }
             #[cfg(feature = "torch")]
             self.check_inputs(&simulator.runner(&universes)?.specs(), prior)?;
@@ -366,6 +434,16 @@ impl Config {
             crate::train::check_stages(&self.train)?;
             if let Some(infer) = &self.infer {
                 infer.check(&self.train)?;
+                let passed_over = self.design.as_ref().is_some_and(|d| d.reject == design::Reject::Redraw);
+                let of = |name: &String| self.train.iter().find(|s| s.name == *name)?.network.density();
+                if passed_over && of(&infer.posterior).is_some_and(|of| of != Estimand::Posterior) {
+                    let problem = "it draws by the prior's density, which does not know the universes that design.reject \
+                                   passes over";
+                    let error = Error::input(problem).key("infer.posterior").value(&infer.posterior);
+                    return Err(error.remedy(
+                        "use a network of p(θ | x), such as kind = \"npe\", or priors within what can be made",
+                    ));
+                }
             }
         }
         Ok(())

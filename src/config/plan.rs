@@ -18,6 +18,7 @@ use crate::io::stages::Stages;
 use crate::io::stages::Wanted;
 use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Universes;
+use crate::suite::design::Design;
 use crate::suite::fingerprint;
 use crate::suite::observe::changes;
 use crate::suite::shard_size::ShardSize;
@@ -60,7 +61,7 @@ impl Plan {
                 Some(simulator) => size.resolved(&simulator.runner(&config.universes(&begun))?.specs())?,
                 None => size,
             };
-            Ok((prior, begun, size))
+            Ok((config.cut(prior)?, config.cut(begun)?, size))
         };
         let (prior, begun, size) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         (config.suite.shard_size, loaded.value.suite.shard_size) = (size, size);
@@ -214,6 +215,11 @@ impl Plan {
             let remedy = format!("{again}, which makes fields again of what was kept, or set the keys back");
             Err(self.locate(error.key(key).remedy(remedy)))
         })
+    }
+
+    /// The universes of the campaign's own design; `None` without one.
+    pub fn design(&self) -> Result<Option<Design>> {
+        self.config.design_of(&self.begun).map_err(|e| self.locate(e))
     }
 
     /// How the campaign's own design was drawn; foreign data tell themselves.

@@ -1,5 +1,7 @@
 //! The campaign's `[cosmology]`: fixed parameters, and where the linear spectrum comes from.
 
+use super::derived::{DERIVED, Derived, stands_for};
+use super::parameters::Relics;
 use super::sources::{Tables, interpolated};
 use super::{Cosmology, EisensteinHu, Extension, Growth, LinearPower, NAMES, NeutrinoResponse};
 use crate::error::{Error, Result};
@@ -107,13 +109,19 @@ impl CosmologyConfig {
     pub fn resolve(&self, varied: &[(&str, f64)]) -> Result<Cosmology> {
         let Self { omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff, .. } = *self;
         let mut values = [omega_m, omega_b, h, n_s, sigma8, omega_k, w0, wa, m_nu, n_eff];
+        let mut others: Vec<(&Derived, f64)> = vec![];
         let varied_key = |name: &str| format!("design.parameters.{name}");
         for &(name, value) in varied {
+            if let Some(derived) = Derived::named(name) {
+                others.push((derived, value));
+                continue;
+            }
             let Some(i) = NAMES.iter().position(|known| *known == name) else {
+                let names: Vec<&str> = NAMES.into_iter().chain(DERIVED.iter().map(|d| d.name)).collect();
                 return Err(Error::input("is not a parameter of the cosmology")
                     .key(varied_key(name))
                     .value(value)
-                    .remedy(format!("vary one of {}", NAMES.join(", "))));
+                    .remedy(format!("vary one of {}", names.join(", "))));
             };
             if let Some(before) = values[i].replace(value) {
                 return Err(Error::input("given twice: fixed here, and varied in design.parameters")
@@ -122,25 +130,96 @@ impl CosmologyConfig {
                     .remedy(format!("remove it here, or remove {} from the design", varied_key(name))));
             }
         }
-        let key = |name: &str| match varied.iter().any(|v| v.0 == name) {
-            true => varied_key(name),
-            false => format!("cosmology.{name}"),
+        let key = |name: &str| match varied.iter().find(|v| stands_for(v.0) == name) {
+            Some((varied, _)) => varied_key(varied),
+            None => format!("cosmology.{name}"),
         };
-        let mut given = [0.0; 5];
-        for ((value, name), given) in values.iter().zip(NAMES).zip(&mut given) {
-            *given = value.ok_or_else(|| {
-                Error::input("is missing")
-                    .key(format!("cosmology.{name}"))
-                    .remedy(format!("give {name} a value here, or vary it with a section [{}]", varied_key(name)))
-            })?;
+        for (i, (derived, value)) in others.iter().enumerate() {
+            let name = derived.replaces;
+            let before = others[..i].iter().find(|(d, _)| d.replaces == name).map(|(d, _)| varied_key(d.name));
+            let fixed = || match varied.iter().any(|v| v.0 == name) {
+                true => varied_key(name),
+                false => format!("cosmology.{name}"),
+            };
+            let given = NAMES.iter().zip(values).any(|(known, value)| *known == name && value.is_some());
+            if let Some(other) = before.or_else(|| given.then(fixed)) {
+                let problem = format!("it takes the place of {name}, and so does {other}");
+                let error = Error::input(problem).key(varied_key(derived.name)).value(*value);
+                return Err(error.remedy(format!("remove either: {} is {}", derived.name, derived.meaning)));
+            }
         }
+        let universe = |values: [Option<f64>; NAMES.len()]| {
+            let mut given = [0.0; 5];
+            for ((value, name), given) in values.iter().zip(NAMES).zip(&mut given) {
+                *given = value.ok_or_else(|| {
+                    Error::input("is missing")
+                        .key(format!("cosmology.{name}"))
+                        .remedy(format!("give {name} a value here, or vary it with a section [{}]", varied_key(name)))
+                })?;
+            }
+            Cosmology::validated(given, self.extension(values), key)
+        };
         if let (false, [.., Some(n_eff)]) = (self.radiation, values) {
             return Err(Error::input("is given, though radiation is switched off")
                 .key(key("N_eff"))
                 .value(n_eff)
                 .remedy("set cosmology.radiation = true, or leave N_eff out"));
         }
-        Cosmology::validated(given, self.extension(values), key)
+        self.resolved(values, &others, universe).map_err(|mut e| {
+            let is_key = |(d, _): &&(&Derived, f64)| e.key.as_deref() == Some(&varied_key(d.name));
+            if let Some((d, value)) = others.iter().find(is_key) {
+                let here = e.value.take().map_or(String::new(), |value| format!(" (here {} = {value})", d.replaces));
+                e.problem += &here;
+                return e.value(*value);
+            }
+            e
+        })
+    }
+
+    /// The universe of these values, in the order of [`NAMES`], and of what `others` stand for; `universe` makes one of
+    /// values alone.
+    fn resolved(
+        &self,
+        mut values: [Option<f64>; NAMES.len()],
+        others: &[(&Derived, f64)],
+        universe: impl Fn([Option<f64>; NAMES.len()]) -> Result<Cosmology>,
+    ) -> Result<Cosmology> {
+        let in_place_of = |name: &str| others.iter().find(|(d, _)| d.replaces == name).copied();
+        // Where another is missing, that is what is told.
+        let h = values[2];
+        if let (Some((_, omega_b)), Some(h)) = (in_place_of("Omega_b"), h) {
+            values[1] = Some(omega_b / (h * h));
+        }
+        if let (Some((d, value)), Some(h), Some(omega_b)) = (in_place_of("Omega_m"), h, values[1]) {
+            let density = if d.name == "Omega_c" { value } else { value / (h * h) };
+            let beside = || omega_b + Relics::of(h, &self.extension(values)).omega_nu;
+            values[0] = Some(if d.name == "omega_m" { density } else { density + beside() });
+        }
+        if let Some((d, value)) = in_place_of("sigma8") {
+            if d.of_spectrum() && self.transfer == Transfer::Table {
+                let problem = "stands for sigma8 by a fitted spectrum, and this one is read from a table";
+                let error = Error::input(problem).key(format!("design.parameters.{}", d.name));
+                return Err(error.remedy("vary sigma8 or S8, or give transfer = \"eisenstein-hu\""));
+            }
+            values[4] = Some(1.0);
+            let of_one = self.derived(d, &universe(values)?, 0)?;
+            values[4] = Some(d.sigma8(value, of_one));
+        }
+        universe(values)
+    }
+
+    /// The value of a derived parameter in a universe, number `index` of those that have tables.
+    pub fn derived(&self, parameter: &Derived, universe: &Cosmology, index: u64) -> Result<f64> {
+        parameter.value(universe, |universe| self.linear_power(universe, index))
+    }
+
+    /// The same, refused where it has no linear spectrum.
+    pub fn possible(&self, varied: &[(&str, f64)]) -> Result<Cosmology> {
+        let cosmology = self.resolve(varied)?;
+        if self.transfer != Transfer::Table {
+            EisensteinHu::new(&cosmology)?;
+        }
+        Ok(cosmology)
     }
 
     /// What goes beyond flat ΛCDM; `values` in the order of [`NAMES`].
@@ -164,16 +243,10 @@ impl CosmologyConfig {
         // More than there are cannot all be known: the first corner says so.
         let names: Vec<&str> = prior.names().into_iter().take(NAMES.len() + 1).collect();
         let few = prior.part(|name| names.contains(&name))?;
-        few.try_corners(|theta| {
-            let cosmology = self.resolve(&few.names().into_iter().zip(theta).collect::<Vec<_>>())?;
-            if self.transfer != Transfer::Table {
-                EisensteinHu::new(&cosmology)?;
-            }
-            Ok(())
-        })?;
+        few.try_corners(|theta| self.possible(&few.names().into_iter().zip(theta).collect::<Vec<_>>()).map(drop))?;
         let sources = self.sources()?;
         let shaping = if sources.len() > 1 { &SHAPING[..] } else { &SHAPING[..SHAPING_TODAY] };
-        let varied = prior.names().into_iter().find(|name| shaping.contains(name));
+        let varied = prior.names().into_iter().find(|name| shaping.contains(&stands_for(name)));
         sources.iter().try_for_each(|source| source.check(varied, simulations))
     }
 

@@ -8,6 +8,7 @@
 pub mod angular;
 mod background;
 mod config;
+mod derived;
 mod fermi_dirac;
 mod growth;
 mod mass_function;
@@ -22,6 +23,7 @@ mod table;
 mod transfer;
 
 pub use config::{CosmologyConfig, Transfer};
+pub use derived::{DERIVED, Derived, may_vary, stands_for};
 pub use growth::Growth;
 pub use mass_function::{HaloFit, MassFunction};
 pub use neutrinos::NeutrinoResponse;

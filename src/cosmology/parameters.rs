@@ -49,6 +49,26 @@ pub struct Cosmology {
     omega_nu: f64,
 }
 
+/// Photons and neutrinos, as [`Cosmology`] has them.
+pub(super) struct Relics {
+    photons: f64,
+    neutrinos: f64,
+    mass: f64,
+    pub omega_nu: f64,
+}
+
+impl Relics {
+    pub fn of(h: f64, beyond: &Extension) -> Relics {
+        let Extension { m_nu, n_eff, t_cmb, radiation, .. } = *beyond;
+        let photons = if radiation { OMEGA_PHOTON_H2 * t_cmb.powi(4) / (h * h) } else { 0.0 };
+        let per_species = 7.0 / 8.0 * (4.0_f64 / 11.0).powf(4.0 / 3.0);
+        let neutrinos = per_species * n_eff * photons;
+        let mass = m_nu / 3.0 / (T_NU_EV * t_cmb / T_CMB * (n_eff / 3.0).powf(0.25));
+        let omega_nu = if m_nu > 0.0 { neutrinos * fermi_dirac::density(mass) } else { 0.0 };
+        Relics { photons, neutrinos, mass, omega_nu }
+    }
+}
+
 impl Cosmology {
     /// A flat ΛCDM universe without radiation, from the first five of [`NAMES`].
     pub fn new(values: [f64; 5]) -> Result<Self> {
@@ -90,11 +110,7 @@ impl Cosmology {
                 .value(m_nu)
                 .remedy("set cosmology.radiation = true"));
         }
-        let photons = if radiation { OMEGA_PHOTON_H2 * t_cmb.powi(4) / (h * h) } else { 0.0 };
-        let per_species = 7.0 / 8.0 * (4.0_f64 / 11.0).powf(4.0 / 3.0);
-        let neutrinos = per_species * n_eff * photons;
-        let mass = m_nu / 3.0 / (T_NU_EV * t_cmb / T_CMB * (n_eff / 3.0).powf(0.25));
-        let omega_nu = if m_nu > 0.0 { neutrinos * fermi_dirac::density(mass) } else { 0.0 };
+        let Relics { photons, neutrinos, mass, omega_nu } = Relics::of(h, &beyond);
         if !(omega_b > 0.0 && omega_b < omega_m - omega_nu) {
             let less = if omega_nu > 0.0 { format!(" less {omega_nu:.4} of neutrinos") } else { String::new() };
             let limit = format!("the baryon density is above 0 and below Omega_m (here Omega_m = {omega_m}{less})");

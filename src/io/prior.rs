@@ -3,7 +3,7 @@
 
 use super::hdf::File;
 use crate::error::{Error, Result};
-use crate::prior::{DrawnFrom, Parameter, Prior};
+use crate::prior::{Accepted, DrawnFrom, Parameter, Prior};
 
 /// The array of parameters.
 const THETA: &str = "theta";
@@ -19,13 +19,17 @@ pub fn write(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<()> {
     file.set_numbers(THETA, "min", &min)?;
     file.set_numbers(THETA, "max", &max)?;
     file.set_text(THETA, "density", density)?;
+    if let Some(left) = &prior.accepted {
+        file.set_numbers(THETA, "accepted", &[left.kept as f64, left.of as f64])?;
+        file.set_numbers(THETA, "accepted_variance", &left.variance)?;
+    }
     file.set_text(THETA, "drawn_from", drawn_from.name())?;
     file.set_json("", "prior", prior)
 }
 
 /// What a file of polycosm says of the prior of its parameters `theta`; `None`: nothing.
 pub fn read(file: &File, theta: &str) -> Result<Option<(Prior, DrawnFrom)>> {
-    let prior = match file.text("", "prior")? {
+    let mut prior: Prior = match file.text("", "prior")? {
         Some(text) => {
             let unusable = |e| Error::input(format!("it is none that this program can use: {e}")).file(file.path());
             let remedy = "use a newer polycosm, if one wrote this file; else make it again";
@@ -35,6 +39,13 @@ pub fn read(file: &File, theta: &str) -> Result<Option<(Prior, DrawnFrom)>> {
             Some(prior) => prior,
             None => return Ok(None),
         },
+    };
+    let left = file.numbers(theta, "accepted")?.zip(file.numbers(theta, "accepted_variance")?);
+    prior.accepted = match left {
+        Some((counts, variance)) if counts.len() == 2 && variance.len() == prior.len() => {
+            Some(Accepted { kept: counts[0] as usize, of: counts[1] as usize, variance })
+        }
+        _ => None,
     };
     // Posterior files of older programs say it of the whole file.
     let drawn_from = file.text(theta, "drawn_from")?.or(file.text("", "drawn_from")?);
@@ -75,6 +86,8 @@ mod tests {
         };
         let leaning = Parameter { correlation: [("h".into(), -0.9)].into(), ..line("n_s") };
         let prior = Prior::new(vec![uniform.clone(), other, leaning, line("h")]).unwrap();
+        let prior = prior.cut(100, |theta| theta[0] < 0.4).unwrap();
+        assert!((60..90).contains(&prior.accepted.as_ref().unwrap().kept));
         let new = file(&dir, "new.h5");
         write(&new, &prior, DrawnFrom::Grid).unwrap();
         assert_eq!(read(&new, THETA).unwrap(), Some((prior, DrawnFrom::Grid)));

@@ -13,8 +13,10 @@ pub enum Distribution {
     LogUniform { min: f64, max: f64 },
     /// A Gaussian, cut off at bounds that may be infinite.
     Normal { mean: f64, sigma: f64, min: f64, max: f64 },
+    /// ln θ is a Gaussian with `mean` and `sigma`; θ is cut off at bounds, of which 0 and ∞ are none.
+    LogNormal { mean: f64, sigma: f64, min: f64, max: f64 },
 }
-use Distribution::{LogUniform, Normal, Uniform};
+use Distribution::{LogNormal, LogUniform, Normal, Uniform};
 
 /// A coordinate in which a parameter is unbounded: with t = θ, or t = ln of the distance from an edge, and
 /// u = (t − low) / width, it is logit u where the density ends on both sides (a box), else u (a half-line, the line).
@@ -35,6 +37,9 @@ const LEAST: f64 = 1e-12;
 const NARROW: f64 = 1e-4;
 /// Standard deviations beyond which there is nothing of a Gaussian: 1e-15.
 const FAR: f64 = 8.0;
+/// The widest lognormal prior and the furthest median, both in ln θ: all that is asked of it is a finite number.
+const WIDEST: f64 = 8.0;
+const FURTHEST: f64 = 150.0;
 
 /// The standard normal distribution.
 fn gaussian() -> Gaussian {
@@ -51,7 +56,7 @@ impl Distribution {
     pub fn check(&self) -> Result<()> {
         let (min, max) = self.bounds();
         let bad = |problem: &str| Error::input(problem).value((min, max));
-        let unbounded = matches!(self, Normal { .. });
+        let unbounded = matches!(self, Normal { .. } | LogNormal { .. });
         if !(min < max && (unbounded || min.is_finite() && max.is_finite())) {
             return Err(bad("the bounds are not an interval").remedy("give finite min < max"));
         }
@@ -71,14 +76,35 @@ impl Distribution {
             Normal { mean, sigma, .. } if between((min - mean) / sigma, (max - mean) / sigma) < LEAST => {
                 Err(bad("the bounds leave next to nothing of the Gaussian").remedy("give others, or none"))
             }
+            LogNormal { .. } if min < 0.0 => {
+                Err(bad("a logarithm needs bounds above 0").remedy("give min > 0 or none, or kind = \"normal\""))
+            }
+            LogNormal { mean, sigma, .. } if !(mean.abs() <= FURTHEST && (1e-100..=WIDEST).contains(&sigma)) => {
+                let error = Error::input("is no Gaussian of ln θ that has a variance").value((mean, sigma));
+                Err(error.remedy(format!(
+                    "give ln_mean from -{FURTHEST} to {FURTHEST}, and ln_sigma above 0 and at most {WIDEST}: they are of ln θ"
+                )))
+            }
+            LogNormal { mean, sigma, min, max } => {
+                Normal { mean, sigma, min: min.ln(), max: max.ln() }.check().map_err(|e| e.value((min, max)))
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Of a lognormal prior that of ln θ.
+    fn of_ln(&self) -> Option<Distribution> {
+        match *self {
+            LogNormal { mean, sigma, min, max } => Some(Normal { mean, sigma, min: min.ln(), max: max.ln() }),
+            _ => None,
         }
     }
 
     /// Where the density ends; infinite where it does not.
     pub fn bounds(&self) -> (f64, f64) {
         match *self {
-            Uniform { min, max } | LogUniform { min, max } | Normal { min, max, .. } => (min, max),
+            Uniform { min, max } | LogUniform { min, max } => (min, max),
+            Normal { min, max, .. } | LogNormal { min, max, .. } => (min, max),
         }
     }
 
@@ -87,7 +113,8 @@ impl Distribution {
         let ((min, max), (low, high)) = (self.bounds(), whole.bounds());
         let same = match (*self, *whole) {
             (Uniform { .. }, Uniform { .. }) | (LogUniform { .. }, LogUniform { .. }) => true,
-            (Normal { mean, sigma, .. }, Normal { mean: m, sigma: s, .. }) => (mean, sigma) == (m, s),
+            (Normal { mean, sigma, .. }, Normal { mean: m, sigma: s, .. })
+            | (LogNormal { mean, sigma, .. }, LogNormal { mean: m, sigma: s, .. }) => (mean, sigma) == (m, s),
             _ => false,
         };
         same && min >= low && max <= high
@@ -95,6 +122,10 @@ impl Distribution {
 
     /// What a plot shows of it: to its bounds; where it has none, to the 0.1% and 99.9% quantiles.
     pub fn range(&self) -> (f64, f64) {
+        if let Some(ln) = self.of_ln() {
+            let (low, high) = ln.range();
+            return (low.exp(), high.exp());
+        }
         let (min, max) = self.bounds();
         let or = |bound: f64, u: f64| if bound.is_finite() { bound } else { self.quantile(u) };
         (or(min, OUTSKIRTS), or(max, 1.0 - OUTSKIRTS))
@@ -122,11 +153,30 @@ impl Distribution {
         Uniform { min: self.quantile(OUTSKIRTS), max: self.quantile(1.0 - OUTSKIRTS) }
     }
 
-    /// Mean and standard deviation of a Gaussian that is not cut off.
-    pub fn line(&self) -> Option<(f64, f64)> {
+    /// Whether it is a Gaussian that is not cut off, of θ or of ln θ: it can be correlated with others.
+    pub fn is_line(&self) -> bool {
         match *self {
-            Normal { mean, sigma, min: f64::NEG_INFINITY, max: f64::INFINITY } => Some((mean, sigma)),
-            _ => None,
+            Normal { min, max, .. } => (min, max) == (f64::NEG_INFINITY, f64::INFINITY),
+            LogNormal { min, max, .. } => (min, max) == (0.0, f64::INFINITY),
+            _ => false,
+        }
+    }
+
+    /// So many standard deviations above the mean a value lies of a Gaussian, be it of θ or of ln θ.
+    pub fn deviations(&self, value: f64) -> f64 {
+        match *self {
+            Normal { mean, sigma, .. } => (value - mean) / sigma,
+            LogNormal { mean, sigma, .. } => (value.ln() - mean) / sigma,
+            _ => f64::NAN,
+        }
+    }
+
+    /// The value that lies so many standard deviations above the mean.
+    pub fn at_deviations(&self, z: f64) -> f64 {
+        match *self {
+            Normal { mean, sigma, .. } => mean + sigma * z,
+            LogNormal { mean, sigma, .. } => (mean + sigma * z).exp(),
+            _ => f64::NAN,
         }
     }
 
@@ -150,6 +200,10 @@ impl Distribution {
                 let z = if a > -b { -z(-b, -a, 1.0 - u) } else { z(a, b, u) };
                 (mean + sigma * z).clamp(min, max)
             }
+            LogNormal { mean, sigma, min, max } => {
+                let ln = Normal { mean, sigma, min: min.ln(), max: max.ln() };
+                ln.quantile(u).exp().clamp(min, max)
+            }
         }
     }
 
@@ -161,6 +215,9 @@ impl Distribution {
             Normal { mean, sigma, min, max } => {
                 let [a, b, z] = [min, max, value.clamp(min, max)].map(|x| (x - mean) / sigma);
                 between(a, z) / between(a, b)
+            }
+            LogNormal { mean, sigma, min, max } => {
+                Normal { mean, sigma, min: min.ln(), max: max.ln() }.cdf(value.max(0.0).ln())
             }
         }
     }
@@ -174,6 +231,11 @@ impl Distribution {
             Normal { mean, sigma, min, max } => {
                 let [a, b, z] = [min, max, value].map(|x| (x - mean) / sigma);
                 gaussian().ln_pdf(z) - sigma.ln() - between(a, b).ln()
+            }
+            LogNormal { .. } if value <= 0.0 => f64::NEG_INFINITY,
+            LogNormal { mean, sigma, min, max } => {
+                let [a, b, z] = [min, max, value].map(|x| (x.ln() - mean) / sigma);
+                gaussian().ln_pdf(z) - sigma.ln() - between(a, b).ln() - value.ln()
             }
         }
     }
@@ -194,6 +256,20 @@ impl Distribution {
                 let density = |z: f64| gaussian().pdf(z) / between(a, b);
                 let slope = |z: f64| if z.is_finite() { z * density(z) } else { 0.0 };
                 sigma * sigma * (1.0 + slope(a) - slope(b) - (density(a) - density(b)).powi(2))
+            }
+            LogNormal { min, max, .. } if min > 0.0 && max / min - 1.0 < NARROW => uniform(min, max),
+            // The exponential is a straight line there.
+            LogNormal { sigma, .. } if sigma < NARROW => {
+                self.of_ln().map_or(f64::NAN, |ln| self.quantile(0.5).powi(2) * ln.variance())
+            }
+            LogNormal { mean, sigma, min, max } => {
+                let [a, b] = [min, max].map(|x| (x.ln() - mean) / sigma);
+                // ⟨θᵏ⟩ over e^(k mean), a Gaussian that is moved by k sigma.
+                let moment = |k: f64| {
+                    let moved = k * sigma;
+                    (0.5 * moved * moved).exp() * (between(a - moved, b - moved) / between(a, b))
+                };
+                (2.0 * mean).exp() * (moment(2.0) - moment(1.0).powi(2))
             }
         }
     }
@@ -224,6 +300,17 @@ impl Distribution {
                 let one = gaussian().cdf(1.0);
                 Coordinate { log, low: at(0.5), width: (at(one) - at(1.0 - one)).abs() / 2.0, boxed: false }
             }
+            LogNormal { mean, sigma, min, max } => {
+                let [a, b] = [min, max].map(|x| (x.ln() - mean) / sigma);
+                let log = Some((0.0, 1.0));
+                if a < -FAR && b > FAR {
+                    return Coordinate { log, low: mean, width: sigma, boxed: false };
+                }
+                // Beside a bound of ln θ, its other end is where there is nothing left.
+                let min = if min > 0.0 && a >= -FAR { min } else { self.quantile(0.0) };
+                let max = if b <= FAR { max } else { self.quantile(1.0) };
+                LogUniform { min, max }.coordinate()
+            }
         }
     }
 }
@@ -234,13 +321,14 @@ impl Display for Distribution {
         match *self {
             Uniform { min, max } => write!(f, "∈ [{min}, {max}]"),
             LogUniform { min, max } => write!(f, "∈ [{min}, {max}], uniform in ln"),
-            Normal { mean, sigma, .. } => {
-                write!(f, "~ N({mean}, {sigma}²)")?;
-                match self.bounds() {
-                    (f64::NEG_INFINITY, f64::INFINITY) => Ok(()),
-                    (min, f64::INFINITY) => write!(f, " above {min}"),
-                    (f64::NEG_INFINITY, max) => write!(f, " below {max}"),
-                    (min, max) => write!(f, " in [{min}, {max}]"),
+            Normal { mean, sigma, min, max } | LogNormal { mean, sigma, min, max } => {
+                let of_ln = matches!(self, LogNormal { .. });
+                write!(f, "~ {}N({mean}, {sigma}²)", if of_ln { "exp " } else { "" })?;
+                match (min > if of_ln { 0.0 } else { f64::NEG_INFINITY }, max < f64::INFINITY) {
+                    (false, false) => Ok(()),
+                    (true, false) => write!(f, " above {min}"),
+                    (false, true) => write!(f, " below {max}"),
+                    (true, true) => write!(f, " in [{min}, {max}]"),
                 }
             }
         }
@@ -259,6 +347,19 @@ mod tests {
         all.extend([normal(low, high), normal(0.29, high), normal(low, 0.31), normal(0.25, 0.33)]);
         // Far out in either tail.
         all.extend([normal(0.4, high), normal(low, 0.2), normal(0.3, 0.3 + 1e-7)]);
+        let ln = |mean, sigma, min, max| LogNormal { mean, sigma, min, max };
+        all.extend([
+            ln(-1.2, 0.1, 0.0, high),
+            ln(0.5, 0.5, 0.0, high),
+            ln(0.5, 0.5, 1.0, high),
+            ln(0.5, 0.5, 0.0, 2.0),
+        ]);
+        all.extend([
+            ln(-1.2, 0.1, 0.25, 0.35),
+            ln(-1.2, 1e-5, 0.0, high),
+            ln(0.0, 0.5, 5.5, high),
+            ln(-1.2, 0.1, 0.3, 0.3 + 1e-7),
+        ]);
         all
     }
 
@@ -271,6 +372,11 @@ mod tests {
         assert_eq!((of(low, high), of(0.0, 1e6), of(0.0, high)), (line, line, line));
         assert_eq!(of(0.29, 1e6), of(0.29, high));
         assert_eq!(of(0.25, 0.35), Uniform { min: 0.25, max: 0.35 }.coordinate());
+        let of = |min, max| LogNormal { mean: -1.2, sigma: 0.1, min, max }.coordinate();
+        let line = Coordinate { log: Some((0.0, 1.0)), low: -1.2, width: 0.1, boxed: false };
+        assert_eq!((of(0.0, high), of(0.1, 1.0), of(0.1, high)), (line, line, line));
+        assert_eq!(of(0.25, 0.35), LogUniform { min: 0.25, max: 0.35 }.coordinate());
+        assert!(of(0.25, high).boxed && (of(0.25, high).low - 0.25f64.ln()).abs() < 1e-12);
     }
 
     #[test]
@@ -285,6 +391,7 @@ mod tests {
             assert_eq!((d.quantile(0.0) >= min, d.quantile(1.0) <= max), (true, true), "{d}");
             assert!(d.quantile(0.0).is_finite() && d.quantile(1.0).is_finite(), "{d}");
             assert!(min.is_infinite() || d.ln_density(min - 1.0) == f64::NEG_INFINITY, "{d}");
+            assert!(!matches!(d, LogNormal { .. }) || d.ln_density(0.0) == f64::NEG_INFINITY, "{d}");
             // Moments by the midpoint rule over the quantiles, and the density as du/dθ.
             let n = 100_000;
             let x: Vec<f64> = (0..n).map(|i| d.quantile((i as f64 + 0.5) / n as f64)).collect();
@@ -313,6 +420,13 @@ mod tests {
             (normal(f64::NAN, 1.0, low, high), "Gaussian"),
             (normal(0.0, 1.0, 2.0, 1.0), "interval"),
             (normal(0.0, 1.0, 40.0, high), "nothing"),
+            (LogNormal { mean: 0.0, sigma: 0.0, min: 0.0, max: high }, "Gaussian of ln"),
+            (LogNormal { mean: 0.0, sigma: 9.0, min: 0.0, max: high }, "Gaussian of ln"),
+            (LogNormal { mean: 0.3e3, sigma: 1.0, min: 0.0, max: high }, "Gaussian of ln"),
+            (LogNormal { mean: 0.0, sigma: 1.0, min: -1.0, max: high }, "above 0"),
+            (LogNormal { mean: 0.0, sigma: 1.0, min: 2.0, max: 1.0 }, "interval"),
+            (LogNormal { mean: 0.0, sigma: 1.0, min: 0.0, max: 0.0 }, "interval"),
+            (LogNormal { mean: 0.0, sigma: 0.1, min: 40.0, max: high }, "nothing"),
         ] {
             let e = wrong.check().unwrap_err();
             assert!(e.problem.contains(word) && e.remedy.is_some(), "{wrong}: {e}");
@@ -328,13 +442,18 @@ mod tests {
                 (c.boxed, c.log.is_some()),
                 match d {
                     LogUniform { .. } => (true, true),
+                    LogNormal { .. } => (min > 0.0 || max.is_finite(), true),
                     _ => (min.is_finite() && max.is_finite(), min.is_finite() != max.is_finite()),
                 },
                 "{d}"
             );
             let u = |x: f64| (c.log.map_or(x, |(edge, side)| (side * (x - edge)).ln()) - c.low) / c.width;
             if c.boxed {
-                assert!(u(min).abs() < 1e-12 && (u(max) - 1.0).abs() < 1e-12, "{d}");
+                let or = |bound: f64, end: f64| {
+                    if bound > 0.0 && bound.is_finite() || c.log.is_none() { bound } else { end }
+                };
+                let (min, max) = (or(min, d.quantile(0.0)), or(max, d.quantile(1.0)));
+                assert!(u(min).abs() < 1e-8 && (u(max) - 1.0).abs() < 1e-8, "{d}");
             } else {
                 assert!(u(d.quantile(0.5)).abs() < 1e-9, "{d}");
                 assert!(u(d.quantile(0.16)).abs() < 3.0 && u(d.quantile(0.84)).abs() < 3.0, "{d}");

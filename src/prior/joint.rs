@@ -1,5 +1,5 @@
-//! Gaussian parameters that are correlated: standard normal z, with correlation matrix R, is L w of independent w, with
-//! R = L Lᵀ.
+//! Gaussian parameters, or such of Gaussian logarithm, that are correlated: standard normal z, with correlation matrix
+//! R, is L w of independent w, with R = L Lᵀ.
 
 use super::Parameter;
 use crate::error::{Error, Result};
@@ -43,10 +43,10 @@ impl Joint {
                 if value.is_nan() || value.abs() >= 1.0 {
                     return refused("it is no correlation", "give a number between -1 and 1");
                 }
-                if let Some(q) = [p, &all[j]].into_iter().find(|q| q.distribution.line().is_none()) {
+                if let Some(q) = [p, &all[j]].into_iter().find(|q| !q.distribution.is_line()) {
                     let problem =
                         format!("Gaussians without bounds can be correlated, but {} {}", q.name, q.distribution);
-                    let remedy = "give both kind = \"normal\" without min and max, or leave the correlation out";
+                    let remedy = "give both kind = \"normal\" or \"lognormal\" without min and max, or leave the correlation out";
                     return refused(&problem, remedy);
                 }
                 if pairs.insert((i.max(j), i.min(j)), value).is_some() {
@@ -154,6 +154,27 @@ mod tests {
         }
         assert_eq!(prior.ln_density(&[1.0, 2.5, -2.0, 3.0]), f64::NEG_INFINITY, "outside the box of b");
         assert_eq!(prior.middle(), mean);
+    }
+
+    #[test]
+    fn logarithms_are_correlated_as_gaussians_are() {
+        let mut parameters = vec![normal("a", -1.0, 0.5, &[("b", 0.8)]), normal("b", 3.0, 2.0, &[])];
+        let plain = Prior::new(parameters.clone()).unwrap();
+        parameters[0].distribution = Distribution::LogNormal { mean: -1.0, sigma: 0.5, min: 0.0, max: f64::INFINITY };
+        let prior = Prior::new(parameters.clone()).unwrap();
+        for u in [[0.5, 0.5], [0.1, 0.95], [0.999, 0.2]] {
+            let (theta, of_ln) = (prior.from_unit(&u), plain.from_unit(&u));
+            assert!((theta[0].ln() - of_ln[0]).abs() < 1e-12 && (theta[1] - of_ln[1]).abs() < 1e-12, "{u:?}");
+            let expected = plain.ln_density(&of_ln) - of_ln[0];
+            assert!((prior.ln_density(&theta) - expected).abs() < 1e-9, "{u:?}");
+        }
+        for (corner, of_ln) in prior.corners().iter().zip(plain.corners()) {
+            assert!((corner[0].ln() - of_ln[0]).abs() < 1e-9 && (corner[1] - of_ln[1]).abs() < 1e-9);
+        }
+        let text = serde_json::to_string(&prior).unwrap();
+        assert_eq!(serde_json::from_str::<Prior>(&text).unwrap(), prior);
+        parameters[0].distribution = Distribution::LogNormal { mean: -1.0, sigma: 0.5, min: 0.1, max: f64::INFINITY };
+        assert!(Prior::new(parameters).unwrap_err().problem.contains("a ~ exp N(-1, 0.5²) above 0.1"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use joint::Joint;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter};
 
 /// One varied parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,12 +47,39 @@ const ALL_CORNERS: usize = 6;
 /// Of more parameters, so many corners of a fixed random choice.
 const SOME_CORNERS: usize = 32;
 
-/// Parameters: independent, but for Gaussians that are correlated. The later one of such a pair says it.
+/// Parameters: independent, but for Gaussians (of θ or of ln θ) that are correlated. The later one of such a pair says
+/// it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Parameter>", into = "Vec<Parameter>")]
 pub struct Prior {
     pub parameters: Vec<Parameter>,
     joint: Joint,
+    /// What is left of it, where universes that cannot be made are passed over. Not of its spelling: files say it beside.
+    pub accepted: Option<Accepted>,
+}
+
+/// What is left of a prior where universes that cannot be made are passed over, as so many of its draws tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    pub kept: usize,
+    pub of: usize,
+    /// Of each parameter (p) among those that are left.
+    pub variance: Vec<f64>,
+}
+
+impl Accepted {
+    /// The fraction that is left, by which densities are higher, and its standard error.
+    pub fn fraction(&self) -> (f64, f64) {
+        let (kept, of) = (self.kept as f64, self.of as f64);
+        (kept / of, (kept * (of - kept)).sqrt() / of.powf(1.5))
+    }
+}
+
+impl Display for Accepted {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        let (fraction, error) = self.fraction();
+        write!(f, "{:.1} ± {:.1}%", 100.0 * fraction, 100.0 * error)
+    }
 }
 
 impl TryFrom<Vec<Parameter>> for Prior {
@@ -82,7 +110,45 @@ impl Prior {
             }
         }
         let joint = Joint::new(&mut parameters)?;
-        Ok(Prior { parameters, joint })
+        Ok(Prior { parameters, joint, accepted: None })
+    }
+
+    /// The prior of universes that are `possible` alone, by so many draws from this one.
+    pub fn cut(&self, draws: usize, possible: impl Fn(&[f64]) -> bool) -> Result<Prior> {
+        let mut rng = rng::stream(0, 0, "accepted", self.len() as u64);
+        let mut kept: Vec<Vec<f64>> = vec![];
+        for _ in 0..draws {
+            if stop::asked() {
+                return Err(Error::stopped("stopped while draws of the prior were looked at"));
+            }
+            let theta = self.from_unit(&(0..self.len()).map(|_| rng.random()).collect::<Vec<_>>());
+            kept.extend(possible(&theta).then_some(theta));
+        }
+        let n = kept.len() as f64;
+        let mean = |f: &dyn Fn(&[f64]) -> f64| kept.iter().map(|t| f(t)).sum::<f64>() / n;
+        let variance = |j: usize| {
+            let center = mean(&|t| t[j]);
+            mean(&|t| (t[j] - center).powi(2))
+        };
+        let accepted = Accepted { kept: kept.len(), of: draws, variance: (0..self.len()).map(variance).collect() };
+        Ok(Prior { accepted: Some(accepted), ..self.clone() })
+    }
+
+    /// The box of `steps` to both sides of a point, within the prior; next to nothing wide where there is no step.
+    pub fn around(&self, point: &[f64], steps: &BTreeMap<String, f64>) -> Result<Prior> {
+        let mut all = self.parameters.clone();
+        for (p, at) in all.iter_mut().zip(point) {
+            let step = steps.get(&p.name).copied().unwrap_or(1e-9 * at.abs().max(1e-3));
+            let (min, max) = p.distribution.bounds();
+            p.distribution = Distribution::Uniform { min: (at - step).max(min), max: (at + step).min(max) };
+            p.correlation.clear();
+        }
+        Prior::new(all)
+    }
+
+    /// Variance of parameter j.
+    pub fn variance(&self, j: usize) -> f64 {
+        self.accepted.as_ref().map_or_else(|| self.parameters[j].distribution.variance(), |a| a.variance[j])
     }
 
     /// The prior of those parameters alone.
@@ -135,20 +201,20 @@ impl Prior {
         self.from_unit(&vec![0.5; self.len()])
     }
 
-    /// ln density at `theta`; −∞ where there is none; bounds belong to it (see [`Distribution::reach`]).
+    /// ln density at `theta`; −∞ where there is none; bounds belong to it (see [`Distribution::reach`]). Where universes
+    /// that cannot be made are passed over it is that of the others, and is not asked of such a one.
     pub fn ln_density(&self, theta: &[f64]) -> f64 {
         let apart: f64 = self.parameters.iter().zip(theta).map(|(p, &t)| p.distribution.ln_density(t)).sum();
+        let apart = apart - self.accepted.as_ref().map_or(0.0, |a| a.fraction().0.ln());
         if self.joint.of.is_empty() || apart == f64::NEG_INFINITY {
             return apart;
         }
-        let z: Vec<f64> = self.lines().map(|(j, mean, sigma)| (theta[j] - mean) / sigma).collect();
-        apart + self.joint.ln_excess(&z)
+        apart + self.joint.ln_excess(&self.deviations(theta))
     }
 
-    /// Place, mean and standard deviation of the parameters that are correlated.
-    fn lines(&self) -> impl Iterator<Item = (usize, f64, f64)> {
-        let line = |j: usize| self.parameters[j].distribution.line().map(|(mean, sigma)| (j, mean, sigma));
-        self.joint.of.iter().filter_map(move |&j| line(j))
+    /// Of the parameters that are correlated how many standard deviations they lie above their means.
+    fn deviations(&self, theta: &[f64]) -> Vec<f64> {
+        self.joint.of.iter().map(|&j| self.parameters[j].distribution.deviations(theta[j])).collect()
     }
 
     /// The box between the 0.1% and 99.9% quantiles of each parameter: so far out lie some universes of any large
@@ -181,7 +247,11 @@ impl Prior {
             let one = |((q, &middle), &at): ((&Parameter, &f64), &f64)| match q.distribution.range() {
                 (low, _) if at == -1.0 => low,
                 (_, high) if at == 1.0 => high,
-                (low, high) => middle + at.abs() * (if at < 0.0 { low } else { high } - middle),
+                _ if at == 0.0 => middle,
+                (low, high) => {
+                    let edge = q.distribution.deviations(if at < 0.0 { low } else { high });
+                    q.distribution.at_deviations(at.abs() * edge)
+                }
             };
             self.parameters.iter().zip(&middle).zip(at).map(one).collect()
         };
@@ -227,8 +297,8 @@ impl Prior {
     /// at this quantile of what it can be beside those before it (Rosenblatt 1952).
     pub fn from_unit(&self, u: &[f64]) -> Vec<f64> {
         let mut theta: Vec<f64> = self.parameters.iter().zip(u).map(|(p, &u)| p.distribution.quantile(u)).collect();
-        let z: Vec<f64> = self.lines().map(|(j, mean, sigma)| (theta[j] - mean) / sigma).collect();
-        self.lines().zip(self.joint.correlated(&z)).for_each(|((j, mean, sigma), z)| theta[j] = mean + sigma * z);
+        let z = self.joint.correlated(&self.deviations(&theta));
+        self.joint.of.iter().zip(z).for_each(|(&j, z)| theta[j] = self.parameters[j].distribution.at_deviations(z));
         theta
     }
 }
@@ -317,6 +387,17 @@ impl DrawnFrom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_a_prior_is_as_much_denser_and_narrower() {
+        let whole = Prior::new(vec![Parameter::uniform("a", "a", 0.0, 2.0)]).unwrap();
+        let left = whole.cut(4096, |theta| theta[0] < 0.5).unwrap();
+        let (fraction, error) = left.accepted.as_ref().unwrap().fraction();
+        assert!((fraction - 0.25).abs() < 4.0 * error && (error - (0.25 * 0.75f64 / 4096.0).sqrt()).abs() < 1e-4);
+        assert!((left.ln_density(&[0.3]) - 2f64.ln()).abs() < 5.0 * error / fraction);
+        assert!((left.variance(0) / (0.25 / 12.0) - 1.0).abs() < 0.1 && left.within(&whole));
+        assert_eq!((whole.variance(0), left.ln_density(&[2.5])), (4.0 / 12.0, f64::NEG_INFINITY));
+    }
 
     #[test]
     fn density_integrates_to_one() {

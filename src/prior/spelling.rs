@@ -1,7 +1,7 @@
 //! How a parameter is spelled, in campaign files and in all others: a table of a kind and its numbers.
 
 use super::Parameter;
-use super::distribution::Distribution::{self, LogUniform, Normal, Uniform};
+use super::distribution::Distribution::{self, LogNormal, LogUniform, Normal, Uniform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,6 +20,9 @@ pub enum Kind {
     LogUniform,
     /// A Gaussian.
     Normal,
+    /// A Gaussian of the logarithm.
+    #[serde(rename = "lognormal")]
+    LogNormal,
 }
 
 /// What is said of a parameter under its name.
@@ -54,10 +57,12 @@ impl JsonSchema for ParameterTable {
 /// Its keys.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("allOf" = [{ "anyOf": [{ "required": ["min", "max"] }, { "required": ["kind", "mean", "sigma"] }] }]))]
+#[schemars(extend("allOf" = [{ "anyOf": [{ "required": ["min", "max"] }, { "required": ["kind", "mean", "sigma"] },
+    { "required": ["kind", "ln_mean", "ln_sigma"] }] }]))]
 struct Keys {
-    /// What the prior is: `uniform` or `log-uniform` (uniform in the logarithm) between `min` and `max`, or `normal`, a
-    /// Gaussian with `mean` and `sigma`, cut off at `min` and `max` where they are given.
+    /// What the prior is: `uniform` or `log-uniform` (uniform in the logarithm) between `min` and `max`; or `normal`, a
+    /// Gaussian with `mean` and `sigma`, or `lognormal`, whose natural logarithm is one with `ln_mean` and `ln_sigma`,
+    /// both cut off at `min` and `max` where they are given.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-default" = "`\"uniform\"`"))]
     kind: Kind,
@@ -69,20 +74,28 @@ struct Keys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-unit" = "the parameter's", "x-default" = "required by `normal`"))]
     sigma: Option<f64>,
+    /// Mean of ln θ, of the Gaussian before it is cut off: the logarithm of the median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "e-folds", "x-default" = "required by `lognormal`"))]
+    ln_mean: Option<f64>,
+    /// Standard deviation of ln θ: 0.1 is about 10%; of a scatter in dex give 2.3026 times that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "e-folds", "x-default" = "required by `lognormal`"))]
+    ln_sigma: Option<f64>,
     /// Lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-unit" = "the parameter's", "x-default" = "required; of `normal` none"))]
+    #[schemars(extend("x-unit" = "the parameter's", "x-default" = "required; of `normal` and `lognormal` none"))]
     min: Option<f64>,
     /// Upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-unit" = "the parameter's", "x-default" = "required; of `normal` none"))]
+    #[schemars(extend("x-unit" = "the parameter's", "x-default" = "required; of `normal` and `lognormal` none"))]
     max: Option<f64>,
     /// Label for plots, without dollar signs. Use single quotes: `'\Omega_m'`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "the name"))]
     latex: Option<String>,
-    /// Correlation coefficients with other parameters: `correlation = { Omega_m = -0.9 }`. Both are `normal` without
-    /// bounds; a pair stands in the table of one of them.
+    /// Correlation coefficients with other parameters: `correlation = { Omega_m = -0.9 }`, of ln θ where it is
+    /// `lognormal`. Both are `normal` or `lognormal` without bounds; a pair stands in the table of one of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-type" = "{ NAME = number, … }"))]
     correlation: BTreeMap<String, f64>,
@@ -97,8 +110,13 @@ impl TryFrom<Keys> for ParameterTable {
     fn try_from(keys: Keys) -> Result<ParameterTable, String> {
         let kind = serde_json::to_value(keys.kind).unwrap_or_default();
         let need = |name: &str, value: Option<f64>| value.ok_or(format!("a prior of kind {kind} needs {name}"));
-        if keys.kind != Kind::Normal && (keys.mean.is_some() || keys.sigma.is_some()) {
-            return Err(format!("mean and sigma are of kind = \"normal\", and this prior is of kind {kind}"));
+        for (of, numbers, names) in [
+            (Kind::Normal, [keys.mean, keys.sigma], "mean and sigma are of kind = \"normal\""),
+            (Kind::LogNormal, [keys.ln_mean, keys.ln_sigma], "ln_mean and ln_sigma are of kind = \"lognormal\""),
+        ] {
+            if keys.kind != of && numbers.iter().any(Option::is_some) {
+                return Err(format!("{names}, and this prior is of kind {kind}"));
+            }
         }
         let distribution = match keys.kind {
             Kind::Uniform => Uniform { min: need("min", keys.min)?, max: need("max", keys.max)? },
@@ -107,6 +125,12 @@ impl TryFrom<Keys> for ParameterTable {
                 mean: need("mean", keys.mean)?,
                 sigma: need("sigma", keys.sigma)?,
                 min: keys.min.unwrap_or(f64::NEG_INFINITY),
+                max: keys.max.unwrap_or(f64::INFINITY),
+            },
+            Kind::LogNormal => LogNormal {
+                mean: need("ln_mean", keys.ln_mean)?,
+                sigma: need("ln_sigma", keys.ln_sigma)?,
+                min: keys.min.unwrap_or(0.0),
                 max: keys.max.unwrap_or(f64::INFINITY),
             },
         };
@@ -118,12 +142,16 @@ impl From<ParameterTable> for Keys {
     fn from(ParameterTable { distribution, latex, correlation }: ParameterTable) -> Keys {
         let (min, max) = distribution.bounds();
         let [min, max] = [min, max].map(|bound| Some(bound).filter(|b| !b.is_infinite()));
-        let (kind, mean, sigma) = match distribution {
-            Uniform { .. } => (Kind::Uniform, None, None),
-            LogUniform { .. } => (Kind::LogUniform, None, None),
-            Normal { mean, sigma, .. } => (Kind::Normal, Some(mean), Some(sigma)),
-        };
-        Keys { kind, mean, sigma, min, max, latex, correlation }
+        let keys = Keys { min, max, latex, correlation, ..Keys::default() };
+        match distribution {
+            Uniform { .. } => keys,
+            LogUniform { .. } => Keys { kind: Kind::LogUniform, ..keys },
+            Normal { mean, sigma, .. } => Keys { kind: Kind::Normal, mean: Some(mean), sigma: Some(sigma), ..keys },
+            LogNormal { mean, sigma, .. } => {
+                let min = keys.min.filter(|&min| min > 0.0);
+                Keys { kind: Kind::LogNormal, ln_mean: Some(mean), ln_sigma: Some(sigma), min, ..keys }
+            }
+        }
     }
 }
 
@@ -173,6 +201,8 @@ mod tests {
             r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01}"#,
             r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01,"min":0.19}"#,
             r#"{"name":"a","latex":"a","kind":"normal","mean":0.2,"sigma":0.01,"correlation":{"b":0.5,"c":-0.25}}"#,
+            r#"{"name":"a","latex":"a","kind":"lognormal","ln_mean":-1.5,"ln_sigma":0.1}"#,
+            r#"{"name":"a","latex":"a","kind":"lognormal","ln_mean":-1.5,"ln_sigma":0.1,"min":0.1,"max":0.4}"#,
         ] {
             let parameter = read(text).unwrap();
             assert_eq!(serde_json::to_string(&parameter).unwrap(), text);
@@ -188,6 +218,8 @@ mod tests {
             ),
             (r#"{"name":"a","latex":"a","kind":"normal","mean":1}"#, &["of a", "sigma"]),
             (r#"{"name":"a","latex":"a","min":0.1,"max":0.3,"sigma":1}"#, &["of a", "sigma", "uniform"]),
+            (r#"{"name":"a","latex":"a","kind":"lognormal","mean":1,"sigma":1}"#, &["of a", "sigma", "lognormal"]),
+            (r#"{"name":"a","latex":"a","kind":"lognormal","ln_mean":1}"#, &["of a", "needs ln_sigma"]),
             (r#"{"name":"a","latex":"a","min":0.3,"max":0.1}"#, &["of a", "interval"]),
             (r#"{"name":"a","latex":"a","min":0.1,"max":0.3,"correlations":{"b":0.5}}"#, &["of a", "correlations"]),
             (r#"{"latex":"a","min":0.1,"max":0.3}"#, &["name"]),

@@ -78,6 +78,9 @@ fn subtitle(inputs: &Inputs) -> Markup {
             @for (a, b, r) in prior.correlations() {
                 ", correlation of " (label(a)) " and " (label(b)) ": " (r)
             }
+            @if let Some(left) = &prior.accepted {
+                ", of which the " (left) " that can be made are the prior"
+            }
         }
     }
 }

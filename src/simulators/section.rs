@@ -34,7 +34,7 @@ impl<'a> Universes<'a> {
 
     /// The cosmology of a design point.
     pub fn resolve(&self, theta: Theta) -> Result<Cosmology> {
-        let cosmological = theta.iter().filter(|(name, _)| crate::cosmology::NAMES.contains(name));
+        let cosmological = theta.iter().filter(|(name, _)| crate::cosmology::may_vary(name));
         self.cosmology()?.resolve(&cosmological.collect::<Vec<_>>())
     }
 }

@@ -39,6 +39,7 @@ fn boxes_are_mapped_as_ever_to_the_last_bit() {
 #[test]
 fn every_support_is_mapped_to_the_line_and_back() {
     let normal = |min, max| Distribution::Normal { mean: 0.3, sigma: 0.1, min, max };
+    let ln = |min, max| Distribution::LogNormal { mean: -1.2, sigma: 0.3, min, max };
     let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
     let all = [
         normal(low, high),
@@ -47,6 +48,9 @@ fn every_support_is_mapped_to_the_line_and_back() {
         Distribution::LogUniform { min: 1e-4, max: 10.0 },
         normal(low, 0.4),
         normal(0.2, 0.35),
+        ln(0.0, high),
+        ln(0.25, high),
+        ln(0.0, 0.4),
     ];
     let prior = prior(&all);
     let (maps, theta) = (Unbounded::new(&prior, Device::Cpu), points(&prior, 97));
@@ -57,7 +61,8 @@ fn every_support_is_mapped_to_the_line_and_back() {
     let slope = (maps.inverse(&(&u + step)) - maps.inverse(&(&u - step))) / (2.0 * step);
     assert!(host(&(slope.abs().log() - ln).abs().max())[0] < 1e-5);
     // On an edge, and beyond one: numbers all the same, and told apart.
-    let edges = Tensor::from_slice(&[0.3, 0.1, 0.1, 1e-4, 0.4, 0.2, 0.3, 0.1, 0.05, 1e-4, 0.4, 0.2]).view([2, 6]);
+    let edges = [[0.3, 0.1, 0.1, 1e-4, 0.4, 0.2, 0.0, 0.25, 0.4], [0.3, 0.1, 0.05, 1e-4, 0.4, 0.2, 0.3, 0.3, 0.3]];
+    let edges = Tensor::from_slice(edges.as_flattened()).view([2, 9]);
     let (u, ln) = maps.forward(&edges, Kind::Double);
     assert!(host(&u).iter().chain(&host(&ln)).all(|v| v.is_finite()));
     assert_eq!(host(&maps.outside(&edges)), [0.0, 1.0]);

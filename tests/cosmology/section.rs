@@ -148,3 +148,67 @@ fn unsound_tables_are_refused() {
         refused(given(&text), &["cosmology.table = ", "pk.txt", problem]);
     }
 }
+
+/// Whatever a design varies in the place of another parameter, the universe is the one that has it.
+#[test]
+fn derived_parameters_take_the_place_of_others() {
+    use polycosm::cosmology::{DERIVED, Derived};
+    let neutrinos = "radiation = true\nM_nu = 0.3\n";
+    for more in ["", neutrinos] {
+        let all = config(&format!("Omega_m = 0.31\nOmega_b = 0.049\nh = 0.68\nn_s = 0.965\nsigma8 = 0.81\n{more}"));
+        let universe = all.resolve(&[]).unwrap();
+        for d in &DERIVED {
+            let value = all.derived(d, &universe, 0).unwrap();
+            let mut others = all.clone();
+            others.value_mut(d.replaces).unwrap().take();
+            let again = others.resolve(&[(d.name, value)]).unwrap();
+            let same = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-12, "{}: {a} and {b}", d.name);
+            same(again.omega_m(), universe.omega_m());
+            same(again.omega_b(), universe.omega_b());
+            same(again.sigma8(), universe.sigma8());
+            // Beside it nothing else says the same.
+            let twice = all.resolve(&[(d.name, value)]);
+            let fixed = format!("and so does cosmology.{}", d.replaces);
+            refused(twice, &[&format!("design.parameters.{} = ", d.name), &fixed]);
+        }
+        let of = |name: &str| all.derived(Derived::named(name).unwrap(), &universe, 0).unwrap();
+        assert!((of("S8") - 0.81 * (0.31f64 / 0.3).sqrt()).abs() < 1e-12);
+        assert!((of("Omega_c") + of("omega_b") / 0.4624 + universe.omega_nu() - 0.31).abs() < 1e-12);
+        assert!(
+            (of("omega_c") / of("Omega_c") - 0.4624).abs() < 1e-12 && (of("omega_m") - 0.31 * 0.4624).abs() < 1e-12
+        );
+        assert!((of("ln_1e10_A_s") - (1e10 * of("A_s")).ln()).abs() < 1e-12);
+    }
+    // Four in one universe, in any order.
+    let fixed = config("h = 0.7\nn_s = 0.96\n");
+    let four = [("S8", 0.8), ("omega_c", 0.12), ("omega_b", 0.0224)];
+    let universe = fixed.resolve(&four).unwrap();
+    assert!((universe.omega_m() - 0.1424 / 0.49).abs() < 1e-12 && (universe.omega_b() - 0.0224 / 0.49).abs() < 1e-12);
+    assert!((universe.sigma8() - 0.8 / (universe.omega_m() / 0.3).sqrt()).abs() < 1e-12);
+    refused(fixed.resolve(&[four[0], four[1], four[2], ("sigma8", 0.8)]), &["S8 = 0.8", "design.parameters.sigma8"]);
+    refused(
+        fixed.resolve(&[("omega_m", 0.14), four[1], four[2], four[0]]),
+        &["omega_c = 0.12", "design.parameters.omega_m"],
+    );
+    refused(fixed.resolve(&four[..2]), &["cosmology.Omega_"]);
+    refused(fixed.resolve(&[("S8", -0.8), four[1], four[2]]), &["design.parameters.S8 = -0.8", "here sigma8 = -"]);
+    refused(
+        fixed.resolve(&[four[0], four[1], ("omega_b", -0.01)]),
+        &["design.parameters.omega_b = -0.01", "Omega_b = "],
+    );
+}
+
+/// CAMB's universe of A_s = 2.067184e-9 has sigma8 = 0.81602 (`tests/data/README.md`); the fit's is as good as its shape.
+#[test]
+fn the_primordial_amplitude_is_that_of_the_codes() {
+    use polycosm::cosmology::Derived;
+    let planck = "Omega_m = 0.3089\nOmega_b = 0.0486\nh = 0.6774\nn_s = 0.9667\n";
+    let of = |transfer: &str| {
+        let config = config(&format!("{planck}sigma8 = 0.81602\nradiation = true\n{transfer}"));
+        config.derived(Derived::named("A_s").unwrap(), &config.resolve(&[]).unwrap(), 0).unwrap() / 2.067184e-9
+    };
+    let table = data("camb_linear_pk.txt");
+    let (fit, read) = (of(""), of(&format!("transfer = \"table\"\ntable = {table:?}\n")));
+    assert!((fit - 1.0).abs() < 0.03, "Eisenstein & Hu: {fit}");
+    assert!((read - 1.0).abs() < 0.01, "CAMB's spectrum: {read}");
+}

@@ -71,7 +71,7 @@ fn show(plan: &Plan, args: &Args, comm: &Comm) -> Result<()> {
     let stages: Vec<(String, f64, u64)> = vec![];
     let m = plan.shard_size();
     let missing = comm.on_root(|| {
-        let design = design.resolve(&plan.begun, config.seed)?;
+        let Some(design) = plan.design()? else { return Ok(0) };
         Ok(Inventory::take(&config.output, &design, m)?.count(State::Missing))
     })?;
     if !comm.is_root() {

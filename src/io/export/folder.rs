@@ -174,6 +174,9 @@ impl Folder {
         about.insert("format_version".into(), FORMAT_VERSION.into());
         about.insert("parameters".into(), json!(dataset.prior.names()));
         about.insert("prior".into(), value(serde_json::to_value(&dataset.prior))?);
+        if let Some(left) = &dataset.prior.accepted {
+            about.insert("accepted".into(), json!([left.kept, left.of]));
+        }
         about.insert("drawn_from".into(), dataset.drawn_from.name().into());
         about.insert("split".into(), json!(SPLIT));
         about.insert("status".into(), json!(STATUS));

@@ -52,8 +52,8 @@ pub struct Pm<T> {
     config: PmConfig,
     cosmology: CosmologyConfig,
     names: Vec<String>,
-    /// The middle of their prior.
-    middle: Vec<f64>,
+    /// The universe in the middle of their prior.
+    middle: Option<Cosmology>,
     precision: std::marker::PhantomData<T>,
 }
 
@@ -92,19 +92,24 @@ impl Origin {
     }
 }
 
+/// Names and values of the parameters that are not the galaxies'.
+fn of_cosmology(theta: Theta<'_>) -> Vec<(&str, f64)> {
+    theta.iter().filter(|(name, _)| !HodConfig::NAMES.contains(name)).collect()
+}
+
 impl<T: Real + Element> Pm<T> {
     /// A simulator of universes whose `prior`'s parameters vary and whose others stand in `cosmology`.
     pub fn new(config: &PmConfig, cosmology: &CosmologyConfig, prior: &Prior) -> Result<Self> {
         config.check()?;
         let names = prior.names().into_iter().map(String::from).collect();
         let middle = prior.middle();
+        let middle = cosmology.resolve(&of_cosmology(prior.theta(&middle))).ok();
         Ok(Pm { config: config.clone(), cosmology: cosmology.clone(), names, middle, precision: Default::default() })
     }
 
     /// The cosmology of a design point.
     pub fn cosmology(&self, theta: Theta) -> Result<Cosmology> {
-        let varied: Vec<(&str, f64)> = theta.iter().filter(|(name, _)| !HodConfig::NAMES.contains(name)).collect();
-        self.cosmology.resolve(&varied)
+        self.cosmology.resolve(&of_cosmology(theta))
     }
 
     /// Where the snapshot of a universe at scale factor `a` lies in the campaign's folder.

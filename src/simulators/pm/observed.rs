@@ -3,7 +3,7 @@
 use super::products::{LensingProduct, needs};
 use super::{Origin, Pm, PmConfig, PmState};
 use crate::comm::Comm;
-use crate::cosmology::{Cosmology, Extension, NAMES};
+use crate::cosmology::{Cosmology, Extension, NAMES, stands_for};
 use crate::error::{Error, Result};
 use crate::io::gadget::{self, Header};
 use crate::io::hdf::Element;
@@ -128,12 +128,12 @@ impl<T: Real + Element> Pm<T> {
     fn cosmology_told(&self, header: &Header, warnings: &mut Vec<String>) -> Result<Cosmology> {
         let (mut fixed, mut values, mut lacking) = (self.cosmology.clone(), vec![], vec![]);
         for name in NAMES {
-            let varied = self.names.iter().position(|n| n == name);
+            let varied = self.names.iter().any(|n| stands_for(n) == name);
             // What is said takes the place of what the campaign fixes.
             let ours = fixed.value_mut(name).and_then(Option::take);
             let value = match (header.told(name), varied) {
-                (Some(told), Some(_)) => Some(told),
-                (Some(told), None) => {
+                (Some(told), true) => Some(told),
+                (Some(told), false) => {
                     match ours.or(by_default(name)) {
                         Some(known) if alike(name, told, known) => ours,
                         known => {
@@ -144,12 +144,16 @@ impl<T: Real + Element> Pm<T> {
                         }
                     }
                 }
-                (None, Some(j)) if UNSEEN.contains(&name) => Some(self.middle[j]),
-                (None, Some(_)) => {
+                (None, true) if UNSEEN.contains(&name) => self.middle.map(|middle| match name {
+                    "Omega_b" => middle.omega_b(),
+                    "n_s" => middle.n_s(),
+                    _ => middle.sigma8(),
+                }),
+                (None, true) => {
                     lacking.push(name);
                     None
                 }
-                (None, None) => ours,
+                (None, false) => ours,
             };
             values.extend(value.map(|value| (name, value)));
         }

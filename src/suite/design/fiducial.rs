@@ -6,7 +6,7 @@
 
 use super::{DesignConfig, Sampling};
 use crate::error::{Error, Result};
-use crate::prior::{Distribution, Parameter, Prior};
+use crate::prior::{Parameter, Prior};
 use std::collections::BTreeMap;
 
 impl DesignConfig {
@@ -17,7 +17,7 @@ impl DesignConfig {
     }
 
     /// The fiducial values, p.
-    fn center(&self, prior: &Prior) -> Vec<f64> {
+    pub fn center(&self, prior: &Prior) -> Vec<f64> {
         prior.parameters.iter().filter_map(|p| self.fiducial.get(&p.name)).copied().collect()
     }
 
@@ -91,18 +91,6 @@ impl DesignConfig {
             }
         }
         (theta, realisation)
-    }
-
-    /// The box of all points, within the prior; next to nothing wide where there is no step.
-    pub fn around(&self, prior: &Prior) -> Result<Prior> {
-        let mut all = prior.parameters.clone();
-        for (p, at) in all.iter_mut().zip(self.center(prior)) {
-            let step = self.steps.get(&p.name).copied().unwrap_or(1e-9 * at.abs().max(1e-3));
-            let (min, max) = p.distribution.bounds();
-            p.distribution = Distribution::Uniform { min: (at - step).max(min), max: (at + step).min(max) };
-            p.correlation.clear();
-        }
-        Prior::new(all)
     }
 
     /// How many universes stand where, in words.

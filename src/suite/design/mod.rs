@@ -50,6 +50,17 @@ pub enum Scramble {
     Owen,
 }
 
+/// What becomes of points whose universes cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reject {
+    /// A prior that has them is refused.
+    #[default]
+    Refuse,
+    /// The next point takes their place.
+    Redraw,
+}
+
 /// What the rows of a list were drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -74,6 +85,12 @@ pub struct DesignConfig {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-default" = "`\"shift\"`"))]
     pub scramble: Scramble,
+    /// What becomes of points whose universes cannot be made (more baryons than matter, say): `refuse` refuses a prior
+    /// that has them; with `redraw`, for `kind = "sobol"` and `"prior"`, the next point takes the place of each, and the
+    /// prior is that of the universes that can be made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("x-default" = "`\"refuse\"`"))]
+    pub reject: Reject,
     /// Universes at each point, of realisations of their own, one row after the other; `simulations` is a multiple.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(extend("x-default" = "1"))]
@@ -201,6 +218,8 @@ impl Design {
 
 /// Dimensions of the Sobol sequence.
 const MOST_SOBOL: usize = 1000;
+/// Points in a row that may be passed over.
+const MOST_TRIES: usize = 10_000;
 
 impl DesignConfig {
     /// Checks everything that needs no file; `prior`: that of the parameters.
@@ -223,6 +242,10 @@ impl DesignConfig {
         if self.scramble != Scramble::Shift && self.kind != Sampling::Sobol {
             let error = bad("scramble", "is read by kind = \"sobol\" only").value("owen");
             return Err(error.remedy("remove it, or change the kind"));
+        }
+        if self.reject == Reject::Redraw && !matches!(self.kind, Sampling::Sobol | Sampling::Prior) {
+            let error = bad("reject", "such a design has no next point").value("redraw");
+            return Err(error.remedy("remove it, or use kind = \"sobol\" or \"prior\""));
         }
         if prior.is_empty() {
             return Err(
@@ -283,15 +306,33 @@ impl DesignConfig {
         }
     }
 
-    /// Chooses the points.
+    /// Chooses the points, where every universe can be made.
     pub fn resolve(&self, prior: &Prior, seed: u64) -> Result<Design> {
+        self.resolve_among(prior, seed, |_| true)
+    }
+
+    /// Chooses the points. Those that are not `possible` are passed over where they are to be redrawn.
+    pub fn resolve_among(&self, prior: &Prior, seed: u64, possible: impl Fn(&[f64]) -> bool) -> Result<Design> {
         self.check(prior)?;
         let (k, p) = (self.realisations, prior.len());
         let n = self.simulations / k;
         let of = |unit: Vec<f64>| (unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect(), None);
+        let next = |units: &mut dyn Iterator<Item = Vec<f64>>| {
+            let mut all = units.take(MOST_TRIES).map(|u| prior.from_unit(&u));
+            all.find(|theta| self.reject == Reject::Refuse || possible(theta)).ok_or_else(|| {
+                let error = Error::input(format!("of {MOST_TRIES} points in a row no universe can be made"));
+                error.key("design.reject").value("redraw").remedy("narrow the priors to universes that can be made")
+            })
+        };
         let (theta, given): (Vec<f64>, _) = match self.kind {
-            Sampling::Sobol => of(points::sobol_points(n, p, seed, self.scramble)),
-            Sampling::Prior => of((0..n).flat_map(|i| points::drawn(seed, i as u64, p)).collect()),
+            Sampling::Sobol => {
+                let mut units = points::sobol_points(p, seed, self.scramble);
+                ((0..n).map(|_| next(&mut units)).collect::<Result<Vec<_>>>()?.concat(), None)
+            }
+            Sampling::Prior => {
+                let row = |i| next(&mut points::drawn(seed, i as u64, p));
+                ((0..n).map(row).collect::<Result<Vec<_>>>()?.concat(), None)
+            }
             Sampling::LatinHypercube => of(points::latin_hypercube(n, p, seed)),
             Sampling::Grid => of(points::grid(n, p)?),
             Sampling::List => self.read_list(prior, n)?,

@@ -5,15 +5,15 @@ use crate::error::{Error, Result};
 use crate::rng;
 use rand::{Rng, RngCore, seq::SliceRandom};
 
-/// Row i of p independent uniform numbers.
-pub fn drawn(seed: u64, i: u64, p: usize) -> Vec<f64> {
+/// Row i of p independent uniform numbers, and what is drawn in its place, again and again.
+pub fn drawn(seed: u64, i: u64, p: usize) -> impl Iterator<Item = Vec<f64>> {
     let mut rng = rng::stream(seed, 0, "design", i);
-    (0..p).map(|_| rng.random()).collect()
+    std::iter::repeat_with(move || (0..p).map(|_| rng.random()).collect())
 }
 
-/// n points of the sequence, made random bit by bit; they lie half a spacing off the dyadic numbers, so that none falls
+/// The points of the sequence, made random bit by bit; they lie half a spacing off the dyadic numbers, so that none falls
 /// on a bound. Either way every point is uniform over the cube, and the sequence's nets stay what they are.
-pub fn sobol_points(n: usize, p: usize, seed: u64, scramble: Scramble) -> Vec<f64> {
+pub fn sobol_points(p: usize, seed: u64, scramble: Scramble) -> impl Iterator<Item = Vec<f64>> {
     let purpose = match scramble {
         Scramble::Shift => "sobol shift",
         Scramble::Owen => "owen scramble",
@@ -21,11 +21,11 @@ pub fn sobol_points(n: usize, p: usize, seed: u64, scramble: Scramble) -> Vec<f6
     let keys: Vec<u64> = (0..p).map(|j| rng::stream(seed, 0, purpose, j as u64).next_u64()).collect();
     let sequence = sobol::Sobol::<u64>::new(p, &sobol::params::JoeKuoD6::standard());
     let unit = |bits: u64| ((bits >> (64 - BITS)) as f64 + 0.5) / 2f64.powi(BITS as i32);
-    let scrambled = |(x, &key): (u64, &u64)| match scramble {
+    let scrambled = move |(x, &key): (u64, &u64)| match scramble {
         Scramble::Shift => unit(x ^ key),
         Scramble::Owen => unit(owen(x, key)),
     };
-    sequence.take(n).flat_map(|point| point.into_iter().zip(&keys).map(scrambled).collect::<Vec<_>>()).collect()
+    sequence.map(move |point| point.into_iter().zip(&keys).map(scrambled).collect())
 }
 
 /// Bits of a coordinate.

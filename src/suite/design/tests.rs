@@ -43,6 +43,33 @@ fn designs_that_extend_do() {
 }
 
 #[test]
+fn points_that_are_impossible_give_way_to_the_next() {
+    let possible = |theta: &[f64]| theta[0] < 0.5 && theta[1] > -0.5;
+    let at = |config: &DesignConfig| config.resolve_among(&config.parameters.prior().unwrap(), 7, possible);
+    let redraw = "reject = \"redraw\"";
+    for kind in ["sobol", "prior"] {
+        let (small, large) = (at(&config(kind, 50, redraw)).unwrap(), at(&config(kind, 80, redraw)).unwrap());
+        assert_eq!(small.theta, large.theta[..100], "{kind}");
+        assert!(large.theta.chunks(2).all(possible));
+        // The possible points of the design that has them all are among them, in their order; of draws in their places.
+        let all = at(&config(kind, 50, "")).unwrap();
+        for (i, theta) in all.theta.chunks(2).enumerate().filter(|(_, theta)| possible(theta)) {
+            assert!(
+                small.theta.chunks(2).position(|t| t == theta).is_some_and(|at| kind == "sobol" || at == i),
+                "{kind}"
+            );
+        }
+        assert!(all.theta.chunks(2).any(|theta| !possible(theta)));
+    }
+    for kind in ["latin-hypercube", "grid"] {
+        assert_eq!(at(&config(kind, 9, redraw)).unwrap_err().key.as_deref(), Some("design.reject"), "{kind}");
+    }
+    let nothing = config("sobol", 2, redraw);
+    let e = nothing.resolve_among(&nothing.parameters.prior().unwrap(), 7, |_| false).unwrap_err();
+    assert!(e.key.as_deref() == Some("design.reject") && e.remedy.is_some() && e.exit_code() == 2, "{e}");
+}
+
+#[test]
 fn sobol_and_latin_hypercube_fill_every_slice() {
     for (kind, more) in [("sobol", ""), ("sobol", "scramble = \"owen\""), ("latin-hypercube", "")] {
         let design = resolve(&config(kind, 64, more), 3).unwrap();
