@@ -6,6 +6,7 @@ pub mod budget;
 mod contract;
 mod flat;
 mod gaussian_flat;
+mod lognormal_sphere;
 pub mod pm;
 mod section;
 mod sky;
@@ -13,6 +14,7 @@ mod sky;
 pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use flat::{SkyConfig, SpectrumConfig};
 pub use gaussian_flat::GaussianFlatConfig;
+pub use lognormal_sphere::LognormalSphereConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
 
@@ -38,6 +40,8 @@ pub static KINDS: Kinds<dyn Section, About> = Kinds::new(&[
     kind::<PmConfig>("pm"),
     // Gaussian maps of a flat sky.
     kind::<GaussianFlatConfig>("gaussian-flat"),
+    // Lognormal shells of the whole sky.
+    kind::<LognormalSphereConfig>("lognormal-sphere"),
 ]);
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
