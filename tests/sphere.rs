@@ -1,7 +1,9 @@
 //! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, on several ranks; lognormal shells.
 
+mod common;
 mod mpi;
 
+use common::says;
 use polycosm::comm::Comm;
 use polycosm::sphere::{Alm, Complex, LognormalShells, Rings, Sht};
 use std::f64::consts::{PI, TAU};
@@ -229,4 +231,104 @@ fn shear_is_tangential_around_a_mass() {
         let there: Vec<usize> = (0..at.len()).filter(meridian).collect();
         assert!(there.len() > 3 && there.iter().all(|p| gamma1[*p] < -0.1 && gamma2[*p].abs() < 0.05));
     });
+}
+
+const CAMPAIGN: &str = r#"
+output = "run"
+seed = 5
+[cosmology]
+Omega_m = 0.3089
+Omega_b = 0.0486
+h = 0.6774
+n_s = 0.9667
+sigma8 = 0.8159
+[design]
+simulations = 24
+validation = 0.0
+test = 0.25
+[design.parameters.amplitude]
+min = 0.9
+max = 1.1
+[design.parameters.bias]
+min = 1.0
+max = 2.0
+[simulator]
+kind = "lognormal-sphere"
+nside = 16
+lmax = 32
+shells = [0.0, 0.25, 0.5, 0.75, 1.0]
+spectra = "shells.txt"
+source_redshifts = [0.6, 1.0]
+shear = true
+density = true
+counts = { n_gal = 0.001 }
+shape_noise = { sigma_e = 0.3, n_gal = 10.0 }
+angular_spectra = { bins = 3 }
+mask = "mask.h5"
+"#;
+
+#[test]
+fn a_campaign_makes_skies() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("run.toml"), CAMPAIGN).unwrap();
+    std::fs::copy(common::repository("recipes/data/shells.txt"), at.join("shells.txt")).unwrap();
+    let mask = |name: &str, values: Vec<f64>| {
+        let file = hdf5::File::create(at.join(name)).unwrap();
+        file.new_dataset_builder().with_data(&values).create("mask").unwrap();
+    };
+    mask("mask.h5", (0..3072).map(|p| if p < 1000 { 0.0 } else { 1.0 }).collect());
+    mask("short.h5", vec![1.0; 12]);
+    mask("nan.h5", vec![f64::NAN; 3072]);
+    let polycosm = |ranks: usize, words: &str, sets: &[&str]| {
+        let mut run = mpi::mpirun(ranks);
+        run.current_dir(at).arg(env!("CARGO_BIN_EXE_polycosm")).args(words.split(' '));
+        sets.iter().for_each(|set| _ = run.args(["--set", set]));
+        let ended = mpi::finish(run, std::time::Duration::from_secs(120));
+        (ended.code, ended.text)
+    };
+    says(&polycosm(2, "simulate run.toml", &[]), 0, &["24 simulations"]);
+    let verified = polycosm(1, "verify run.toml", &[]);
+    says(&verified, 0, &["c_ell over the table's spectra, mean of 24: "]);
+    let bands = verified.1.split("mean of 24: ").nth(1).unwrap().lines().next().unwrap();
+    let ratios: Vec<f64> = bands.split(", ").map(|b| b.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(ratios.iter().all(|r| (r - 1.0).abs() < 0.15), "{bands}");
+
+    let other = ["output=other", "suite.ranks_per_sim=3", "design.simulations=2"];
+    says(&polycosm(3, "simulate run.toml", &other), 0, &[]);
+    let read = |output: &str, field: &str| -> Vec<f64> {
+        let file = hdf5::File::open(at.join(output).join("dataset.h5")).unwrap();
+        file.dataset(field).unwrap().read_raw().unwrap()
+    };
+    for (field, length) in
+        [("kappa", 2 * 3072), ("shear", 4 * 3072), ("delta", 4 * 3072), ("galaxies", 4 * 3072), ("c_ell", 9)]
+    {
+        let (one, three) = (read("run", field), read("other", field));
+        assert_eq!((one.len(), three.len()), (24 * length, 2 * length));
+        assert!(one.iter().zip(&three).all(|(a, b)| (a - b).abs() <= 1e-10 * a.abs().max(1e-3)), "{field}");
+        assert!(field == "c_ell" || one[..1000].iter().all(|x| *x == 0.0), "{field} is not masked");
+        assert!(one[1000..].iter().any(|x| *x != 0.0));
+    }
+
+    for (set, words) in [
+        ("simulator.nside=0", "simulator.nside = 0: must lie between 1 and 8192"),
+        ("simulator.lmax=65", "simulator.lmax = 65: must lie between 2 and 4 nside = 64"),
+        ("simulator.lmax=60", "the spectra run from ℓ = 0 to 48, needed are 2 to 60"),
+        ("simulator.shells=[0.0, 0.5, 0.4]", "simulator.shells = [0.0, 0.5, 0.4]: must be two or more redshifts"),
+        ("simulator.shells=[0.0, 0.5, 1.0]", "has spectra of 4 fields, and there are 2 shells"),
+        ("simulator.source_redshifts=[1.5]", "simulator.source_redshifts = 1.5: lies outside the shells"),
+        ("simulator.shift=[1.0, 2.0]", "has 2 numbers, and there are 4 shells"),
+        ("simulator.mask=short.h5", "has shape [12], and the maps 3072 pixels"),
+        ("simulator.mask=nan.h5", "holds NaN"),
+        ("simulator.angular_spectra.bins=40", "leaves bin"),
+        ("simulator.spectra=none.txt", "simulator.spectra = "),
+    ] {
+        says(&polycosm(1, "check run.toml", &["output=new", set]), 2, &[words, "remedy: "]);
+    }
+    let varied = ["output=new", "design.parameters.w0={ min = -1.1, max = -0.9 }"];
+    says(&polycosm(1, "check run.toml", &varied), 2, &["the spectra of the shells come from a table"]);
+    // Too strong for this shift: a failure in words on all ranks, not a hang.
+    let strong = ["output=new", "simulator.shift=0.02"];
+    let (code, text) = polycosm(2, "simulate run.toml", &strong);
+    assert!(code.is_some_and(|code| code != 0) && text.contains("simulator.spectra"), "{code:?} {text}");
 }

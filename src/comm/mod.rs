@@ -60,6 +60,11 @@ impl Comm {
         self.inner.size() as usize
     }
 
+    /// True of the same communicator, not of another one of the same ranks.
+    pub fn is(&self, other: &Comm) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// True on the rank that speaks for the group.
     pub fn is_root(&self) -> bool {
         self.rank() == 0

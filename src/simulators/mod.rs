@@ -7,6 +7,7 @@ mod contract;
 mod flat;
 mod gaussian_flat;
 mod lognormal_flat;
+mod lognormal_sphere;
 pub mod pm;
 mod section;
 mod sky;
@@ -15,6 +16,7 @@ pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use flat::{SkyConfig, SpectrumConfig};
 pub use gaussian_flat::GaussianFlatConfig;
 pub use lognormal_flat::LognormalFlatConfig;
+pub use lognormal_sphere::LognormalSphereConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
 
@@ -42,6 +44,8 @@ pub static KINDS: Kinds<dyn Section, About> = Kinds::new(&[
     kind::<GaussianFlatConfig>("gaussian-flat"),
     // Lognormal maps of a flat sky.
     kind::<LognormalFlatConfig>("lognormal-flat"),
+    // Lognormal shells of the whole sky.
+    kind::<LognormalSphereConfig>("lognormal-sphere"),
 ]);
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.

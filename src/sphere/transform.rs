@@ -65,6 +65,16 @@ impl Sht {
         self.lmax
     }
 
+    /// True of the very group that it was planned for.
+    pub fn is_of(&self, comm: &Comm) -> bool {
+        self.comm.is(comm)
+    }
+
+    /// This rank's rings.
+    pub fn own_rings(&self) -> Range<usize> {
+        self.cuts[self.comm.rank()]..self.cuts[self.comm.rank() + 1]
+    }
+
     /// This rank's pixels.
     pub fn pixels(&self) -> Range<usize> {
         let [start, end] = [0, 1].map(|i| match self.cuts[self.comm.rank() + i] {
