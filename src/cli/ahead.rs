@@ -1,7 +1,7 @@
 //! What a campaign's data are good for, before anything is computed: `train` would say it late, `infer` after all
 //! training.
 
-use super::calibrate::enough_draws;
+use crate::calibration::DRAWS;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
@@ -158,4 +158,11 @@ impl Ahead {
         }
         Ok(())
     }
+}
+
+/// Refuses to draw fewer of each universe than a posterior can be judged by.
+pub fn enough_draws(plan: &Plan) -> Result<()> {
+    let Some(draws) = plan.draws().filter(|&draws| draws < DRAWS) else { return Ok(()) };
+    let problem = format!("`polycosm calibrate` needs {DRAWS} draws of each universe or more");
+    Err(Error::input(problem).key("infer.draws").value(draws).remedy("raise it: 1000 is usual"))
 }

@@ -6,7 +6,7 @@ use super::current::{Current, Judged};
 use super::start::say;
 use crate::calibration::holes::{Holes, holes};
 use crate::calibration::power::{WidthError, fewest};
-use crate::calibration::{Calibration, DRAWS, assess, compare, level_each, spoil, tests};
+use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
@@ -115,13 +115,6 @@ pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
     let ran = dataset.ran();
     let failed: Vec<bool> = ran.iter().map(|&i| dataset.status()[i] != 0).collect();
     holes(&dataset.prior, &dataset.thetas(&ran), &failed)
-}
-
-/// Refuses to draw fewer of each universe than a posterior can be judged by.
-pub fn enough_draws(plan: &Plan) -> Result<()> {
-    let Some(draws) = plan.draws().filter(|&draws| draws < DRAWS) else { return Ok(()) };
-    let problem = format!("`polycosm calibrate` needs {DRAWS} draws of each universe or more");
-    Err(Error::input(problem).key("infer.draws").value(draws).remedy("raise it: 1000 is usual"))
 }
 
 /// What the verdict of a campaign will be worth, before anything is computed: how many universes will be for tests, and

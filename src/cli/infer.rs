@@ -1,6 +1,6 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
-use super::calibrate::enough_draws;
+use super::ahead::enough_draws;
 use super::campaign::{Campaign, path};
 use super::current::{Current, place};
 use super::timings::timed;
