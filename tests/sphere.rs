@@ -307,7 +307,7 @@ fn a_campaign_makes_skies() {
         assert_eq!((one.len(), three.len()), (24 * length, 2 * length));
         assert!(one.iter().zip(&three).all(|(a, b)| (a - b).abs() <= 1e-10 * a.abs().max(1e-3)), "{field}");
         assert!(field == "c_ell" || one[..1000].iter().all(|x| *x == 0.0), "{field} is not masked");
-        assert!(one[1000..].iter().any(|x| *x != 0.0));
+        assert!(one.iter().any(|x| *x != 0.0), "{field}");
     }
 
     for (set, words) in [
