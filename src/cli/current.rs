@@ -46,7 +46,7 @@ impl Current {
             current.forecast = Some(forecast_of(plan, comm, &comm.agree(plan.open_dataset())?)?);
         }
         if there(&plan.posterior(EXACT)) && plan.judged().iter().any(|name| name == EXACT) && there(&plan.dataset()) {
-            let fields = plan.config.simulator.as_ref().map_or(Ok(None), |s| s.likelihood());
+            let fields = plan.config.simulator.as_ref().map_or(Ok(None), |s| s.likelihood(&plan.universes()));
             if let Some(likelihood) = comm.agree(fields)? {
                 let dataset = comm.agree(plan.open_dataset())?;
                 current.exact = Some(exact_of(plan, comm, &dataset, &likelihood.fields(), 0)?);

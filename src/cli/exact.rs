@@ -42,7 +42,7 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
     let refuse = |problem: String, remedy: &str| Err(Error::input(problem).key("--exact").remedy(remedy));
     let checked = || {
         let simulator = plan.config.simulator.as_ref();
-        let Some(likelihood) = simulator.map(|s| s.likelihood()).transpose()?.flatten() else {
+        let Some(likelihood) = simulator.map(|s| s.likelihood(&plan.universes())).transpose()?.flatten() else {
             let what = simulator.map_or("data made elsewhere", |s| s.kind());
             return refuse(
                 format!("the likelihood of {what} is not known in closed form"),

@@ -5,7 +5,8 @@ use super::section::{Likelihood, LnLikelihood, Theory, Universes};
 use super::sky::Sky;
 use super::{Job, Output, Runner};
 use crate::comm::{Comm, timers::Timers};
-use crate::cosmology::angular::AngularSpectra;
+use crate::cosmology::angular::{AngularSpectra, Nuisance, Tracers, TracersConfig};
+use crate::cosmology::{CosmologyConfig, may_vary};
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::{AngularConfig, FlatSky};
 use crate::fields::grid_spectra::{GridSpectra, Roots, cholesky, pairs};
@@ -23,13 +24,14 @@ use ndarray_linalg::{DeterminantC, FactorizeC, SolveC, UPLO};
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::f64::consts::TAU;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// `[simulator.spectrum]`: C(ℓ) = A (ℓ/pivot)^slope in sr, of one map; or those of several from a file, times the same
-/// without unit.
+/// `[simulator.spectrum]`: C(ℓ) = A (ℓ/pivot)^slope in sr, of one map; or those of several from a file or from theory,
+/// times the same without unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpectrumConfig {
@@ -39,8 +41,11 @@ pub struct SpectrumConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub file: Option<PathBuf>,
-    /// Natural logarithm of the amplitude A, in sr (of a file's spectra a factor, 0 by default): a parameter, which stands
-    /// here or in `[design.parameters]`.
+    /// Theory of the maps of convergence and of galaxy counts, in the cosmology of each universe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracers: Option<TracersConfig>,
+    /// Natural logarithm of the amplitude A, in sr (a factor on the spectra of a file or of theory, 0 by default): a
+    /// parameter, which stands here or in `[design.parameters]`.
     #[serde(rename = "ln_A", skip_serializing_if = "Option::is_none")]
     pub ln_a: Option<f64>,
     /// Exponent of ℓ/pivot: a parameter like `ln_A`.
@@ -53,7 +58,7 @@ pub struct SpectrumConfig {
 
 impl Default for SpectrumConfig {
     fn default() -> Self {
-        SpectrumConfig { file: None, ln_a: None, slope: None, pivot: 1000.0 }
+        SpectrumConfig { file: None, tracers: None, ln_a: None, slope: None, pivot: 1000.0 }
     }
 }
 
@@ -118,6 +123,9 @@ pub struct SkyConfig {
 
 const LN_A: &str = "ln_A";
 const SLOPE: &str = "slope";
+/// What a bin's shift Δz and its multiplicative bias m are called, before its name: `dz_kappa0`, `m_kappa0`.
+const SHIFT: &str = "dz_";
+const BIAS: &str = "m_";
 
 /// An error about `[simulator.SECTION]`.
 fn bad(key: &str, value: impl std::fmt::Debug, problem: impl Into<String>, remedy: &str) -> Error {
@@ -198,6 +206,10 @@ impl SpectrumConfig {
         if !(self.pivot > 0.0 && self.pivot.is_finite()) {
             return Err(bad("spectrum.pivot", self.pivot, "is no multipole", "1000.0 is usual"));
         }
+        if let (Some(path), true) = (&self.file, self.tracers.is_some()) {
+            let problem = "is given beside the theory of [simulator.spectrum.tracers]";
+            return Err(bad("spectrum.file", path, problem, "keep one of them"));
+        }
         for (name, value) in [(LN_A, self.ln_a), (SLOPE, self.slope)] {
             let varies = of.prior.names().contains(&name);
             let key = format!("spectrum.{name}");
@@ -207,7 +219,7 @@ impl SpectrumConfig {
                     return Err(bad(&key, value, problem, "keep one of them"));
                 }
                 Some(value) => check_parameter(&format!("simulator.{key}"), name, value)?,
-                None if varies || self.file.is_some() => {}
+                None if varies || self.file.is_some() || self.tracers.is_some() => {}
                 None => {
                     let remedy = format!("give it in [simulator.spectrum], or vary it in [design.parameters.{name}]");
                     return Err(Error::input("is missing").key(format!("simulator.{key}")).remedy(remedy));
@@ -217,10 +229,30 @@ impl SpectrumConfig {
         Ok(())
     }
 
-    /// The table that it names. Serial.
-    fn table(&self) -> Result<Option<AngularSpectra>> {
+    /// What it names is read. Serial.
+    fn input(&self, of: &Universes) -> Result<Input> {
+        if let Some(tracers) = &self.tracers {
+            let tracers = Tracers::new(tracers, "simulator.spectrum.tracers")?;
+            return Ok(Input::Theory(Box::new((tracers, of.cosmology()?.clone()))));
+        }
         let read = |path: &PathBuf| AngularSpectra::read(path).map_err(|e| e.key("simulator.spectrum.file"));
-        self.file.as_ref().map(read).transpose()
+        Ok(self.file.as_ref().map(read).transpose()?.map_or(Input::PowerLaw, Input::Table))
+    }
+
+    /// Names of the parameters that a design may vary: of theory also shifts of redshift of every bin, and multiplicative
+    /// biases of convergence.
+    pub fn parameters(&self) -> Vec<String> {
+        let names = self.tracers.iter().flat_map(TracersConfig::names);
+        let of_bin = |name: String| {
+            let bias = name.starts_with("kappa").then(|| format!("{BIAS}{name}"));
+            bias.into_iter().chain([format!("{SHIFT}{name}")])
+        };
+        [LN_A, SLOPE].map(String::from).into_iter().chain(names.flat_map(of_bin)).collect()
+    }
+
+    /// Refuses impossible values of these.
+    pub fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
+        varied.iter().try_for_each(|(name, value)| check_parameter(&format!("design.parameters.{name}"), name, *value))
     }
 
     /// What multiplies the table at ℓ, or is the spectrum itself.
@@ -231,24 +263,33 @@ impl SpectrumConfig {
     }
 }
 
-/// Refuses amplitudes and slopes that are beyond any spectrum.
+/// Refuses amplitudes and slopes that are beyond any spectrum, and shifts and biases that are beyond any survey.
 fn check_parameter(key: &str, name: &str, value: f64) -> Result<()> {
-    let most = if name == LN_A { 200.0 } else { 20.0 };
+    let (most, remedy) = match name {
+        LN_A => (200.0, "is it the logarithm of the amplitude in sr?"),
+        SLOPE => (20.0, "is it the exponent of ℓ?"),
+        _ if name.starts_with(BIAS) => (0.9, "is it the bias m of (1 + m) κ?"),
+        _ => (0.5, "is it the shift of a bin's redshifts?"),
+    };
     match value.abs() <= most {
         true => Ok(()),
-        false => Err(Error::input(format!("lies outside [-{most}, {most}]"))
-            .key(key)
-            .value(value)
-            .remedy("is it the logarithm of the amplitude in sr, and the exponent of ℓ?")),
+        false => Err(Error::input(format!("lies outside [-{most}, {most}]")).key(key).value(value).remedy(remedy)),
     }
+}
+
+/// Where spectra come from: of theory with what is the same in all universes.
+#[derive(Debug, Clone)]
+enum Input {
+    PowerLaw,
+    Table(AngularSpectra),
+    Theory(Box<(Tracers, CosmologyConfig)>),
 }
 
 /// All that a kind of maps has of a campaign.
 #[derive(Debug, Clone)]
 pub(super) struct FlatMaps {
     pub spectrum: SpectrumConfig,
-    /// The table that it names.
-    table: Option<AngularSpectra>,
+    input: Input,
     /// Of lognormal maps.
     shifts: Option<OneOrMany<f64>>,
     pub sky: SkyConfig,
@@ -257,27 +298,18 @@ pub(super) struct FlatMaps {
 }
 
 impl FlatMaps {
-    /// Reads the table of spectra. Serial.
+    /// Reads the files of spectra and redshifts. Serial.
     pub fn new(
+        of: &Universes,
         spectrum: &SpectrumConfig,
         shifts: Option<&OneOrMany<f64>>,
         sky: &SkyConfig,
         c_ell: Option<&AngularConfig>,
         peaks: Option<&PeakConfig>,
     ) -> Result<FlatMaps> {
-        let (table, shifts) = (spectrum.table()?, shifts.cloned());
+        let (input, shifts) = (spectrum.input(of)?, shifts.cloned());
         let (spectrum, sky, c_ell, peaks) = (spectrum.clone(), sky.clone(), c_ell.cloned(), peaks.cloned());
-        Ok(FlatMaps { spectrum, table, shifts, sky, c_ell, peaks })
-    }
-
-    /// Names of the parameters that a design may vary.
-    pub fn parameters() -> Vec<String> {
-        vec![LN_A.into(), SLOPE.into()]
-    }
-
-    /// Refuses impossible values of these.
-    pub fn check_varied(varied: &[(&str, f64)]) -> Result<()> {
-        varied.iter().try_for_each(|(name, value)| check_parameter(&format!("design.parameters.{name}"), name, *value))
+        Ok(FlatMaps { spectrum, input, shifts, sky, c_ell, peaks })
     }
 
     /// Serial: refuses what cannot be made.
@@ -287,9 +319,8 @@ impl FlatMaps {
         let (n, side) = (self.sky.pixels, self.sky.field_of_view_deg);
         self.c_ell.iter().try_for_each(|c| c.ell_bins(n, side).map(drop))?;
         self.peaks.iter().try_for_each(|c| c.height_bins().map(drop))?;
-        if let Some(table) = &self.table {
-            let fundamental = TAU / side.to_radians();
-            let corner = fundamental * (n / 2) as f64 * 2f64.sqrt();
+        if let Input::Table(table) = &self.input {
+            let [fundamental, corner] = self.multipoles();
             table.covers(fundamental, corner).map_err(|e| e.key("simulator.spectrum.file"))?;
         }
         if let Some(shifts) = &self.shifts {
@@ -301,20 +332,22 @@ impl FlatMaps {
                 return Err(bad("shift", shift, "is no shift", "give how far below 0 the maps may reach, above 0"));
             }
         }
-        if self.table.is_none() && self.shifts.is_none() {
+        if matches!(self.input, Input::PowerLaw) && self.shifts.is_none() {
             return Ok(());
         }
         // What stands for all universes can be drawn.
         let middle = of.prior.middle();
-        let drawn = self.drawn(of.prior.theta(&middle), &mut Plane::new([n, n]));
-        let key = if self.shifts.is_some() { "simulator.shift" } else { "simulator.spectrum.file" };
-        drawn.map(drop).map_err(|e| e.key(key))
+        let drawn = self.drawn(of.prior.theta(&middle), 0, &mut Plane::new([n, n]));
+        let key = if self.shifts.is_some() { "simulator.shift" } else { "simulator.spectrum" };
+        drawn.map(drop).map_err(|e| if e.key.is_some() { e } else { e.key(key) })
     }
 
     /// The files that its sections name.
     pub fn files_mut<'a>(spectrum: &'a mut SpectrumConfig, sky: &'a mut SkyConfig) -> Vec<(String, &'a mut PathBuf)> {
         let table = spectrum.file.iter_mut().map(|file| ("/spectrum/file".to_string(), file));
-        table.chain(sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask))).collect()
+        let redshifts = spectrum.tracers.iter_mut().flat_map(TracersConfig::files_mut);
+        let redshifts = redshifts.map(|(at, file)| (format!("/spectrum/tracers{at}"), file));
+        table.chain(redshifts).chain(sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask))).collect()
     }
 
     /// What it is unusual to do.
@@ -324,34 +357,61 @@ impl FlatMaps {
     }
 
     fn maps(&self) -> usize {
-        self.table.as_ref().map_or(1, |table| table.names().len())
+        self.names().len()
     }
 
     fn names(&self) -> Vec<String> {
-        self.table.as_ref().map_or(vec!["0".into()], |table| table.names().to_vec())
+        match &self.input {
+            Input::PowerLaw => vec!["0".into()],
+            Input::Table(table) => table.names().to_vec(),
+            Input::Theory(theory) => theory.0.names(),
+        }
     }
 
-    /// What the maps' pixels have in common in a universe, without noise.
-    fn grid(&self, theta: Theta) -> GridSpectra {
-        let (sky, factor) = (&self.sky, self.spectrum.factor(theta));
-        let c =
-            |i: usize, j: usize, ell: f64| factor(ell) * self.table.as_ref().map_or(1.0, |table| table.at(i, j, ell));
-        GridSpectra::new(self.maps(), sky.pixels, sky.field_of_view_deg, sky.pixel_window, c)
+    /// From the fundamental 2π/side to the corner of the Fourier plane.
+    fn multipoles(&self) -> [f64; 2] {
+        let fundamental = TAU / self.sky.field_of_view_deg.to_radians();
+        [fundamental, fundamental * (self.sky.pixels / 2) as f64 * 2f64.sqrt()]
+    }
+
+    /// The spectra that are multiplied in universe `index`.
+    fn table(&self, theta: Theta, index: u64) -> Result<Option<Cow<'_, AngularSpectra>>> {
+        let (tracers, cosmology) = match &self.input {
+            Input::PowerLaw => return Ok(None),
+            Input::Table(table) => return Ok(Some(Cow::Borrowed(table))),
+            Input::Theory(theory) => &**theory,
+        };
+        let universe = cosmology.resolve(&theta.iter().filter(|(name, _)| may_vary(name)).collect::<Vec<_>>())?;
+        let linear = cosmology.linear_power(&universe, index)?;
+        let of = |sort: &str, what: &str| {
+            let names = tracers.names().into_iter().filter(|name| name.starts_with(sort));
+            names.map(|name| theta.get(&format!("{what}{name}")).unwrap_or(0.0)).collect::<Vec<_>>()
+        };
+        let (source_shift, lens_shift, m) = (of("kappa", SHIFT), of("counts", SHIFT), of("kappa", BIAS));
+        let nuisance = Nuisance { source_shift, lens_shift, m };
+        Ok(Some(Cow::Owned(tracers.spectra(&universe, &linear, &nuisance, self.multipoles())?)))
+    }
+
+    /// What the maps' pixels have in common in universe `index`, without noise.
+    fn grid(&self, theta: Theta, index: u64) -> Result<GridSpectra> {
+        let (sky, factor, table) = (&self.sky, self.spectrum.factor(theta), self.table(theta, index)?);
+        let c = |i: usize, j: usize, ell: f64| factor(ell) * table.as_ref().map_or(1.0, |table| table.at(i, j, ell));
+        Ok(GridSpectra::new(self.maps(), sky.pixels, sky.field_of_view_deg, sky.pixel_window, c))
     }
 
     /// What draws a universe's maps, without noise.
-    fn drawn(&self, theta: Theta, plane: &mut Plane<f64>) -> Result<Drawn> {
-        let grid = self.grid(theta);
+    fn drawn(&self, theta: Theta, index: u64, plane: &mut Plane<f64>) -> Result<Drawn> {
+        let grid = self.grid(theta, index)?;
         let Some(shifts) = &self.shifts else { return grid.roots().map(Drawn::Gaussian) };
         let shifts: Vec<f64> = (0..self.maps()).map(|map| shifts[map.min(shifts.len() - 1)]).collect();
         Lognormal::new(&grid, &shifts, plane).map(Drawn::Lognormal)
     }
 
     /// The same with it.
-    fn noisy_grid(&self, theta: Theta) -> GridSpectra {
-        let mut grid = self.grid(theta);
+    fn noisy_grid(&self, theta: Theta, index: u64) -> Result<GridSpectra> {
+        let mut grid = self.grid(theta, index)?;
         grid.add_noise(&self.sky.noise(self.maps()));
-        grid
+        Ok(grid)
     }
 
     fn seen(&self) -> Sky<'_> {
@@ -367,12 +427,12 @@ impl FlatMaps {
     }
 
     /// Mean C_ℓ of a field's bins, noise included; none of a masked map, whose modes are coupled.
-    pub fn theory(&self, field: &FieldSpec, theta: Theta) -> Result<Option<Theory>> {
+    pub fn theory(&self, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
         let Some(c) = self.c_ell.as_ref().filter(|_| field.name == "c_ell" && self.sky.mask.is_none()) else {
             return Ok(None);
         };
         let (n, side) = (self.sky.pixels, self.sky.field_of_view_deg);
-        let (bins, grid) = (c.ell_bins(n, side)?, self.noisy_grid(theta));
+        let (bins, grid) = (c.ell_bins(n, side)?, self.noisy_grid(theta, index)?);
         let (fundamental, area) = (TAU / side.to_radians(), (side.to_radians() / n as f64).powi(2));
         let window = GridSpectra::new(1, n, side, true, |_, _, _| area);
         let pairs = pairs(grid.maps()).count();
@@ -391,13 +451,26 @@ impl FlatMaps {
 
     /// What makes the universes.
     pub fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
-        let varies = of.prior.names().iter().any(|name| Self::parameters().iter().any(|own| own == name));
+        let (own, theory) = (self.spectrum.parameters(), matches!(self.input, Input::Theory(_)));
+        let changes = |name: &&str| own.iter().any(|own| own == name) || theory && may_vary(name);
+        let varies = self.of_each_universe()? || of.prior.names().iter().any(changes);
         let fixed = (!varies).then(OnceCell::new);
         Ok(Box::new(FlatRunner { maps: self.clone(), mask: self.sky.mask()?, fixed }))
     }
 
+    /// True if universes have tables of linear spectra of their own.
+    fn of_each_universe(&self) -> Result<bool> {
+        let Input::Theory(theory) = &self.input else { return Ok(false) };
+        Ok(theory.1.files(0..2)?.iter().any(|(_, files)| files.len() > 1))
+    }
+
     /// The likelihood of Gaussian maps.
     pub fn likelihood(&self) -> Result<Box<dyn Likelihood>> {
+        if self.of_each_universe()? {
+            let problem = "is known at the universes of the design only, and a likelihood asks between them";
+            let error = Error::input(problem).key("cosmology.transfer").value("table");
+            return Err(error.remedy("take a fitted spectrum, or leave --exact out"));
+        }
         let (mask, n) = (self.sky.mask()?, self.sky.pixels);
         let seen = mask.map(|mask| (0..n * n).filter(|&i| mask[i] > 0.0).collect::<Vec<_>>());
         if seen.is_some() && n > MASKED {
@@ -468,7 +541,7 @@ impl FlatRunner {
         let drawn = match self.fixed.as_ref().and_then(OnceCell::get) {
             Some(drawn) => drawn,
             None => {
-                own = self.maps.drawn(job.theta, &mut plane)?;
+                own = self.maps.drawn(job.theta, job.index, &mut plane)?;
                 self.fixed.as_ref().map_or(&own, |fixed| fixed.get_or_init(|| own.clone()))
             }
         };
@@ -556,7 +629,7 @@ impl Likelihood for Exact {
 
 impl Exact {
     fn of_modes(&self, data: &[Vec<f64>], theta: Theta) -> Result<f64> {
-        let grid = self.maps.noisy_grid(theta);
+        let grid = self.maps.noisy_grid(theta, 0)?;
         let maps = grid.maps();
         let mut ln = 0.0;
         for (([row, column], count), data) in grid.octant().zip(data) {
@@ -582,7 +655,7 @@ impl Exact {
     }
 
     fn of_pixels(&self, seen: &[usize], data: &Array1<f64>, theta: Theta) -> Result<f64> {
-        let (grid, n) = (self.maps.noisy_grid(theta), self.maps.sky.pixels);
+        let (grid, n) = (self.maps.noisy_grid(theta, 0)?, self.maps.sky.pixels);
         let xi = grid.correlations(&mut Plane::new([n, n]));
         let (maps, size) = (grid.maps(), seen.len());
         let pair = |i: usize, j: usize| i.min(j) * maps - i.min(j) * (i.min(j) + 1) / 2 + i.max(j);

@@ -25,8 +25,8 @@ pub struct GaussianFlatConfig {
 }
 
 impl GaussianFlatConfig {
-    fn maps(&self) -> Result<FlatMaps> {
-        FlatMaps::new(&self.spectrum, None, &self.sky, self.c_ell.as_ref(), self.peaks.as_ref())
+    fn maps(&self, of: &Universes) -> Result<FlatMaps> {
+        FlatMaps::new(of, &self.spectrum, None, &self.sky, self.c_ell.as_ref(), self.peaks.as_ref())
     }
 }
 
@@ -36,34 +36,38 @@ impl Section for GaussianFlatConfig {
     }
 
     fn check(&self, of: &Universes) -> Result<()> {
-        self.maps()?.check(of)
+        self.maps(of)?.check(of)
     }
 
     fn warnings(&self, of: &Universes) -> Vec<String> {
         FlatMaps::warnings(of)
     }
 
+    fn needs_cosmology(&self) -> bool {
+        self.spectrum.tracers.is_some()
+    }
+
     fn parameters(&self) -> Vec<String> {
-        FlatMaps::parameters()
+        self.spectrum.parameters()
     }
 
     fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
-        FlatMaps::check_varied(varied)
+        self.spectrum.check_varied(varied)
     }
 
     fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
         FlatMaps::files_mut(&mut self.spectrum, &mut self.sky)
     }
 
-    fn theory(&self, _: &Universes, field: &FieldSpec, theta: Theta, _: u64) -> Result<Option<Theory>> {
-        self.maps()?.theory(field, theta)
+    fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
+        self.maps(of)?.theory(field, theta, index)
     }
 
-    fn likelihood(&self) -> Result<Option<Box<dyn Likelihood>>> {
-        self.maps()?.likelihood().map(Some)
+    fn likelihood(&self, of: &Universes) -> Result<Option<Box<dyn Likelihood>>> {
+        self.maps(of)?.likelihood().map(Some)
     }
 
     fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
-        self.maps()?.runner(of)
+        self.maps(of)?.runner(of)
     }
 }

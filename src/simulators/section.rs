@@ -137,7 +137,7 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
         Ok(None)
     }
     /// The likelihood of what it makes, for `polycosm infer --exact`; `None`: nobody knows it.
-    fn likelihood(&self) -> Result<Option<Box<dyn Likelihood>>> {
+    fn likelihood(&self, _of: &Universes) -> Result<Option<Box<dyn Likelihood>>> {
         Ok(None)
     }
     /// What makes the universes.

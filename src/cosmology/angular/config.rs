@@ -4,6 +4,7 @@ use crate::cosmology::{NonLinear, RedshiftDistribution};
 use crate::error::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Fields on the sky, and the theory of their spectra.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +77,13 @@ impl TracersConfig {
         let [sources, lenses] = self.bins();
         let kappa = (0..sources).map(|i| format!("kappa{i}"));
         kappa.chain((0..lenses).map(|i| format!("counts{i}"))).collect()
+    }
+
+    /// The files it names, by their places in the section (JSON pointers).
+    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let lists = [("sources", &mut self.sources), ("lenses", &mut self.lenses)].into_iter();
+        let all = lists.flat_map(|(key, list)| list.iter_mut().enumerate().map(move |(i, n)| (key, i, n)));
+        all.filter_map(|(key, i, n)| n.file_mut().map(|path| (format!("/{key}/{i}/table/path"), path))).collect()
     }
 
     /// First ℓ of Limber's approximation.

@@ -85,7 +85,7 @@ impl Section for PmConfig {
                 cone.n_of_z
                     .iter_mut()
                     .enumerate()
-                    .filter_map(|(i, n)| n.file_mut().map(|path| (format!("/lightcone/n_of_z/{i}/path"), path))),
+                    .filter_map(|(i, n)| n.file_mut().map(|path| (format!("/lightcone/n_of_z/{i}/table/path"), path))),
             );
         }
         files
