@@ -303,6 +303,82 @@ fn lognormal_maps_have_their_spectra_shifts_and_shear() {
     }
 }
 
+const THEORY: &str = r#"
+output = "run"
+seed = 8
+[cosmology]
+Omega_b = 0.049
+h = 0.67
+n_s = 0.96
+sigma8 = 0.8
+[design]
+kind = "prior"
+simulations = 120
+[design.parameters]
+Omega_m = { min = 0.25, max = 0.4 }
+m_kappa0 = { min = 0.2, max = 0.4 }
+dz_kappa0 = { min = 0.2, max = 0.4 }
+dz_counts0 = { min = 0.0, max = 0.2 }
+[simulator]
+kind = "lognormal-flat"
+shift = [0.03, 1.0]
+c_ell = { bins = 8 }
+[simulator.sky]
+field_of_view_deg = 10.0
+pixels = 32
+[simulator.spectrum.tracers]
+sources = [{ gaussian = { mean = 0.5, sigma = 0.1 } }]
+lenses = [{ tophat = { z_min = 0.2, z_max = 0.5 } }]
+bias = [1.5]
+limber_from = 0
+"#;
+
+#[test]
+fn maps_by_theory_have_the_spectra_of_their_cosmology_and_of_their_survey() {
+    use polycosm::config::{campaign::Config, load};
+    use polycosm::cosmology::angular::{Nuisance, Tracers, TracersConfig};
+    use polycosm::fields::flat_sky::AngularConfig;
+    let folder = campaign(THEORY);
+    let at = folder.path();
+    says(&polycosm(2, at, "simulate run.toml", &[]), 0, &["120 simulations"]);
+    says(&polycosm(1, at, "verify run.toml", &[]), 0, &["c_ell over the input spectra, mean of 120: "]);
+    // The same theory, asked without the simulator.
+    let config = load::<Config>(&at.join("run.toml"), &[]).unwrap().value;
+    let section: toml::Table = toml::from_str(THEORY).unwrap();
+    let tracers: TracersConfig = section["simulator"]["spectrum"]["tracers"].clone().try_into().unwrap();
+    let (tracers, cosmology) = (Tracers::new(&tracers, "tracers").unwrap(), config.cosmology.unwrap());
+    let angular = AngularConfig { bins: 8, ..AngularConfig::default() };
+    let (ell, _) = AngularConfig::modes_of(&angular.ell_bins(32, 10.0).unwrap(), 32, 10.0);
+    let (theta, c_ell) = (read(at, "run", "theta"), read(at, "run", "c_ell"));
+    let mut ratios = [[0.0; 8]; 3];
+    for (theta, c) in theta.chunks(4).zip(c_ell.chunks(24)) {
+        let universe = cosmology.resolve(&[("Omega_m", theta[0])]).unwrap();
+        let linear = cosmology.linear_power(&universe, 0).unwrap();
+        let nuisance = Nuisance { m: vec![theta[1]], source_shift: vec![theta[2]], lens_shift: vec![theta[3]] };
+        let expected = tracers.spectra(&universe, &linear, &nuisance, [36.0, 900.0]).unwrap();
+        for (pair, (i, j)) in expected.pairs().into_iter().enumerate() {
+            (0..8).for_each(|b| ratios[pair][b] += c[8 * pair + b] / expected.at(i, j, ell[b]) / 120.0);
+        }
+    }
+    // Some forty modes of each universe in the third band; a band is not its mean ℓ.
+    for (pair, ratios) in ratios.iter().enumerate() {
+        assert!(ratios[2..].iter().all(|r: &f64| (r - 1.0).abs() < 0.08), "{pair}: {ratios:?}");
+    }
+    for (set, problem) in [
+        ("simulator.spectrum.file=spectra.txt", "is given beside the theory"),
+        ("design.parameters.m_kappa1.min=0.0", "m_kappa1"),
+        ("design.parameters.dz_counts0.max=2.0", "dz_counts0"),
+        ("simulator.spectrum.tracers.bias=[1.0,2.0]", "bias"),
+        ("simulator.spectrum.tracers.sources=[{table={path=\"none.txt\"}}]", "none.txt"),
+    ] {
+        says(&polycosm(1, at, "check run.toml", &[set]), 2, &[problem, "remedy: "]);
+    }
+    // Without a cosmology there is no theory.
+    let without = THEORY.replace("[cosmology]", "[cosmologies]");
+    std::fs::write(at.join("without.toml"), without).unwrap();
+    says(&polycosm(1, at, "check without.toml", &[]), 2, &["cosmolog"]);
+}
+
 /// 3σ of shape noise in both conventions, and what cannot be.
 #[test]
 fn shape_noise_has_the_variance_of_its_convention() {
