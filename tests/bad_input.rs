@@ -396,7 +396,7 @@ const ROWS: &[Row] = &[
             "[simulator.galaxies]\n",
             "[design.parameters.sigma_8]\nmin = 0.5\nmax = 1.0\n"
         ),
-        says: &["run.toml:22: design.parameters.sigma_8 = ", "remedy: did you mean `sigma8`", "N_eff, log_m_min"],
+        says: &["run.toml:22: design.parameters.sigma_8 = ", "remedy: did you mean `sigma8`", "ln_1e10_A_s, log_m_min"],
     },
     Row {
         what: "an unknown key of a nested section",

@@ -260,10 +260,10 @@ shells = [0.0, 0.25, 0.5, 0.75, 1.0]
 spectra = "shells.txt"
 source_redshifts = [0.6, 1.0]
 shear = true
-density = true
+delta = true
 counts = { n_gal = 0.001 }
 shape_noise = { sigma_e = 0.3, n_gal = 10.0 }
-angular_spectra = { bins = 3 }
+c_ell = { bins = 3 }
 mask = "mask.h5"
 "#;
 
@@ -320,7 +320,7 @@ fn a_campaign_makes_skies() {
         ("simulator.shift=[1.0, 2.0]", "has 2 numbers, and there are 4 shells"),
         ("simulator.mask=short.h5", "has shape [12], and the maps 3072 pixels"),
         ("simulator.mask=nan.h5", "holds NaN"),
-        ("simulator.angular_spectra.bins=40", "leaves bin"),
+        ("simulator.c_ell.bins=40", "leaves bin"),
         ("simulator.spectra=none.txt", "simulator.spectra = "),
     ] {
         says(&polycosm(1, "check run.toml", &["output=new", set]), 2, &[words, "remedy: "]);

@@ -15,11 +15,11 @@ use std::f64::consts::{PI, TAU};
 pub struct AngularConfig {
     /// Lower edge of the first bin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below 2π over the field's side"))]
+    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below 2π over the field's side; 2 on the sphere"))]
     pub min: Option<f64>,
     /// Upper edge of the last bin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below π over a pixel's side"))]
+    #[schemars(extend("x-unit" = "ℓ", "x-default" = "below π over a pixel's side; beyond `lmax` on the sphere"))]
     pub max: Option<f64>,
     /// Number of bins; one without modes is refused.
     pub bins: usize,

@@ -10,7 +10,8 @@ use super::prelude::*;
 use crate::comm::share;
 use crate::cosmology::angular::AngularSpectra;
 use crate::cosmology::{Cosmology, NAMES};
-use crate::fields::bins::{Bins, Spacing};
+use crate::fields::bins::Bins;
+use crate::fields::flat_sky::AngularConfig;
 use crate::io::field::{Dtype, HealpixOrder};
 use crate::io::mask;
 use crate::list::OneOrMany;
@@ -58,7 +59,7 @@ pub struct LognormalSphereConfig {
     pub shear: bool,
     /// The shells' matter contrasts: field `delta`.
     #[serde(default)]
-    pub density: bool,
+    pub delta: bool,
     /// Field `galaxies`, counts in each shell: Poisson, of mean n (1 + b δ), none where that is negative. `n_gal` is the mean per
     /// square arcminute in a shell, or one number for each; `bias` (1.0) the linear bias b, which stands here or in
     /// `[design.parameters]`.
@@ -68,10 +69,10 @@ pub struct LognormalSphereConfig {
     /// shear. `sigma_e` is the rms of |e|, both components together; `n_gal` the galaxies per square arcminute in each bin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_noise: Option<ShapeNoise>,
-    /// Field `c_ell`, angular spectra of κ, noise included: averages over the modes of `bins` bins from `ell_min` (2) to
-    /// `ell_max` (`lmax`), of equal width in ℓ (`spacing = "linear"`) or in ln ℓ (`"log"`).
+    /// Measured angular spectra of κ, noise included, averages over the modes of each bin: from ℓ = 2 to `lmax` if nothing
+    /// else is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub angular_spectra: Option<SphereSpectra>,
+    pub c_ell: Option<AngularConfig>,
     /// HDF5 file with an array `mask` (12 nside²) of numbers from 0 (masked) to 1. Masked pixels of all maps are 0; spectra are
     /// of the whole sky.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,24 +91,6 @@ pub struct GalaxyCounts {
     pub bias: f64,
 }
 
-/// Bins of angular spectra on the sphere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SphereSpectra {
-    /// Number of bins; C_ℓ is averaged over the modes of each.
-    pub bins: usize,
-    /// Lowest multipole.
-    #[serde(default = "ell_min")]
-    pub ell_min: usize,
-    /// Highest multipole, at most `lmax`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-default" = "`lmax`"))]
-    pub ell_max: Option<usize>,
-    /// Bins of equal width in ℓ or in ln ℓ.
-    #[serde(default)]
-    pub spacing: Spacing,
-}
-
 fn unit() -> f64 {
     1.0
 }
@@ -118,10 +101,6 @@ fn shifts() -> OneOrMany<f64> {
 
 fn neighbours() -> usize {
     3
-}
-
-fn ell_min() -> usize {
-    2
 }
 
 const AMPLITUDE: &str = "amplitude";
@@ -185,35 +164,35 @@ impl LognormalSphereConfig {
         {
             return Err(bad("shape_noise", noise, "is no noise", "give sigma_e from 0 up, and n_gal above 0"));
         }
-        for (key, asked) in [
-            ("shear", self.shear),
-            ("angular_spectra", self.angular_spectra.is_some()),
-            ("shape_noise", self.shape_noise.is_some()),
-        ] {
+        for (key, asked) in
+            [("shear", self.shear), ("c_ell", self.c_ell.is_some()), ("shape_noise", self.shape_noise.is_some())]
+        {
             if asked && self.source_redshifts.is_empty() {
                 return Err(bad(key, true, "is of the source bins, and there are none", "give source_redshifts"));
             }
         }
-        if self.source_redshifts.is_empty() && !self.density && self.counts.is_none() {
-            let remedy = "give source_redshifts, density = true or [simulator.counts]";
+        if self.source_redshifts.is_empty() && !self.delta && self.counts.is_none() {
+            let remedy = "give source_redshifts, delta = true or [simulator.counts]";
             return Err(Error::input("asks for no field").key("simulator").remedy(remedy));
         }
         self.ell_bins().map(drop)
     }
 
     fn ell_bins(&self) -> Result<Option<Bins>> {
-        let Some(c) = &self.angular_spectra else { return Ok(None) };
-        let last = c.ell_max.unwrap_or(self.lmax());
-        if c.ell_min < 1 || last > self.lmax() {
-            let problem = format!("bins lie between ℓ = 1 and lmax = {}", self.lmax());
-            return Err(bad("angular_spectra", [c.ell_min, last], problem, "change ell_min or ell_max, or raise lmax"));
+        let Some(c) = &self.c_ell else { return Ok(None) };
+        let (first, last) = (c.min.unwrap_or(2.0), c.max.unwrap_or(self.lmax() as f64 + 1.0));
+        if !(first >= 1.0 && last <= self.lmax() as f64 + 1.0) {
+            let problem = format!("the sky has multipoles from 1 to lmax = {}", self.lmax());
+            return Err(bad("c_ell", [first, last], problem, "change min or max, or raise lmax"));
         }
-        let bins = Bins::new("simulator.angular_spectra", c.spacing, c.ell_min as f64, last as f64 + 1.0, c.bins)?;
+        if c.pixel_window {
+            let problem = "maps of the sphere are made without a window of their pixels";
+            return Err(bad("c_ell.pixel_window", true, problem, "leave it out"));
+        }
+        let bins = Bins::new("simulator.c_ell", c.spacing, first, last, c.bins)?;
         match (0..c.bins).find(|b| multipoles(&bins, *b).next().is_none()) {
             None => Ok(Some(bins)),
-            Some(b) => {
-                Err(bad("angular_spectra.bins", c.bins, format!("leaves bin {b} without a multipole"), "give fewer"))
-            }
+            Some(b) => Err(bad("c_ell.bins", c.bins, format!("leaves bin {b} without a multipole"), "give fewer")),
         }
     }
 
@@ -295,7 +274,7 @@ impl LognormalSphereConfig {
             let what = "shear of each source bin, without noise, in the frame of θ (southward) and φ (eastward)";
             specs.push(maps("shear", vec![sources, components], &[bins, 2], Dtype::F32, what));
         }
-        if self.density {
+        if self.delta {
             specs.push(maps("delta", vec![shells.clone()], &[n], Dtype::F32, "matter contrast of each shell"));
         }
         if self.counts.is_some() {
@@ -613,7 +592,7 @@ impl Runner for LognormalSphere {
                     }
                 });
             }
-            if config.angular_spectra.is_some() {
+            if config.c_ell.is_some() {
                 noisy.push(sht.analysis(kappa, ITERATIONS));
                 lap("c_ell");
             }

@@ -114,8 +114,8 @@ impl fmt::Display for ShardSize {
             ShardSize::Simulations(m) => m.fmt(f),
             ShardSize::Bytes(bytes) => {
                 // Exactly, in the largest unit that it is a multiple of.
-                let (unit, each) =
-                    UNITS.iter().rev().find(|(_, each)| bytes.is_multiple_of(*each)).unwrap_or(&UNITS[0]);
+                let fitting = UNITS.iter().filter(|(_, each)| bytes.is_multiple_of(*each));
+                let (unit, each) = fitting.max_by_key(|unit| unit.1).unwrap_or(&UNITS[0]);
                 write!(f, "{} {unit}", bytes / each)
             }
         }
