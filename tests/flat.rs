@@ -369,6 +369,7 @@ fn maps_by_theory_have_the_spectra_of_their_cosmology_and_of_their_survey() {
         ("design.parameters.m_kappa1.min=0.0", "m_kappa1"),
         ("design.parameters.dz_counts0.max=2.0", "dz_counts0"),
         ("simulator.spectrum.tracers.bias=[1.0,2.0]", "bias"),
+        ("simulator.sky.shear=true", "counts of galaxies too"),
         ("simulator.spectrum.tracers.sources=[{table={path=\"none.txt\"}}]", "none.txt"),
     ] {
         says(&polycosm(1, at, "check run.toml", &[set]), 2, &[problem, "remedy: "]);

@@ -319,6 +319,15 @@ impl FlatMaps {
         let (n, side) = (self.sky.pixels, self.sky.field_of_view_deg);
         self.c_ell.iter().try_for_each(|c| c.ell_bins(n, side).map(drop))?;
         self.peaks.iter().try_for_each(|c| c.height_bins().map(drop))?;
+        let counts =
+            matches!(&self.input, Input::Theory(theory) if theory.0.names().iter().any(|n| n.starts_with("counts")));
+        for (key, asked) in [("shear", self.sky.shear), ("shape_noise", self.sky.shape_noise.is_some())] {
+            if counts && asked {
+                let problem = "is of maps of convergence, and [simulator.spectrum.tracers] has counts of galaxies too";
+                let remedy = "leave it or the lenses out; sky.noise takes a number for each map";
+                return Err(bad(&format!("sky.{key}"), true, problem, remedy));
+            }
+        }
         if let Input::Table(table) = &self.input {
             let [fundamental, corner] = self.multipoles();
             table.covers(fundamental, corner).map_err(|e| e.key("simulator.spectrum.file"))?;
@@ -725,11 +734,12 @@ mod tests {
                 mask: None,
                 mask_fill: 0.0,
             };
-            let maps = FlatMaps::new(&SpectrumConfig::default(), None, &sky, None, None).unwrap();
-            let normal: Vec<f64> = StandardNormal.sample_iter(stream(1, 2, "maps", 0)).take(n * n).collect();
-            let data = [Data::F32(normal.iter().map(|x| *x as f32).collect())];
             let p = |name: &str| Parameter::uniform(name, name, -20.0, 2.0);
             let prior = Prior::new(vec![p(LN_A), p(SLOPE)]).unwrap();
+            let of = Universes { cosmology: None, prior: &prior, ranks: 1 };
+            let maps = FlatMaps::new(&of, &SpectrumConfig::default(), None, &sky, None, None).unwrap();
+            let normal: Vec<f64> = StandardNormal.sample_iter(stream(1, 2, "maps", 0)).take(n * n).collect();
+            let data = [Data::F32(normal.iter().map(|x| *x as f32).collect())];
             let (modes, pixels) =
                 (Exact { maps: maps.clone(), seen: None }, Exact { maps, seen: Some((0..n * n).collect()) });
             for theta in [[-9.0, -1.0], [-6.0, 0.5]] {
