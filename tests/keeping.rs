@@ -314,7 +314,7 @@ fn nothing_of_the_users_is_replaced() {
     case.go("report run.toml", 0, &[]);
     case.go("report run.toml", 0, &[]);
     assert_eq!(case.read("report/notes.txt"), b"mine");
-    for name in ["job/submit.sh", "job/train.sbatch"] {
+    for name in ["job/submit.sh", "job/analyse.sbatch"] {
         precious(name, "#!/bin/bash\necho mine\n", "job run.toml", 2);
     }
     case.go("job run.toml", 0, &[]);
