@@ -204,6 +204,11 @@ fn what_cannot_be_is_refused() {
     write_mask(&at.join("large.h5"), 64, |_| 1.0);
     let large = ["simulator.sky.mask=large.h5", "simulator.sky.pixels=64", "design.simulations=8"];
     refused("infer run.toml --exact", &large, &["simulator.sky.mask = ", "of maps up to 32²"]);
+    refused(
+        "infer run.toml --exact",
+        &["design.reject=redraw"],
+        &["design.reject = \"redraw\"", "what is left of another"],
+    );
     let four = "design.parameters.none={min=0,max=1}";
     refused("infer run.toml --exact", &[four], &["design.parameters.none"]);
     let sim = "[simulator]\nkind = \"pm\"\nbox_size = 64.0\nparticles = 8\n";

@@ -53,6 +53,11 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
             let problem = format!("{} parameters vary, and a grid is of 1 to {MOST}", plan.prior.len());
             return refuse(problem, "fix some of them in [simulator.spectrum]");
         }
+        // The likelihood is asked all over the prior, and its evidence is of all of it.
+        if plan.prior.accepted.is_some() {
+            let error = Error::input("the prior is what is left of another, and its edge is known by trying only");
+            return Err(error.key("design.reject").value("redraw").remedy("give the parameters bounds instead"));
+        }
         if plan.stage_names().iter().any(|name| name == EXACT) {
             let problem = format!("a training stage is called {EXACT}, as these draws are");
             return refuse(problem, "give the stage another name");
