@@ -1,6 +1,9 @@
 //! Bad input: one message from one rank that names file, key, value and remedy; exit code 2; no rank hangs; nothing
 //! written.
 
+#[path = "mpi/locks.rs"]
+mod locks;
+
 use polycosm::io::hdf::File;
 use std::collections::BTreeMap;
 use std::io::Read;

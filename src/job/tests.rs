@@ -1,5 +1,8 @@
 //! The scripts as text, as bash reads them, and run against a pretended Slurm.
 
+#[path = "../../tests/mpi/locks.rs"]
+mod locks;
+
 use super::*;
 use std::process::Command;
 

@@ -11,7 +11,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-mod spawn;
+mod locks;
 
 use polycosm::comm::{self, Comm};
 use std::os::unix::process::CommandExt;
@@ -96,7 +96,6 @@ pub fn finish(mut command: Command, limit: Duration) -> Output {
     let append = || std::fs::OpenOptions::new().append(true).open(log.path());
     let file = || Stdio::from(append().expect("the log file"));
     command.stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0);
-    spawn::inherits_nothing(&mut command);
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let start = Instant::now();
     let status = loop {
@@ -163,7 +162,6 @@ pub fn kill(child: &mut Child) {
 /// Starts a command and kills it, with all its ranks, as soon as `ready` says so.
 pub fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    spawn::inherits_nothing(&mut command);
     let mut child = command.spawn().unwrap();
     let start = Instant::now();
     while !ready() {
