@@ -233,7 +233,7 @@ fn universes_that_cannot_be_made_are_refused_or_passed_over() {
     go(at, "check", redraw, 0, &["% of the prior can be made; other points are passed over", "ok"]);
     let hopeless = format!("{redraw} design.parameters.Omega_m.mean=0.02");
     go(at, "check", &hopeless, 2, &["impossible", "Omega_m = 0.0"]);
-    go(at, "simulate", redraw, 0, &["8 simulations"]);
+    go(at, "simulate", redraw, 0, &["8 simulations", "passed over: ", "of the design, whose universes cannot be made"]);
     let before = open(at);
     let left = before.prior.accepted.clone().unwrap();
     let (fraction, error) = left.fraction();
@@ -245,6 +245,13 @@ fn universes_that_cannot_be_made_are_refused_or_passed_over() {
     go(at, "simulate", &format!("{redraw} design.simulations=12"), 0, &["4 simulations"]);
     let after = open(at);
     assert_eq!((&after.theta()[..16], after.len()), (before.theta(), 12));
+    let passed = [before.passed_over.unwrap(), after.passed_over.unwrap()];
+    assert!(passed[0] >= 1 && passed[0] <= passed[1] && passed[1] < 20, "{passed:?}");
+    let told = format!("passed over  {}", polycosm::progress::count(passed[1] as usize, "point"));
+    go(at, "status", &format!("{redraw} design.simulations=12"), 0, &[&told]);
+    go(at, "report", &format!("{redraw} design.simulations=12"), 0, &[]);
+    let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
+    assert!(page.contains(&format!("({} points of the design were passed over)", passed[1])));
     go(at, "status", &format!("{redraw} design.simulations=12"), 0, &["12 of 12 done, 0 failed"]);
     go(at, "simulate", "", 2, &["design.parameters.Omega_m = "]);
 }

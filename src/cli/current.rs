@@ -242,6 +242,9 @@ pub struct Judged {
     pub config: CalibrateConfig,
     /// How the campaign says that its design was drawn.
     pub drawn_from: Option<String>,
+    /// The derived parameters that were judged too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<String>,
 }
 
 impl Judged {
@@ -252,6 +255,7 @@ impl Judged {
             numerics: JUDGING,
             config: plan.config.calibrate.clone(),
             drawn_from: plan.drawn_from().map(|d| d.name().into()),
+            derived: plan.prior.derived.iter().map(|d| format!("{} = {}", d.name, d.formula)).collect(),
         })
     }
 }

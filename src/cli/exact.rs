@@ -71,7 +71,7 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
     let path = plan.posterior(EXACT);
     let mut held = None;
     let due = comm.on_root(|| {
-        if Samples::read(&path).is_ok_and(|samples| samples.differ(&of).is_none()) {
+        if Samples::read(&path).is_ok_and(|samples| samples.differ(&of).is_none() && plan.derives(&samples)) {
             log::info!("infer {EXACT}: nothing to do: drawn before from these data");
             return Ok(false);
         }
@@ -111,7 +111,7 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
             Ok(())
         };
         comm.agree(work())?;
-        let samples = Samples {
+        let mut samples = Samples {
             prior: dataset.prior.clone(),
             index: rows.iter().map(|&row| row as u64).collect(),
             draws,
@@ -126,6 +126,7 @@ pub fn exact(plan: &Plan, comm: &Comm) -> Result<()> {
                 ..Extras::default()
             },
         };
+        plan.derive_on(comm, &mut samples);
         comm.on_root(|| {
             let folder = path.parent().unwrap_or(&path);
             std::fs::create_dir_all(folder).at(folder)?;

@@ -94,16 +94,17 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
 }
 
 /// Why there is something to draw; `None` where there are draws of just this.
-fn due(path: &Path, of: &Of) -> Option<String> {
+fn due(plan: &Plan, path: &Path, of: &Of) -> Option<String> {
+    let others = || "their derived parameters are others".to_string();
     match Samples::read(path) {
-        Ok(samples) => samples.differ(of),
+        Ok(samples) => samples.differ(of).or_else(|| (!plan.derives(&samples)).then(others)),
         Err(e) => Some(e.problem),
     }
 }
 
 /// Says so, where there are draws already.
-fn say_why(path: &Path, of: &Of) {
-    if let (true, Some(why)) = (path.exists(), due(path, of)) {
+fn say_why(plan: &Plan, path: &Path, of: &Of) {
+    if let (true, Some(why)) = (path.exists(), due(plan, path, of)) {
         log::info!("{}: drawn anew: {why}", path.display());
     }
 }
@@ -127,17 +128,17 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         let mut held = None;
         let of = comm.on_root(|| {
             let of = current.of(&stage, config.draws)?;
-            if due(&path, &of).is_none() {
+            if due(plan, &path, &of).is_none() {
                 return Ok(None);
             }
             not_fewer(&path, &of)?;
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
-            if due(&path, &of).is_none() {
+            if due(plan, &path, &of).is_none() {
                 return Ok(None);
             }
             replaceable(&path)?;
-            say_why(&path, &of);
+            say_why(plan, &path, &of);
             Ok(Some(of))
         })?;
         let Some(of) = of else {
@@ -162,6 +163,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
                 return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
             samples.extras.of = Some(of);
+            plan.derive_on(comm, &mut samples);
             comm.on_root(|| write(&samples, &path, &provenance))?;
             if comm.is_root() {
                 log::info!("infer {stage}: {} universes, {} draws each", samples.len(), samples.draws);
@@ -201,14 +203,14 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let mut held = None;
         let due = comm.on_root(|| {
             let all = wanted(plan, &current, named, config.draws)?;
-            if !anew && all.iter().all(|(path, of)| due(path, of).is_none()) {
+            if !anew && all.iter().all(|(path, of)| due(plan, path, of).is_none()) {
                 return Ok(vec![]);
             }
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, named, config.draws)?;
-            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
+            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(plan, path, of).is_some()).collect();
             due.iter().try_for_each(|(path, of)| not_fewer(path, of).and_then(|()| replaceable(path)))?;
-            due.iter().for_each(|(path, of)| say_why(path, of));
+            due.iter().for_each(|(path, of)| say_why(plan, path, of));
             Ok(due)
         })?;
         if due.is_empty() {
@@ -256,6 +258,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());
+                        plan.derive(&mut samples);
                         drawn.push((samples, path));
                     }
                     Ok(())

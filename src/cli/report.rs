@@ -183,6 +183,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     if plan.dataset().exists() {
         let dataset = plan.open_dataset()?;
         inputs.prior = Some(dataset.prior.clone());
+        inputs.passed_over = dataset.passed_over;
         inputs.holes = calibrate::holes_of(&dataset).map(|h| h.to_string());
         simulations(plan, &dataset, &mut inputs)?;
     }
@@ -204,7 +205,8 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
         let path = plan.posterior(&stage);
         let mut why_not = None;
         if path.exists() {
-            let samples = Samples::read(&path)?;
+            let mut samples = Samples::read(&path)?;
+            plan.derive(&mut samples);
             why_not = current.outdated(&samples)?;
             match &why_not {
                 Some(why) => inputs.left_out.push(format!("the draws of {stage}: {why}")),
@@ -289,7 +291,8 @@ fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<(
     let of_campaign: Vec<PathBuf> = plan.judged().iter().map(|stage| plan.posterior(stage)).collect();
     for stage in plan.posteriors() {
         for path in drawn(plan).iter().filter(|path| !of_campaign.contains(path)) {
-            let samples = Samples::read(path)?;
+            let mut samples = Samples::read(path)?;
+            plan.derive(&mut samples);
             let of = samples.extras.of.clone();
             if of.as_ref().is_some_and(|of| of.stage != stage) {
                 continue;

@@ -2,6 +2,7 @@
 //! request.
 
 mod chains;
+mod derived;
 mod file;
 mod of;
 
@@ -49,6 +50,9 @@ pub struct Extras {
     pub left_out: Vec<u64>,
     /// ln p(x) of each universe (n), of exact posteriors.
     pub ln_evidence: Vec<f64>,
+    /// Derived parameters of the draws (n, draws, d), and of the truths (n, d); NaN of universes that cannot be made.
+    pub derived: Vec<f64>,
+    pub derived_truth: Vec<f64>,
     /// Whether the truths were drawn from the prior.
     pub drawn_from: DrawnFrom,
     /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
@@ -148,6 +152,8 @@ impl Samples {
             optional("outside", &self.extras.outside, n),
             optional("distance", &self.extras.distance, n),
             optional("spread", &self.extras.spread, n * p),
+            optional("derived", &self.extras.derived, n * d * self.prior.derived.len()),
+            optional("derived_truth", &self.extras.derived_truth, n * self.prior.derived.len()),
         ];
         for (name, is, expected) in lengths {
             if is != expected {

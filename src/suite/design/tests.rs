@@ -50,6 +50,13 @@ fn points_that_are_impossible_give_way_to_the_next() {
     for kind in ["sobol", "prior"] {
         let (small, large) = (at(&config(kind, 50, redraw)).unwrap(), at(&config(kind, 80, redraw)).unwrap());
         assert_eq!(small.theta, large.theta[..100], "{kind}");
+        // Of the sequence without them as many points are possible, up to the last that is taken.
+        if let ("sobol", Some(passed)) = (kind, small.passed_over) {
+            let whole = at(&config(kind, 50 + passed as usize, "")).unwrap();
+            assert_eq!(whole.theta.chunks(2).filter(|theta| possible(theta)).count(), 50);
+            assert!(whole.theta[whole.theta.len() - 2..] == small.theta[98..] && whole.passed_over.is_none());
+        }
+        assert!(small.passed_over > Some(10) && small.passed_over < large.passed_over, "{kind}");
         assert!(large.theta.chunks(2).all(possible));
         // The possible points of the design that has them all are among them, in their order; of draws in their places.
         let all = at(&config(kind, 50, "")).unwrap();
