@@ -245,7 +245,7 @@ fn posteriors_have_them_and_they_are_judged() {
     let (before, mut others) = (identity(&data), data.prior.derived.clone());
     others[0].formula = "sigma8".into();
     data.derive(&others, |theta| theta.to_vec());
-    assert_eq!(before.differs(&identity(&data)).as_deref(), Some("S8 is another"));
+    assert_eq!(before.differs(&identity(&data)).as_deref(), Some("the data in S8 are others"));
 }
 
 const GAUSSIAN: &str = r#"
