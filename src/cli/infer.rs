@@ -38,15 +38,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
     /// Instead, from the likelihood of a simulator that knows it in closed form (gaussian-flat; up to three parameters): the
-    /// posterior `exact` of the test universes, beside which the learned ones are judged and shown
-    #[arg(long, conflicts_with = "observation")]
+    /// posterior `exact` of the same, beside which the learned ones are judged and shown
+    #[arg(long)]
     pub exact: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
-        true if args.exact => super::exact::exact(plan, comm),
+        _ if args.exact => super::exact::exact(plan, comm, &args.observation),
         true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
         false => observe(plan, comm, &args.observation, true),
     })
@@ -255,7 +255,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         let (mut samples, told) =
                             observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
-                        log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                        log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());
                         plan.derive(&mut samples);
@@ -295,16 +295,6 @@ fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<
         }
     }
     Ok(all)
-}
-
-fn describe(samples: &Samples) -> String {
-    let each = |(j, q): (usize, &crate::prior::Parameter)| {
-        let (mean, sd) = samples.mean_sd(0, j);
-        let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
-        let spread = samples.spread_of(0).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
-        format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
-    };
-    samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
 }
 
 fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {

@@ -7,6 +7,7 @@ use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::exact::EXACT;
 use crate::forecast;
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{FieldSpec, Picture};
@@ -289,7 +290,8 @@ pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Resu
 /// files.
 fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<()> {
     let of_campaign: Vec<PathBuf> = plan.judged().iter().map(|stage| plan.posterior(stage)).collect();
-    for stage in plan.posteriors() {
+    let exact = plan.stage_names().iter().all(|name| name != EXACT).then(|| EXACT.to_string());
+    for stage in plan.posteriors().into_iter().chain(exact) {
         for path in drawn(plan).iter().filter(|path| !of_campaign.contains(path)) {
             let mut samples = Samples::read(path)?;
             plan.derive(&mut samples);

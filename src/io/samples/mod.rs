@@ -11,7 +11,7 @@ pub use file::{not_fewer, replaceable};
 pub use of::{NUMERICS, OLDER, Of, Seen};
 
 use crate::error::{Error, Result};
-use crate::prior::{DrawnFrom, Prior};
+use crate::prior::{DrawnFrom, Parameter, Prior};
 
 /// Draws from the posteriors of `n` universes, `draws` each, over `p` parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +140,18 @@ impl Samples {
         (mean, (draws.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)).sqrt())
     }
 
+    /// The posterior of universe `i` in words, with its evidence where that is known.
+    pub fn words(&self, i: usize) -> String {
+        let each = |(j, q): (usize, &Parameter)| {
+            let (mean, sd) = self.mean_sd(i, j);
+            let truth = self.truth_of(i).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
+            let spread = self.spread_of(i).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
+            format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
+        };
+        let evidence = self.extras.ln_evidence.get(i).map(|ln| format!("ln evidence {ln:.3}"));
+        self.prior.parameters.iter().enumerate().map(each).chain(evidence).collect::<Vec<_>>().join(", ")
+    }
+
     /// Checks that the lengths agree and that every draw is finite.
     pub fn check(&self) -> Result<()> {
         let (n, d, p) = (self.len(), self.draws, self.dim());
@@ -173,7 +185,6 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prior::Parameter;
 
     fn samples() -> Samples {
         let p = Parameter::uniform;

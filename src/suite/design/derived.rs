@@ -54,10 +54,10 @@ impl JsonSchema for DerivedConfig {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<DerivedTable>();
-        let of_one = json_schema!({ "anyOf": [{ "type": "string" }, table] });
+        let of_one = json_schema!({ "anyOf": [table, { "type": "string" }] });
         json_schema!({ "anyOf": [
-            { "type": "array", "items": { "type": "string" } },
             { "type": "object", "additionalProperties": of_one },
+            { "type": "array", "items": { "type": "string" } },
         ] })
     }
 }
