@@ -5,17 +5,13 @@ pub mod bench;
 pub mod budget;
 mod contract;
 mod flat;
-mod gaussian_flat;
-mod lognormal_flat;
 mod lognormal_sphere;
 pub mod pm;
 mod section;
 mod sky;
 
 pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
-pub use flat::{SkyConfig, SpectrumConfig};
-pub use gaussian_flat::GaussianFlatConfig;
-pub use lognormal_flat::LognormalFlatConfig;
+pub use flat::{GaussianFlatConfig, LognormalFlatConfig, SkyConfig, SpectrumConfig};
 pub use lognormal_sphere::LognormalSphereConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
