@@ -13,6 +13,8 @@ pub const SIMULATIONS: usize = 10_000_000;
 pub const THETA: usize = 1 << 30;
 /// Ranks of a job; MPI counts no further than 2³¹.
 pub const RANKS: usize = 1 << 24;
+/// Derived parameters.
+pub const DERIVED: usize = 256;
 /// Points of a mesh, and particles, per side: the largest ever run had about 20000.
 pub const SIDE: usize = 1 << 15;
 /// Steps in time.

@@ -7,6 +7,12 @@ mod mpi;
 #[allow(dead_code, reason = "the example's own `main` takes the arguments of its process")]
 mod gaussian;
 
+/// A model of a likelihood, in no table.
+#[cfg(feature = "torch")]
+#[path = "contracts/likelihood.rs"]
+#[allow(dead_code, reason = "its parts are for who trains it")]
+mod likelihood;
+
 use gaussian::Gaussian;
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::hdf::File;
@@ -18,6 +24,8 @@ use std::path::Path;
 fn program() {
     let Some(arguments) = mpi::arguments() else { return };
     KINDS.add(kind::<Gaussian>("gaussian"));
+    #[cfg(feature = "torch")]
+    polycosm::models::KINDS.add(polycosm::models::kind::<likelihood::Config>("likelihood"));
     polycosm::cli::main(arguments)
 }
 
@@ -231,9 +239,22 @@ fn universes_that_cannot_be_made_are_refused_or_passed_over() {
     go(at, "check", "design.kind=latin-hypercube", 2, &["remedy: choose Omega_m within these limits\n"]);
     let redraw = "design.reject=redraw";
     go(at, "check", redraw, 0, &["% of the prior can be made; other points are passed over", "ok"]);
+    // Who draws by the prior's density would have to know its edge.
+    if cfg!(feature = "torch") {
+        let stage = "[[train]]\nname = \"l\"\ninput = \"power\"\nnetwork = { kind = \"likelihood\" }\n[infer]\nposterior = \"l\"\n";
+        std::fs::write(at.join("run.toml"), IMPOSSIBLE.to_string() + stage).unwrap();
+        let words = [
+            "infer.posterior = \"l\"",
+            "the universes that design.reject passes over",
+            "p(θ | x), such as kind = \"npe\"",
+        ];
+        go(at, "check", redraw, 2, &words);
+        go(at, "check", &format!("{redraw} train.l.network.kind=npe"), 0, &["ok"]);
+        std::fs::write(at.join("run.toml"), IMPOSSIBLE).unwrap();
+    }
     let hopeless = format!("{redraw} design.parameters.Omega_m.mean=0.02");
     go(at, "check", &hopeless, 2, &["impossible", "Omega_m = 0.0"]);
-    go(at, "simulate", redraw, 0, &["8 simulations"]);
+    go(at, "simulate", redraw, 0, &["8 simulations", "passed over: ", "of the design, whose universes cannot be made"]);
     let before = open(at);
     let left = before.prior.accepted.clone().unwrap();
     let (fraction, error) = left.fraction();
@@ -245,6 +266,13 @@ fn universes_that_cannot_be_made_are_refused_or_passed_over() {
     go(at, "simulate", &format!("{redraw} design.simulations=12"), 0, &["4 simulations"]);
     let after = open(at);
     assert_eq!((&after.theta()[..16], after.len()), (before.theta(), 12));
+    let passed = [before.passed_over.unwrap(), after.passed_over.unwrap()];
+    assert!(passed[0] >= 1 && passed[0] <= passed[1] && passed[1] < 20, "{passed:?}");
+    let told = format!("passed over  {}", polycosm::progress::count(passed[1] as usize, "point"));
+    go(at, "status", &format!("{redraw} design.simulations=12"), 0, &[&told]);
+    go(at, "report", &format!("{redraw} design.simulations=12"), 0, &[]);
+    let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
+    assert!(page.contains(&format!("({} points of the design were passed over)", passed[1])));
     go(at, "status", &format!("{redraw} design.simulations=12"), 0, &["12 of 12 done, 0 failed"]);
     go(at, "simulate", "", 2, &["design.parameters.Omega_m = "]);
 }

@@ -138,6 +138,53 @@ fn write_mask(path: &Path, n: usize, value: impl Fn(usize) -> f64) {
 }
 
 #[test]
+fn observations_have_exact_posteriors_as_test_universes_do() {
+    let folder = campaign(CAMPAIGN);
+    let at = folder.path();
+    says(&polycosm(2, at, "simulate run.toml", &["design.simulations=20"]), 0, &["20 simulations"]);
+    says(&polycosm(2, at, "infer run.toml --exact", &["design.simulations=20"]), 0, &["infer exact: "]);
+    let all = Samples::read(&at.join("run/posterior/exact.h5")).unwrap();
+    let row = all.index[1];
+    let of = format!("infer run.toml --exact --observation run/dataset.h5:{row}");
+    let ended = polycosm(2, at, &of, &["design.simulations=20"]);
+    says(&ended, 0, &["posterior `exact`: ln_A = ", "(truth ", "ln evidence "]);
+    let files = std::fs::read_dir(at.join("run/posterior")).unwrap().map(|e| e.unwrap().path());
+    let path = files.into_iter().find(|path| path.to_string_lossy().ends_with("-exact.h5")).unwrap();
+    let one = Samples::read(&path).unwrap();
+    // The same likelihood on the same grids; other draws.
+    assert_eq!((one.len(), one.truth_of(0)), (1, all.truth_of(1)));
+    assert_eq!(one.extras.ln_evidence[0].to_bits(), all.extras.ln_evidence[1].to_bits());
+    assert!((one.ln_prob_truth[0] - all.ln_prob_truth[1]).abs() < 1e-9 && one.theta != all.theta_of(1));
+    for j in 0..2 {
+        let ((a, sd), (b, _)) = (one.mean_sd(0, j), all.mean_sd(1, j));
+        assert!((a - b).abs() < 5.0 * sd * (2.0f64 / 1000.0).sqrt(), "{a} {b} ± {sd}");
+    }
+    says(&polycosm(1, at, "report run.toml", &["design.simulations=20"]), 0, &[]);
+    let page = std::fs::read_to_string(at.join("run/report/index.html")).unwrap();
+    assert!(page.contains("corner_observation_") || page.contains("Observation “"), "its corner is drawn");
+    assert!(page.contains("ln evidence ") && !page.contains("left out"), "its evidence is told");
+    let status = polycosm(1, at, "status run.toml", &["design.simulations=20"]);
+    says(&status, 0, &["-exact: drawn"]);
+    assert!(!status.1.contains("outdated"), "{}", status.1);
+    // In the campaign they are drawn with the test universes, and not twice.
+    let file = format!("infer.observations=[\"run/dataset.h5:{row}\"]");
+    if cfg!(not(feature = "torch")) {
+        let sets = ["design.simulations=20", &file, "infer.posterior=none"];
+        says(
+            &polycosm(1, at, "infer run.toml --exact", &sets),
+            0,
+            &["infer exact: nothing to do", "nothing to do: drawn"],
+        );
+    }
+    // Another seed is another campaign's; other fields are refused.
+    let none = at.join("run/forecast.h5");
+    hdf5::File::create(&none).unwrap().new_dataset::<f32>().shape([3]).create("c").unwrap();
+    let of = format!("infer run.toml --exact --observation {}", none.display());
+    let ended = polycosm(2, at, &of, &["design.simulations=20"]);
+    says(&ended, 2, &["forecast.h5", "maps"]);
+}
+
+#[test]
 fn masked_maps_have_exact_posteriors_too() {
     // Each point of the grid is a matrix of all pixels: of one parameter there are few.
     let slope = "[design.parameters.slope]\nkind = \"normal\"\nmean = -1.0\nsigma = 0.5\n";

@@ -398,7 +398,8 @@ fn an_index_opens_no_more_files_than_a_program_may() {
     let world = polycosm::comm::Comm::world();
     let by = Provenance::collect(&world, 1, "");
     for (most, linked) in [(4, true), (2, false)] {
-        let drawn = (&design.prior, design.drawn_from);
+        let (prior, drawn_from) = (&design.prior, design.drawn_from);
+        let drawn = index::Drawn { prior, drawn_from, derived: &[], passed_over: None };
         index::write(&world, &case.path("o"), drawn, &rows, (1, most, None), (&specs, None), &by).unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);

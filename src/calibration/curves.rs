@@ -176,16 +176,16 @@ pub(super) fn p_value(p: f64) -> String {
     if p < 1e-6 { "p < 1e-6".into() } else { format!("p = {p:.1e}") }
 }
 
-/// All curves of `samples` over `rows`.
-pub(super) fn all(samples: &Samples, rows: &[usize], seed: u64) -> Vec<Curve> {
+/// All curves of `samples` over `rows`: of single parameters those of the `whole`, with derived ones.
+pub(super) fn all((samples, whole): (&Samples, &Samples), rows: &[usize], seed: u64) -> Vec<Curve> {
     let breaker = |row: usize, what: &str| rng::stream(seed, samples.index[row], what, 0);
     let mut curves = Vec::new();
-    for (j, parameter) in samples.prior.parameters.iter().enumerate() {
+    for (j, parameter) in whole.prior.parameters.iter().enumerate() {
         let (mut ranks, mut hpd) = (Vec::new(), Vec::new());
         for &row in rows {
             let mut rng = breaker(row, &parameter.name);
-            let mut points = samples.column(row, j);
-            let truth = samples.truth[row * samples.dim() + j];
+            let mut points = whole.column(row, j);
+            let truth = whole.truth[row * whole.dim() + j];
             ranks.push(rank(truth, points.iter().copied(), &mut rng));
             points.push(truth);
             let kde = Kde::new(&points, parameter.distribution.bounds(), GRID);

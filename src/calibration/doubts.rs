@@ -46,9 +46,20 @@ fn left_out(samples: &Samples) -> Option<String> {
     (n > 0).then(|| format!("{} {which} numbers that cannot be used: not judged", count(n, "test universe")))
 }
 
+/// Draws of universes that cannot be made.
+fn underived(samples: &Samples) -> Option<String> {
+    let (n, all) = (samples.underived(), samples.len() * samples.draws);
+    (n > 0).then(|| {
+        format!(
+            "{n} of {all} draws are of universes that cannot be made, and have no derived parameters: the draws before them \
+             stand for them there"
+        )
+    })
+}
+
 /// All that a reader of a verdict on them should know.
 pub fn all(samples: &Samples) -> Vec<String> {
-    [no_width, unlike, torn, left_out].iter().filter_map(|look| look(samples)).collect()
+    [no_width, unlike, torn, left_out, underived].iter().filter_map(|look| look(samples)).collect()
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ pub struct Coverage {
     pub upper: f64,
 }
 
-/// Tests that a posterior of so many parameters has to pass: four per parameter (its rank twice), joint HPD, TARP, and
+/// Tests that a posterior of so many parameters, derived ones among them, has to pass: four per parameter (its rank twice), joint HPD, TARP, and
 /// the bet.
 pub fn tests(parameters: usize) -> usize {
     4 * parameters + 3
@@ -151,7 +151,9 @@ pub const DRAWS: usize = 20;
 pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration> {
     config.check()?;
     samples.check()?;
-    let rows = independent_rows(samples, config.seed);
+    // One parameter at a time is judged whether it is sampled or derived, all together are the sampled ones.
+    let whole = &samples.with_derived();
+    let rows = independent_rows(whole, config.seed);
     if rows.is_empty() || samples.draws < DRAWS || samples.dim() == 0 {
         let problem = format!(
             "{} universes with known truth, {} draws each, {} parameters: too little to judge a posterior",
@@ -168,14 +170,14 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         notes.push("the prior is a guess, uniform over the range of the parameters: gain, contraction and the verdict's meaning \
             stand on it; give [dataset.parameters] to say what it is".to_string());
     }
-    let mut parameters = skill::parameters(samples, &rows);
+    let mut parameters = skill::parameters(whole, &rows);
     notes.extend(skill::odd_pulls(&parameters, rows.len()));
     notes.extend(doubts::all(samples));
     let (mut curves, mut gain) = (vec![], Gain::unknown());
     if drawn_from.no_prior().is_some() {
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);
     } else {
-        curves = curves::all(samples, &rows, config.seed);
+        curves = curves::all((samples, whole), &rows, config.seed);
         match samples.extras.extrapolated {
             true => notes.push(
                 "the gain is left out: at the truths the density of a posterior that was spoilt on purpose \

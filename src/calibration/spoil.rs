@@ -21,6 +21,9 @@ pub fn scale_sd(samples: &Samples, factor: f64) -> Result<Samples> {
     let ln_volume = p as f64 * factor.ln();
     let mut out = samples.clone();
     out.extras.extrapolated = true;
+    // They are not those of the spoilt draws.
+    (out.extras.derived, out.extras.derived_truth) = (vec![], vec![]);
+    out.prior.derived.clear();
     out.ln_prob.iter_mut().for_each(|l| *l -= ln_volume);
     for i in 0..samples.len() {
         let (mean, sd): (Vec<f64>, Vec<f64>) = (0..p).map(|j| samples.mean_sd(i, j)).unzip();

@@ -67,10 +67,11 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
             let mut samples = current.samples(&path)?;
             // What the campaign says now of its design needs no new draws.
             samples.extras.drawn_from = plan.drawn_from().unwrap_or(samples.extras.drawn_from);
-            let samples = match scale_sd {
+            let mut samples = match scale_sd {
                 Some(factor) => spoil::scale_sd(&samples, factor)?,
                 None => samples,
             };
+            plan.derive(&mut samples);
             let mut calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
             calibration.notes.extend(holes.iter().map(Holes::to_string));
             say(format_args!("posterior `{stage}`"));
@@ -127,7 +128,8 @@ pub fn foresee(plan: &Plan, ahead: &Ahead) -> Option<(String, Option<String>)> {
         return Some(("no posterior: there will be no verdict".into(), Some(why.into())));
     }
     let n = ahead.count(Split::Test);
-    let level = level_each(plan.config.calibrate.level, tests(ahead.parameters));
+    let parameters = ahead.parameters + plan.prior.derived.len();
+    let level = level_each(plan.config.calibrate.level, tests(parameters));
     let width = WidthError::of(n, level);
     let text = format!("{n} test universes, which will show a posterior that is {width}");
     let few = !width.is_enough();
@@ -171,6 +173,9 @@ pub fn outdated(plan: &Plan, stage: &str, verdict: &Verdict, draws: Option<&str>
     }
     if of.numerics != now.numerics {
         return Ok(Some("another version of the program judged them, which computes otherwise".into()));
+    }
+    if of.derived != now.derived {
+        return Ok(Some("the campaign has other derived parameters now".into()));
     }
     if of.drawn_from != now.drawn_from {
         let name = |from: &Option<String>| from.clone().unwrap_or("what the dataset says".into());

@@ -10,7 +10,7 @@ use crate::config::campaign::Config;
 use crate::config::origin::{self, Entry};
 use crate::config::plan::Plan;
 use crate::error::Result;
-use crate::prior::Accepted;
+use crate::prior::{Accepted, Derived};
 use crate::progress::count;
 use crate::suite::shard_size::in_words;
 
@@ -64,6 +64,20 @@ fn used(plan: &Plan) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// The derived parameters, and how the prior spreads them, a line each.
+pub fn derived(plan: &Plan) -> Vec<String> {
+    let unit = |unit: &str| if unit.is_empty() { String::new() } else { format!(" {unit}") };
+    let number = |x: f64| if x.abs() < 0.01 { format!("{x:.3e}") } else { format!("{x:.4}") };
+    let of =
+        |d: &Derived| format!("{} = {}: {} ± {}{}", d.name, d.formula, number(d.mean), number(d.sd), unit(&d.unit));
+    plan.prior.derived.iter().map(of).collect()
+}
+
+/// How many points a design passed over, in words.
+pub fn passed_over(n: u64) -> String {
+    format!("{} of the design, whose universes cannot be made", count(n as usize, "point"))
+}
+
 /// What the campaign will do, in a few lines.
 fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
     let config = &plan.config;
@@ -75,6 +89,7 @@ fn summary(plan: &Plan, ahead: Option<&Ahead>) -> Result<Vec<String>> {
         design.composition().into_iter().for_each(|what| line("", what));
         let left = |left: &Accepted| format!("{left} of the prior can be made; other points are passed over");
         plan.prior.accepted.iter().for_each(|accepted| line("", left(accepted)));
+        derived(plan).into_iter().for_each(|of| line("derives", of));
         let specs = simulator.runner(&plan.universes())?.specs();
         let mut kept: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
         kept.extend(simulator.keeps().iter().map(|k| k.name));

@@ -8,7 +8,7 @@ use crate::exact::EXACT;
 use crate::forecast::{self, is_statistic};
 use crate::io::dataset::Dataset;
 use crate::io::derived;
-use crate::io::field::FieldSpec;
+use crate::io::field::{Field, FieldSpec};
 use crate::io::identity::{Identity, digest, digest_of_file};
 use crate::io::observation::{FieldFile, Learned, Observation, content, stem};
 use crate::io::samples::{self, OLDER, Of, Samples, Seen};
@@ -31,8 +31,8 @@ pub struct Current {
     observables: String,
     /// What a forecast would be of now, where there is one.
     pub forecast: Option<String>,
-    /// What exact draws would be of now, where there are any.
-    exact: Option<Of>,
+    /// What exact draws would be of now, where there are any, and what their observations are like.
+    exact: Option<(Of, Learned)>,
 }
 
 impl Current {
@@ -45,11 +45,14 @@ impl Current {
         if there(&plan.forecast()) && there(&plan.dataset()) {
             current.forecast = Some(forecast_of(plan, comm, &comm.agree(plan.open_dataset())?)?);
         }
-        if there(&plan.posterior(EXACT)) && plan.judged().iter().any(|name| name == EXACT) && there(&plan.dataset()) {
+        let exact = plan.stage_names().iter().all(|name| name != EXACT);
+        let exact = exact && comm.any(comm.is_root() && drawn(plan).iter().any(|path| is_exact(path)));
+        if exact && there(&plan.dataset()) {
             let fields = plan.config.simulator.as_ref().map_or(Ok(None), |s| s.likelihood(&plan.universes()));
             if let Some(likelihood) = comm.agree(fields)? {
                 let dataset = comm.agree(plan.open_dataset())?;
-                current.exact = Some(exact_of(plan, comm, &dataset, &likelihood.fields(), 0)?);
+                let learned = comm.agree(exact_learned(plan, &dataset, &likelihood.fields()))?;
+                current.exact = Some((exact_of(plan, comm, &dataset, &likelihood.fields(), 0)?, learned));
             }
         }
         if !any || comm.any(!plan.dataset().exists()) {
@@ -168,8 +171,22 @@ impl Current {
     /// own.
     pub fn outdated(&self, samples: &Samples) -> Result<Option<String>> {
         let Some(of) = &samples.extras.of else { return Ok(Some(OLDER.into())) };
-        if let (EXACT, Some(exact)) = (of.stage.as_str(), &self.exact) {
-            return Ok(samples.differ(&Of { draws: of.draws, ..exact.clone() }));
+        if let (EXACT, Some((exact, learned))) = (of.stage.as_str(), &self.exact) {
+            // One that is gone is taken to be what it was.
+            let again = |was: &Seen| -> Result<Seen> {
+                match Path::new(&was.file) {
+                    file if !file.exists() => Ok(was.clone()),
+                    file => {
+                        let opened = FieldFile::open(file, was.row, learned)?;
+                        let first = opened.observations.first().ok_or_else(|| Error::failed("it holds none"))?;
+                        Ok(seen(file, first, &opened.read(first)?))
+                    }
+                }
+            };
+            return Ok(match of.observation.as_ref().map(again).transpose() {
+                Ok(observation) => samples.differ(&Of { draws: of.draws, observation, ..exact.clone() }),
+                Err(e) => Some(format!("the observation cannot be read as it was: {}", e.problem)),
+            });
         }
         match self.stage(&of.stage)? {
             State::Absent => return Ok(Some(format!("stage {} is not trained", of.stage))),
@@ -222,6 +239,26 @@ pub fn exact_of(plan: &Plan, comm: &Comm, dataset: &Dataset, fields: &[String], 
     Ok(Of { stage, numerics, weights: simulator, dataset: identity, seed, draws, observation: None })
 }
 
+/// What observations must be like for exact posteriors: of these fields.
+pub fn exact_learned(plan: &Plan, dataset: &Dataset, fields: &[String]) -> Result<Learned> {
+    let mut learned = Learned::from(dataset, plan.theta_name());
+    learned.add(fields.iter().map(|field| dataset.readable(field)).collect::<Result<Vec<_>>>()?);
+    Ok(learned)
+}
+
+/// An observation in a file of fields, by what stands in it.
+pub fn seen(file: &Path, observation: &Observation, fields: &[Field]) -> Seen {
+    let content = content(fields, observation.truth.as_deref());
+    let (name, row) = (observation.name.clone(), observation.row);
+    Seen { name, file: place(file), row, content, observables: String::new() }
+}
+
+/// True for the files of exact draws.
+fn is_exact(path: &Path) -> bool {
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    name == EXACT || name.starts_with("observation-") && name.ends_with(&format!("-{EXACT}"))
+}
+
 /// Where a file is, whatever the working directory and the name it was given by.
 pub fn place(file: &Path) -> String {
     let absolute = file.canonicalize().or_else(|_| std::path::absolute(file)).unwrap_or(file.into());
@@ -242,6 +279,9 @@ pub struct Judged {
     pub config: CalibrateConfig,
     /// How the campaign says that its design was drawn.
     pub drawn_from: Option<String>,
+    /// The derived parameters that were judged too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<String>,
 }
 
 impl Judged {
@@ -252,6 +292,7 @@ impl Judged {
             numerics: JUDGING,
             config: plan.config.calibrate.clone(),
             drawn_from: plan.drawn_from().map(|d| d.name().into()),
+            derived: plan.prior.derived.iter().map(|d| format!("{} = {}", d.name, d.formula)).collect(),
         })
     }
 }

@@ -38,15 +38,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub observation: Vec<PathBuf>,
     /// Instead, from the likelihood of a simulator that knows it in closed form (gaussian-flat; up to three parameters): the
-    /// posterior `exact` of the test universes, beside which the learned ones are judged and shown
-    #[arg(long, conflicts_with = "observation")]
+    /// posterior `exact` of the same, beside which the learned ones are judged and shown
+    #[arg(long)]
     pub exact: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match args.observation.is_empty() {
-        true if args.exact => super::exact::exact(plan, comm),
+        _ if args.exact => super::exact::exact(plan, comm, &args.observation),
         true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
         false => observe(plan, comm, &args.observation, true),
     })
@@ -94,16 +94,17 @@ fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> 
 }
 
 /// Why there is something to draw; `None` where there are draws of just this.
-fn due(path: &Path, of: &Of) -> Option<String> {
+fn due(plan: &Plan, path: &Path, of: &Of) -> Option<String> {
+    let others = || "their derived parameters are others".to_string();
     match Samples::read(path) {
-        Ok(samples) => samples.differ(of),
+        Ok(samples) => samples.differ(of).or_else(|| (!plan.derives(&samples)).then(others)),
         Err(e) => Some(e.problem),
     }
 }
 
 /// Says so, where there are draws already.
-fn say_why(path: &Path, of: &Of) {
-    if let (true, Some(why)) = (path.exists(), due(path, of)) {
+fn say_why(plan: &Plan, path: &Path, of: &Of) {
+    if let (true, Some(why)) = (path.exists(), due(plan, path, of)) {
         log::info!("{}: drawn anew: {why}", path.display());
     }
 }
@@ -127,17 +128,17 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         let mut held = None;
         let of = comm.on_root(|| {
             let of = current.of(&stage, config.draws)?;
-            if due(&path, &of).is_none() {
+            if due(plan, &path, &of).is_none() {
                 return Ok(None);
             }
             not_fewer(&path, &of)?;
             held = Some(lock(plan)?);
             // The job that was waited for may have drawn them.
-            if due(&path, &of).is_none() {
+            if due(plan, &path, &of).is_none() {
                 return Ok(None);
             }
             replaceable(&path)?;
-            say_why(&path, &of);
+            say_why(plan, &path, &of);
             Ok(Some(of))
         })?;
         let Some(of) = of else {
@@ -162,6 +163,7 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
                 return comm.agree(Err(Error::input(problem).file(plan.dataset()).remedy(remedy)));
             }
             samples.extras.of = Some(of);
+            plan.derive_on(comm, &mut samples);
             comm.on_root(|| write(&samples, &path, &provenance))?;
             if comm.is_root() {
                 log::info!("infer {stage}: {} universes, {} draws each", samples.len(), samples.draws);
@@ -201,14 +203,14 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
         let mut held = None;
         let due = comm.on_root(|| {
             let all = wanted(plan, &current, named, config.draws)?;
-            if !anew && all.iter().all(|(path, of)| due(path, of).is_none()) {
+            if !anew && all.iter().all(|(path, of)| due(plan, path, of).is_none()) {
                 return Ok(vec![]);
             }
             held = Some(lock(plan)?);
             let all = wanted(plan, &current, named, config.draws)?;
-            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(path, of).is_some()).collect();
+            let due: Vec<_> = all.into_iter().filter(|(path, of)| anew || due(plan, path, of).is_some()).collect();
             due.iter().try_for_each(|(path, of)| not_fewer(path, of).and_then(|()| replaceable(path)))?;
-            due.iter().for_each(|(path, of)| say_why(path, of));
+            due.iter().for_each(|(path, of)| say_why(plan, path, of));
             Ok(due)
         })?;
         if due.is_empty() {
@@ -253,9 +255,10 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         let (mut samples, told) =
                             observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
-                        log::info!("{name}, posterior `{stage}`: {}", describe(&samples));
+                        log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());
+                        plan.derive(&mut samples);
                         drawn.push((samples, path));
                     }
                     Ok(())
@@ -292,16 +295,6 @@ fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<
         }
     }
     Ok(all)
-}
-
-fn describe(samples: &Samples) -> String {
-    let each = |(j, q): (usize, &crate::prior::Parameter)| {
-        let (mean, sd) = samples.mean_sd(0, j);
-        let truth = samples.truth_of(0).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
-        let spread = samples.spread_of(0).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
-        format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
-    };
-    samples.prior.parameters.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
 }
 
 fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {

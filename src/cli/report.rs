@@ -7,6 +7,7 @@ use super::{calibrate, timings};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
+use crate::exact::EXACT;
 use crate::forecast;
 use crate::io::dataset::{Dataset, Split};
 use crate::io::field::{FieldSpec, Picture};
@@ -183,6 +184,7 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
     if plan.dataset().exists() {
         let dataset = plan.open_dataset()?;
         inputs.prior = Some(dataset.prior.clone());
+        inputs.passed_over = dataset.passed_over;
         inputs.holes = calibrate::holes_of(&dataset).map(|h| h.to_string());
         simulations(plan, &dataset, &mut inputs)?;
     }
@@ -204,7 +206,8 @@ fn gather(plan: &Plan, by: &Provenance, current: &Current) -> Result<Inputs> {
         let path = plan.posterior(&stage);
         let mut why_not = None;
         if path.exists() {
-            let samples = Samples::read(&path)?;
+            let mut samples = Samples::read(&path)?;
+            plan.derive(&mut samples);
             why_not = current.outdated(&samples)?;
             match &why_not {
                 Some(why) => inputs.left_out.push(format!("the draws of {stage}: {why}")),
@@ -287,9 +290,11 @@ pub fn theory(plan: &Plan, field: &FieldSpec, theta: &[f64], index: u64) -> Resu
 /// files.
 fn observations(plan: &Plan, current: &Current, inputs: &mut Inputs) -> Result<()> {
     let of_campaign: Vec<PathBuf> = plan.judged().iter().map(|stage| plan.posterior(stage)).collect();
-    for stage in plan.posteriors() {
+    let exact = plan.stage_names().iter().all(|name| name != EXACT).then(|| EXACT.to_string());
+    for stage in plan.posteriors().into_iter().chain(exact) {
         for path in drawn(plan).iter().filter(|path| !of_campaign.contains(path)) {
-            let samples = Samples::read(path)?;
+            let mut samples = Samples::read(path)?;
+            plan.derive(&mut samples);
             let of = samples.extras.of.clone();
             if of.as_ref().is_some_and(|of| of.stage != stage) {
                 continue;

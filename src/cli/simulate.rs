@@ -1,6 +1,7 @@
 //! `polycosm simulate`: the suite.
 
 use super::campaign::Campaign;
+use super::check::passed_over;
 use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
@@ -95,6 +96,10 @@ pub fn of<T>(plan: &Plan, comm: &Comm, work: impl FnOnce(&Suite, &dyn Runner) ->
             Error::input("there is nothing to simulate: this campaign's data were made elsewhere").key("dataset");
         return comm.agree(Err(error.remedy("go on with `polycosm train`")));
     };
+    let design = plan.derive_design(design);
+    if let (Some(n), true) = (design.passed_over, comm.is_root()) {
+        log::info!("passed over: {}", passed_over(n));
+    }
     plan.check_groups(comm)?;
     comm.agree(
         fits(plan, &**simulator, config.suite.ranks_per_sim, comm.ranks_on_this_node()).map_err(|e| plan.locate(e)),

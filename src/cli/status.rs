@@ -2,6 +2,7 @@
 
 use super::calibrate::holes_of;
 use super::campaign::Campaign;
+use super::check::{derived, passed_over};
 use super::current::{Current, drawn};
 use super::start::say;
 use super::{calibrate, report};
@@ -37,8 +38,10 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let current = Current::take(&plan, comm)?;
     comm.on_root(|| {
         let config = &plan.config;
+        let mut passed = None;
         let (suite, holes) = match plan.design()? {
             Some(design) => {
+                passed = design.passed_over;
                 let s = status(&config.output, &design, plan.shard_size())?;
                 let holes = if s.failed > 0 { design.holes(&s.states) } else { None };
                 (Some(s), holes)
@@ -54,6 +57,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             let text = serde_json::to_string_pretty(&json!({
                 "simulations": suite,
                 "holes": holes,
+                "derived": plan.prior.derived,
+                "passed_over": passed,
                 "outdated": outdated,
                 "stages": stages_json(&plan, &results),
                 "results": results.iter().filter(|r| r.what != "stage").collect::<Vec<_>>(),
@@ -81,6 +86,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
                 },
             };
             say(format_args!("dataset      {dataset}"));
+            passed.iter().for_each(|&n| say(format_args!("passed over  {}", passed_over(n))));
             if s.misplaced > 0 {
                 let them = count(s.misplaced, "shard");
                 say(format_args!("other size   {them}, which `polycosm simulate` packs anew as suite.shard_size says"));
@@ -88,6 +94,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
             s.damaged.iter().for_each(|d| say(format_args!("damaged      {d}")));
             s.strangers.iter().for_each(|d| say(format_args!("other design {d}")));
         }
+        derived(&plan).into_iter().for_each(|of| say(format_args!("derives      {of}")));
         outdated.iter().for_each(|why| say(format_args!("outdated     {why}")));
         holes.iter().for_each(|holes| say(format_args!("failures     {holes}")));
         for r in &results {

@@ -168,6 +168,7 @@ impl Config {
         if let (Some(config), Some(table)) = (&self.design, design.as_object_mut()) {
             // Said of the points, which it does not move.
             table.remove("prior");
+            table.remove("derived");
             // Rows are compared one by one.
             if config.extends() {
                 table.remove("simulations");
@@ -206,11 +207,12 @@ impl Config {
     #[cfg(feature = "torch")]
     fn check_inputs(&self, fields: &[crate::io::field::FieldSpec], prior: &Prior) -> Result<()> {
         let spec = |name: &str| fields.iter().find(|f| f.name == name).cloned();
+        let derived = || self.design.iter().flat_map(|d| d.derived.0.iter().map(|(name, _)| name.as_str()));
         crate::train::check_names(&self.train, fields, prior, |name| spec(name).is_some())?;
         for stage in &self.train {
             let lists = stage.network.takes_lists() || stage.data.pieces.as_ref().is_some_and(|pieces| pieces.rows);
             let known = fields.iter().filter(|f| lists || !f.ragged);
-            let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).collect();
+            let names: Vec<&str> = known.map(|f| f.name.as_str()).chain(prior.names()).chain(derived()).collect();
             for (key, name) in stage.columns() {
                 if !lists && fields.iter().any(|f| f.ragged && f.name == name) {
                     let error = Error::input("is a list, and this network reads arrays");

@@ -4,6 +4,7 @@
 //! line, full dotted key, offending value, remedy. The sections themselves stand beside the code they configure.
 
 pub mod campaign;
+mod derived;
 mod explain;
 pub mod load;
 pub mod origin;

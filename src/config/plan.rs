@@ -18,7 +18,7 @@ use crate::io::stages::Stages;
 use crate::io::stages::Wanted;
 use crate::prior::{DrawnFrom, Prior};
 use crate::simulators::Universes;
-use crate::suite::design::Design;
+use crate::suite::design::{Derivation, Design};
 use crate::suite::fingerprint;
 use crate::suite::observe::changes;
 use crate::suite::shard_size::ShardSize;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub prior: Prior,
     /// What the points of the design are drawn from: the same, or the wider prior that the folder was begun with.
     pub begun: Prior,
+    /// What computes the derived parameters, where there are any.
+    pub derivation: Option<Derivation>,
     /// The campaign as read, to say where a key stands.
     loaded: Loaded<Config>,
     /// What foreign fields hold: they are hashed once.
@@ -61,9 +63,12 @@ impl Plan {
                 Some(simulator) => size.resolved(&simulator.runner(&config.universes(&begun))?.specs())?,
                 None => size,
             };
-            Ok((config.cut(prior)?, config.cut(begun)?, size))
+            let narrower = begun != prior;
+            let (prior, derivation) = config.derive(config.cut(prior)?)?;
+            let begun = if narrower { config.derive(config.cut(begun)?)?.0 } else { prior.clone() };
+            Ok((prior, begun, derivation, size))
         };
-        let (prior, begun, size) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
+        let (prior, begun, derivation, size) = comm.agree(checked().map_err(|e| loaded.locate(e)))?;
         (config.suite.shard_size, loaded.value.suite.shard_size) = (size, size);
         let many = || -> Result<_> {
             let many = config.many_shards(fingerprint::read(&config.output).ok().flatten().is_some())?;
@@ -75,7 +80,7 @@ impl Plan {
             warnings.chain(many).for_each(|warning| log::warn!("{warning}"));
         }
         let known = RefCell::new(Known::at(config.output.join("train/contents.json")));
-        Ok(Plan { config, resolved, prior, begun, loaded, known })
+        Ok(Plan { config, resolved, prior, begun, derivation, loaded, known })
     }
 
     /// Refuses observations that could not be looked at, for those who will, now or when the networks are trained.
@@ -175,6 +180,7 @@ impl Plan {
                 if let Some(design) = &self.config.design {
                     dataset.narrow(&self.prior, [design.validation, design.test])?;
                 }
+                self.derive_dataset(&mut dataset);
                 Ok(dataset)
             }
             None => {

@@ -133,6 +133,12 @@ impl Cosmology {
         Cosmology { beyond, mass: 0.0, omega_nu: 0.0, ..*self }
     }
 
+    /// Its parameters in the order of [`NAMES`].
+    pub fn values(&self) -> [f64; NAMES.len()] {
+        let Extension { omega_k, w0, wa, m_nu, n_eff, .. } = self.beyond;
+        [self.omega_m, self.omega_b, self.h, self.n_s, self.sigma8, omega_k, w0, wa, m_nu, n_eff]
+    }
+
     /// Density of all matter, massive neutrinos among it, over the critical density today.
     pub fn omega_m(&self) -> f64 {
         self.omega_m

@@ -94,6 +94,14 @@ impl Identity {
             contents.push(content);
             rows.add(field, sums);
         }
+        // What theta does not tell, for the formula may change.
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let derived = |field: &&str| Some((field.to_string(), dataset.derived_of(field, &all)?));
+        contents.extend(fields.iter().filter_map(derived).map(|(field, values)| Content {
+            field,
+            data: digest(&numbers(&values)),
+            axes: vec![],
+        }));
         Ok(Identity {
             theta: digest(&numbers(dataset.theta())),
             split: digest(&uses),

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Names that fields may not have.
-pub const RESERVED: [&str; 9] =
-    ["theta", "design", "index", "realisation", "split", "status", "axes", "checksum", "provenance"];
+pub const RESERVED: [&str; 10] =
+    ["theta", "derived", "design", "index", "realisation", "split", "status", "axes", "checksum", "provenance"];
 
 /// Where the index lies.
 pub fn path(output: &Path) -> PathBuf {
@@ -44,13 +44,32 @@ pub fn states(file: &File) -> Result<Vec<State>> {
     Ok(file.read_checked::<u8>("status", None)?.into_iter().map(State::of).collect())
 }
 
+/// What the points of a design were drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn<'a> {
+    pub prior: &'a Prior,
+    pub drawn_from: DrawnFrom,
+    /// What follows from them, (n, d).
+    pub derived: &'a [f64],
+    /// How many were passed over, where some may be.
+    pub passed_over: Option<u64>,
+}
+
+/// Attribute of theta: points of the design that were passed over.
+const PASSED_OVER: &str = "passed_over";
+
+/// How many points a file says that its design passed over.
+pub fn passed_over(file: &File) -> Result<Option<u64>> {
+    Ok(file.number("theta", PASSED_OVER)?.map(|n| n as u64))
+}
+
 /// Serial: writes the index over the shards that there are, of `shard_size` simulations each. Where there may be more
 /// shards than `most` links, the fields themselves are copied into it. One shard may be `new`, and still have another
 /// name: both appear together.
 pub fn write(
     alone: &Comm,
     output: &Path,
-    (of, drawn_from): (&Prior, DrawnFrom),
+    Drawn { prior: of, drawn_from, derived, passed_over }: Drawn,
     rows: &[Row],
     (shard_size, most, new): (usize, usize, Option<(usize, &Path)>),
     (specs, compression): (&[FieldSpec], Option<Compression>),
@@ -65,6 +84,11 @@ pub fn write(
         let theta: Vec<f64> = rows.iter().flat_map(|r| r.theta.iter().copied()).collect();
         file.write_checked(None, "theta", &[n, p], &theta)?;
         prior::write(file, of, drawn_from)?;
+        if !of.derived.is_empty() {
+            file.write_checked(None, "derived", &[n, of.derived.len()], derived)?;
+            prior::write_derived(file, of, "derived")?;
+        }
+        passed_over.map_or(Ok(()), |n| file.set_number("theta", PASSED_OVER, n as f64))?;
         points::write(file, &theta, p, drawn_from)?;
         file.write_checked(None, "index", &[n], &rows.iter().map(|r| r.index).collect::<Vec<_>>())?;
         file.write_checked(None, "realisation", &[n], &rows.iter().map(|r| r.realisation).collect::<Vec<_>>())?;

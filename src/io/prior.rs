@@ -3,7 +3,7 @@
 
 use super::hdf::File;
 use crate::error::{Error, Result};
-use crate::prior::{Accepted, DrawnFrom, Parameter, Prior};
+use crate::prior::{Accepted, Derived, DrawnFrom, Parameter, Prior};
 
 /// The array of parameters.
 const THETA: &str = "theta";
@@ -27,6 +27,34 @@ pub fn write(file: &File, prior: &Prior, drawn_from: DrawnFrom) -> Result<()> {
     file.set_json("", "prior", prior)
 }
 
+/// Root attribute: what the derived parameters are.
+const DERIVED: &str = "derived";
+
+/// Writes what the derived parameters of the prior are beside the array of that name, (…, d), which is there; nothing
+/// where there are none.
+pub fn write_derived(file: &File, prior: &Prior, name: &str) -> Result<()> {
+    let all = &prior.derived;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let texts = |of: fn(&Derived) -> &str| all.iter().map(of).collect::<Vec<_>>();
+    file.set_texts(name, "parameters", &texts(|d| &d.name))?;
+    file.set_texts(name, "latex", &texts(|d| &d.latex))?;
+    file.set_texts(name, "formula", &texts(|d| &d.formula))?;
+    file.set_texts(name, "units", &texts(|d| &d.unit))?;
+    file.set_json("", DERIVED, all)
+}
+
+/// What a file of polycosm says that its derived parameters are.
+pub fn derived(file: &File) -> Result<Vec<Derived>> {
+    Ok(file.json("", DERIVED)?.unwrap_or_default())
+}
+
+/// True if these are the same derived parameters.
+pub fn same_derived(these: &[Derived], others: &[Derived]) -> bool {
+    these.len() == others.len() && these.iter().zip(others).all(|(one, other)| one.is(other))
+}
+
 /// What a file of polycosm says of the prior of its parameters `theta`; `None`: nothing.
 pub fn read(file: &File, theta: &str) -> Result<Option<(Prior, DrawnFrom)>> {
     let mut prior: Prior = match file.text("", "prior")? {
@@ -47,6 +75,7 @@ pub fn read(file: &File, theta: &str) -> Result<Option<(Prior, DrawnFrom)>> {
         }
         _ => None,
     };
+    prior.derived = derived(file)?;
     // Posterior files of older programs say it of the whole file.
     let drawn_from = file.text(theta, "drawn_from")?.or(file.text("", "drawn_from")?);
     Ok(Some((prior, DrawnFrom::named(drawn_from.as_deref()))))

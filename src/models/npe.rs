@@ -43,6 +43,11 @@ impl Section for NpeConfig {
         [self.mlp.sizes(), self.flow.sizes(), own].concat()
     }
 
+    fn unused(&self, _: &[FieldSpec]) -> Option<(&'static str, String)> {
+        let idle = self.embedding == 0 && self.mlp != MlpConfig::default();
+        idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()))
+    }
+
     fn density(&self) -> Option<Estimand> {
         Some(Estimand::Posterior)
     }

@@ -406,6 +406,75 @@ mod tests {
         }
     }
 
+    /// Quantiles of 0.1%, 50% and 99.9%, variance, and ln density at that of 30%: by scipy 1.17.1 (truncnorm, lognorm and
+    /// loguniform; the moments of a lognormal that is cut off by quadrature).
+    #[test]
+    fn they_are_those_of_an_independent_code_and_integrate_to_one() {
+        let high = f64::INFINITY;
+        let normal = |mean, sigma, min, max| Normal { mean, sigma, min, max };
+        for (d, [low, middle, top, variance, ln]) in [
+            (
+                normal(0.2664, 0.2, 0.0, high),
+                [0.0011019293223579, 0.2893685141351359, 0.8901195090415237, 0.02905702034960153, 0.7259058444993457],
+            ),
+            (
+                normal(0.0492, 0.006, 0.0, high),
+                [0.03065860616299333, 0.0492, 0.06774139383700688, 3.6e-5, 4.059559327685182],
+            ),
+            (
+                normal(-1.0, 0.9, -2.0, -0.3),
+                [
+                    -1.9972927630553978,
+                    -1.0961624278694047,
+                    -0.301977690872259,
+                    0.21263321692862175,
+                    -0.4797991585188866,
+                ],
+            ),
+            (
+                normal(0.831, 0.14, 0.0, high),
+                [0.3983675378991534, 0.8310000002566765, 1.2636325229243175, 0.019599998962579936, 0.9096763773111909],
+            ),
+            (
+                LogNormal { mean: -2.5, sigma: 0.5, min: 0.0, max: high },
+                [
+                    0.017507670967712066,
+                    0.0820849986238988,
+                    0.38485684426624767,
+                    0.0024573013351216716,
+                    2.398910954845065,
+                ],
+            ),
+            (
+                LogUniform { min: 1e-3, max: 10.0 },
+                [0.0010092528860766849, 0.1, 9.908319448927694, 4.2500936160142855, 1.9243263610214356],
+            ),
+            (
+                LogNormal { mean: 0.5, sigma: 0.5, min: 1.0, max: 2.0 },
+                [1.001015528227667, 1.4610452736346822, 1.9986727798449553, 0.0783825120903674, 0.10906140596529668],
+            ),
+        ] {
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-8 * b.abs().max(1e-3);
+            let found =
+                [d.quantile(0.001), d.quantile(0.5), d.quantile(0.999), d.variance(), d.ln_density(d.quantile(0.3))];
+            assert!(found.iter().zip([low, middle, top, variance, ln]).all(|(&a, b)| near(a, b)), "{d}: {found:?}");
+            // Simpson's rule over θ itself, or over ln θ where the density is one of that, from end to end.
+            let (a, b) = (d.quantile(1e-12), d.quantile(1.0 - 1e-12));
+            let of_ln = matches!(d, LogUniform { .. } | LogNormal { .. });
+            let (from, to) = if of_ln { (a.ln(), b.ln()) } else { (a, b) };
+            let n = 20_000;
+            let at = |i: usize| {
+                let x = from + (to - from) * i as f64 / n as f64;
+                let (theta, slope) = if of_ln { (x.exp().clamp(a, b), x.exp()) } else { (x.clamp(a, b), 1.0) };
+                d.ln_density(theta).exp() * slope
+            };
+            let weight = |i: usize| if i == 0 || i == n { 1.0 } else { [2.0, 4.0][i % 2] };
+            let sum: f64 = (0..=n).map(|i| weight(i) * at(i)).sum();
+            let whole = sum * (to - from) / (3.0 * n as f64);
+            assert!((whole - 1.0).abs() < 1e-8, "{d}: {whole}");
+        }
+    }
+
     #[test]
     fn numbers_that_make_no_density_are_refused() {
         let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);

@@ -1,11 +1,15 @@
 //! The prior over the parameters: names, LaTeX labels and distributions. It is written into every dataset, and every
 //! posterior is read against it.
 
+mod derived;
 mod distribution;
+mod formula;
 mod joint;
 mod spelling;
 
+pub use derived::Derived;
 pub use distribution::{Coordinate, Distribution};
+pub use formula::Formula;
 pub use spelling::{Kind, ParameterTable};
 
 use crate::comm::stop;
@@ -56,6 +60,8 @@ pub struct Prior {
     joint: Joint,
     /// What is left of it, where universes that cannot be made are passed over. Not of its spelling: files say it beside.
     pub accepted: Option<Accepted>,
+    /// What is computed from its parameters, beside them. Not of its spelling either.
+    pub derived: Vec<Derived>,
 }
 
 /// What is left of a prior where universes that cannot be made are passed over, as so many of its draws tell.
@@ -110,7 +116,7 @@ impl Prior {
             }
         }
         let joint = Joint::new(&mut parameters)?;
-        Ok(Prior { parameters, joint, accepted: None })
+        Ok(Prior { parameters, joint, accepted: None, derived: vec![] })
     }
 
     /// The prior of universes that are `possible` alone, by so many draws from this one.

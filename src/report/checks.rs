@@ -42,6 +42,11 @@ pub(super) fn observations(inputs: &Inputs) -> Markup {
             }
             (note())
         }
+        @for o in &inputs.observations {
+            @for (name, s) in o.posteriors.iter().filter(|(_, s)| !s.extras.ln_evidence.is_empty()) {
+                p { b { (o.name) ", posterior " (name) ": " } (s.words(0)) "." }
+            }
+        }
     }
 }
 

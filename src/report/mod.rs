@@ -134,6 +134,8 @@ pub struct Inputs {
     pub forecast: Option<Forecast>,
     /// Failed universes worth a word.
     pub holes: Option<String>,
+    /// Points that the design passed over, where it may.
+    pub passed_over: Option<u64>,
     pub timings: Vec<StageTiming>,
     /// Results that are there and not shown, for they are outdated: what and why.
     pub left_out: Vec<String>,
@@ -198,12 +200,14 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
             validation curve that turns up means overfitting.";
         add("Training", "losses.png".into(), caption.into(), c)?;
     }
-    if let Some(c) = scatter::figure(&inputs.posteriors) {
+    let whole = |(name, s): &(String, Samples)| (name.clone(), s.with_derived());
+    let posteriors: Vec<(String, Samples)> = inputs.posteriors.iter().map(whole).collect();
+    if let Some(c) = scatter::figure(&posteriors) {
         let caption = "Posterior mean and standard deviation against the truth of held-out universes. Unbiased points scatter \
             about the diagonal; points that hug the horizontal carry the prior alone.";
         add("Posteriors", "true_vs_inferred.png".into(), caption.into(), c)?;
     }
-    for (i, rows) in corner_rows(inputs).into_iter().enumerate() {
+    for (i, rows) in corner_rows(&posteriors, inputs.corners).into_iter().enumerate() {
         let shown: Vec<_> = rows.iter().map(|(name, s, row)| (name.as_str(), *s, *row)).collect();
         let index = shown[0].1.index[shown[0].2];
         let some = first_parameters(shown[0].1.dim());
@@ -212,8 +216,8 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         add("Posteriors", format!("corner_test_{i}.png"), caption, corner::figure(&shown, false))?;
     }
     for observation in &inputs.observations {
-        let shown: Vec<_> =
-            observation.posteriors.iter().filter(|(_, s)| drawable(s)).map(|(n, s)| (n.as_str(), s, 0)).collect();
+        let posteriors: Vec<_> = observation.posteriors.iter().filter(|(_, s)| drawable(s)).map(whole).collect();
+        let shown: Vec<_> = posteriors.iter().map(|(n, s)| (n.as_str(), s, 0)).collect();
         if shown.is_empty() {
             continue;
         }
@@ -260,10 +264,10 @@ fn drawable(s: &Samples) -> bool {
 
 /// The universes with a corner plot, spread evenly over the test split; each with the row of every posterior that has
 /// it.
-fn corner_rows(inputs: &Inputs) -> Vec<Vec<(String, &Samples, usize)>> {
-    let usable: Vec<_> = inputs.posteriors.iter().filter(|(_, s)| drawable(s)).collect();
+fn corner_rows(posteriors: &[(String, Samples)], corners: usize) -> Vec<Vec<(String, &Samples, usize)>> {
+    let usable: Vec<_> = posteriors.iter().filter(|(_, s)| drawable(s)).collect();
     let Some((_, first)) = usable.first() else { return vec![] };
-    let wanted = if inputs.corners == 0 { 4 } else { inputs.corners }.min(first.len());
+    let wanted = if corners == 0 { 4 } else { corners }.min(first.len());
     let row_of = |i: usize| (2 * i + 1) * first.len() / (2 * wanted);
     let posteriors = |row: usize| {
         let same = |s: &Samples| s.index.iter().position(|index| *index == first.index[row]);

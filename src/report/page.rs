@@ -78,8 +78,12 @@ fn subtitle(inputs: &Inputs) -> Markup {
             @for (a, b, r) in prior.correlations() {
                 ", correlation of " (label(a)) " and " (label(b)) ": " (r)
             }
+            @for d in &prior.derived {
+                ", and from them " (label(&d.latex)) " = " (d.formula) @if !d.unit.is_empty() { " [" (d.unit) "]" }
+            }
             @if let Some(left) = &prior.accepted {
                 ", of which the " (left) " that can be made are the prior"
+                @if let Some(n) = inputs.passed_over { " (" (n) " points of the design were passed over)" }
             }
         }
     }

@@ -124,6 +124,7 @@ fn inputs() -> Inputs {
         left_out: vec!["the verdict on baseline: it is of other draws".into()],
         title: "A made-up campaign".into(),
         prior: Some(prior()),
+        passed_over: None,
         maps: (0..4).map(map).collect(),
         maps_quantity: r"1 + \delta".into(),
         curves: vec![Curves {

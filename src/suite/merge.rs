@@ -60,7 +60,7 @@ impl Part {
         fingerprint::compare(&first.folder, &first.shape, &self.shape, &files).map_err(other)?;
         let (Some(there), Some(here)) = (&first.data, &self.data) else { return Ok(()) };
         let differs = |key: &str, problem: String| Err(other(Error::input(problem).key(key)));
-        if here.prior != there.prior {
+        if Vec::from(here.prior.clone()) != Vec::from(there.prior.clone()) {
             return differs("design.parameters", format!("its prior is another than in {was}"));
         }
         if here.specs() != there.specs() {
@@ -134,6 +134,8 @@ pub fn merge(comm: &Comm, parts: &[PathBuf], into: &Path) -> Result<Merged> {
         drawn_from: data.drawn_from,
         list: None,
         theta: data.theta().to_vec(),
+        derived: data.derived().to_vec(),
+        passed_over: data.passed_over,
         realisation: comm.agree(realisations(data))?,
         split: data.split().to_vec(),
     };

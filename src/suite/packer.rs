@@ -1,14 +1,16 @@
 //! Single simulations become shards, and shards a dataset: while others simulate, and at the end.
 
+use super::design::Design;
 use super::status::{Inventory, State};
 use super::{Suite, remove};
 use crate::comm::{Comm, share};
 use crate::error::{At, Result};
 use crate::io::field::FieldSpec;
 use crate::io::hdf::{File, TEMPORARY, appear};
+use crate::io::index::Drawn;
 use crate::io::made::Made;
 use crate::io::shard::Row;
-use crate::io::{index, shard, simulation};
+use crate::io::{index, prior, shard, simulation};
 use crate::prior::DrawnFrom;
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -203,8 +205,15 @@ impl<'a> Packer<'a> {
         let said = index.text("theta", "drawn_from")?;
         let drawn = DrawnFrom::named(said.as_deref()) == self.suite.design.drawn_from;
         let split = self.rows.iter().map(|row| row.split).eq(index.read::<u8>("split")?);
+        let derived = prior::same_derived(&prior::derived(index)?, &self.suite.design.prior.derived);
+        let passed_over = index::passed_over(index)? == self.suite.design.passed_over;
         let fields = index.json::<Vec<FieldSpec>>("", "fields")?.as_deref() == Some(self.specs);
-        let same = drawn && split && fields && index.read::<f64>("theta")? == self.suite.design.theta;
+        let same = drawn
+            && split
+            && fields
+            && derived
+            && passed_over
+            && index.read::<f64>("theta")? == self.suite.design.theta;
         let same = same && index::opens(index, self.specs)?;
         if same { index::states(index).map(Some) } else { Ok(None) }
     }
@@ -225,7 +234,10 @@ impl<'a> Packer<'a> {
         if self.mixed || shard::all(output)?.is_empty() {
             return Ok(false);
         }
-        let (drawn, shards) = ((&design.prior, design.drawn_from), (self.m, index::MOST_LINKS, new));
+        let Design { prior, drawn_from, derived, passed_over, .. } = design;
+        let (drawn_from, passed_over) = (*drawn_from, *passed_over);
+        let drawn = Drawn { prior, drawn_from, derived, passed_over };
+        let shards = (self.m, index::MOST_LINKS, new);
         index::write(self.alone, output, drawn, &self.rows, shards, (self.specs, config.compression), provenance)?;
         Ok(true)
     }

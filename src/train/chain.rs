@@ -177,7 +177,9 @@ impl Trained {
     /// Loads a stage and what it stands on. Every rank reads the same files.
     pub fn load(context: &Context, name: &str) -> Result<Trained> {
         let chain = Chain::load(context, &context.records.chain(name), true)?;
-        let prior = context.records.trained(name, Some(context.identity))?.prior;
+        let mut prior = context.records.trained(name, Some(context.identity))?.prior;
+        // Records have a prior as it is spelled.
+        prior.accepted = context.dataset.prior.accepted.clone();
         Ok(Trained { chain, prior, device: context.device })
     }
 

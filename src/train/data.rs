@@ -23,6 +23,9 @@ pub fn spec(dataset: &Dataset, name: &str) -> Result<FieldSpec> {
 /// A field (or a parameter) of some rows as a column of samples.
 pub fn column(dataset: &Dataset, field: &str, rows: &[usize], device: Device) -> Result<Column> {
     let spec = spec(dataset, field)?;
+    if let (true, Some(derived)) = (dataset.is_parameter(field), dataset.derived_of(field, rows)) {
+        return Ok(Column::Array(tensor(&Data::F64(derived), &[rows.len()], device)));
+    }
     if dataset.is_parameter(field) {
         let theta = tensor(&Data::F64(dataset.thetas(rows)), &[rows.len(), dataset.prior.len()], device);
         let at = dataset.prior.names().iter().position(|name| *name == field);

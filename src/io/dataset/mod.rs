@@ -18,12 +18,13 @@ pub(super) use split::STATUS;
 use super::digest::Stamp;
 use super::field::{AxisKind, Data, FieldSpec};
 use super::hdf::{Array, Element, File, damaged, given, room};
+use super::index::passed_over;
 use super::made::Made;
 use super::prior;
 use super::provenance::{FORMAT_VERSION, is_ours};
 use super::simulation::State;
 use crate::error::{Error, Result};
-use crate::prior::{DrawnFrom, Prior};
+use crate::prior::{Derived, DrawnFrom, Prior};
 use crate::progress::first_time;
 use parts::{Kept, Parts};
 use split::SPLIT;
@@ -44,12 +45,15 @@ pub struct Dataset {
     pub prior: Prior,
     /// What is known of how the parameters were drawn.
     pub drawn_from: DrawnFrom,
+    /// Points of its design that were passed over, where it says so.
+    pub passed_over: Option<u64>,
     file: File,
     /// What its file was like just before it was opened.
     pub(super) opened: Option<Stamp>,
     /// Written by this program, with fields, prior and checksums as it writes them.
     own: bool,
     theta: Vec<f64>,
+    derived: Vec<f64>,
     split: Vec<Split>,
     status: Vec<u8>,
     specs: Vec<FieldSpec>,
@@ -159,9 +163,30 @@ impl Dataset {
             }
             None => foreign::specs(&file, theta_name, n),
         };
+        let derived = match prior.derived.len() {
+            0 => vec![],
+            d => file.read_checked("derived", Some(&[n, d]))?,
+        };
+        let passed_over = if own { passed_over(&file)? } else { None };
         let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
         let (path, parts, arrays) = (path.to_path_buf(), RefCell::default(), RefCell::default());
-        Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts, arrays })
+        Ok(Dataset {
+            path,
+            prior,
+            drawn_from,
+            passed_over,
+            file,
+            opened,
+            own,
+            theta,
+            derived,
+            split,
+            status,
+            specs,
+            kept,
+            parts,
+            arrays,
+        })
     }
 
     /// Opens the same data once more, through handles of its own: in another thread, say.
@@ -223,6 +248,26 @@ impl Dataset {
         rows.iter().flat_map(|&row| self.theta_of(row)).copied().collect()
     }
 
+    /// Derived parameters, (n, d) in C order, in the order of the prior's; NaN of universes that cannot be made.
+    pub fn derived(&self) -> &[f64] {
+        &self.derived
+    }
+
+    /// Puts derived parameters (n, d) in the place of those that its file has: `compute` makes them of theta where these
+    /// are others.
+    pub fn derive(&mut self, parameters: &[Derived], compute: impl Fn(&[f64]) -> Vec<f64>) {
+        if !prior::same_derived(&self.prior.derived, parameters) {
+            self.derived = compute(&self.theta);
+        }
+        self.prior.derived = parameters.to_vec();
+    }
+
+    /// A derived parameter of some universes.
+    pub fn derived_of(&self, name: &str, rows: &[usize]) -> Option<Vec<f64>> {
+        let (j, d) = (self.prior.derived.iter().position(|d| d.name == name)?, self.prior.derived.len());
+        Some(rows.iter().map(|row| self.derived[row * d + j]).collect())
+    }
+
     /// What each universe is used for.
     pub fn split(&self) -> &[Split] {
         &self.split
@@ -266,9 +311,11 @@ impl Dataset {
         foreign::describe(&self.file, field, self.len())
     }
 
-    /// True for the parameters, or one of them, where no field has that name.
+    /// True for the parameters, one of them, or a derived one, where no field has that name.
     pub fn is_parameter(&self, name: &str) -> bool {
-        (name == "theta" || self.prior.names().contains(&name)) && self.specs.iter().all(|s| s.name != name)
+        let derived = || self.prior.derived.iter().any(|d| d.name == name);
+        (name == "theta" || self.prior.names().contains(&name) || derived())
+            && self.specs.iter().all(|s| s.name != name)
     }
 
     /// Description of one field for a network, which is to know what its axes are: says where nobody does.

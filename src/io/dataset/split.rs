@@ -74,7 +74,9 @@ impl Dataset {
                 super::once(log::Level::Info, told);
             }
             outside.into_iter().for_each(|row| self.status[row] = OUTSIDE);
+            let derived = std::mem::take(&mut self.prior.derived);
             self.prior = prior.clone();
+            self.prior.derived = derived; // what the file has of them is told by the file
         }
         self.split = split;
         Ok(())

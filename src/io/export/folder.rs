@@ -177,6 +177,9 @@ impl Folder {
         if let Some(left) = &dataset.prior.accepted {
             about.insert("accepted".into(), json!([left.kept, left.of]));
         }
+        if !dataset.prior.derived.is_empty() {
+            about.insert("derived".into(), value(serde_json::to_value(&dataset.prior.derived))?);
+        }
         about.insert("drawn_from".into(), dataset.drawn_from.name().into());
         about.insert("split".into(), json!(SPLIT));
         about.insert("status".into(), json!(STATUS));

@@ -91,6 +91,7 @@ impl Format {
             by.write(file)?;
             fill(file, dataset, rows, &specs)?;
             prior::write(file, &dataset.prior, dataset.drawn_from)?;
+            prior::write_derived(file, &dataset.prior, "derived")?;
             file.set_texts("split", "values", &SPLIT)?;
             file.set_texts("status", "values", &STATUS)?;
             file.set_json("", "fields", &specs)
@@ -180,6 +181,11 @@ impl Store for File {
 fn fill<S: Store>(store: &S, dataset: &Dataset, rows: &[usize], specs: &[FieldSpec]) -> Result<()> {
     let n = rows.len();
     store.whole("theta", &[n, dataset.prior.len()], &dataset.thetas(rows))?;
+    let d = dataset.prior.derived.len();
+    if d > 0 {
+        let derived: Vec<f64> = rows.iter().flat_map(|r| &dataset.derived()[r * d..(r + 1) * d]).copied().collect();
+        store.whole("derived", &[n, d], &derived)?;
+    }
     store.whole("split", &[n], &rows.iter().map(|&r| dataset.split()[r] as u8).collect::<Vec<_>>())?;
     store.whole("index", &[n], &rows.iter().map(|&r| r as u64).collect::<Vec<_>>())?;
     store.whole("status", &[n], &vec![0u8; n])?;

@@ -20,11 +20,15 @@ impl Samples {
             let say = |bound: f64| if bound.is_finite() { bound.to_string() } else { "N".into() };
             let _ = writeln!(ranges, "{} {} {}", p.name, say(min), say(max));
         }
+        // GetDist marks what is derived so, and bounds it by nothing.
+        let derived = if self.extras.derived.is_empty() { &[][..] } else { &self.prior.derived };
+        derived.iter().for_each(|of| _ = writeln!(paramnames, "{}*\t{}", of.name, of.latex));
+        let whole = self.with_derived();
         let mut roots = Vec::with_capacity(self.len());
         for (i, index) in self.index.iter().enumerate() {
             let root = dir.join(format!("universe_{index:06}"));
             let mut chain = String::new();
-            for (theta, ln_prob) in self.theta_of(i).chunks_exact(self.dim()).zip(self.ln_prob_of(i)) {
+            for (theta, ln_prob) in whole.theta_of(i).chunks_exact(whole.dim()).zip(self.ln_prob_of(i)) {
                 let _ = write!(chain, "1 {:.8e}", if ln_prob.is_nan() { 0.0 } else { -ln_prob });
                 theta.iter().for_each(|t| _ = write!(chain, " {t:.10e}"));
                 chain.push('\n');

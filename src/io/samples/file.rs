@@ -30,6 +30,18 @@ impl Samples {
             put(file, "truth", &self.truth, &[n, p], "true parameters; NaN if unknown")?;
             put(file, "ln_prob_truth", &self.ln_prob_truth, &[n], "ln q at the truth; NaN if unknown")?;
             self.extras.write(file, n, p)?;
+            if !self.extras.derived.is_empty() {
+                let k = self.prior.derived.len();
+                put(
+                    file,
+                    "derived",
+                    &self.extras.derived,
+                    &[n, d, k],
+                    "what follows from the draws; NaN: no universe",
+                )?;
+                put(file, "derived_truth", &self.extras.derived_truth, &[n, k], "the same of the true parameters")?;
+                prior::write_derived(file, &self.prior, "derived")?;
+            }
             prior::write(file, &self.prior, self.extras.drawn_from)?;
             file.set_texts("", "names", &self.prior.names())?; // where readers of version 1 look for them
             self.extras.of.iter().try_for_each(|of| file.set_json("", "of", of))?;
@@ -111,6 +123,8 @@ impl Extras {
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
             ln_evidence: optional(file, "ln_evidence")?,
+            derived: optional(file, "derived")?,
+            derived_truth: optional(file, "derived_truth")?,
             of: file.json::<Of>("", "of")?,
             ..Extras::default()
         })
@@ -126,7 +140,7 @@ fn contents(file: &File) -> Result<String> {
         sums += &format!("{name} {:?} {}\n", file.array(&name)?.shape(), digest(&bytes));
     }
     // The first four are those of version 1.
-    let said = ["names", "latex", "prior_bounds", "drawn_from", "of", "prior"].map(|name| ("", name));
+    let said = ["names", "latex", "prior_bounds", "drawn_from", "of", "prior", "derived"].map(|name| ("", name));
     for (at, name) in said.into_iter().chain([("theta", "drawn_from")]) {
         let texts = file.texts(at, name)?.map(|texts| format!("{texts:?}"));
         let numbers = file.numbers(at, name)?.map(|numbers| format!("{numbers:?}"));

@@ -2,6 +2,7 @@
 //! request.
 
 mod chains;
+mod derived;
 mod file;
 mod of;
 
@@ -10,7 +11,7 @@ pub use file::{not_fewer, replaceable};
 pub use of::{NUMERICS, OLDER, Of, Seen};
 
 use crate::error::{Error, Result};
-use crate::prior::{DrawnFrom, Prior};
+use crate::prior::{DrawnFrom, Parameter, Prior};
 
 /// Draws from the posteriors of `n` universes, `draws` each, over `p` parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,9 @@ pub struct Extras {
     pub left_out: Vec<u64>,
     /// ln p(x) of each universe (n), of exact posteriors.
     pub ln_evidence: Vec<f64>,
+    /// Derived parameters of the draws (n, draws, d), and of the truths (n, d); NaN of universes that cannot be made.
+    pub derived: Vec<f64>,
+    pub derived_truth: Vec<f64>,
     /// Whether the truths were drawn from the prior.
     pub drawn_from: DrawnFrom,
     /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
@@ -136,6 +140,18 @@ impl Samples {
         (mean, (draws.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)).sqrt())
     }
 
+    /// The posterior of universe `i` in words, with its evidence where that is known.
+    pub fn words(&self, i: usize) -> String {
+        let each = |(j, q): (usize, &Parameter)| {
+            let (mean, sd) = self.mean_sd(i, j);
+            let truth = self.truth_of(i).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
+            let spread = self.spread_of(i).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
+            format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
+        };
+        let evidence = self.extras.ln_evidence.get(i).map(|ln| format!("ln evidence {ln:.3}"));
+        self.prior.parameters.iter().enumerate().map(each).chain(evidence).collect::<Vec<_>>().join(", ")
+    }
+
     /// Checks that the lengths agree and that every draw is finite.
     pub fn check(&self) -> Result<()> {
         let (n, d, p) = (self.len(), self.draws, self.dim());
@@ -148,6 +164,8 @@ impl Samples {
             optional("outside", &self.extras.outside, n),
             optional("distance", &self.extras.distance, n),
             optional("spread", &self.extras.spread, n * p),
+            optional("derived", &self.extras.derived, n * d * self.prior.derived.len()),
+            optional("derived_truth", &self.extras.derived_truth, n * self.prior.derived.len()),
         ];
         for (name, is, expected) in lengths {
             if is != expected {
@@ -167,7 +185,6 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prior::Parameter;
 
     fn samples() -> Samples {
         let p = Parameter::uniform;

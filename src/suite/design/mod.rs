@@ -3,9 +3,12 @@
 //! A row of a Sobol design, of draws from the prior and of a list depends on its number alone, so that such a design
 //! can grow; so can the realisations at a fiducial point. A Latin hypercube or a grid cannot.
 
+mod derived;
 mod fiducial;
 mod list;
 mod points;
+
+pub use derived::{Derivation, DerivedConfig};
 
 use crate::error::{Error, Result};
 use crate::io::dataset::{Split, check_fractions, default_test, default_validation};
@@ -16,6 +19,7 @@ use crate::limits;
 use crate::prior::{DrawnFrom, Prior};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -127,6 +131,12 @@ pub struct DesignConfig {
     pub steps: BTreeMap<String, f64>,
     /// One table per varied parameter, with its prior; their order is that of theta's columns.
     pub parameters: Parameters,
+    /// Parameters that follow from them, as columns beside theta and in posteriors: `derived = ["S8", "A_s"]`, or formulas,
+    /// `derived = { S8 = "sigma8 * sqrt(Omega_m / 0.3)" }`, or a table `[design.derived.NAME]` for each. May be changed at any
+    /// time.
+    #[serde(default, skip_serializing_if = "DerivedConfig::is_empty")]
+    #[schemars(extend("x-type" = "[NAME, …] or { NAME = formula, … }"))]
+    pub derived: DerivedConfig,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -149,6 +159,10 @@ pub struct Design {
     pub list: Option<PathBuf>,
     /// (n, p) in C order.
     pub theta: Vec<f64>,
+    /// What follows from it, (n, d) for the prior's d derived parameters.
+    pub derived: Vec<f64>,
+    /// Points that were passed over, for their universes cannot be made; `None` where none is.
+    pub passed_over: Option<u64>,
     /// n: rows of the same number share their initial conditions.
     pub realisation: Vec<u64>,
     /// n.
@@ -317,9 +331,15 @@ impl DesignConfig {
         let (k, p) = (self.realisations, prior.len());
         let n = self.simulations / k;
         let of = |unit: Vec<f64>| (unit.chunks_exact(p).flat_map(|u| prior.from_unit(u)).collect(), None);
+        let passed = Cell::new(0);
         let next = |units: &mut dyn Iterator<Item = Vec<f64>>| {
             let mut all = units.take(MOST_TRIES).map(|u| prior.from_unit(&u));
-            all.find(|theta| self.reject == Reject::Refuse || possible(theta)).ok_or_else(|| {
+            let is_one = |theta: &Vec<f64>| {
+                let is_one = self.reject == Reject::Refuse || possible(theta);
+                passed.set(passed.get() + !is_one as u64);
+                is_one
+            };
+            all.find(is_one).ok_or_else(|| {
                 let error = Error::input(format!("of {MOST_TRIES} points in a row no universe can be made"));
                 error.key("design.reject").value("redraw").remedy("narrow the priors to universes that can be made")
             })
@@ -347,7 +367,17 @@ impl DesignConfig {
         let drawn_from = self.drawn_from();
         let of = |(t, &r): (&[f64], &u64)| Split::of_row(drawn_from, t, r, self.validation, self.test);
         let split = theta.chunks_exact(p).zip(&realisation).map(of).collect();
-        Ok(Design { prior: prior.clone(), drawn_from, list: self.file.clone(), theta, realisation, split })
+        let passed_over = (self.reject == Reject::Redraw).then(|| passed.get());
+        Ok(Design {
+            prior: prior.clone(),
+            drawn_from,
+            list: self.file.clone(),
+            theta,
+            derived: vec![],
+            passed_over,
+            realisation,
+            split,
+        })
     }
 }
 

@@ -50,6 +50,13 @@ fn points_that_are_impossible_give_way_to_the_next() {
     for kind in ["sobol", "prior"] {
         let (small, large) = (at(&config(kind, 50, redraw)).unwrap(), at(&config(kind, 80, redraw)).unwrap());
         assert_eq!(small.theta, large.theta[..100], "{kind}");
+        // Of the sequence without them as many points are possible, up to the last that is taken.
+        if let ("sobol", Some(passed)) = (kind, small.passed_over) {
+            let whole = at(&config(kind, 50 + passed as usize, "")).unwrap();
+            assert_eq!(whole.theta.chunks(2).filter(|theta| possible(theta)).count(), 50);
+            assert!(whole.theta[whole.theta.len() - 2..] == small.theta[98..] && whole.passed_over.is_none());
+        }
+        assert!(small.passed_over > Some(10) && small.passed_over < large.passed_over, "{kind}");
         assert!(large.theta.chunks(2).all(possible));
         // The possible points of the design that has them all are among them, in their order; of draws in their places.
         let all = at(&config(kind, 50, "")).unwrap();
@@ -243,4 +250,30 @@ fn grids_and_lists() {
     std::fs::write(&path, "0.5 2.0\n").unwrap();
     assert!(resolve(&config("list", 1, &file), 1).unwrap_err().to_string().contains("outside"));
     assert!(resolve(&config("sobol", 0, ""), 1).is_err() && resolve(&config("list", 2, ""), 1).is_err());
+}
+
+/// Points of a Sobol' design in a Gaussian that is cut off, and in two that are correlated: each coordinate has the
+/// distribution that it is to have, the latter also beside the former.
+#[test]
+fn sobol_points_fill_cut_and_correlated_gaussians() {
+    let text = "kind = \"sobol\"\nsimulations = 4096\n\
+        [parameters.cut]\nkind = \"normal\"\nmean = 0.2\nsigma = 0.2\nmin = 0.0\nmax = 0.5\n\
+        [parameters.a]\nkind = \"normal\"\nmean = 1.0\nsigma = 0.1\n\
+        [parameters.b]\nkind = \"lognormal\"\nln_mean = -1.0\nln_sigma = 0.3\ncorrelation = { a = -0.8 }\n";
+    let design = resolve(&toml::from_str(text).unwrap(), 3).unwrap();
+    let n = design.len() as f64;
+    for j in 0..3 {
+        let mut u: Vec<f64> =
+            design.theta.chunks(3).map(|t| design.prior.parameters[j].distribution.cdf(t[j])).collect();
+        u.sort_by(f64::total_cmp);
+        let far = u.iter().enumerate().map(|(i, u)| (u - (i as f64 + 0.5) / n).abs()).fold(0.0, f64::max);
+        assert!(far < if j < 2 { 1.0 / n } else { 0.01 }, "parameter {j}: {far}");
+    }
+    assert!(design.theta.chunks(3).all(|t| (0.0..=0.5).contains(&t[0])));
+    // ln b | a ~ N(-1 - 0.8 · 0.3 (a - 1) / 0.1, 0.3² (1 - 0.8²)).
+    let rest = |t: &[f64]| (t[2].ln() + 1.0 + 2.4 * (t[1] - 1.0)) / 0.18;
+    let all: Vec<[f64; 2]> = design.theta.chunks(3).map(|t| [rest(t), (t[1] - 1.0) / 0.1]).collect();
+    let mean = |f: &dyn Fn(&[f64; 2]) -> f64| all.iter().map(f).sum::<f64>() / n;
+    assert!(mean(&|r| r[0]).abs() < 5e-3 && (mean(&|r| r[0] * r[0]) - 1.0).abs() < 1e-2);
+    assert!(mean(&|r| r[0] * r[1]).abs() < 1e-2, "what is left of it knows nothing of the other");
 }
