@@ -177,3 +177,38 @@ fn few_particles_are_bounded_alike_on_all_ranks() {
         assert_eq!(comm.sum_of(refused as u64), comm.size() as u64, "a rank went on alone");
     });
 }
+
+/// The same of a lognormal sky.
+fn a_sky_takes(comm: &Comm, text: &str) {
+    let keys = format!(
+        "nside = 512\nshells = [0.0, 0.3, 0.6, 0.9]\nsource_redshifts = [0.6, 0.9]\ntheory = {{ limber_from = 0 }}\n{text}"
+    );
+    let config: LognormalSphereConfig = toml::from_str(&keys).unwrap();
+    let cosmology = "Omega_m = 0.3\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\nsigma8 = 0.8";
+    let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
+    let prior = Prior::new(vec![]).unwrap();
+    let universes = Universes { cosmology: Some(&cosmology), prior: &prior, ranks: comm.size() };
+    let runner = config.runner(&universes).unwrap();
+    let before = status("VmRSS");
+    let job = Job { index: 0, realisation: 0, seed: 1, theta: Theta::NONE, folder: None };
+    let fields = runner.simulate(comm, &job).unwrap();
+    let used = comm.max_of((status("VmHWM") - before) as f64);
+    drop(fields);
+    let ratio = used / config.memory(&universes).unwrap().unwrap().expected as f64;
+    if comm.is_root() {
+        println!("{used:.3e} bytes on a rank, {ratio:.3} of the plan: {text}");
+    }
+    assert!((ratio - 1.0).abs() < 0.2, "{ratio} of what was planned for {text}");
+}
+
+#[test]
+fn a_sky_takes_what_is_planned() {
+    mpi::on_ranks("a_sky_takes_what_is_planned", &[2], |comm| a_sky_takes(comm, ""));
+}
+
+#[test]
+fn a_sky_with_shear_takes_what_is_planned() {
+    mpi::on_ranks("a_sky_with_shear_takes_what_is_planned", &[2], |comm| {
+        a_sky_takes(comm, "shear = true\ndelta = true\nc_ell = { bins = 8 }");
+    });
+}

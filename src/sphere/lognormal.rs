@@ -199,11 +199,15 @@ impl LognormalShells {
         (weights, rest)
     }
 
+    /// σ_k², of g_k.
+    pub fn variance(&self, k: usize) -> f64 {
+        let c = &self.gaussian[k][0];
+        c.iter().enumerate().map(|(l, c)| (2 * l + 1) as f64 / (4.0 * PI) * c).sum()
+    }
+
     /// Makes δ_k of a map of g_k.
     pub fn exponentiate(&self, k: usize, map: &mut [f64]) {
-        let c = &self.gaussian[k][0];
-        let variance: f64 = c.iter().enumerate().map(|(l, c)| (2 * l + 1) as f64 / (4.0 * PI) * c).sum();
-        let shift = self.shifts[k];
+        let (variance, shift) = (self.variance(k), self.shifts[k]);
         map.iter_mut().for_each(|g| *g = shift * ((*g - 0.5 * variance).exp() - 1.0));
     }
 }

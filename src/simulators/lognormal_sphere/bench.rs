@@ -6,7 +6,7 @@ use crate::comm::{Comm, timers::Timers};
 use crate::cosmology::CosmologyConfig;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::prior::Prior;
+use crate::prior::Theta;
 use crate::simulators::bench::{Bench, Outcome, Stage};
 use crate::simulators::pm::resident::resident;
 use crate::simulators::{Job, Runner};
@@ -69,8 +69,8 @@ fn run(flags: &Flags, comm: &Comm) -> Result<Outcome> {
     {
         cosmology.value_mut(name).into_iter().for_each(|of| *of = Some(value));
     }
-    let (runner, prior) = (comm.agree(LognormalSphere::new(&config, &cosmology))?, Prior::new(vec![])?);
-    let job = |sky: usize| Job { index: 0, realisation: sky as u64, seed: 1, theta: prior.theta(&[]), folder: None };
+    let runner = comm.agree(LognormalSphere::new(&config, &cosmology))?;
+    let job = |sky: usize| Job { index: 0, realisation: sky as u64, seed: 1, theta: Theta::NONE, folder: None };
     runner.simulate(comm, &job(0))?;
     comm.barrier();
     let (start, mut timers) = (Instant::now(), Timers::default());

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::f64::consts::PI;
 use std::path::PathBuf;
 
+/// What MPI and linear algebra take for themselves.
+const LIBRARIES: u64 = 32 << 20;
+
 impl Section for LognormalSphereConfig {
     fn summary(&self) -> String {
         format!("{} lognormal shells of the sky at nside {}, ℓ ≤ {}", self.count(), self.nside, self.lmax())
@@ -95,12 +98,32 @@ impl Section for LognormalSphereConfig {
     fn memory(&self, of: &Universes) -> Result<Option<Memory>> {
         let (ranks, lmax) = (of.ranks.max(1), self.lmax() as u64);
         let part = |bytes: u64| bytes.div_ceil(ranks as u64);
-        let (map, alm) = (8 * self.pixels() as u64, 8 * (lmax + 1) * (lmax + 2));
-        // κ of all bins, a map that is drawn, one that is left over in an analysis; a whole map on its way to the file.
-        let maps = part(map) * (self.sources() as u64 + 3);
-        let kept: u64 = self.specs().iter().map(FieldSpec::bytes).sum();
-        let bytes = Sht::bytes(self.nside, self.lmax(), ranks) + maps + part(alm) * (self.neighbours as u64 + 3);
-        let bytes = bytes + part(kept) + map / 2;
+        let (map, alm) = (part(8 * self.pixels() as u64), part(8 * (lmax + 1) * (lmax + 2)));
+        let (modes, kappa) = (Sht::bytes(self.nside, self.lmax(), ranks), map * self.sources() as u64);
+        let specs = self.specs();
+        // Rows that the rank keeps which has most.
+        let kept = |names: &[&str]| -> u64 {
+            let some = specs.iter().filter(|spec| names.is_empty() || names.contains(&spec.name.as_str()));
+            let rows = |spec: &FieldSpec| spec.shape.first().map_or(1, |rows| rows.div_ceil(ranks) as u64);
+            some.map(|spec| spec.bytes() / spec.shape.first().map_or(1, |rows| *rows as u64) * rows(spec)).sum()
+        };
+        // A whole row on its way to the rank that keeps it: this rank's part, what arrives, and what is kept.
+        let row = |bytes: u64| part(bytes * self.pixels() as u64) + bytes * self.pixels() as u64;
+        let before = self.neighbours.min(self.count().saturating_sub(1)) as u64;
+        let drawn = [("delta", self.delta, 0, 4), ("galaxies", self.counts.is_some(), map, 8)];
+        let leaves = drawn.iter().filter(|d| d.1).map(|d| d.2 + row(d.3)).max().unwrap_or(0);
+        let drawing = kappa + modes + map + (before + 2) * alm + kept(&["delta", "galaxies"]) + leaves;
+        // Shear is of an analysis, which has a_ℓm and what is left over twice, and of two maps at once.
+        let seen = match (self.shear, self.c_ell.is_some()) {
+            (true, _) => modes + 2 * map + 3 * alm,
+            (_, true) => map + 2 * alm,
+            _ => 0,
+        };
+        let last = if self.sources() > 0 { row(4) } else { 0 } + if self.shear { 2 * map } else { 0 };
+        let spectra = if self.c_ell.is_some() { self.sources() as u64 * alm } else { 0 };
+        let lensing = kappa + modes + spectra + kept(&[]) + seen.max(last);
+        // FFTs have their factors for every ring's length.
+        let bytes = drawing.max(lensing) + 32 * (self.nside as u64).pow(2) + LIBRARIES;
         Ok(Some(Memory {
             expected: bytes,
             largest: bytes,
