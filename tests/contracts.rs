@@ -45,6 +45,7 @@ fn stage(rule: Rule) -> StageConfig {
         weight_decay: 1e-4,
         clip: 5.0,
         optimiser: rule,
+        steps: Default::default(),
         patience: 0,
         data: Default::default(),
         augment: false,

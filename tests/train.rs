@@ -43,6 +43,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         weight_decay: 1e-4,
         clip: 5.0,
         optimiser,
+        steps: Default::default(),
         patience: 0,
         data: Default::default(),
         augment: true,

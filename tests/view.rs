@@ -31,6 +31,7 @@ fn stage(data: DataConfig) -> StageConfig {
         weight_decay: 1e-4,
         clip: 5.0,
         optimiser: Rule::Adamw,
+        steps: Default::default(),
         patience: 0,
         augment: false,
         copies: 1,

@@ -25,6 +25,13 @@ pub struct Epoch {
     /// Since the stage began, over all runs.
     #[serde(default)]
     pub seconds: f64,
+    /// Steps that were left out until then, for their loss or gradient was no finite number.
+    #[serde(default, skip_serializing_if = "none")]
+    pub skipped: u64,
+}
+
+fn none(skipped: &u64) -> bool {
+    *skipped == 0
 }
 
 fn first(phase: &usize) -> bool {

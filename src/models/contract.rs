@@ -12,10 +12,10 @@ use tch::{Tensor, nn};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Loshchilov & Hutter 2019: decoupled weight decay; β = (0.9, 0.999) unless a part has others, ε = 1e-8.
+    /// Loshchilov & Hutter 2019: decoupled weight decay; β = (0.9, 0.999) unless the stage or a part has others, ε = 1e-8.
     #[default]
     Adamw,
-    /// Plain stochastic gradient descent.
+    /// Stochastic gradient descent, with momentum where the stage or a part has some.
     Sgd,
 }
 
@@ -26,15 +26,17 @@ pub struct Optimiser {
     pub rule: Option<Rule>,
     /// Times the stage's learning rate.
     pub rate: f64,
-    /// Of the averages of gradients and their squares, for `Adamw`.
-    pub betas: [f64; 2],
+    /// Of the averages of gradients and their squares, for `Adamw`; `None`: the stage's.
+    pub betas: Option<[f64; 2]>,
+    /// Of `Sgd`; `None`: the stage's.
+    pub momentum: Option<f64>,
     /// Decoupled weight decay; `None`: the stage's.
     pub decay: Option<f64>,
 }
 
 impl Default for Optimiser {
     fn default() -> Self {
-        Optimiser { rule: None, rate: 1.0, betas: [0.9, 0.999], decay: None }
+        Optimiser { rule: None, rate: 1.0, betas: None, momentum: None, decay: None }
     }
 }
 
@@ -110,6 +112,11 @@ pub trait Model {
     /// How many others of its batch a sample is put beside, at most ([`Batch::others`]): none is smaller than that + 1.
     fn partners(&self) -> usize {
         0
+    }
+    /// Whether a step on a batch is that of the gradients' sum over its parts, which may then go through the networks one after
+    /// another (`accumulate`): so where all losses are means over samples, each of which is taken before any step.
+    fn splits(&self) -> bool {
+        false
     }
     /// Before a phase's first step: scales, closed forms. What it finds goes into the parts' variables. Collective. By
     /// default its eyes take, once, what standardises.

@@ -126,6 +126,10 @@ impl Model for Npe {
         &self.parts
     }
 
+    fn splits(&self) -> bool {
+        true
+    }
+
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
         let theta = batch.array("theta")?;
         let each = |m| Ok(Score::new(format!("−E[ln q] of member {m}"), -self.log_prob(m, batch, theta)?, &[m]));

@@ -160,6 +160,10 @@ impl Model for Vmim {
         &self.parts
     }
 
+    fn splits(&self) -> bool {
+        true
+    }
+
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
         let log_prob = self.flow.log_prob(batch.array("theta")?, &self.summaries(batch)?);
         Ok(vec![Score::new("−E[ln q]", -log_prob, &[0])])

@@ -99,6 +99,7 @@ fn inputs() -> Inputs {
                 validation_loss: Some(-scale + 4.1 * (-(e as f64) / 7.0).exp() + 0.0004 * (e as f64 - 20.0).powi(2)),
                 learning_rate: 1e-3,
                 seconds: 1.0,
+                skipped: 0,
             })
             .collect()
     };

@@ -36,6 +36,14 @@ pub struct State {
     pub waited: Vec<u64>,
     /// Optimiser steps of each part.
     pub steps: Vec<i64>,
+    /// Steps that were left out, in all and since the last that was not.
+    #[serde(default)]
+    pub skipped: u64,
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
+    /// Ranks that it was begun on; 0: not told.
+    #[serde(default)]
+    pub ranks: usize,
     /// Patience has run out.
     pub stopped: bool,
     pub history: Vec<Epoch>,
@@ -53,7 +61,8 @@ impl State {
     /// The phase is over, and its best weights are in place.
     pub fn next_phase(&mut self) {
         let (phase, step, history) = (self.phase + 1, self.step, std::mem::take(&mut self.history));
-        *self = State { phase, step, history, ..State::new(self.steps.len()) };
+        let (skipped, ranks) = (self.skipped, self.ranks);
+        *self = State { phase, step, history, skipped, ranks, ..State::new(self.steps.len()) };
     }
 
     /// Remembers parameters that are the best so far, by the first score that judges them; those that nothing judges are always
@@ -116,6 +125,7 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
             {
                 tensors.push((format!("{p}.{name}"), t.shallow_clone()));
             }
+            tensors.extend(flat.average.iter().map(|t| (format!("{p}.average"), t.shallow_clone())));
         }
         tensors.extend(kept(model));
         tensors.extend(stage(folder).map(|digest| (STAGE.to_string(), Tensor::from_slice(digest.as_bytes()))));
@@ -177,9 +187,11 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
     let Some(path) = choice else { return Ok(false) };
     let (read_state, tensors, scales) = comm.agree(read(&path, flats, &kept))?;
     *state = read_state;
-    for ((flat, [parameters, first, second, best]), steps) in flats.iter_mut().zip(tensors).zip(&state.steps) {
+    for ((flat, ([parameters, first, second, best], average)), steps) in flats.iter_mut().zip(tensors).zip(&state.steps)
+    {
         let all = [(&flat.parameters, parameters), (&flat.first, first), (&flat.second, second)];
         all.iter().for_each(|(to, from)| put(to, from));
+        flat.average.iter().zip(&average).for_each(|(to, from)| put(to, from));
         flat.steps = *steps;
         state.best_parameters.push(best.to_device(flat.parameters.device()));
     }
@@ -189,8 +201,8 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
     Ok(prepared)
 }
 
-/// A checkpoint's state, four vectors of each part, and the kept variables.
-type Read = (State, Vec<[Tensor; 4]>, Vec<Tensor>);
+/// A checkpoint's state, four vectors of each part and its average where it has one, and the kept variables.
+type Read = (State, Vec<([Tensor; 4], Option<Tensor>)>, Vec<Tensor>);
 
 fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> {
     let bad = |problem: String| {
@@ -226,7 +238,8 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
             let alike = t.numel() == flat.parameters.numel();
             if alike { Ok(t) } else { Err(bad("it belongs to a network of another size".into())) }
         };
-        tensors.push([one("parameters")?, one("first")?, one("second")?, one("best")?]);
+        let four = [one("parameters")?, one("first")?, one("second")?, one("best")?];
+        tensors.push((four, flat.average.as_ref().map(|_| one("average")).transpose()?));
     }
     let same = |(name, of): &(String, Tensor)| -> Result<Tensor> {
         let t = take(name)?;

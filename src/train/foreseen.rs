@@ -132,13 +132,20 @@ pub(super) fn untrained(stage: &StageConfig, task: &Task) -> Result<Box<dyn Mode
         let told = format!("train.{}.network.{key} is not used: {why}", stage.name);
         first_time(&told).then(|| log::warn!("{told}"));
     }
-    build(&*stage.network, task).map_err(|e| {
+    let model = build(&*stage.network, task).map_err(|e| {
         let own = |key: String| match key.strip_prefix("train.network") {
             Some(rest) => format!("train.{}.network{rest}", stage.name),
             None => key,
         };
         Error { key: e.key.clone().map(own), ..e }
-    })
+    })?;
+    if stage.steps.accumulate > 1 && !model.splits() {
+        let problem =
+            "its batches cannot go through in parts: this model does not say that its steps are sums over them";
+        let error = Error::input(problem).key(format!("train.{}.steps.accumulate", stage.name));
+        return Err(error.value(stage.steps.accumulate).remedy("leave it out, or give the model `splits`"));
+    }
+    Ok(model)
 }
 
 /// Refuses models that cannot be, columns that would be moved apart, and averages over what has none, as training does. `records`: the same

@@ -21,6 +21,28 @@ const NUMBERS: usize = 1 << 22;
 /// Training widths beyond which a sample that is learned from is named.
 const WILD: f64 = 10.0;
 
+/// Refuses fewer samples to learn from than ranks, and parameters to be learned that all of them share.
+pub(super) fn check_samples(dataset: &Dataset, config: &StageConfig, ids: &[SampleId], ranks: usize) -> Result<()> {
+    let error = |problem: String, key: String| Error::input(problem).file(&dataset.path).key(key);
+    if ids.len() < ranks {
+        let problem = format!("has {} samples to learn from, fewer than the {ranks} ranks", ids.len());
+        let remedy = format!("use at most {} ranks", ids.len());
+        return Err(error(problem, format!("train.{}", config.name)).remedy(remedy));
+    }
+    // A stage with a target learns that.
+    let names = if config.target.is_empty() { dataset.prior.names() } else { vec![] };
+    for (j, name) in names.into_iter().enumerate() {
+        let value = |id: &SampleId| dataset.theta_of(id.universe as usize)[j];
+        let first = value(&ids[0]);
+        if ids.iter().all(|id| value(id) == first) {
+            let problem = format!("is {first} in all universes that are learned from: nothing can be learned of it");
+            let remedy = "leave this parameter out, or give more universes in which it differs";
+            return Err(error(problem, name.into()).remedy(remedy));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses samples to learn from that hold anything but numbers that the network takes. `called` has each column's name for
 /// whoever reads of it.
 pub(super) fn refuse_unfit(

@@ -15,6 +15,7 @@ mod pieces;
 mod reader;
 pub mod source;
 pub mod stage;
+mod steps;
 mod stream;
 mod symmetry;
 mod tensors;
@@ -33,6 +34,7 @@ pub use pieces::{Pieces, PiecesConfig, cutter, seen};
 pub use reader::Disk;
 pub use source::{Memory, Source};
 pub use stage::train_stage;
+pub use steps::{Scaling, Schedule, StepsConfig};
 pub use symmetry::{Average, Symmetries, Symmetry};
 pub use trainer::Trainer;
 pub use view::{DataConfig, MaskConfig, NoiseConfig, average, changes};
@@ -73,18 +75,22 @@ pub struct StageConfig {
     /// Samples of a step, over all ranks together.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// Peak of the learning rate: a linear warm-up of one epoch, then a cosine to zero.
+    /// Peak of the learning rate: a linear warm-up of one epoch, then a cosine to zero, unless `[train.steps]` says otherwise.
     #[serde(default = "learning_rate")]
     pub learning_rate: f64,
     /// Decoupled weight decay.
     #[serde(default = "weight_decay")]
     pub weight_decay: f64,
-    /// Largest norm of a gradient; 0: any.
+    /// Largest norm of the gradient of a part of the network (most have one part); 0: any.
     #[serde(default = "clip")]
     pub clip: f64,
-    /// AdamW (β = 0.9, 0.999), or plain gradient descent.
+    /// AdamW (Loshchilov & Hutter 2019), or stochastic gradient descent; their numbers are in `[train.steps]`.
     #[serde(default)]
     pub optimiser: Rule,
+    /// How the learning rate goes, and what a step is.
+    #[serde(default, skip_serializing_if = "StepsConfig::is_default")]
+    #[schemars(extend("x-default" = "none"))]
+    pub steps: StepsConfig,
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
     pub patience: u64,
@@ -191,6 +197,7 @@ impl StageConfig {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
         }
+        self.steps.check(&self.name, self.batch_size, self.optimiser == Rule::Adamw)?;
         let mut sizes = self.network.sizes().into_iter();
         if let Some((key, value, [least, most])) = sizes.find(|(_, n, [least, most])| n < least || n > most) {
             let remedy = format!("give {least} to {most}{}", self.network.besides(key));

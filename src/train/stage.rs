@@ -7,9 +7,11 @@ use super::outputs::columns;
 use super::view::{self, changes_of};
 use super::{StageConfig, Trainer, checkpoint, inputs, weights};
 use crate::error::{At, Error, Result};
+use crate::io::dataset::Split;
+use crate::io::field::FieldSpec;
 use crate::io::identity::{seal, unseal};
 use crate::io::stages::{Record, Stages, State, anew, check_own, numerics, own_files};
-use crate::models::{SampleId, Task};
+use crate::models::{Model, SampleId, Task};
 use crate::suite::Lock;
 use tch::Kind;
 
@@ -35,7 +37,9 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     }
     begins()?;
     let mut columns = columns(context, name)?;
-    let config = StageConfig { seed: context.seed.wrapping_add(stage.seed), ..stage.clone() };
+    let (batch_size, learning_rate) = stage.steps.scaled(stage.batch_size, stage.learning_rate, comm.size());
+    let seed = context.seed.wrapping_add(stage.seed);
+    let config = StageConfig { seed, batch_size, learning_rate, ..stage.clone() };
     let recorded = stage.recorded(context.seed);
     let (inputs, targets) = (&columns.inputs, &columns.targets);
     let own = comm.agree(changes_of(stage, &[&inputs[..], targets].concat(), columns.pieces.as_ref()))?;
@@ -66,6 +70,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     comm.agree(dataset.check_prior())?;
     let mut source = columns.source(comm, &config)?;
     let samples = source.as_mut();
+    comm.agree(inputs::check_samples(dataset, &config, samples.ids(Split::Train), comm.size()))?;
     let frozen = columns.frozen.take().map(|frozen| Box::new(frozen) as Box<dyn Change>);
     let changes: Vec<_> = frozen.into_iter().chain(own).collect();
     let called = |name: &str| columns.called(name);
@@ -74,6 +79,7 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         let read = |ids: &[SampleId]| columns.read(ids, false);
         inputs::announce_unfit(comm, dataset, &columns.inputs, &called, model, &read)?;
     }
+    let _threads = Threads::for_model(model, &config, &[&columns.inputs[..], &columns.targets].concat(), comm.size());
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = changes;
     trainer.begin(samples, &folder)?;
@@ -84,6 +90,32 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
         seal(&records.model(name), &Record { weights, ..record })
     })?;
     Ok(true)
+}
+
+/// Multiply-adds of a rank's step on samples that are no pictures, by weights × samples, up to which threads cost more than they
+/// bring (docs/performance.md).
+const SMALL: usize = 1 << 26;
+
+/// The threads of libtorch while a stage is trained; those that there were come back in the end.
+struct Threads(i32);
+
+impl Threads {
+    /// One for a small model, whose operations are over before other threads wake up; else all.
+    fn for_model(model: &dyn Model, config: &StageConfig, columns: &[FieldSpec], ranks: usize) -> Threads {
+        let before = tch::get_num_threads();
+        let weights = model.parts().iter().flat_map(|part| part.vs.trainable_variables());
+        let products = weights.map(|t| t.numel()).sum::<usize>().saturating_mul(config.batch_size.div_ceil(ranks));
+        if products <= SMALL && columns.iter().all(|spec| spec.picture().is_none()) {
+            tch::set_num_threads(1);
+        }
+        Threads(before)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.0);
+    }
 }
 
 /// True if the stage is finished; refuses one that is of another campaign, of other data, or of another stage below it.

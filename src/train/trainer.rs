@@ -7,7 +7,7 @@ use super::checkpoint::{self, State};
 use super::optimiser::Flat;
 use super::source::Source;
 use super::stream::Everything;
-use super::turn::{Means, Share};
+use super::turn::{Means, Share, Skipped};
 use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
@@ -40,13 +40,15 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// Takes over a model's parameters; every rank starts from the root's. Collective.
     pub fn new(comm: &'a Comm, config: &'a StageConfig, model: &'a dyn Model) -> Self {
-        let flats: Vec<Flat> = model.parts().iter().map(|p| Flat::new(p, config.optimiser)).collect();
+        let flats: Vec<Flat> =
+            model.parts().iter().map(|p| Flat::new(p, config.optimiser).with(&config.steps)).collect();
         for flat in flats.iter().filter(|_| comm.size() > 1) {
             let mut values = host(&flat.parameters);
             comm.broadcast(0, &mut values);
-            put(&flat.parameters, &Tensor::from_slice(&values));
+            let values = Tensor::from_slice(&values);
+            std::iter::once(&flat.parameters).chain(&flat.average).for_each(|to| put(to, &values));
         }
-        let (changes, state) = (vec![], State::new(flats.len()));
+        let (changes, state) = (vec![], State { ranks: comm.size(), ..State::new(flats.len()) });
         Trainer { comm, config, model, changes, flats, reduce: true, state, ready: false }
     }
 
@@ -66,6 +68,11 @@ impl<'a> Trainer<'a> {
         source.plan(batches.iter().map(|ids| self.mine(ids).0.to_vec()).collect());
     }
 
+    /// The parts in which a batch goes through the networks.
+    fn parts<'b>(&self, ids: &'b [SampleId]) -> impl Iterator<Item = &'b [SampleId]> {
+        ids.chunks(ids.len().div_ceil(self.config.steps.accumulate).max(1))
+    }
+
     /// This rank's part of a global batch.
     fn batch(&self, source: &mut dyn Source, ids: &[SampleId], pass: Pass) -> Result<Batch> {
         let (mine, counts) = self.mine(ids);
@@ -80,30 +87,57 @@ impl<'a> Trainer<'a> {
 
     /// One step on a global batch; this rank's share of each loss. Collective.
     pub fn step(&mut self, source: &mut dyn Source, ids: &[SampleId], rate: f64) -> Result<Vec<Share>> {
-        let phase = self.state.phase;
-        let made = self.batch(source, ids, Pass::Train { phase, epoch: self.state.epoch });
-        // What cannot be read weighs NaN: one sum tells that too.
-        let weight = made.as_ref().map_or(f64::NAN, |batch| batch.weights.sum(Kind::Double).double_value(&[]));
-        let total = self.comm.sum_of(weight);
-        let batch = if total.is_nan() { self.comm.agree(made)? } else { made? };
-        let mut turn = Means {
-            comm: self.comm,
-            flats: &mut self.flats,
-            weights: &batch.weights,
-            total,
-            rate,
-            config: self.config,
-            frozen: self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone()),
-            number: self.state.turn,
-            place: [self.state.epoch, self.state.step],
-            reduce: self.reduce,
-            losses: vec![],
-        };
-        self.comm.agree_once(self.model.step(phase, &batch, &mut turn))?;
-        let losses = turn.losses;
+        let (phase, place) = (self.state.phase, [self.state.epoch, self.state.step]);
+        let (parts, mut pending) = (self.parts(ids).collect::<Vec<_>>(), vec![]);
+        let (mut losses, mut skipped) = (vec![], None);
+        for (i, part) in parts.iter().enumerate() {
+            let made = self.batch(source, part, Pass::Train { phase, epoch: self.state.epoch });
+            // What cannot be read weighs NaN: one sum tells that too.
+            let weight = made.as_ref().map_or(f64::NAN, |batch| batch.weights.sum(Kind::Double).double_value(&[]));
+            let counted = self.comm.sum_of(weight);
+            let batch = if counted.is_nan() { self.comm.agree(made)? } else { made? };
+            let mut turn = Means {
+                comm: self.comm,
+                flats: &mut self.flats,
+                weights: &batch.weights,
+                // Samples weigh 1.
+                total: if parts.len() == 1 { counted } else { ids.len() as f64 },
+                rate,
+                config: self.config,
+                frozen: self.model.phases().get(phase).map_or(vec![], |p| p.frozen.clone()),
+                number: self.state.turn,
+                reduce: self.reduce,
+                losses,
+                counted,
+                pending,
+                last: i + 1 == parts.len(),
+                spoilt: false,
+                skipped,
+            };
+            self.comm.agree_once(self.model.step(phase, &batch, &mut turn))?;
+            (losses, pending, skipped) = (turn.losses, turn.pending, turn.skipped);
+        }
+        self.state.skipped_in_a_row = if skipped.is_some() { self.state.skipped_in_a_row + 1 } else { 0 };
+        self.state.skipped += skipped.is_some() as u64;
+        if let Some(skipped) = skipped.filter(|_| self.state.skipped_in_a_row > self.config.steps.skip) {
+            return self.fail(&skipped, place);
+        }
         self.state.step += 1;
         self.state.turn += 1;
         Ok(losses)
+    }
+
+    /// Too many steps were left out: the ranks that know of a loss tell it. Collective.
+    fn fail<T>(&self, skipped: &Skipped, [epoch, step]: [u64; 2]) -> Result<T> {
+        let (stage, loss, skip) = (&self.config.name, &skipped.loss, self.config.steps.skip);
+        let error = |what: String| {
+            let before = if skip > 0 { format!(", as in {skip} before") } else { String::new() };
+            let error = Error::failed(format!("{what} in epoch {}, step {step}{before}", epoch + 1));
+            let remedy = format!("lower train.{stage}.learning_rate, or look at the input for NaNs");
+            error.key(format!("train.{stage}")).remedy(remedy)
+        };
+        self.comm.agree(skipped.value.map_or(Ok(()), |value| Err(error(format!("the loss is {value} ({loss})")))))?;
+        self.comm.agree(Err(error(format!("the gradient is no finite number ({loss})"))))
     }
 
     /// Samples of a look at the held-out ones: no gradients are kept, and more fit than in a step.
@@ -210,6 +244,12 @@ impl<'a> Trainer<'a> {
     pub fn begin(&mut self, source: &mut dyn Source, folder: &Path) -> Result<()> {
         self.comm.agree(self.check_partners(source))?;
         let resumed = checkpoint::resume(self.comm, folder, &mut self.state, &mut self.flats, self.model)?;
+        if self.config.steps.scaling.is_some() && self.state.ranks != self.comm.size() {
+            let problem = format!("was begun on {} ranks, on which its steps depend", self.state.ranks);
+            let error = Error::input(problem).key(format!("train.{}.steps.scaling", self.config.name));
+            let remedy = "run it on as many, or begin it anew with --retrain";
+            return self.comm.agree(Err(error.remedy(remedy)));
+        }
         if !resumed {
             self.prepare(source)?;
         }
@@ -258,6 +298,10 @@ impl<'a> Trainer<'a> {
             self.comm.agree(self.check_best())?;
             self.state.restore_best(&self.flats);
         }
+        if self.state.skipped > 0 && self.comm.is_root() {
+            let left = count(self.state.skipped as usize, "step");
+            log::warn!("train {}: {left} left out, for a loss or a gradient was no finite number", self.config.name);
+        }
         let (best, judged) = (self.state.best.iter().sum::<f64>(), self.state.best.len());
         let best = (judged > 0).then(|| format!(", best validation loss {:.3}", best / judged as f64));
         progress.finish(&format!("{} epochs{}", self.state.history.len(), best.unwrap_or_default()));
@@ -271,9 +315,11 @@ impl<'a> Trainer<'a> {
         let batches = self.batches(&ids, config.batch_size);
         let mut shares: Vec<Share> = vec![];
         let mut rate = 0.0;
-        self.plan(source, &batches);
+        self.plan(source, &batches.iter().flat_map(|ids| self.parts(ids)).collect::<Vec<_>>());
+        let own = self.state.history.iter().filter(|e| e.phase == self.state.phase);
+        let before: Vec<f64> = own.map(|e| e.validation_loss.unwrap_or(e.train_loss)).collect();
         for batch in &batches {
-            rate = learning_rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs);
+            rate = config.steps.rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs, &before);
             for new in self.step(source, batch, rate)? {
                 match shares.iter_mut().find(|share| share.name == new.name) {
                     Some(share) => (share.sum, share.weights) = (share.sum + new.sum, share.weights + new.weights),
@@ -281,11 +327,18 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
+        if shares.is_empty() && self.state.skipped_in_a_row > 0 {
+            let error = Error::failed(format!("no step of epoch {} had a finite loss and gradient", epoch + 1));
+            return self.comm.agree(Err(error.key(format!("train.{}", config.name))));
+        }
         let mut sums: Vec<f64> = shares.iter().map(|share| share.sum).collect();
         self.comm.sum(&mut sums);
         let losses: Vec<f64> = sums.iter().zip(&shares).map(|(sum, share)| sum / share.weights).collect();
+        // What is judged and kept are the averages, where there are some.
+        self.flats.iter_mut().for_each(Flat::exchange);
         let scores = self.evaluate(source)?;
         self.state.judge(&scores, &self.flats, config.patience);
+        self.flats.iter_mut().for_each(Flat::exchange);
         let judged: Vec<f64> = scores.iter().map(|s| s.0).collect();
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
         let before = self.state.history.last().map_or(0.0, |e| e.seconds);
@@ -296,16 +349,10 @@ impl<'a> Trainer<'a> {
             train_loss: mean(&losses),
             validation_loss: (!judged.is_empty()).then(|| mean(&judged)),
             learning_rate: rate,
+            skipped: self.state.skipped,
             seconds: before + start.elapsed().as_secs_f64(),
         });
         self.state.epoch += 1;
         Ok(())
     }
-}
-
-/// Learning rate of a phase's step: linear warm-up over the first epoch, then a cosine to zero.
-fn learning_rate(peak: f64, step: u64, per_epoch: u64, epochs: u64) -> f64 {
-    let total = (epochs * per_epoch).max(1) as f64;
-    let warm = ((step + 1) as f64 / per_epoch as f64).min(1.0);
-    peak * warm * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos())
 }

@@ -28,25 +28,40 @@ pub(super) struct Means<'a> {
     /// Parts that must not move.
     pub frozen: Vec<usize>,
     pub number: u64,
-    /// The epoch and the step, for whoever reads an error.
-    pub place: [u64; 2],
     /// Off only in the test that shows that the reduction matters.
     pub reduce: bool,
     /// This rank's shares of the losses.
     pub losses: Vec<Share>,
+    /// Weights of all ranks in the part of the batch that this is.
+    pub counted: f64,
+    /// Gradients of the parts before, where a batch goes through in parts; steps are taken in the last one.
+    pub pending: Vec<Pending>,
+    pub last: bool,
+    /// The loss that this rank has in hand is no finite number.
+    pub spoilt: bool,
+    /// Why a step was left out, in words; the same steps on every rank.
+    pub skipped: Option<Skipped>,
+}
+
+/// A loss, the parts that it moves, and the sum of this rank's gradients so far.
+pub(super) type Pending = (String, Vec<usize>, Tensor);
+
+/// A step that was left out.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    pub loss: String,
+    /// What this rank's share of it is, if that is no finite number.
+    pub value: Option<f64>,
 }
 
 impl Means<'_> {
-    /// Keeps this rank's share of a loss; refuses one that is no number, before anything follows it.
-    fn keep(&mut self, name: &str, sum: f64) -> Result<()> {
+    /// Keeps this rank's share of a loss.
+    fn keep(&mut self, name: &str, sum: f64) {
         if !sum.is_finite() {
-            let ([epoch, step], stage) = (self.place, &self.config.name);
-            let problem = format!("the loss is {sum} ({name}) in epoch {}, step {step}", epoch + 1);
-            let remedy = format!("lower train.{stage}.learning_rate, or look at the input for NaNs");
-            return Err(Error::failed(problem).key(format!("train.{stage}")).remedy(remedy));
+            self.spoilt = true;
+            self.skipped = Some(Skipped { loss: name.into(), value: Some(sum) });
         }
-        self.losses.push(Share { name: name.into(), sum, weights: self.total });
-        Ok(())
+        self.losses.push(Share { name: name.into(), sum, weights: self.counted });
     }
 
     /// Refuses what is no loss of these parts.
@@ -109,22 +124,33 @@ impl Means<'_> {
     /// One step of the parts down this rank's share of a loss. Collective.
     fn descend(&mut self, name: &str, value: Result<Tensor>, parts: &[usize]) -> Result<()> {
         let gradient = value.and_then(|value| self.gradient(name, &value, parts));
-        let gradient = self.comm.agree(gradient)?;
-        let gradient = if self.reduce { summed(self.comm, &gradient)? } else { gradient };
-        let mut at = 0;
-        for &p in parts {
-            let flat = &mut self.flats[p];
-            let n = flat.parameters.numel() as i64;
-            let mut own = gradient.narrow(0, at, n);
-            at += n;
+        let mut gradient = self.comm.agree(gradient)?;
+        if std::mem::take(&mut self.spoilt) {
+            // The sum tells all ranks.
+            let _ = gradient.fill_(f64::NAN);
+        }
+        if let Some(at) = self.pending.iter().position(|before| before.0 == name && before.1 == parts) {
+            gradient += self.pending.swap_remove(at).2;
+        }
+        if !self.last {
+            self.pending.push((name.into(), parts.to_vec(), gradient));
+            return Ok(());
+        }
+        let gradient = if self.reduce { summed(self.comm, gradient)? } else { gradient };
+        let sizes: Vec<i64> = parts.iter().map(|&p| self.flats[p].parameters.numel() as i64).collect();
+        let each = gradient.split_with_sizes(&sizes, 0);
+        let norms: Vec<f64> = each.iter().map(|own| own.norm().double_value(&[])).collect();
+        if !norms.iter().all(|norm| norm.is_finite()) {
+            self.losses.retain(|share| share.name != name);
+            self.skipped.get_or_insert_with(|| Skipped { loss: name.into(), value: None });
+            return Ok(());
+        }
+        for ((&p, mut own), norm) in parts.iter().zip(each).zip(norms) {
             let clip = self.config.clip;
-            if clip > 0.0 {
-                let norm = own.norm().double_value(&[]);
-                if norm > clip {
-                    own *= clip / norm;
-                }
+            if clip > 0.0 && norm > clip {
+                own *= clip / norm;
             }
-            flat.step(&own, self.rate, self.config.weight_decay);
+            self.flats[p].step(&own, self.rate, self.config.weight_decay);
         }
         Ok(())
     }
@@ -133,27 +159,32 @@ impl Means<'_> {
 impl Turn for Means<'_> {
     fn minimise(&mut self, name: &str, loss: &Tensor, parts: &[usize]) -> Result<()> {
         let total = self.total;
-        let share = self.check(name, loss, 1, parts).and_then(|()| {
+        let share = self.check(name, loss, 1, parts).map(|()| {
             let share = (loss * self.weights.to_kind(loss.kind())).sum(loss.kind());
-            self.keep(name, share.double_value(&[])).map(|()| share / total)
+            self.keep(name, share.double_value(&[]));
+            share / total
         });
         self.descend(name, share, parts)
     }
 
     fn minimise_of_means(&mut self, name: &str, columns: &Tensor, f: &OfMeans<'_>, parts: &[usize]) -> Result<()> {
-        self.comm.agree(self.check(name, columns, 2, parts))?;
+        let whole = match self.last && self.total == self.counted {
+            true => Ok(()),
+            false => Err(Error::failed(format!("loss {name}: is of means over a batch, which goes through in parts"))),
+        };
+        self.comm.agree(whole.and_then(|()| self.check(name, columns, 2, parts)))?;
         let weights = self.weights.to_kind(columns.kind()).unsqueeze(1) / self.total;
         let share = (columns * weights).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
-        let means = summed(self.comm, &share.detach())?.set_requires_grad(true);
+        let means = summed(self.comm, share.detach().copy())?.set_requires_grad(true);
         let value = f(&means);
         let slope = match value.requires_grad() && value.numel() == 1 {
             true => self.by_means(&value, &means, parts),
             false => Err("what is made of the means is not one number that depends on them".into()),
         };
-        let slope = slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))).and_then(|slope| {
+        let slope = slope.map_err(|e| Error::failed(format!("loss {name}: {e}"))).inspect(|_| {
             // All ranks have the same means and the same value: one of them tells it.
             let value = value.double_value(&[]);
-            self.keep(name, if self.comm.is_root() { self.total * value } else { 0.0 * value }).map(|()| slope)
+            self.keep(name, if self.comm.is_root() { self.total * value } else { 0.0 * value });
         });
         // dL/dw = Σ_k dL/dm_k dm_k/dw, and m_k is a sum over samples.
         self.descend(name, slope.map(|slope| (&share * &slope[0]).sum(share.kind())), parts)

@@ -22,7 +22,8 @@ impl Adversarial {
             return Err(Error::input(problem).key("target").remedy("name a field on the input's grid"));
         }
         let mut parts = ["generator", "critic"].map(|name| task.part(name));
-        parts[CRITIC].optimiser = Optimiser { betas: [0.0, 0.9], rate: 2.0, decay: Some(0.0), ..Default::default() };
+        parts[CRITIC].optimiser =
+            Optimiser { betas: Some([0.0, 0.9]), rate: 2.0, decay: Some(0.0), ..Default::default() };
         let [g, c] = [parts[0].vs.root(), parts[1].vs.root()];
         let config = |stride| nn::ConvConfig { padding: 1, stride, ..Default::default() };
         let generator = [nn::conv3d(&g / "first", 2, 4, 3, config(1)), nn::conv3d(&g / "last", 4, 1, 3, config(1))];
