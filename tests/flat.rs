@@ -485,7 +485,11 @@ fn shifts_follow_the_cosmology() {
     let power = LOGNORMAL.replace("shift = [0.03, 0.06]", "shift = \"theory\"");
     std::fs::write(at.join("power.toml"), power).unwrap();
     write_spectra(&at.join("spectra.txt"), 0.6);
-    says(&polycosm(1, at, "check power.toml", &[]), 2, &["simulator.shift", "no theory of these maps", "remedy: "]);
+    says(
+        &polycosm(1, at, "check power.toml", &["output=power"]),
+        2,
+        &["simulator.shift", "no theory of these maps", "remedy: "],
+    );
 }
 
 /// 3σ of shape noise in both conventions, and what cannot be.
