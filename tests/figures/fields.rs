@@ -97,7 +97,7 @@ pub fn lognormal() -> Option<Canvas> {
             .collect();
         bars(&mut c, &axes, &points, colour);
     }
-    axes.draw(&mut c, r"\ell", r"(C - C_{input}) / \sqrt{C_{ii} C_{jj}}", (true, true));
+    axes.draw(&mut c, r"\ell", r"(C - C_{input}) / (C_{ii} C_{jj})^{1/2}", (true, true));
     let entries = [
         ("spectra of five maps, mean of 1000".into(), Key::Dot(series(0))),
         ("of pairs of maps".into(), Key::Dot(series(1))),
