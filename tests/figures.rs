@@ -17,11 +17,12 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 8] = [
+const FIGURES: [(&str, Figure); 9] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
     ("f-nl", fields::f_nl),
+    ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),
     ("lpt", motion::lpt),
     ("pancake", motion::pancake),

@@ -2,6 +2,7 @@
 //! are known in closed form.
 
 mod common;
+mod measured;
 mod mpi;
 
 use common::says;
@@ -406,7 +407,12 @@ fn maps_by_theory_have_the_spectra_of_their_cosmology_and_of_their_survey() {
     for (theta, c) in theta.chunks(4).zip(c_ell.chunks(24)) {
         let universe = cosmology.resolve(&[("Omega_m", theta[0])]).unwrap();
         let linear = cosmology.linear_power(&universe, 0).unwrap();
-        let nuisance = Nuisance { m: vec![theta[1]], source_shift: vec![theta[2]], lens_shift: vec![theta[3]] };
+        let nuisance = Nuisance {
+            m: vec![theta[1]],
+            source_shift: vec![theta[2]],
+            lens_shift: vec![theta[3]],
+            ..Nuisance::default()
+        };
         let expected = tracers.spectra(&universe, &linear, &nuisance, [36.0, 900.0]).unwrap();
         for (pair, (i, j)) in expected.pairs().into_iter().enumerate() {
             (0..8).for_each(|b| ratios[pair][b] += c[8 * pair + b] / expected.at(i, j, ell[b]) / 120.0);
@@ -421,7 +427,11 @@ fn maps_by_theory_have_the_spectra_of_their_cosmology_and_of_their_survey() {
         ("design.parameters.m_kappa1.min=0.0", "m_kappa1"),
         ("design.parameters.dz_counts0.max=2.0", "dz_counts0"),
         ("simulator.spectrum.tracers.bias=[1.0,2.0]", "bias"),
-        ("simulator.sky.shear=true", "counts of galaxies too"),
+        ("simulator.sky.galaxies={n_gal=[1.0,2.0]}", "there are 1 maps of counts"),
+        ("simulator.sky.galaxies={n_gal=-1.0}", "must be positive"),
+        ("simulator.sky.galaxies={n_gal=1.0,depth=\"none.h5\"}", "simulator.sky.galaxies.depth"),
+        ("simulator.spectrum.tracers.alignments={eta=0.0}", "alignments.A_IA"),
+        ("design.parameters.A_IA.max=1.0", "A_IA"),
         ("simulator.spectrum.tracers.sources=[{table={path=\"none.txt\"}}]", "none.txt"),
     ] {
         says(&polycosm(1, at, "check run.toml", &[set]), 2, &[problem, "remedy: "]);
@@ -430,6 +440,103 @@ fn maps_by_theory_have_the_spectra_of_their_cosmology_and_of_their_survey() {
     let without = THEORY.replace("[cosmology]", "[cosmologies]");
     std::fs::write(at.join("without.toml"), without).unwrap();
     says(&polycosm(1, at, "check without.toml", &[]), 2, &["cosmolog"]);
+}
+
+/// Counted galaxies are Poisson's about the map's density, the mask and the depth; and shear with its noise is of the
+/// sources beside them.
+#[test]
+fn galaxies_are_counted_beside_sheared_sources() {
+    let text = THEORY
+        .replace("[simulator.sky]", "[simulator.sky]\nshear = true\nmask = \"mask.h5\"")
+        .replace("shift = [0.03, 1.0]", "shift = \"theory\"")
+        .replace("bias = [1.5]", "alignments = {}")
+        .replace("m_kappa0 = { min = 0.2, max = 0.4 }", "A_IA = { min = -2.0, max = 2.0 }")
+        .replace("dz_kappa0 = { min = 0.2, max = 0.4 }", "bias_counts0 = { min = 1.0, max = 3.0 }")
+        .replace("dz_counts0 = { min = 0.0, max = 0.2 }", "");
+    let folder = campaign(&text);
+    let (at, n) = (folder.path(), 32);
+    let mask = |i: usize| [1.0, 0.5, 0.0, 1.0][i % 4];
+    write_mask(&at.join("mask.h5"), n, mask);
+    let depth: Vec<f64> = (0..n * n).map(|i| 0.5 + (i / n) as f64 / n as f64).collect();
+    let array = ndarray::Array2::from_shape_vec([n, n], depth.clone()).unwrap();
+    let file = hdf5::File::create(at.join("depth.h5")).unwrap();
+    file.new_dataset_builder().with_data(&array).create("depth").unwrap();
+    drop(file);
+    // A pixel has 351.6 square arcminutes: 14 galaxies.
+    let galaxies = "simulator.sky.galaxies={n_gal=0.04,depth=\"depth.h5\"}";
+    let few = ["design.simulations=40", galaxies];
+    says(&polycosm(2, at, "simulate run.toml", &few), 0, &["40 simulations"]);
+    let (maps, counts, theta) = (read(at, "run", "maps"), read(at, "run", "galaxies"), read(at, "run", "theta"));
+    let mean = 0.04 * (600.0 / n as f64).powi(2);
+    let (mut all, mut chi2, mut seen, mut variances) = ([0.0; 2], 0.0, 0.0, [vec![], vec![]]);
+    for ((maps, counts), theta) in maps.chunks(2 * n * n).zip(counts.chunks(n * n)).zip(theta.chunks(3)) {
+        let map = &maps[n * n..];
+        for (i, count) in counts.iter().enumerate() {
+            let expected = mean * mask(i) * depth[i] * (1.0 + map[i]);
+            if mask(i) == 0.0 {
+                assert!(*count == 0.0 && map[i] == 0.0);
+                continue;
+            }
+            assert!(map[i] > -1.0 && count.fract() == 0.0);
+            all[0] += count;
+            all[1] += expected;
+            chi2 += (count - expected).powi(2) / expected.max(1e-3);
+            seen += 1.0;
+        }
+        let variance = map.iter().map(|x| x * x).sum::<f64>();
+        variances[(theta[2] > 2.0) as usize].push(variance);
+    }
+    // Poisson: the total to its root, and every pixel's variance its mean.
+    assert!((all[0] - all[1]).abs() < 4.0 * all[1].sqrt(), "{all:?}");
+    assert!((chi2 / seen - 1.0).abs() < 0.05, "{}", chi2 / seen);
+    // The parameter is the bias: variances grow with its square.
+    let [low, high] = variances.map(|v| v.iter().sum::<f64>() / v.len() as f64);
+    assert!(high > 1.8 * low, "{low} {high}");
+    let (shear, shift) = (read(at, "run", "shear"), read(at, "run", "shift"));
+    assert_eq!([shear.len(), shift.len()], [40 * 2 * n * n, 80]);
+    assert!(shift.chunks(2).all(|s| (0.001..0.1).contains(&s[0]) && s[1] == 1.0), "{shift:?}");
+    // Gaussian maps have less than no galaxies somewhere, and so have those that reach below −1.
+    for (set, problem) in [("simulator.shift=[0.03,1.5]", "shift above 1"), ("simulator.shift=\"none\"", "theory")] {
+        says(&polycosm(1, at, "check run.toml", &[few[1], set]), 2, &[problem]);
+    }
+    let gaussian = text.replace("lognormal-flat", "gaussian-flat").replace("shift = \"theory\"\n", "");
+    std::fs::write(at.join("gaussian.toml"), gaussian).unwrap();
+    says(&polycosm(1, at, "check gaussian.toml", &few), 2, &["simulator.sky.galaxies", "less than no galaxies"]);
+}
+
+/// Far from the middle of a wide prior, where one shift for all would be too small.
+#[test]
+fn shifts_follow_the_cosmology() {
+    let text = THEORY
+        .replace("shift = [0.03, 1.0]", "shift = \"theory\"")
+        .replace("lenses = [{ tophat = { z_min = 0.2, z_max = 0.5 } }]\nbias = [1.5]\n", "")
+        .replace("Omega_m = { min = 0.25, max = 0.4 }", "Omega_m = { min = 0.1, max = 0.9 }")
+        .replace("dz_counts0 = { min = 0.0, max = 0.2 }", "")
+        .replace("sigma8 = 0.8\n", "")
+        .replace("[design.parameters]", "[design.parameters]\nsigma8 = { min = 0.4, max = 1.3 }");
+    let folder = campaign(&text);
+    let at = folder.path();
+    says(&polycosm(2, at, "simulate run.toml", &["design.simulations=60"]), 0, &["60 simulations"]);
+    let (maps, shift, achieved) = (read(at, "run", "maps"), read(at, "run", "shift"), read(at, "run", "achieved"));
+    assert_eq!(shift.len(), 60);
+    for (map, shift) in maps.chunks(32 * 32).zip(&shift) {
+        assert!(map.iter().all(|x| *x > -shift), "{shift}");
+    }
+    let [least, most] = [f64::min, f64::max].map(|f| shift.iter().copied().reduce(f).unwrap());
+    assert!(least > 0.0 && most > 3.0 * least, "{least} {most}");
+    assert!(achieved.chunks(2).all(|a| a[0] < 0.01), "{achieved:?}");
+    // A number for all is refused where it is too small.
+    let fixed = format!("simulator.shift={}", 0.02 * least);
+    let failed = polycosm(2, at, "simulate run.toml", &["output=fixed", "design.simulations=60", &fixed]);
+    assert!(failed.1.contains("too small"), "{}", failed.1);
+    let power = LOGNORMAL.replace("shift = [0.03, 0.06]", "shift = \"theory\"");
+    std::fs::write(at.join("power.toml"), power).unwrap();
+    write_spectra(&at.join("spectra.txt"), 0.6);
+    says(
+        &polycosm(1, at, "check power.toml", &["output=power"]),
+        2,
+        &["simulator.shift", "no theory of these maps", "remedy: "],
+    );
 }
 
 /// 3σ of shape noise in both conventions, and what cannot be.
@@ -470,13 +577,16 @@ fn shape_noise_has_the_variance_of_its_convention() {
     );
 }
 
-/// Mean spectra of a thousand pairs of lognormal maps against what was wanted of them, band by band; and the values at one
-/// pixel of each against the lognormal distribution.
+/// A thousand sets of five lognormal maps, of the LSST Y10 bins with shifts by theory: mean spectra of all pairs against
+/// what was wanted of them, band by band; the values at one pixel of each map against the lognormal distribution; and their
+/// third moment.
 #[test]
 #[ignore = "make validate"]
 fn lognormal_maps_against_their_input() {
     use ndarray::{Array1, Array2};
     use ndarray_linalg::Solve;
+    use polycosm::cosmology::CosmologyConfig;
+    use polycosm::cosmology::angular::{Nuisance, Tracers, TracersConfig};
     use polycosm::fields::flat_sky::{AngularConfig, FlatSky, Map};
     use polycosm::fields::grid_spectra::{GridSpectra, pairs};
     use polycosm::fields::lognormal::Lognormal;
@@ -485,59 +595,84 @@ fn lognormal_maps_against_their_input() {
     use rand_distr::{Distribution, StandardNormal};
     use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 
-    let (n, side, draws, shifts) = (64, 10.0, 1000, [0.004, 0.02]);
-    let spectrum =
-        |i: usize, j: usize, ell: f64| [[1.0, 1.4], [1.4, 4.0]][i][j] * 2e-9 / (1.0 + (ell / 300.0).powf(1.5));
-    let (mut plane, wanted) = (Plane::new([n, n]), GridSpectra::new(2, n, side, true, spectrum));
+    let (n, side, draws, fields, bands) = (256, 10.0, 1000, 5, 8);
+    let config = CosmologyConfig::default();
+    let planck = [("Omega_m", 0.3156), ("Omega_b", 0.0492), ("h", 0.6727), ("n_s", 0.9645), ("sigma8", 0.831)];
+    let cosmology = config.resolve(&planck).unwrap();
+    let linear = config.linear_power(&cosmology, 0).unwrap();
+    let tracers: TracersConfig = toml::from_str("sources = [\"lsst-y10\"]").unwrap();
+    let tracers = Tracers::new(&tracers, "tracers").unwrap();
+    let fundamental = std::f64::consts::TAU / f64::to_radians(side);
+    let (ell, radius) = ([fundamental, 200.0 * fundamental], f64::to_radians(side) / n as f64 / 1.772_453_851);
+    let theory = tracers.spectra_and_shifts(&cosmology, &linear, &Nuisance::default(), ell, radius);
+    let (spectra, shifts) = theory.unwrap();
+    let mut plane = Plane::new([n, n]);
+    let wanted = GridSpectra::new(fields, n, side, false, |i, j, ell| spectra.at(i, j, ell));
     let lognormal = Lognormal::new(&wanted, &shifts, &mut plane).unwrap();
-    let fundamental = std::f64::consts::TAU / side.to_radians();
     let config = AngularConfig {
         min: Some(2.0 * fundamental),
         max: Some(0.25 * n as f64 * fundamental),
-        bins: 8,
+        bins: bands,
         ..AngularConfig::default()
     };
     let bins = config.ell_bins(n, side).unwrap();
-    let area = (side.to_radians() / n as f64).powi(2);
-    let (mut expected, mut modes) = (Array1::<f64>::zeros(24), [0.0; 8]);
+    let area = (f64::to_radians(side) / n as f64).powi(2);
+    let numbers = bands * fields * (fields + 1) / 2;
+    let (mut expected, mut modes) = (Array1::<f64>::zeros(numbers), vec![0.0; bands]);
     for ([row, column], count) in wanted.octant() {
         let Some(bin) = bins.of(fundamental * ((row * row + column * column) as f64).sqrt()) else { continue };
         modes[bin] += count as f64;
-        wanted.at(row, column).iter().enumerate().for_each(|(p, x)| expected[8 * p + bin] += count as f64 * x * area);
+        let here = wanted.at(row, column).iter().enumerate();
+        here.for_each(|(p, x)| expected[bands * p + bin] += count as f64 * x * area);
     }
-    expected.iter_mut().enumerate().for_each(|(i, x)| *x /= modes[i % 8]);
+    expected.iter_mut().enumerate().for_each(|(i, x)| *x /= modes[i % bands]);
     let mut sky = FlatSky::new(n, side).unwrap();
-    let (mut spectra, mut values) = (Array2::<f64>::zeros([draws, 24]), [vec![], vec![]]);
+    let mut spectra = Array2::<f64>::zeros([draws, numbers]);
+    let (mut values, mut thirds) = (vec![vec![]; fields], vec![vec![]; fields]);
     for draw in 0..draws {
         let white = |i: usize| {
             StandardNormal.sample_iter(stream(3, draw as u64, "white noise", i as u64)).take(n * n).collect()
         };
         let maps = lognormal.draw(&mut plane, white);
         let map = |i: usize| Map { values: &maps[i * n * n..(i + 1) * n * n], mask: None };
-        for (pair, (i, j)) in pairs(2).enumerate() {
+        for (pair, (i, j)) in pairs(fields).enumerate() {
             let c = sky.c_ell(&bins, map(i), (i != j).then(|| map(j)), false).unwrap().c_ell;
-            c.iter().enumerate().for_each(|(b, c)| spectra[[draw, 8 * pair + b]] = *c);
+            c.iter().enumerate().for_each(|(b, c)| spectra[[draw, bands * pair + b]] = *c);
         }
-        (0..2).for_each(|i| values[i].push(maps[i * n * n]));
+        for (i, map) in maps.chunks(n * n).enumerate() {
+            assert!(map.iter().all(|x| *x > -shifts[i]));
+            values[i].push(map[0]);
+            thirds[i].push(map.iter().map(|x| x.powi(3)).sum::<f64>() / (n * n) as f64);
+        }
     }
     let mean = spectra.mean_axis(ndarray::Axis(0)).unwrap();
     let centred = &spectra - &mean;
     let covariance = centred.t().dot(&centred) / (draws as f64 - 1.0) / draws as f64;
     let off = &mean - &expected;
-    println!("# pair band C/C_input standard errors; achieved: {:?}", lognormal.achieved);
-    for i in 0..24 {
-        let (ratio, errors) = (mean[i] / expected[i], off[i] / covariance[[i, i]].sqrt());
-        println!("{} {} {ratio:.4} {errors:+.2}", i / 8, i % 8);
-        assert!(errors.abs() < 4.0 || (ratio - 1.0).abs() < 0.01, "pair {} band {}: {ratio} {errors}", i / 8, i % 8);
+    let (middles, _) = AngularConfig::modes_of(&bins, n, side);
+    let mut table = measured::Table::new("lognormal", ["i", "j", "ell", "off", "error"], true);
+    println!("# maps, ℓ, (C − C_input)/√(C_ii C_jj), standard errors; achieved: {:?}", lognormal.achieved);
+    let all: Vec<(usize, usize)> = pairs(fields).collect();
+    let own = |map: usize, band: usize| expected[bands * all.iter().position(|p| *p == (map, map)).unwrap() + band];
+    let mut worst: f64 = 0.0;
+    for (at, off) in off.iter().enumerate() {
+        let ((i, j), band) = (all[at / bands], at % bands);
+        let (scale, error) = ((own(i, band) * own(j, band)).sqrt(), covariance[[at, at]].sqrt());
+        let (relative, errors) = (off / scale, off / error);
+        println!("{i} {j} {:.0} {relative:+.4} {errors:+.2}", middles[band]);
+        table.row([i as f64, j as f64, middles[band], relative, error / scale]);
+        assert!(errors.abs() < 4.0 || relative.abs() < 0.01, "maps {i} {j} band {band}: {relative} {errors}");
+        worst = worst.max(relative.abs());
     }
-    let hartlap = (draws as f64 - 24.0 - 2.0) / (draws as f64 - 1.0);
+    let hartlap = (draws as f64 - numbers as f64 - 2.0) / (draws as f64 - 1.0);
     let chi2 = hartlap * off.dot(&covariance.solve(&off).unwrap());
-    let p = 1.0 - ChiSquared::new(24.0).unwrap().cdf(chi2);
-    println!("chi² = {chi2:.1} of 24 numbers: p = {p:.3}");
+    let p = 1.0 - ChiSquared::new(numbers as f64).unwrap().cdf(chi2);
+    println!("largest deviation {worst:.4}; chi² = {chi2:.1} of {numbers} numbers: p = {p:.3}");
     assert!(p > 0.01, "{chi2}");
     let variances = wanted.correlations(&mut plane);
     for (i, values) in values.iter_mut().enumerate() {
-        let sigma2 = (1.0 + variances[[0, 2][i]][0] / shifts[i].powi(2)).ln();
+        let variance = variances[all.iter().position(|p| *p == (i, i)).unwrap()][0];
+        let sigma2 = (1.0 + variance / shifts[i].powi(2)).ln();
         values.sort_by(f64::total_cmp);
         let normal = Normal::new(-0.5 * sigma2, sigma2.sqrt()).unwrap();
         let distance = values.iter().enumerate().map(|(k, x)| {
@@ -546,7 +681,17 @@ fn lognormal_maps_against_their_input() {
         });
         let d = distance.fold(0.0, f64::max) * (draws as f64).sqrt();
         let p = 2.0 * (1..50).map(|k| (-1f64).powi(k - 1) * (-2.0 * (k as f64 * d).powi(2)).exp()).sum::<f64>();
-        println!("map {i}: Kolmogorov–Smirnov p = {p:.3}");
+        // ⟨κ³⟩ = λ³ s⁴ (s² + 3), s² = exp σ² − 1.
+        let s2 = variance / shifts[i].powi(2);
+        let (wanted, count) = (shifts[i].powi(3) * s2 * s2 * (s2 + 3.0), draws as f64);
+        let mean = thirds[i].iter().sum::<f64>() / count;
+        let error = thirds[i].iter().map(|m| (m - mean).powi(2)).sum::<f64>().sqrt() / count;
+        let (ratio, error) = (mean / wanted, error / wanted);
+        println!(
+            "map {i}: shift {:.5}; Kolmogorov–Smirnov p = {p:.3}; third moment {ratio:.3} ± {error:.3}",
+            shifts[i]
+        );
         assert!(p > 0.01, "{d}");
+        assert!((ratio - 1.0).abs() < 4.0 * error && error < 0.1, "{ratio} {error}");
     }
 }

@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 10] = [
+pub const RECIPES: [Recipe; 11] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -52,6 +52,11 @@ pub const RECIPES: [Recipe; 10] = [
         name: "lognormal-flat",
         what: "lognormal convergence maps of two bins from a table of spectra, learned from; minutes",
         text: include_str!("../../recipes/lognormal-flat.toml"),
+    },
+    Recipe {
+        name: "lsst-y10",
+        what: "six parameters from LSST Y10 lognormal maps, as the benchmark sbi_lens has them; tens of minutes",
+        text: include_str!("../../recipes/lsst-y10.toml"),
     },
     Recipe {
         name: "galaxies",

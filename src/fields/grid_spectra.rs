@@ -122,8 +122,9 @@ impl GridSpectra {
     /// What draws Gaussian maps of these spectra; refused where a matrix is of no fields.
     pub fn roots(&self) -> Result<Roots> {
         let (maps, half) = (self.maps, self.half());
-        let mut lower = vec![];
-        for (row, column) in (0..half).flat_map(|row| (0..half).map(move |column| (row, column))) {
+        let size = maps * (maps + 1) / 2;
+        let mut lower = vec![0.0; half * half * size];
+        for ([row, column], _) in self.octant() {
             let root = cholesky(maps, self.at(row, column)).map_err(|(map, by)| {
                 let problem = format!(
                     "at the mode ({row}, {column}) of the map the spectra are those of no fields: map {map} has the \
@@ -131,7 +132,9 @@ impl GridSpectra {
                 );
                 Error::input(problem).remedy("look at the spectra of that map with those before it")
             })?;
-            lower.extend(root);
+            for at in [row * half + column, column * half + row] {
+                lower[at * size..][..size].copy_from_slice(&root);
+            }
         }
         Ok(Roots { maps, pixels: self.pixels, lower })
     }

@@ -16,7 +16,8 @@ const ENOUGH: f64 = 1e-4;
 #[derive(Debug, Clone)]
 pub struct Lognormal {
     roots: Roots,
-    shifts: Vec<f64>,
+    /// λ_i.
+    pub shifts: Vec<f64>,
     /// σ_i².
     variances: Vec<f64>,
     /// How well the maps have the spectra that were wanted.
@@ -52,7 +53,7 @@ impl Lognormal {
                 );
                 return Err(Error::input(problem).remedy("give larger shifts, or smaller spectra"));
             }
-            xi.iter_mut().for_each(|x| *x = (*x / scale).ln_1p());
+            each_even(wanted.pixels(), xi, |x| (x / scale).ln_1p());
         }
         let mut grid = GridSpectra::of_correlations(maps, wanted.pixels(), &xi, plane);
         // What the mean lacks of power is a factor of 1 + ξ/λ_i λ_j: all of it that there is where no other mode is changed.
@@ -104,6 +105,22 @@ impl Lognormal {
     }
 }
 
+/// Replaces the values of a correlation function on n × n pixels, which is even along both axes and the same along either:
+/// one octant says all.
+fn each_even(n: usize, xi: &mut [f64], f: impl Fn(f64) -> f64) {
+    let mirror = |i: usize| (n - i) % n;
+    for row in 0..=n / 2 {
+        for column in 0..=row {
+            let value = f(xi[row * n + column]);
+            for [i, j] in [[row, column], [column, row]] {
+                for (i, j) in [(i, j), (mirror(i), j), (i, mirror(j)), (mirror(i), mirror(j))] {
+                    xi[i * n + j] = value;
+                }
+            }
+        }
+    }
+}
+
 /// The diagonal of a matrix, given by its pairs i ≤ j.
 fn own(maps: usize, p: &[f64]) -> impl Iterator<Item = f64> {
     (0..maps).map(move |i| p[i * maps - i * (i + 1) / 2 + i])
@@ -112,7 +129,7 @@ fn own(maps: usize, p: &[f64]) -> impl Iterator<Item = f64> {
 /// Spectra of the lognormal maps of Gaussian ones.
 fn forward(grid: &GridSpectra, scale: &[f64], plane: &mut Plane<f64>) -> GridSpectra {
     let mut xi = grid.correlations(plane);
-    xi.iter_mut().zip(scale).for_each(|(xi, scale)| xi.iter_mut().for_each(|x| *x = scale * x.exp_m1()));
+    xi.iter_mut().zip(scale).for_each(|(xi, scale)| each_even(grid.pixels(), xi, |x| scale * x.exp_m1()));
     GridSpectra::of_correlations(grid.maps(), grid.pixels(), &xi, plane)
 }
 

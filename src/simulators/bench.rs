@@ -85,6 +85,9 @@ pub struct Outcome {
     pub step_seconds: f64,
     pub step_over_yardstick: f64,
     pub stages: Vec<Stage>,
+    /// How many of what is timed all ranks make in a second, where they make them by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +110,7 @@ impl Outcome {
             step_seconds,
             step_over_yardstick,
             stages,
+            per_second: None,
             problem: None,
             whole: None,
             peak_bytes: None,
@@ -142,6 +146,9 @@ impl Display for Outcome {
         let (step, times, moved) = (self.step_seconds, self.step_over_yardstick, moved as f64 / 1e6);
         let waits = format!("{waiting:>12.4}{times:>12.3}{:>12.3}", waiting / y);
         write!(f, "  {:<14}{step:>12.4}{:>12}{waits}{moved:>12.3}", "all", "")?;
+        if let Some(rate) = self.per_second {
+            write!(f, "\n  {rate:.1} per second")?;
+        }
         if let Some(w) = &self.whole {
             let lpt = w.lpt_seconds;
             write!(f, "\n  initial conditions {lpt:.4} s = {:.3} Y = {:.2} steps", lpt / y, w.lpt_over_step)?;

@@ -3,7 +3,7 @@
 use super::section::refused;
 use super::{agree, data, eisenstein_hu, planck, rows};
 use polycosm::cosmology::angular::{AngularSpectra, Nuisance, Tracers};
-use polycosm::cosmology::{Cosmology, Extension, Growth, RedshiftDistribution, read_table};
+use polycosm::cosmology::{Cosmology, CosmologyConfig, Extension, Growth, RedshiftDistribution, read_table};
 use std::f64::consts::PI;
 
 fn read(text: &str) -> polycosm::error::Result<AngularSpectra> {
@@ -245,5 +245,30 @@ fn how_long_spectra_take() {
             assert!(spectra.ell().len() > 60);
         }
         println!("{} fields: {:.1} ms", tracers.names().len(), 1e3 * best);
+    }
+}
+
+/// Shifts of the LSST Y10 bins in discs of a pixel of 2.34', beside those that CosMomentum gives (Friedrich et al. 2020),
+/// as sbi_lens tabulates them (Zeghal et al. 2024): another code, and fits to the same moments.
+#[test]
+fn shifts_of_convergence_against_another_code() {
+    let tracers = tracers("sources = [\"lsst-y10\"]");
+    let radius = (2.34f64 / 60.0).to_radians() / std::f64::consts::PI.sqrt();
+    let rows: [([f64; 3], [f64; 5]); 4] = [
+        ([0.328_571, 0.871_429, -1.028_571], [0.005580, 0.016085, 0.030182, 0.051892, 0.100824]),
+        ([0.328_571, 0.585_714, -1.028_571], [0.004890, 0.014636, 0.028127, 0.049426, 0.099455]),
+        ([0.557_143, 0.871_429, -1.028_571], [0.008511, 0.023481, 0.042242, 0.069430, 0.126521]),
+        ([0.328_571, 0.871_429, -0.542_857], [0.005177, 0.014022, 0.025250, 0.042276, 0.081534]),
+    ];
+    for ([omega_m, sigma8, w0], expected) in rows {
+        let config = CosmologyConfig::default();
+        let values = [("Omega_m", omega_m), ("Omega_b", 0.0492), ("h", 0.6727), ("n_s", 0.9645), ("sigma8", sigma8)];
+        let cosmology = config.resolve(&[&values[..], &[("w0", w0)]].concat()).unwrap();
+        let power = config.linear_power(&cosmology, 0).unwrap();
+        let nuisance = Nuisance::default();
+        let (_, shifts) = tracers.spectra_and_shifts(&cosmology, &power, &nuisance, [10.0, 1000.0], radius).unwrap();
+        let ratios: Vec<f64> = shifts.iter().zip(expected).map(|(s, e)| s / e).collect();
+        println!("Omega_m = {omega_m}, sigma8 = {sigma8}, w0 = {w0}: {shifts:.5?}, over the table's {ratios:.3?}");
+        assert!(ratios.iter().all(|r| (r - 1.0).abs() < 0.1), "{ratios:?}");
     }
 }

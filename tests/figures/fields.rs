@@ -74,6 +74,39 @@ pub fn mass_function() -> Option<Canvas> {
     Some(c)
 }
 
+/// Mean spectra of lognormal maps off their input.
+pub fn lognormal() -> Option<Canvas> {
+    let rows = read::<5>("lognormal")?;
+    let (first, last) = range(rows.iter().map(|r| r[2]));
+    let x = Scale::log(0.8 * first, 1.25 * last);
+    let (mut c, [frame]) = panels([240.0]);
+    let axes = Axes::new(frame, x, Scale::linear(-0.02, 0.02));
+    tolerance(&mut c, &axes, [x.min, x.max], 0.0, 0.01);
+    let (own, cross): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r[0] == r[1]);
+    // Beside one another where they would hide each other.
+    let beside = |k: usize, of: usize, ell: f64| ell * (1.0 + 0.14 * (k as f64 / of as f64 - 0.5));
+    for (list, of, colour) in [(cross, 10, series(1)), (own, 5, series(0))] {
+        let mut seen = std::collections::BTreeMap::<u64, usize>::new();
+        let points: Vec<_> = list
+            .iter()
+            .map(|[_, _, ell, off, error]| {
+                let k = seen.entry(ell.to_bits()).or_default();
+                *k += 1;
+                (beside(*k, of, *ell), *off, *error)
+            })
+            .collect();
+        bars(&mut c, &axes, &points, colour);
+    }
+    axes.draw(&mut c, r"\ell", r"(C - C_{input}) / (C_{ii} C_{jj})^{1/2}", (true, true));
+    let entries = [
+        ("spectra of five maps, mean of 1000".into(), Key::Dot(series(0))),
+        ("of pairs of maps".into(), Key::Dot(series(1))),
+        shade("tolerance, 1%"),
+    ];
+    legend(&mut c, (frame[2] - 260.0, frame[1] + 12.0), &entries);
+    Some(c)
+}
+
 /// C_ℓ of the Born convergence over Limber's.
 pub fn convergence() -> Option<Canvas> {
     let rows = read::<4>("convergence")?;

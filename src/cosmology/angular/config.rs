@@ -17,7 +17,7 @@ pub struct TracersConfig {
     /// bias 1 and top hats, shells of matter. There must be at least one bin of either sort.
     #[serde(default)]
     pub lenses: Vec<RedshiftDistribution>,
-    /// Linear bias of counted galaxies: one for all, or one for each bin.
+    /// Linear bias of counted galaxies: one for all, or one for each bin. A parameter `bias_counts0` … takes its place.
     #[serde(default = "one")]
     pub bias: Vec<f64>,
     /// Slope s = dlog₁₀N(<m)/dm of counts at the survey's limiting magnitude: one for all, or one for each bin. Adds
@@ -41,9 +41,9 @@ pub struct TracersConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alignments {
-    /// Amplitude A_IA.
-    #[serde(rename = "A_IA")]
-    pub a_ia: f64,
+    /// Amplitude A_IA: a parameter, which stands here or in `[design.parameters]`.
+    #[serde(rename = "A_IA", skip_serializing_if = "Option::is_none")]
+    pub a_ia: Option<f64>,
     /// Power of (1 + z)/(1 + z0).
     #[serde(default)]
     pub eta: f64,
@@ -61,12 +61,29 @@ pub struct Nuisance {
     pub lens_shift: Vec<f64>,
     /// Multiplicative biases of shear, κ → (1 + m) κ, of the bins of sources.
     pub m: Vec<f64>,
+    /// Linear biases of the bins of counted galaxies; where none are given, the section's.
+    pub bias: Vec<f64>,
+    /// Amplitude of the alignments, where the section has none.
+    pub a_ia: Option<f64>,
 }
 
 /// Largest ℓ below which Bessel functions may be asked for: beyond, Limber's approximation is as good.
 const BESSEL: u32 = 200;
 
 impl TracersConfig {
+    /// Of sources alone, with the default of all else.
+    pub fn of_sources(sources: Vec<RedshiftDistribution>) -> TracersConfig {
+        TracersConfig {
+            sources,
+            lenses: vec![],
+            bias: one(),
+            magnification: vec![],
+            alignments: None,
+            nonlinear: NonLinear::default(),
+            limber_from: None,
+        }
+    }
+
     /// Numbers of bins of sources and of counted galaxies.
     pub fn bins(&self) -> [usize; 2] {
         [&self.sources, &self.lenses].map(|list| list.iter().map(RedshiftDistribution::bins).sum())
@@ -84,6 +101,11 @@ impl TracersConfig {
         let lists = [("sources", &mut self.sources), ("lenses", &mut self.lenses)].into_iter();
         let all = lists.flat_map(|(key, list)| list.iter_mut().enumerate().map(move |(i, n)| (key, i, n)));
         all.filter_map(|(key, i, n)| n.file_mut().map(|path| (format!("/{key}/{i}/table/path"), path))).collect()
+    }
+
+    /// Linear bias of a bin of counted galaxies.
+    pub fn bias_of(&self, bin: usize) -> f64 {
+        self.bias[bin.min(self.bias.len() - 1)]
     }
 
     /// First ℓ of Limber's approximation.
@@ -123,7 +145,7 @@ impl TracersConfig {
                 let problem = "alignments need sources that are spread over redshift".to_string();
                 return bad("alignments", problem, "leave alignments out, or give sources other than planes");
             }
-            if !(a.a_ia.is_finite() && a.eta.is_finite() && a.z0 > -1.0 && a.z0.is_finite()) {
+            if !(a.a_ia.is_none_or(f64::is_finite) && a.eta.is_finite() && a.z0 > -1.0 && a.z0.is_finite()) {
                 return bad("alignments", "are not finite".into(), "{ A_IA = 1.0, eta = 0.0, z0 = 0.62 } is usual");
             }
         }

@@ -16,6 +16,7 @@
 mod bessel;
 mod config;
 mod kernels;
+mod skewness;
 mod spectra;
 mod tracers;
 

@@ -6,6 +6,7 @@
 
 use super::bessel::beyond_limber;
 use super::kernels::{Distances, Field, Kernel, Node, line_of_sight};
+use super::skewness::{of_cylinder, shift};
 use super::{AngularSpectra, Nuisance, TracersConfig};
 use crate::cosmology::{Cosmology, Growth, LinearPower, MatterPower, RedshiftBin, RedshiftDistribution, Spline};
 use crate::error::{Error, Result};
@@ -62,6 +63,16 @@ impl Tracers {
         self.config.names()
     }
 
+    /// Numbers of bins of sources and of counted galaxies.
+    pub fn bins(&self) -> [usize; 2] {
+        [self.sources.len(), self.lenses.len()]
+    }
+
+    /// Linear bias of a bin of counted galaxies, as the section has it.
+    pub fn bias_of(&self, bin: usize) -> f64 {
+        self.config.bias_of(bin)
+    }
+
     /// Spectra of all pairs, for multipoles from `ell[0]` (at least 1) to `ell[1]`, with the linear spectrum `linear` of
     /// today. Not collective, reads nothing.
     pub fn spectra(
@@ -71,6 +82,30 @@ impl Tracers {
         nuisance: &Nuisance,
         ell: [f64; 2],
     ) -> Result<AngularSpectra> {
+        self.predict(cosmology, linear, nuisance, ell, None).map(|(spectra, _)| spectra)
+    }
+
+    /// The same, and each field's shift as a lognormal one: of convergence in discs of `radius` (radians), by its third
+    /// moment; of counts 1, for there is no less than no galaxy.
+    pub fn spectra_and_shifts(
+        &self,
+        cosmology: &Cosmology,
+        linear: &LinearPower,
+        nuisance: &Nuisance,
+        ell: [f64; 2],
+        radius: f64,
+    ) -> Result<(AngularSpectra, Vec<f64>)> {
+        self.predict(cosmology, linear, nuisance, ell, Some(radius))
+    }
+
+    fn predict(
+        &self,
+        cosmology: &Cosmology,
+        linear: &LinearPower,
+        nuisance: &Nuisance,
+        ell: [f64; 2],
+        radius: Option<f64>,
+    ) -> Result<(AngularSpectra, Vec<f64>)> {
         let limber_from = self.config.limber_from() as f64;
         let ell = multipoles(ell)?;
         if limber_from > ell[0] && cosmology.omega_k() != 0.0 {
@@ -82,6 +117,16 @@ impl Tracers {
         let sources = shifted(&self.sources, &nuisance.source_shift, "source")?;
         let lenses = shifted(&self.lenses, &nuisance.lens_shift, "lens")?;
         let m = per_bin(&nuisance.m, sources.len(), "multiplicative bias")?;
+        let a_ia = match &self.config.alignments {
+            Some(a) => nuisance.a_ia.or(a.a_ia).ok_or_else(|| {
+                Error::input("the alignments have no amplitude").remedy("give alignments.A_IA, or vary A_IA")
+            })?,
+            None => 0.0,
+        };
+        let bias = match nuisance.bias.len() {
+            0 => (0..lenses.len()).map(|i| self.config.bias_of(i)).collect(),
+            _ => per_bin(&nuisance.bias, lenses.len(), "bias")?,
+        };
         let bins: Vec<&RedshiftBin> = sources.iter().chain(&lenses).collect();
         let z_max = bins.iter().map(|b| b.range[1]).fold(0.0, f64::max);
         let growth = Growth::new(cosmology);
@@ -89,18 +134,24 @@ impl Tracers {
         let kernels: Vec<Kernel> = bins.iter().map(|b| Kernel::new(cosmology, &distances, b)).collect();
         let fields = |nodes: &[Node]| {
             let (sources, lenses) = kernels.split_at(sources.len());
-            let kappa = sources.iter().zip(&m).map(|(kernel, m)| self.convergence(kernel, *m, &growth, nodes));
-            kappa.chain(lenses.iter().enumerate().map(|(i, kernel)| self.counts(kernel, i, nodes))).collect::<Vec<_>>()
+            let kappa = sources.iter().zip(&m).map(|(kernel, m)| self.convergence(kernel, *m, a_ia, &growth, nodes));
+            kappa
+                .chain(lenses.iter().enumerate().map(|(i, kernel)| self.counts(kernel, i, bias[i], nodes)))
+                .collect::<Vec<_>>()
         };
 
         let nodes = line_of_sight(cosmology, &distances, &bins, f64::INFINITY);
         let weights = fields(&nodes);
         let matter = MatterPower::new(&growth, linear, self.config.nonlinear, z_max)?;
+        let mut cylinders = vec![];
         // P dχ/f_K² at every point and multipole.
         let power: Vec<Vec<f64>> = nodes
             .iter()
             .map(|node| {
-                let at = matter.at(1.0 / (1.0 + node.z));
+                let a = 1.0 / (1.0 + node.z);
+                let at = matter.at(a);
+                let d2 = growth.d2(a) / growth.d1(a).powi(2);
+                cylinders.extend(radius.map(|radius| of_cylinder(&at, radius * node.across, d2)));
                 let scale = node.weight / node.across.powi(2);
                 ell.iter().map(|l| scale * at.p((l + 0.5) / node.across)).collect()
             })
@@ -138,16 +189,40 @@ impl Tracers {
                 }
             }
         }
-        AngularSpectra::new(self.names(), ell, c)
+        let shifts = match radius {
+            Some(_) => self.shifts(&nodes, &weights, &cylinders)?,
+            None => vec![],
+        };
+        Ok((AngularSpectra::new(self.names(), ell, c)?, shifts))
+    }
+
+    /// Of the fields with these weights, in cylinders with these σ² and S₃ around each point.
+    fn shifts(&self, nodes: &[Node], weights: &[Field], cylinders: &[[f64; 2]]) -> Result<Vec<f64>> {
+        let of = |(i, name): (usize, String)| {
+            if i >= self.sources.len() {
+                return Ok(1.0);
+            }
+            let (mut second, mut third) = (0.0, 0.0);
+            for ((node, w), [variance, s3]) in nodes.iter().zip(&weights[i].lensing).zip(cylinders) {
+                second += node.weight * w.powi(2) * variance;
+                third += node.weight * w.powi(3) * s3 * variance.powi(2);
+            }
+            shift(second, third).ok_or_else(|| {
+                let problem =
+                    format!("gravity gives {name} the third moment {third:.2e}, and a lognormal field's is positive");
+                Error::input(problem).remedy("give the shift as a number")
+            })
+        };
+        self.names().into_iter().enumerate().map(of).collect()
     }
 
     /// Convergence and alignments of a bin of sources, times 1 + m.
-    fn convergence(&self, kernel: &Kernel, m: f64, growth: &Growth, nodes: &[Node]) -> Field {
+    fn convergence(&self, kernel: &Kernel, m: f64, a_ia: f64, growth: &Growth, nodes: &[Node]) -> Field {
         let cosmology = growth.cosmology();
         let aligned = |node: &Node| match &self.config.alignments {
             None => 0.0,
             Some(a) => {
-                let amplitude = -a.a_ia * C1 * RHO_CRIT * cosmology.omega_m() / growth.d1(1.0 / (1.0 + node.z));
+                let amplitude = -a_ia * C1 * RHO_CRIT * cosmology.omega_m() / growth.d1(1.0 / (1.0 + node.z));
                 amplitude * ((1.0 + node.z) / (1.0 + a.z0)).powf(a.eta) * kernel.density(node)
             }
         };
@@ -156,9 +231,8 @@ impl Tracers {
     }
 
     /// Counts of bin `i` and their magnification.
-    fn counts(&self, kernel: &Kernel, i: usize, nodes: &[Node]) -> Field {
+    fn counts(&self, kernel: &Kernel, i: usize, bias: f64, nodes: &[Node]) -> Field {
         let of = |list: &[f64]| if list.len() == 1 { list[0] } else { list[i] };
-        let bias = of(&self.config.bias);
         let lensing = match self.config.magnification.is_empty() {
             true => vec![0.0; nodes.len()],
             false => {

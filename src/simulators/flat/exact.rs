@@ -77,7 +77,7 @@ impl Exact {
                 let problem = format!(
                     "map {map} has no power of its own at the mode ({row}, {column}): the likelihood has no width"
                 );
-                bad("sky.noise", self.maps.sky.noise(maps), problem, "give the maps noise")
+                bad("sky.noise", self.maps.noise(), problem, "give the maps noise")
             };
             let root = cholesky(maps, p).map_err(|(map, _)| singular(map))?;
             let own = |i: usize| root[i * (i + 1) / 2 + i];
@@ -99,9 +99,8 @@ impl Exact {
         let covariance = Array2::from_shape_fn([maps * size; 2], |(a, b)| {
             xi[pair(a / size, b / size)][apart(seen[a % size], seen[b % size])]
         });
-        let singular = |_| {
-            bad("sky.noise", self.maps.sky.noise(maps), "the pixels' covariance has no inverse", "give the maps noise")
-        };
+        let singular =
+            |_| bad("sky.noise", self.maps.noise(), "the pixels' covariance has no inverse", "give the maps noise");
         let factors = covariance.factorizec(UPLO::Lower).map_err(singular)?;
         let weighted = factors.solvec(data).map_err(singular)?;
         Ok(-0.5 * (factors.ln_detc() + data.len() as f64 * TAU.ln() + data.dot(&weighted)))
@@ -163,6 +162,7 @@ mod tests {
                 pixel_window: true,
                 noise: Some(OneOrMany(vec![noise])),
                 shape_noise: None,
+                galaxies: None,
                 shear: false,
                 mask: None,
                 mask_fill: 0.0,
@@ -172,7 +172,7 @@ mod tests {
             let of = Universes { cosmology: None, prior: &prior, ranks: 1 };
             let maps = FlatMaps::new(
                 &of,
-                Keys { spectrum: &SpectrumConfig::default(), shifts: None, sky: &sky, c_ell: None, peaks: None },
+                Keys { spectrum: &SpectrumConfig::default(), shift: None, sky: &sky, c_ell: None, peaks: None },
             )
             .unwrap();
             let normal: Vec<f64> = StandardNormal.sample_iter(stream(1, 2, "maps", 0)).take(n * n).collect();

@@ -26,7 +26,7 @@ pub struct GaussianFlatConfig {
 impl Flat for GaussianFlatConfig {
     fn keys(&self) -> Keys<'_> {
         let (c_ell, peaks) = (self.c_ell.as_ref(), self.peaks.as_ref());
-        Keys { spectrum: &self.spectrum, shifts: None, sky: &self.sky, c_ell, peaks }
+        Keys { spectrum: &self.spectrum, shift: None, sky: &self.sky, c_ell, peaks }
     }
 
     fn sections_mut(&mut self) -> (&mut SpectrumConfig, &mut SkyConfig) {

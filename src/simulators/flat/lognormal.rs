@@ -1,9 +1,11 @@
 //! `kind = "lognormal-flat"`: correlated shifted lognormal maps of a periodic flat sky.
 
+use super::bench::BENCH;
+use super::shift::Shift;
 use super::{Flat, Keys, SkyConfig, SpectrumConfig};
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
-use crate::list::OneOrMany;
+use crate::simulators::bench::Bench;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +16,10 @@ pub struct LognormalFlatConfig {
     /// Angular power spectrum of the maps.
     #[serde(default)]
     pub spectrum: SpectrumConfig,
-    /// λ of the maps λ (exp(g − σ²/2) − 1), g Gaussian: how far below 0 they may reach. One for all, or for each.
-    #[schemars(extend("x-unit" = "of the map"))]
-    pub shift: OneOrMany<f64>,
+    /// λ of the maps λ (exp(g − σ²/2) − 1), g Gaussian: how far below 0 they may reach. One for all, or for each; or
+    /// `"theory"`, with [simulator.spectrum.tracers]: those of each universe, in field `shift`.
+    #[schemars(extend("x-unit" = "of the map", "x-type" = "number, [number, …] or `\"theory\"`"))]
+    pub shift: Shift,
     /// Pixels, noise and mask.
     pub sky: SkyConfig,
     /// Measured angular spectra.
@@ -30,10 +33,14 @@ pub struct LognormalFlatConfig {
 impl Flat for LognormalFlatConfig {
     fn keys(&self) -> Keys<'_> {
         let (c_ell, peaks) = (self.c_ell.as_ref(), self.peaks.as_ref());
-        Keys { spectrum: &self.spectrum, shifts: Some(&self.shift), sky: &self.sky, c_ell, peaks }
+        Keys { spectrum: &self.spectrum, shift: Some(&self.shift), sky: &self.sky, c_ell, peaks }
     }
 
     fn sections_mut(&mut self) -> (&mut SpectrumConfig, &mut SkyConfig) {
         (&mut self.spectrum, &mut self.sky)
+    }
+
+    fn timed() -> Option<Bench> {
+        Some(BENCH)
     }
 }

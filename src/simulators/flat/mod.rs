@@ -1,11 +1,13 @@
 //! Periodic maps of a flat sky from their angular power spectra: what the kinds `gaussian-flat` and `lognormal-flat`
 //! share.
 
+mod bench;
 mod exact;
 mod gaussian;
 mod lognormal;
 mod maps;
 mod runner;
+mod shift;
 mod sky;
 mod spectrum;
 
@@ -14,15 +16,16 @@ pub use lognormal::LognormalFlatConfig;
 pub use sky::SkyConfig;
 pub use spectrum::SpectrumConfig;
 
+use super::bench::Bench;
 use super::prelude::*;
 use super::section::Likelihood;
 use crate::cosmology::angular::TracersConfig;
 use crate::fields::flat_sky::AngularConfig;
 use crate::fields::peaks::PeakConfig;
-use crate::list::OneOrMany;
 use exact::Exact;
 use maps::FlatMaps;
 use runner::FlatRunner;
+use shift::Shift;
 use std::path::PathBuf;
 
 /// A kind's keys.
@@ -30,7 +33,7 @@ use std::path::PathBuf;
 pub struct Keys<'a> {
     pub spectrum: &'a SpectrumConfig,
     /// Of lognormal maps.
-    pub shifts: Option<&'a OneOrMany<f64>>,
+    pub shift: Option<&'a Shift>,
     pub sky: &'a SkyConfig,
     pub c_ell: Option<&'a AngularConfig>,
     pub peaks: Option<&'a PeakConfig>,
@@ -41,6 +44,10 @@ pub trait Flat: std::fmt::Debug + Clone + Serialize {
     fn keys(&self) -> Keys<'_>;
     /// Those that may name files.
     fn sections_mut(&mut self) -> (&mut SpectrumConfig, &mut SkyConfig);
+    /// Its kernels, timed.
+    fn timed() -> Option<Bench> {
+        None
+    }
 }
 
 impl<T: Flat> Section for T {
@@ -74,7 +81,10 @@ impl<T: Flat> Section for T {
         let table = spectrum.file.iter_mut().map(|file| ("/spectrum/file".to_string(), file));
         let redshifts = spectrum.tracers.iter_mut().flat_map(TracersConfig::files_mut);
         let redshifts = redshifts.map(|(at, file)| (format!("/spectrum/tracers{at}"), file));
-        table.chain(redshifts).chain(sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask))).collect()
+        let mask = sky.mask.iter_mut().map(|mask| ("/sky/mask".to_string(), mask));
+        let depth = sky.galaxies.iter_mut().flat_map(|galaxies| &mut galaxies.depth);
+        let depth = depth.map(|depth| ("/sky/galaxies/depth".to_string(), depth));
+        table.chain(redshifts).chain(mask).chain(depth).collect()
     }
 
     fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
@@ -82,7 +92,7 @@ impl<T: Flat> Section for T {
     }
 
     fn likelihood(&self, of: &Universes) -> Result<Option<Box<dyn Likelihood>>> {
-        match self.keys().shifts {
+        match self.keys().shift {
             None => Ok(Some(Box::new(Exact::new(FlatMaps::new(of, self.keys())?)?))),
             Some(_) => Ok(None),
         }
@@ -90,6 +100,10 @@ impl<T: Flat> Section for T {
 
     fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
         Ok(Box::new(FlatRunner::new(FlatMaps::new(of, self.keys())?, of)?))
+    }
+
+    fn bench() -> Option<Bench> {
+        T::timed()
     }
 }
 

@@ -1,17 +1,18 @@
 //! What draws maps and looks at them.
 
 use super::maps::{Drawn, FlatMaps};
+use super::shift::Shift;
 use super::spectrum::Input;
 use crate::comm::{Comm, timers::Timers};
 use crate::cosmology::may_vary;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fields::flat_sky::FlatSky;
 use crate::fields::lognormal::{Achieved, Lognormal};
 use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
 use crate::mesh::Plane;
 use crate::rng::stream;
 use crate::simulators::{Job, Output, Runner, Universes};
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Poisson, StandardNormal};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,6 +21,8 @@ use std::time::Instant;
 pub struct FlatRunner {
     maps: FlatMaps,
     mask: Option<Vec<f64>>,
+    /// Of the galaxies that are counted.
+    depth: Option<Vec<f64>>,
     /// Names of the parameters that spectra depend on, and whether each universe has a table of its own.
     shaping: (Vec<String>, bool),
     /// The last universe's of these, and what draws its maps: universes of the same share it.
@@ -31,23 +34,37 @@ impl Runner for FlatRunner {
         let (sky, n) = (self.maps.seen(), self.maps.sky.pixels);
         let axes = sky.axes().to_vec();
         let description = "maps, noise and mask included".into();
-        let count = self.maps.maps();
+        let (count, kappas) = (self.maps.maps(), self.maps.kappas());
         let mut specs = vec![FieldSpec { axes, description, ..FieldSpec::of("maps", &[count, n, n], &[]) }];
         if self.maps.sky.shear {
-            let [bins, row, column] = sky.axes();
+            let [_, row, column] = sky.axes();
+            let bins = Axis::named(AxisKind::Channel, "map", &self.maps.names()[..kappas]);
             let component = Axis::named(AxisKind::Channel, "component", ["gamma1", "gamma2"]);
             let axes = vec![bins, Axis { spins: vec![2, 2], ..component }, row, column];
             let description = "shear γ1, γ2, noise and mask included".into();
-            specs.push(FieldSpec { axes, description, ..FieldSpec::of("shear", &[count, 2, n, n], &[]) });
+            specs.push(FieldSpec { axes, description, ..FieldSpec::of("shear", &[kappas, 2, n, n], &[]) });
         }
         specs.extend(sky.specs());
-        if self.maps.shifts.is_some() {
+        if self.maps.sky.galaxies.is_some() {
+            let [_, row, column] = sky.axes();
+            let bins = Axis::named(AxisKind::Channel, "map", &self.maps.names()[self.maps.kappas()..]);
+            let (shape, axes) = ([bins.labels.len(), n, n], vec![bins, row, column]);
+            let description = "galaxies in the pixels of the maps of counts, mask and depth included".into();
+            let spec = FieldSpec::of("galaxies", &shape, &[]);
+            specs.push(FieldSpec { axes, description, dtype: Dtype::I64, ..spec });
+        }
+        if self.maps.shift.is_some() {
             let description =
                 "largest relative deviation of the spectra that the maps were drawn with from those wanted, \
                                and the part of the modes where no Gaussian maps have what was wanted"
                     .into();
             let axes = vec![Axis::named(AxisKind::Column, "value", ["deviation", "projected"])];
             specs.push(FieldSpec { axes, description, dtype: Dtype::F64, ..FieldSpec::of("achieved", &[2], &[]) });
+        }
+        if let Some(Shift::Named(_)) = self.maps.shift {
+            let axes = vec![Axis::named(AxisKind::Column, "map", self.maps.names())];
+            let description = "how far below 0 the lognormal maps may reach".into();
+            specs.push(FieldSpec { axes, description, dtype: Dtype::F64, ..FieldSpec::of("shift", &[count], &[]) });
         }
         specs
     }
@@ -66,7 +83,7 @@ impl FlatRunner {
         let shapes = |name: &&str| own.iter().any(|own| own == name) || theory && may_vary(name);
         let names = of.prior.names().into_iter().filter(shapes).map(String::from).collect();
         let shaping = (names, maps.of_each_universe()?);
-        Ok(FlatRunner { mask: maps.sky.mask()?, shaping, last: RefCell::default(), maps })
+        Ok(FlatRunner { mask: maps.sky.mask()?, depth: maps.sky.depth()?, shaping, last: RefCell::default(), maps })
     }
 
     /// What draws a universe's maps.
@@ -84,8 +101,29 @@ impl FlatRunner {
         Ok(drawn)
     }
 
+    /// Galaxies in the pixels of the maps δ of counts, where they are asked for.
+    fn galaxies(&self, job: &Job, maps: &[f64]) -> Result<Option<Vec<i64>>> {
+        let cells = self.maps.sky.pixels.pow(2);
+        let seen = |i: usize| [&self.mask, &self.depth].into_iter().flatten().map(|map| map[i]).product::<f64>();
+        let mut all = vec![];
+        for (number, (map, mean)) in
+            maps.chunks_exact(cells).zip(self.maps.sky.mean_galaxies(maps.len() / cells)).enumerate()
+        {
+            let mut random = stream(job.seed, job.realisation, "galaxies", number as u64);
+            for (i, delta) in map.iter().enumerate() {
+                let expected = mean * seen(i) * (1.0 + delta);
+                let drawn = |e| Error::input(format!("no number of galaxies is drawn about {expected}: {e}"));
+                all.push(match expected > 0.0 {
+                    true => Poisson::new(expected).map_err(drawn)?.sample(&mut random) as i64,
+                    false => 0,
+                });
+            }
+        }
+        Ok(self.maps.sky.galaxies.as_ref().map(|_| all))
+    }
+
     fn on_root(&self, job: &Job, timings: &mut Timers) -> Result<Vec<Data>> {
-        let (n, count) = (self.maps.sky.pixels, self.maps.maps());
+        let (n, kappas) = (self.maps.sky.pixels, self.maps.kappas());
         let mut plane = Plane::new([n, n]);
         let mut start = Instant::now();
         let mut lap = |name: &str| {
@@ -106,11 +144,12 @@ impl FlatRunner {
         let mut shear = vec![];
         if self.maps.sky.shear {
             let mut sky = FlatSky::new(n, self.maps.sky.field_of_view_deg)?;
-            for map in maps.chunks_exact(n * n) {
+            for map in maps.chunks_exact(n * n).take(kappas) {
                 shear.extend(sky.shear(map)?.concat());
             }
         }
-        let noise = self.maps.sky.noise(count);
+        let galaxies = self.galaxies(job, &maps[kappas * n * n..])?;
+        let noise = self.maps.noise();
         let survey = |map: &mut [f64], purpose: &str, number: usize, sigma: f64| {
             if sigma > 0.0 {
                 map.iter_mut().zip(normal(purpose, number)).for_each(|(x, z): (_, f64)| *x += sigma * z);
@@ -131,8 +170,10 @@ impl FlatRunner {
         }
         let mut all: Vec<Data> = all.into_iter().map(Data::F32).collect();
         all.extend(self.maps.seen().measure(&maps, self.mask.as_deref())?);
-        if let Drawn::Lognormal(Lognormal { achieved: Achieved { deviation, projected }, .. }) = drawn {
+        all.extend(galaxies.map(Data::I64));
+        if let Drawn::Lognormal(Lognormal { achieved: Achieved { deviation, projected }, shifts, .. }) = drawn {
             all.push(Data::F64(vec![*deviation, *projected]));
+            all.extend(matches!(self.maps.shift, Some(Shift::Named(_))).then(|| Data::F64(shifts.clone())));
         }
         lap("observe");
         Ok(all)

@@ -44,9 +44,13 @@ impl Default for SpectrumConfig {
 
 pub const LN_A: &str = "ln_A";
 pub const SLOPE: &str = "slope";
-/// What a bin's shift Δz and its multiplicative bias m are called, before its name: `dz_kappa0`, `m_kappa0`.
+/// What a bin's shift Δz, its multiplicative bias m and its galaxies' bias are called, before its name: `dz_kappa0`,
+/// `m_kappa0`, `bias_counts0`.
 pub const SHIFT: &str = "dz_";
-pub const BIAS: &str = "m_";
+pub const CALIBRATION: &str = "m_";
+pub const BIAS: &str = "bias_";
+/// Amplitude of intrinsic alignments.
+pub const A_IA: &str = "A_IA";
 
 impl SpectrumConfig {
     pub fn check(&self, of: &Universes) -> Result<()> {
@@ -57,18 +61,20 @@ impl SpectrumConfig {
             let problem = "is given beside the theory of [simulator.spectrum.tracers]";
             return Err(bad("spectrum.file", path, problem, "keep one of them"));
         }
-        for (name, value) in [(LN_A, self.ln_a), (SLOPE, self.slope)] {
+        let alignments = self.tracers.as_ref().and_then(|tracers| tracers.alignments);
+        let parameters = [("", LN_A, self.ln_a), ("", SLOPE, self.slope)].into_iter();
+        for (at, name, value) in parameters.chain(alignments.map(|a| ("tracers.alignments.", A_IA, a.a_ia))) {
             let varies = of.prior.names().contains(&name);
-            let key = format!("spectrum.{name}");
+            let key = format!("spectrum.{at}{name}");
             match value {
                 Some(value) if varies => {
                     let problem = format!("is given here, and varies in [design.parameters.{name}]");
                     return Err(bad(&key, value, problem, "keep one of them"));
                 }
                 Some(value) => check_parameter(&format!("simulator.{key}"), name, value)?,
-                None if varies || self.file.is_some() || self.tracers.is_some() => {}
+                None if varies || (name != A_IA && (self.file.is_some() || self.tracers.is_some())) => {}
                 None => {
-                    let remedy = format!("give it in [simulator.spectrum], or vary it in [design.parameters.{name}]");
+                    let remedy = format!("give it there, or vary it in [design.parameters.{name}]");
                     return Err(Error::input("is missing").key(format!("simulator.{key}")).remedy(remedy));
                 }
             }
@@ -86,15 +92,16 @@ impl SpectrumConfig {
         Ok(self.file.as_ref().map(read).transpose()?.map_or(Input::PowerLaw, Input::Table))
     }
 
-    /// Names of the parameters that a design may vary: of theory also shifts of redshift of every bin, and multiplicative
-    /// biases of convergence.
+    /// Names of the parameters that a design may vary: of theory also shifts of redshift of every bin, multiplicative
+    /// biases of convergence, biases of galaxies and the amplitude of alignments.
     pub fn parameters(&self) -> Vec<String> {
         let names = self.tracers.iter().flat_map(TracersConfig::names);
         let of_bin = |name: String| {
-            let bias = name.starts_with("kappa").then(|| format!("{BIAS}{name}"));
-            bias.into_iter().chain([format!("{SHIFT}{name}")])
+            let factor = if name.starts_with("kappa") { CALIBRATION } else { BIAS };
+            [format!("{factor}{name}"), format!("{SHIFT}{name}")]
         };
-        [LN_A, SLOPE].map(String::from).into_iter().chain(names.flat_map(of_bin)).collect()
+        let aligned = self.tracers.iter().filter(|tracers| tracers.alignments.is_some()).map(|_| A_IA.to_string());
+        [LN_A, SLOPE].map(String::from).into_iter().chain(names.flat_map(of_bin)).chain(aligned).collect()
     }
 
     /// Refuses impossible values of these.
@@ -106,7 +113,8 @@ impl SpectrumConfig {
     pub fn factor(&self, theta: Theta) -> impl Fn(f64) -> f64 + use<> {
         let of = |name: &str, own: Option<f64>| theta.get(name).or(own).unwrap_or(0.0);
         let (ln_a, slope, pivot) = (of(LN_A, self.ln_a), of(SLOPE, self.slope), self.pivot);
-        move |ell| (ln_a + slope * (ell / pivot).ln()).exp()
+        let one = ln_a == 0.0 && slope == 0.0;
+        move |ell| if one { 1.0 } else { (ln_a + slope * (ell / pivot).ln()).exp() }
     }
 }
 
@@ -115,7 +123,9 @@ fn check_parameter(key: &str, name: &str, value: f64) -> Result<()> {
     let (most, remedy) = match name {
         LN_A => (200.0, "is it the logarithm of the amplitude in sr?"),
         SLOPE => (20.0, "is it the exponent of ℓ?"),
-        _ if name.starts_with(BIAS) => (0.9, "is it the bias m of (1 + m) κ?"),
+        A_IA => (100.0, "is it the amplitude of alignments?"),
+        _ if name.starts_with(BIAS) => (100.0, "is it the bias of galaxies?"),
+        _ if name.starts_with(CALIBRATION) => (0.9, "is it the bias m of (1 + m) κ?"),
         _ => (0.5, "is it the shift of a bin's redshifts?"),
     };
     match value.abs() <= most {
