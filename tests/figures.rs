@@ -17,12 +17,13 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 8] = [
+const FIGURES: [(&str, Figure); 9] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
     ("f-nl", fields::f_nl),
     ("neutrinos", fields::neutrinos),
+    ("lognormal-box", fields::lognormal_box),
     ("lpt", motion::lpt),
     ("pancake", motion::pancake),
     ("fastpm", motion::fastpm),

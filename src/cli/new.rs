@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 10] = [
+pub const RECIPES: [Recipe; 11] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -52,6 +52,11 @@ pub const RECIPES: [Recipe; 10] = [
         name: "lognormal-flat",
         what: "lognormal convergence maps of two bins from a table of spectra, learned from; minutes",
         text: include_str!("../../recipes/lognormal-flat.toml"),
+    },
+    Recipe {
+        name: "lognormal-box",
+        what: "a posterior of sigma8 and bias from redshift-space multipoles of galaxies in lognormal boxes; minutes",
+        text: include_str!("../../recipes/lognormal-box.toml"),
     },
     Recipe {
         name: "galaxies",

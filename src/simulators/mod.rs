@@ -6,6 +6,7 @@ pub mod budget;
 mod contract;
 mod flat;
 mod gaussian_flat;
+mod lognormal_box;
 mod lognormal_flat;
 mod lognormal_sphere;
 pub mod pm;
@@ -15,6 +16,7 @@ mod sky;
 pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use flat::{SkyConfig, SpectrumConfig};
 pub use gaussian_flat::GaussianFlatConfig;
+pub use lognormal_box::LognormalBoxConfig;
 pub use lognormal_flat::LognormalFlatConfig;
 pub use lognormal_sphere::LognormalSphereConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
@@ -46,6 +48,8 @@ pub static KINDS: Kinds<dyn Section, About> = Kinds::new(&[
     kind::<LognormalFlatConfig>("lognormal-flat"),
     // Lognormal shells of the whole sky.
     kind::<LognormalSphereConfig>("lognormal-sphere"),
+    // Lognormal matter in a box, and galaxies.
+    kind::<LognormalBoxConfig>("lognormal-box"),
 ]);
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.
