@@ -154,7 +154,7 @@ fn what_no_gaussian_field_has_is_told_and_impossible_correlations_are_refused() 
             LognormalBox::new(fft, &wanted, &xi, 1.0)
         };
         let refused = e(&mut fft, 1.1 * most).err().unwrap();
-        assert!(refused.exit_code() == 2 && refused.problem.contains("falls to -1.1"), "{refused}");
+        assert!(refused.problem.contains("falls to -1.1"), "{refused}");
         let told = e(&mut fft, 0.9 * most).unwrap().achieved;
         assert!(told.projected > 0.05, "{told:?}");
         let easy = e(&mut fft, 1e-3 * most).unwrap().achieved;
@@ -470,7 +470,7 @@ const EVERYTHING: [&str; 12] = [
     "design.fiducial.sigma8=0.8",
     "simulator.poisson.redshift_axis=1",
     "simulator.cone.n_of_z={ tophat = { z_min = 0.01, z_max = 0.03 } }",
-    "simulator.cone.n_gal=3.0",
+    "simulator.cone.n_gal=0.3",
     "suite.shard_size=2",
 ];
 
@@ -564,7 +564,7 @@ fn observers_see_the_galaxies_where_they_are() {
         "simulator.cone.z_max=0.016",
         "simulator.cone.mask=mask.h5",
         "simulator.cone.n_of_z={ tophat = { z_min = 0.008, z_max = 0.02 } }",
-        "simulator.cone.n_gal=0.15",
+        "simulator.cone.n_gal=0.12",
         "design.simulations=40",
         "design.fiducial.sigma8=0.3",
     ];
@@ -579,7 +579,7 @@ fn observers_see_the_galaxies_where_they_are() {
         .collect();
     assert!(seen.iter().flatten().all(|g| g[1] > 0.0 && (0.008..0.016).contains(&g[2])));
     // 72 pixels of 192, half seen, a third of the galaxies in each half of the redshifts that are left.
-    let expected = 0.15 * 360.0 * 360.0 / std::f64::consts::PI * 72.0 / 192.0 * 0.5 / 3.0;
+    let expected = 0.12 * 360.0 * 360.0 / std::f64::consts::PI * 72.0 / 192.0 * 0.5 / 3.0;
     for [mean, error] in mean_of(&counts) {
         println!("{mean:.1} ± {error:.1} galaxies of {expected:.1}");
         assert!((mean - expected).abs() < 4.0 * error && error < 0.1 * expected, "{mean} ± {error}, not {expected}");
@@ -593,7 +593,7 @@ fn what_no_box_is_is_refused() {
     let refused = |sets: &[&str], words: &[&str]| says(&polycosm(1, at, "check run.toml", sets), 2, words);
     says(&polycosm(1, at, "check run.toml", &[]), 0, &["48³ points in 640 Mpc/h at z = 0.5", "ok"]);
     refused(&["simulator.box_size=-1.0"], &["simulator.box_size = -1.0"]);
-    refused(&["simulator.points=2"], &["simulator.points = 2.0", "4 to"]);
+    refused(&["simulator.points=2"], &["simulator.points = 2:", "4 to"]);
     refused(&["simulator.redshift=-0.5"], &["simulator.redshift = -0.5"]);
     refused(&["simulator.nonlinear=cubic"], &["cubic", "halofit"]);
     refused(&["simulator.poisson.number_density=0.0"], &["simulator.poisson.number_density = 0.0", "must be positive"]);
@@ -602,8 +602,9 @@ fn what_no_box_is_is_refused() {
         &["simulator.poisson.number_density", "more than a list can hold"],
     );
     refused(&["simulator.poisson.bias=-1.0"], &["simulator.poisson.bias = -1.0", "above 0"]);
-    refused(&["simulator.poisson.redshift_axis=3"], &["simulator.poisson.redshift_axis = 3", "is no axis"]);
-    refused(&["design.parameters.bias={ min = -1.0, max = 2.0 }"], &["design.parameters.bias = -1.0", "above 0"]);
+    refused(&["simulator.poisson.redshift_axis=3"], &["simulator.poisson.redshift_axis = 3:", "is no axis"]);
+    let negative = ["design.parameters.bias={ min = -2.0, max = 2.0 }", "design.fiducial.bias=-1.5"];
+    refused(&negative, &["design.parameters.bias = -1.5", "above 0"]);
     refused(&["simulator.cone.z_max=0.5"], &["simulator.cone.z_max = 0.5", "farther than the box of 640 Mpc/h"]);
     refused(&["simulator.cone={ z_max = 0.15, sky = 'full' }"], &["farther than half of the box of 640 Mpc/h"]);
     refused(&["simulator.cone={ z_max = 0.1, z_min = 0.2 }"], &["simulator.cone.z_max", "grow from z_min to z_max"]);

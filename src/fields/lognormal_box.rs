@@ -32,7 +32,7 @@ impl MeshPower {
 
     /// P/V at a mode with signed integer wavenumber n.
     fn at(&self, n: [i64; 3]) -> f64 {
-        self.over_volume[n.iter().map(|n| (n * n) as usize).sum::<usize>()]
+        self.over_volume[square(n)]
     }
 
     /// ξ at the mesh's points, Σ_k P/V exp(ik·x). Collective.
@@ -75,7 +75,7 @@ impl<T: Real> LognormalBox<T> {
         if low <= -1.0 {
             let problem =
                 format!("its correlation function falls to {low:.3}, and that of a lognormal field is above -1");
-            return Err(Error::input(problem).remedy("lower the bias, or take a mesh with fewer points per length"));
+            return Err(Error::failed(problem).remedy("lower the bias, or take a mesh with fewer points per length"));
         }
         fft.forward(&mut mesh, &mut modes);
         let mut power: Vec<T> = modes.data().iter().map(|c| T::of(c.re.f64() / cells)).collect();
@@ -163,17 +163,23 @@ fn clip<T: Real>(power: &mut [T], modes: &mut Modes<T>, comm: &Comm) -> f64 {
 /// The largest relative deviation of a band's mean, from twice the fundamental to half the Nyquist wavenumber, of modes that
 /// `norm` times `wanted` should be. Collective.
 fn deviation<T: Real>(modes: &mut Modes<T>, wanted: &MeshPower, norm: f64, comm: &Comm) -> f64 {
-    let quarter = modes.shape()[0] as f64 / 4.0;
-    let mut sums = [0.0; 2 * BANDS];
+    let last = modes.shape()[0] as f64 / 4.0;
+    let band = |m2: usize| ((m2 as f64).sqrt() / 2.0).ln() / (last / 2.0).ln() * BANDS as f64;
+    // The last of the sums is of what lies in no band.
+    let of: Vec<usize> =
+        (0..wanted.over_volume.len()).map(|m2| if m2 < 4 { BANDS } else { (band(m2) as usize).min(BANDS) }).collect();
+    let mut sums = [[0.0; 2]; BANDS + 1];
     modes.for_each(|n, made| {
-        let k = n.iter().map(|n| (n * n) as f64).sum::<f64>().sqrt();
-        let band = ((k / 2.0).ln() / (quarter / 2.0).ln() * BANDS as f64).floor();
-        if (0.0..BANDS as f64).contains(&band) {
-            let wanted = norm * wanted.at(n);
-            sums[2 * band as usize] += made.re.f64() - wanted;
-            sums[2 * band as usize + 1] += wanted;
-        }
+        let m2 = square(n);
+        let wanted = norm * wanted.over_volume[m2];
+        let sum = &mut sums[of[m2]];
+        sum[0] += made.re.f64() - wanted;
+        sum[1] += wanted;
     });
-    comm.sum(&mut sums);
-    sums.chunks(2).filter(|s| s[1] > 0.0).fold(0.0, |most, s| most.max((s[0] / s[1]).abs()))
+    comm.sum(sums.as_flattened_mut());
+    sums[..BANDS].iter().filter(|s| s[1] > 0.0).fold(0.0, |most, s| most.max((s[0] / s[1]).abs()))
+}
+
+fn square(n: [i64; 3]) -> usize {
+    n.iter().map(|n| (n * n) as usize).sum()
 }

@@ -53,15 +53,15 @@ impl PoissonConfig {
 
     /// Refuses what no galaxies are.
     pub fn check(&self) -> Result<()> {
-        let bad = |key: &str, value: f64, problem: &str, remedy: &str| {
+        let bad = |key: &str, value: &dyn std::fmt::Debug, problem: &str, remedy: &str| {
             Err(Error::input(problem).key(format!("simulator.poisson.{key}")).value(value).remedy(remedy))
         };
         if !(self.number_density > 0.0 && self.number_density.is_finite()) {
-            return bad("number_density", self.number_density, "must be positive", "3e-4 (h/Mpc)³ is usual");
+            return bad("number_density", &self.number_density, "must be positive", "3e-4 (h/Mpc)³ is usual");
         }
         Self::check_bias(self.bias).map_err(|e| e.key("simulator.poisson.bias"))?;
         match self.redshift_axis {
-            Some(axis) if axis > 2 => bad("redshift_axis", axis as f64, "is no axis", "give 0, 1 or 2"),
+            Some(axis) if axis > 2 => bad("redshift_axis", &axis, "is no axis", "give 0, 1 or 2"),
             _ => Ok(()),
         }
     }

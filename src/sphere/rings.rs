@@ -82,8 +82,8 @@ impl Rings {
             // Between the caps pixels are diamonds, whose edges ascend and descend.
             let [along, height] = [n as f64 * (0.5 + quarters), 0.75 * n as f64 * cos];
             let [ascending, descending] = [along - height, along + height].map(|line| line.floor() as i64);
-            let ring = n + ascending - descending;
-            let odd = (n + ring).rem_euclid(2);
+            let ring = 2 * n - 1 + ascending - descending;
+            let odd = (ring + 1 + n).rem_euclid(2);
             let j = (ascending + descending - n + 1 + odd).div_euclid(2);
             return self.ring(ring as usize).first + wrapped(j, 4 * n);
         }

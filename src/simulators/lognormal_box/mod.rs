@@ -58,20 +58,20 @@ impl LognormalBoxConfig {
 
     /// Refuses what cannot be run, of the keys alone.
     fn check_keys(&self) -> Result<()> {
-        let bad = |key: &str, value: f64, problem: String, remedy: &str| {
+        let bad = |key: &str, value: &dyn std::fmt::Debug, problem: String, remedy: &str| {
             Err(Error::input(problem).key(format!("simulator.{key}")).value(value).remedy(remedy))
         };
         if !(0.1..=1e5).contains(&self.box_size) {
             let problem = "the box must be positive, from 0.1 to 100000 Mpc/h".into();
-            return bad("box_size", self.box_size, problem, "give its side in Mpc/h, e.g. 1000.0");
+            return bad("box_size", &self.box_size, problem, "give its side in Mpc/h, e.g. 1000.0");
         }
         if !(4..=limits::SIDE).contains(&self.points) {
             let problem = format!("a mesh has 4 to {} points per side", limits::SIDE);
-            return bad("points", self.points as f64, problem, "256 is usual");
+            return bad("points", &self.points, problem, "256 is usual");
         }
         if !(0.0..=100.0).contains(&self.redshift) {
             let problem = "the redshift lies between 0 and 100".into();
-            return bad("redshift", self.redshift, problem, "0.5 is usual");
+            return bad("redshift", &self.redshift, problem, "0.5 is usual");
         }
         self.power.iter().try_for_each(PowerConfig::check)?;
         self.multipoles.iter().try_for_each(MultipoleConfig::check)?;
@@ -92,7 +92,7 @@ impl LognormalBoxConfig {
             true => Ok(()),
             false => bad(
                 "poisson.number_density",
-                galaxies.number_density,
+                &galaxies.number_density,
                 format!("makes {mean:.1e} galaxies, more than a list can hold"),
                 "lower it, or take a smaller box",
             ),
