@@ -7,8 +7,8 @@ use crate::fields::kernels::{Gradient, Wavenumbers};
 use crate::fields::lognormal_box::{LognormalBox, MeshPower};
 use crate::fields::noise::white_noise;
 use crate::fields::spectrum::measure;
-use crate::mesh::{Decomposition, Fft, Halo, Modes, Real, Transform};
-use crate::observables::{DensityMeter, MultipoleMeter, PoissonConfig, PoissonGalaxies, RedshiftSpace};
+use crate::mesh::{Block, Decomposition, Fft, Halo, Modes, Real, Transform};
+use crate::observables::{CIC, DensityMeter, MultipoleMeter, PoissonConfig, PoissonGalaxies, RedshiftSpace};
 use crate::particles::{Domain, Points};
 use crate::simulators::prelude::*;
 use std::cell::RefCell;
@@ -19,8 +19,8 @@ pub(super) struct BoxRunner<T> {
     config: LognormalBoxConfig,
     cosmology: CosmologyConfig,
     mask: Option<Vec<f64>>,
-    /// Spectra of the last universe, for others of the same parameters on as many ranks.
-    last: RefCell<Option<(Universe, usize, Solved<T>)>>,
+    /// Spectra of the last universe at this rank's modes, for others of the same parameters.
+    last: RefCell<Option<(Universe, Block, Solved<T>)>>,
 }
 
 /// What the spectra depend on.
@@ -79,11 +79,47 @@ impl<T: Real> BoxRunner<T> {
         let mut modes = meter.modes(points, c.interlaced);
         // Matter has no window; then neither have galaxies.
         let wave = Wavenumbers::new(modes.shape(), l, Gradient::Spectral);
-        wave.apply(&wave.filter(None, crate::observables::CIC, l), &mut modes);
+        wave.apply(&wave.filter(None, CIC, l), &mut modes);
         let noise = if c.subtract_shot_noise { meter.shot_noise(points) } else { 0.0 };
         let measured = measure_cross(&mut modes, matter, l, 0, [noise, 0.0], &d.comm);
         let bins = self.config.bins(c.k_max_over_nyquist);
         [&measured.auto[0][..bins], &measured.cross[..bins]].concat()
+    }
+
+    /// What is seen of moving galaxies, with the *unnormalised* modes of matter where spectra are. Collective.
+    fn look(
+        &self,
+        d: &Decomposition,
+        c: &PoissonConfig,
+        points: &PoissonGalaxies<T>,
+        space: RedshiftSpace,
+        matter: Option<&Modes<T>>,
+        out: &mut Fields,
+    ) {
+        let l = self.config.box_size;
+        let seen = || match c.redshift_axis {
+            Some(axis) => space.displaced(&points.position, &points.velocity, axis, l),
+            None => points.position.clone(),
+        };
+        if c.catalogue {
+            let row = |(i, (x, v)): (usize, (&[T; 3], &[T; 3]))| {
+                (i, std::array::from_fn(|c| if c < 3 { x[c].f64() } else { v[c - 3].f64() }))
+            };
+            let rows = seen().iter().zip(&points.velocity).enumerate().map(row).collect();
+            let rows = points.in_order::<{ PoissonConfig::NUMBERS }>(d, rows);
+            out.put("galaxies", rows.len(), Data::F64(rows.into_flattened()));
+        }
+        if let Some(matter) = matter {
+            let power = self.galaxy_power(d, seen(), matter);
+            out.on_root("galaxy_power", power);
+        }
+        if let Some(c) = &self.config.multipoles {
+            let mut meter = MultipoleMeter::<T>::new(d, l);
+            let measured = meter.measure(c, Points::equal(&points.position), &points.velocity, space);
+            let bins = self.config.bins(c.k_max_over_nyquist);
+            let poles: Vec<f64> = measured.power.iter().flat_map(|p| &p[..bins]).copied().collect();
+            out.on_root("galaxy_multipoles", poles);
+        }
     }
 }
 
@@ -102,8 +138,9 @@ impl<T: Real> Runner for BoxRunner<T> {
         let growth = Growth::new(&universe.cosmology);
         let d = Decomposition::new(comm, [config.points; 3], None)?;
         let mut fft = Fft::<T>::new(&d, Halo::default(), Transform::Exact);
-        let Solved { matter, galaxies } = match self.last.take() {
-            Some((of, ranks, solved)) if of == universe && ranks == comm.size() => solved,
+        let last = self.last.take().filter(|(of, modes, _)| *of == universe && *modes == d.fourier());
+        let Solved { matter, galaxies } = match (comm.any(last.is_none()), last) {
+            (false, Some((.., solved))) => solved,
             _ => self.solve(&mut fft, &growth, &universe)?,
         };
         lap("spectra");
@@ -147,29 +184,7 @@ impl<T: Real> Runner for BoxRunner<T> {
             points.set_in_motion(&mut fft, &mut delta, &mut modes, &mut mesh, (&growth, a, l));
             lap("velocities");
             let space = RedshiftSpace::of_velocities(&universe.cosmology, a);
-            let seen = || match c.redshift_axis {
-                Some(axis) => space.displaced(&points.position, &points.velocity, axis, l),
-                None => points.position.clone(),
-            };
-            if c.catalogue {
-                let row = |(i, (x, v)): (usize, (&[T; 3], &[T; 3]))| {
-                    (i, std::array::from_fn(|c| if c < 3 { x[c].f64() } else { v[c - 3].f64() }))
-                };
-                let rows = seen().iter().zip(&points.velocity).enumerate().map(row).collect();
-                let rows = points.in_order::<{ PoissonConfig::NUMBERS }>(&d, rows);
-                out.put("galaxies", rows.len(), Data::F64(rows.into_flattened()));
-            }
-            if let Some(matter) = matter {
-                let power = self.galaxy_power(&d, seen(), &matter);
-                out.on_root("galaxy_power", power);
-            }
-            if let Some(c) = &config.multipoles {
-                let mut meter = MultipoleMeter::<T>::new(&d, l);
-                let measured = meter.measure(c, Points::equal(&points.position), &points.velocity, space);
-                let bins = config.bins(c.k_max_over_nyquist);
-                let poles: Vec<f64> = measured.power.iter().flat_map(|p| &p[..bins]).copied().collect();
-                out.on_root("galaxy_multipoles", poles);
-            }
+            self.look(&d, c, points, space, matter.as_ref(), &mut out);
             if let Some(cone) = &cone {
                 let rows = cone.look(&d, points, l, job.seed, job.realisation);
                 out.put("cone", rows.len(), Data::F64(rows.into_flattened()));
@@ -179,7 +194,7 @@ impl<T: Real> Runner for BoxRunner<T> {
         let achieved = std::iter::once(&matter).chain(&galaxies).map(|field| field.achieved);
         let achieved: Vec<f64> = achieved.flat_map(|a| [a.deviation, a.projected]).collect();
         out.on_root("achieved", achieved);
-        self.last.replace(Some((universe, comm.size(), Solved { matter, galaxies })));
+        self.last.replace(Some((universe, d.fourier(), Solved { matter, galaxies })));
         Ok(Output { fields: out.all, timings: timers.entries().to_vec() })
     }
 }
