@@ -16,6 +16,7 @@ mod alm;
 mod legendre;
 mod lognormal;
 mod recursion;
+mod register;
 mod rings;
 mod spin;
 mod transform;
