@@ -24,6 +24,7 @@ const FIGURES: [(&str, Figure); 9] = [
     ("f-nl", fields::f_nl),
     ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),
+    ("lognormal-box", fields::lognormal_box),
     ("lpt", motion::lpt),
     ("pancake", motion::pancake),
     ("fastpm", motion::fastpm),

@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 11] = [
+pub const RECIPES: [Recipe; 12] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -57,6 +57,11 @@ pub const RECIPES: [Recipe; 11] = [
         name: "lsst-y10",
         what: "six parameters from LSST Y10 lognormal maps, as the benchmark sbi_lens has them; tens of minutes",
         text: include_str!("../../recipes/lsst-y10.toml"),
+    },
+    Recipe {
+        name: "lognormal-box",
+        what: "a posterior of sigma8 and bias from redshift-space multipoles of galaxies in lognormal boxes; minutes",
+        text: include_str!("../../recipes/lognormal-box.toml"),
     },
     Recipe {
         name: "galaxies",

@@ -8,6 +8,7 @@ pub mod grid_spectra;
 pub mod kernels;
 pub mod linear;
 pub mod lognormal;
+pub mod lognormal_box;
 pub mod multipoles;
 pub mod noise;
 pub mod one_point;

@@ -5,7 +5,7 @@ use crate::comm::share;
 use num_complex::Complex;
 
 /// Cache line in bytes; buffers start on one.
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 /// A zeroed buffer that starts on a cache line (FFTW's fastest kernels ask for aligned memory).
 pub(super) struct Aligned<T> {
@@ -122,6 +122,33 @@ impl<T: Real> Mesh<T> {
     pub fn to_vec(&self) -> Vec<T> {
         let [n0, n1, _] = self.block.len;
         (0..n0).flat_map(|i| (0..n1).flat_map(move |j| self.row(i, j).iter().copied())).collect()
+    }
+
+    /// Whole planes across axis 0, in rank order, as a file has them: this rank's number of them and their elements in C
+    /// order. Collective.
+    pub fn planes(&self, d: &Decomposition) -> (usize, Vec<T>) {
+        let (own, [n0, n1, n2]) = (self.to_vec(), self.block.len);
+        let (parts, me) = (d.grid()[1], d.at()[1]);
+        if parts == 1 {
+            return (n0, own);
+        }
+        // The ranks beside this one have the other rows of the same planes: each collects its share of the planes.
+        let rows = shares(d.shape()[1], parts);
+        let planes = share(n0, parts, me).1;
+        let counts: Vec<usize> = shares(n0, parts).iter().map(|p| p.1 * n1 * n2).collect();
+        let from: Vec<usize> = rows.iter().map(|row| planes * row.1 * n2).collect();
+        let mut arrived = vec![T::zero(); from.iter().sum()];
+        d.axis_comm(1).exchange_into(&own, &counts, &mut arrived, &from);
+        let mut all = Vec::with_capacity(arrived.len());
+        for plane in 0..planes {
+            let mut first = 0;
+            for (row, part) in rows.iter().zip(&from) {
+                let len = row.1 * n2;
+                all.extend_from_slice(&arrived[first + plane * len..first + (plane + 1) * len]);
+                first += part;
+            }
+        }
+        (planes, all)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The mesh's own buffer carries the exchanges, so a transform allocates nothing and destroys its input, as FFTW's c2r
 //! does.
 
-use super::array::{Aligned, exchange_len, shares};
+use super::array::{ALIGN, Aligned, exchange_len, shares};
 use super::plans::with_wisdom;
 use super::{Complex, Decomposition, Halo, Mesh, Modes, Real};
 use crate::comm::Comm;
@@ -14,7 +14,7 @@ use fftw::plan::PlanSpec;
 pub enum Transform {
     /// Batched, in blocks that fit the first-level cache. Repeats its bits from run to run on the same number of ranks.
     Fast,
-    /// One aligned pencil per call: the same bits on any number of ranks, at about half the speed.
+    /// One aligned pencil per call: the same bits on any number of ranks, somewhat slower.
     Exact,
 }
 
@@ -22,8 +22,11 @@ pub enum Transform {
 struct Stage<T: Real> {
     forward: T::FftPlan,
     backward: T::FftPlan,
-    /// Pencils per call of the complex axes.
+    /// Pencils that are copied together on the complex axes.
     width: usize,
+    /// From one of them to the next in a block: 1 where one call transforms all of them, side by side; else each is
+    /// contiguous, starts on a cache line, and has a call of its own.
+    apart: usize,
 }
 
 /// Bytes of a block of pencils that is transformed at a time: two thirds of a usual first-level cache.
@@ -50,11 +53,9 @@ impl<T: Real> Fft<T> {
         let mut mesh = Mesh::<T>::new(decomposition, halo);
         let mut modes = Modes::<T>::new(decomposition);
         let (r, c, s) = (mesh.interior(), modes.data.as_mut_ptr(), mesh.stride());
-        let width = |n: usize| match how {
-            Transform::Exact => 1,
-            Transform::Fast => (BLOCK / size_of::<Complex<T>>() / n).max(4),
-        };
-        let longest = (n0 * width(n0)).max(n1 * width(n1)).max(half);
+        let width = |n: usize| (BLOCK / size_of::<Complex<T>>() / n).max(4);
+        let padded = |n: usize| n.next_multiple_of(ALIGN / size_of::<Complex<T>>());
+        let longest = (padded(n0) * width(n0)).max(padded(n1) * width(n1)).max(half);
         let mut pencil = (Aligned::<T>::new(n2), Aligned::<Complex<T>>::new(longest));
         let (pr, pc) = (pencil.0.as_mut_ptr(), pencil.1.as_mut_ptr());
         let i = |x: usize| x as isize;
@@ -66,6 +67,7 @@ impl<T: Real> Fft<T> {
                     forward: T::plan_r2c((n2, 1, 1), &[], pr, pc, measured),
                     backward: T::plan_c2r((n2, 1, 1), &[], pc, pr, measured),
                     width: 1,
+                    apart: 1,
                 }),
                 Transform::Fast => {
                     let batch = [(a[0], i(s[0]), i(a[1] * half)), (a[1], i(s[1]), i(half))];
@@ -73,13 +75,18 @@ impl<T: Real> Fft<T> {
                         forward: T::plan_r2c((n2, 1, 1), &batch, r, c, measured),
                         backward: T::plan_c2r((n2, 1, 1), &batch.map(|(n, is, os)| (n, os, is)), c, r, measured),
                         width: 1,
+                        apart: 1,
                     })
                 }
             };
             let stage = |n: usize, width: usize| {
-                let (dim, batch) = ((n, i(width), i(width)), [(width, 1, 1)]);
+                let (together, apart) = match how {
+                    Transform::Fast => (width, 1),
+                    Transform::Exact => (1, padded(n)),
+                };
+                let (dim, batch) = ((n, i(together), i(together)), [(together, 1, 1)]);
                 let plan = |forward: bool| T::plan_c2c(dim, &batch, pc, pc, forward, measured);
-                (width > 0).then(|| Stage { forward: plan(true), backward: plan(false), width })
+                (width > 0).then(|| Stage { forward: plan(true), backward: plan(false), width, apart })
             };
             let blocks = |n: usize, pencils: usize| [stage(n, width(n)), stage(n, pencils % width(n))];
             (real_axis, [blocks(n0, b[1] * b[2]), blocks(n1, b[2])])
@@ -214,15 +221,26 @@ impl<T: Real> Fft<T> {
         for plane in 0..planes {
             let mut at = 0;
             while let Some(stage) = [whole, rest].into_iter().flatten().find(|s| at + s.width <= pencils) {
-                let (width, first) = (stage.width, plane * n * pencils + at);
-                // SAFETY: the block holds n × width elements; the indices stay within planes × n × pencils.
+                let (width, apart, first) = (stage.width, stage.apart, plane * n * pencils + at);
+                let plan = if forward { stage.forward } else { stage.backward };
+                // SAFETY: the block holds n × width elements, padded; the indices stay within planes × n × pencils.
                 unsafe {
-                    for j in 0..n {
-                        std::ptr::copy_nonoverlapping(from.add(first + j * pencils), block.add(j * width), width);
-                    }
-                    T::execute_c2c(if forward { stage.forward } else { stage.backward }, block, block);
-                    for j in 0..n {
-                        std::ptr::copy_nonoverlapping(block.add(j * width), to.add(first + j * pencils), width);
+                    if apart == 1 {
+                        for j in 0..n {
+                            std::ptr::copy_nonoverlapping(from.add(first + j * pencils), block.add(j * width), width);
+                        }
+                        T::execute_c2c(plan, block, block);
+                        for j in 0..n {
+                            std::ptr::copy_nonoverlapping(block.add(j * width), to.add(first + j * pencils), width);
+                        }
+                    } else {
+                        for j in 0..n {
+                            (0..width).for_each(|w| *block.add(w * apart + j) = *from.add(first + j * pencils + w));
+                        }
+                        (0..width).for_each(|w| T::execute_c2c(plan, block.add(w * apart), block.add(w * apart)));
+                        for j in 0..n {
+                            (0..width).for_each(|w| *to.add(first + j * pencils + w) = *block.add(w * apart + j));
+                        }
                     }
                 }
                 at += width;

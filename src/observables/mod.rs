@@ -2,6 +2,7 @@
 
 mod bispectrum;
 mod columns;
+mod cone;
 mod density;
 mod fof;
 mod galaxies;
@@ -11,12 +12,14 @@ mod maps;
 mod mass_function;
 mod members;
 mod pdf;
+mod poisson;
 mod power;
 mod redshift_space;
 mod rows;
 
 pub use bispectrum::{BispectrumConfig, BispectrumMeter, Configuration};
 pub use columns::by_lagrangian_id;
+pub use cone::{ConeConfig, Sky, SkyCone, nside as cone_nside};
 pub use density::{CIC, DensityMeter};
 pub use fof::{Groups, friends_of_friends};
 pub use galaxies::{Galaxies, HodConfig, duffy_concentration, nfw_radius, populate};
@@ -24,5 +27,6 @@ pub use halos::{HaloCatalogue, HaloConfig, PeriodicBox, find_halos};
 pub use maps::{MapConfig, projected_maps};
 pub use mass_function::{MassFunction, MassFunctionConfig};
 pub use pdf::PdfConfig;
+pub use poisson::{PoissonConfig, PoissonGalaxies};
 pub use power::{PowerConfig, PowerMeter};
 pub use redshift_space::{LineOfSight, MultipoleConfig, MultipoleMeter, RedshiftSpace};

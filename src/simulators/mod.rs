@@ -5,6 +5,7 @@ pub mod bench;
 pub mod budget;
 mod contract;
 mod flat;
+mod lognormal_box;
 mod lognormal_sphere;
 pub mod pm;
 mod section;
@@ -12,6 +13,7 @@ mod sky;
 
 pub use contract::{Job, Kept, Look, Observed, Output, Runner, Simulator};
 pub use flat::{GaussianFlatConfig, LognormalFlatConfig, SkyConfig, SpectrumConfig};
+pub use lognormal_box::LognormalBoxConfig;
 pub use lognormal_sphere::LognormalSphereConfig;
 pub use pm::{FftPlans, FieldFile, FieldKind, InitialConfig, Pm, PmConfig, Precision};
 pub use section::{Likelihood, LnLikelihood, Section, Theory, Universes};
@@ -42,6 +44,8 @@ pub static KINDS: Kinds<dyn Section, About> = Kinds::new(&[
     kind::<LognormalFlatConfig>("lognormal-flat"),
     // Lognormal shells of the whole sky.
     kind::<LognormalSphereConfig>("lognormal-sphere"),
+    // Lognormal matter in a box, and galaxies.
+    kind::<LognormalBoxConfig>("lognormal-box"),
 ]);
 
 /// `[simulator]`: which simulator, and its own keys. `kind` decides which keys are known.

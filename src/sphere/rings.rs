@@ -1,7 +1,7 @@
 //! The rings of pixels of a HEALPix map.
 
 use crate::error::{Error, Result};
-use std::f64::consts::{FRAC_PI_4, PI};
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 
 /// The largest nside.
 pub const MAX_NSIDE: usize = 8192;
@@ -69,6 +69,32 @@ impl Rings {
         let phi0 = if (i - n).is_multiple_of(2) { PI / (4 * n) as f64 } else { 0.0 };
         let first = 2 * n * (n - 1) + (i - n) * 4 * n;
         Ring { first, pixels: 4 * n, cos, sin: (1.0 - cos * cos).sqrt(), phi0 }
+    }
+
+    /// The pixel in a direction, a vector of any length but 0 (Górski et al. 2005, §4.1).
+    pub fn pixel(&self, [x, y, z]: [f64; 3]) -> usize {
+        let (n, across) = (self.nside as i64, x.hypot(y));
+        let cos = z / across.hypot(z);
+        // Longitude in quarters of a turn, from 0 to 4.
+        let quarters = (y.atan2(x) / FRAC_PI_2).rem_euclid(4.0);
+        let wrapped = |j: i64, pixels: i64| j.rem_euclid(pixels) as usize;
+        if cos.abs() <= 2.0 / 3.0 {
+            // Between the caps pixels are diamonds, whose edges ascend and descend.
+            let [along, height] = [n as f64 * (0.5 + quarters), 0.75 * n as f64 * cos];
+            let [ascending, descending] = [along - height, along + height].map(|line| line.floor() as i64);
+            let ring = 2 * n - 1 + ascending - descending;
+            let odd = (ring + 1 + n).rem_euclid(2);
+            let j = (ascending + descending - n + 1 + odd).div_euclid(2);
+            return self.ring(ring as usize).first + wrapped(j, 4 * n);
+        }
+        // √(3 (1 − |cosθ|)), with all digits near a pole.
+        let to_pole = across / across.hypot(z) * (3.0 / (1.0 + cos.abs())).sqrt();
+        let part = quarters.fract();
+        let [j, k] = [part, 1.0 - part].map(|part| (part * n as f64 * to_pole).floor() as i64);
+        let ring = (j + k).min(n - 1);
+        let pixel = wrapped((quarters * (ring + 1) as f64).floor() as i64, 4 * (ring + 1));
+        let ring = if cos > 0.0 { ring as usize } else { self.count() - 1 - ring as usize };
+        self.ring(ring).first + pixel
     }
 
     /// The first ring of each of `parts` parts of about as many pixels, and the end.

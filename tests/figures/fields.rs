@@ -198,3 +198,26 @@ pub fn neutrinos() -> Option<Canvas> {
     legend(&mut c, (LEFT + 14.0, bottom[3] - 26.0), &[shade("tolerance, 0.4%")]);
     Some(c)
 }
+
+/// Spectra of lognormal boxes over what was put in, and over Kaiser's.
+pub fn lognormal_box() -> Option<Canvas> {
+    let rows = read::<7>("lognormal_box")?;
+    let x = Scale::log(0.005, 0.4);
+    let (mut c, [top, bottom]) = panels([150.0, 190.0]);
+    let points = |column: usize| -> Vec<_> { rows.iter().map(|r| (r[0], r[column], r[column + 1])).collect() };
+    let matter = Axes::new(top, x, Scale::linear(0.9, 1.1));
+    tolerance(&mut c, &matter, [x.min, x.max], 1.0, 0.01);
+    bars(&mut c, &matter, &points(1), series(0));
+    matter.draw(&mut c, "", "P over the input", (false, true));
+    legend(&mut c, (LEFT + 14.0, top[1] + 10.0), &[("matter, 200 boxes".into(), Key::Dot(series(0))), shade("1%")]);
+    let poles = Axes::new(bottom, x, Scale::linear(0.4, 1.4));
+    poles.line(&mut c, [(x.min, 1.0), (x.max, 1.0)], pen(GREY, 0.9));
+    let mut entries = vec![];
+    for (column, name) in [(3, r"galaxies, P_0"), (5, r"P_2")] {
+        bars(&mut c, &poles, &points(column), series(column / 2));
+        entries.push((name.into(), Key::Dot(series(column / 2))));
+    }
+    poles.draw(&mut c, r"k  [h/Mpc]", "over Kaiser's", (true, true));
+    legend(&mut c, (LEFT + 14.0, bottom[3] - 50.0), &entries);
+    Some(c)
+}
