@@ -2,6 +2,7 @@
 
 use super::initial::InitialConfig;
 use super::plans::FftPlans;
+use super::products::SphereProduct;
 use crate::cosmology::CosmologyConfig;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::AngularConfig;
@@ -303,6 +304,9 @@ impl PmConfig {
             None => Ok(()),
             Some(c) => {
                 c.check(self.box_size)?;
+                if let Some(sphere) = SphereProduct::of(self) {
+                    return sphere.check();
+                }
                 let ells = |a: &AngularConfig| a.ell_bins(c.pixels, c.field_of_view_deg).map(drop);
                 self.c_ell.iter().try_for_each(ells)?;
                 self.peaks.iter().try_for_each(|p| p.height_bins().map(drop))
