@@ -3,6 +3,7 @@
 //! Modules are layers; imports go downward only (`tests/layers.rs` keeps it so). `docs/architecture.md` draws the
 //! picture.
 
+pub mod bytes;
 pub mod calibration;
 pub mod cli;
 pub mod comm;

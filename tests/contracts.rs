@@ -161,7 +161,7 @@ fn each_moves_exactly_the_parts_that_it_names() {
                 trainer.prepare(&mut source).unwrap();
                 for turn in 0..5 {
                     let before = learned(model.as_ref());
-                    trainer.step(&mut source, &ids(0..8), &[], 1e-2).unwrap();
+                    trainer.step(&mut source, &ids(0..8), 1e-2).unwrap();
                     let after = learned(model.as_ref());
                     let moved: Vec<usize> = (0..before.len()).filter(|&p| before[p] != after[p]).collect();
                     let expected = match (which, phase, turn) {
@@ -222,6 +222,8 @@ fn the_steps_are_the_same_on_any_ranks() {
 /// Samples that cannot be read any more from one epoch on.
 struct Broken {
     source: Memory,
+    /// What is read last of what is planned.
+    last: Vec<SampleId>,
     /// Epochs that begin until then.
     left: std::cell::Cell<usize>,
 }
@@ -231,16 +233,20 @@ impl Source for Broken {
         self.source.ids(split)
     }
 
-    fn order(&self, seed: u64, phase: usize, epoch: u64) -> Vec<SampleId> {
+    fn order(&self, run: usize, seed: u64, phase: usize, epoch: u64) -> Vec<SampleId> {
         self.left.set(self.left.get().saturating_sub(1));
-        self.source.order(seed, phase, epoch)
+        self.source.order(run, seed, phase, epoch)
     }
 
-    fn read(&mut self, ids: &[SampleId], next: &[SampleId]) -> Result<Vec<(String, Column)>> {
-        // In the middle of the epoch.
-        match self.left.get() == 0 && next.is_empty() {
+    fn plan(&mut self, batches: Vec<Vec<SampleId>>) {
+        self.last = batches.last().cloned().unwrap_or_default();
+    }
+
+    fn read(&mut self, ids: &[SampleId]) -> Result<Vec<(String, Column)>> {
+        // At the end of the epoch's steps.
+        match self.left.get() == 0 && ids == self.last {
             true => Err(Error::io("the disk is gone")),
-            false => self.source.read(ids, next),
+            false => self.source.read(ids),
         }
     }
 }
@@ -256,7 +262,8 @@ fn a_killed_training_goes_on_to_the_same_bits_in_each_phase() {
             for epochs in [1, 2, 4, 5, 6] {
                 let rough = folder(&epochs.to_string());
                 let (model, config) = (fresh(which, Kind::Float), stage(Rule::Adamw));
-                let mut source = Broken { source: samples(which, Kind::Float), left: (epochs + 1).into() };
+                let mut source =
+                    Broken { source: samples(which, Kind::Float), left: (epochs + 1).into(), last: vec![] };
                 let mut trainer = Trainer::new(comm, &config, model.as_ref());
                 let stopped = trainer.run(&mut source, &rough).is_err();
                 let length = losses.len() / 2;
@@ -426,7 +433,7 @@ fn closed_forms_and_labels_are_learned() {
         let classifier = all(Classifier);
         let mut source = samples(Classifier, Kind::Double);
         let held = source.ids(Split::Validation).to_vec();
-        let batch = Batch::new(source.read(&held, &[]).unwrap(), held, Pass::Held, 5, Kind::Double);
+        let batch = Batch::new(source.read(&held).unwrap(), held, Pass::Held, 5, Kind::Double);
         let loss = host(&classifier.score(0, &batch).unwrap()[0].value.mean(Kind::Double))[0];
         assert!(loss < 0.7 * 3f64.ln(), "cross entropy {loss}");
     });
@@ -440,7 +447,7 @@ fn a_score_of_means_is_of_all_that_is_held_out() {
         let mut trainer = Trainer::new(comm, &config, model.as_ref());
         trainer.run(&mut source, &folder).unwrap();
         let held = source.ids(Split::Validation).to_vec();
-        let batch = Batch::new(source.read(&held, &[]).unwrap(), held, Pass::Held, 5, Kind::Double);
+        let batch = Batch::new(source.read(&held).unwrap(), held, Pass::Held, 5, Kind::Double);
         let errors = host(&(&model.apply(&batch).unwrap()[0] - batch.array("theta").unwrap()));
         let ln = |j| (errors.chunks(2).map(|e: &[f64]| e[j] * e[j]).sum::<f64>() / 7.0).ln();
         let (expected, best) = (ln(0) + ln(1), trainer.state.best[0]);
@@ -484,7 +491,7 @@ fn descended(comm: &Comm, step: Step, frozen: &[usize]) -> Result<[f64; 2]> {
     let toy = Toy { parts, weights, step, frozen: frozen.to_vec() };
     let mut source = Memory::of([("x", Tensor::from_slice(&[1.0f64, 2.0, 3.0]))], 3);
     let mut trainer = Trainer::new(comm, &config, &toy);
-    trainer.step(&mut source, &ids(0..3), &[], 0.1)?;
+    trainer.step(&mut source, &ids(0..3), 0.1)?;
     Ok([0, 1].map(|p| host(&trainer.flats[p].parameters)[0]))
 }
 
@@ -630,7 +637,7 @@ fn columns_come_from_a_dataset() {
             .unwrap();
         assert_eq!((source.ids(Split::Train), source.ids(Split::Validation)), (&ids(1..6)[..], &ids(6..8)[..]));
         let some = [SampleId::of(7), SampleId::of(4)];
-        let batch = Batch::new(source.read(&some, &[]).unwrap(), some.to_vec(), Pass::Held, 1, Kind::Double);
+        let batch = Batch::new(source.read(&some).unwrap(), some.to_vec(), Pass::Held, 1, Kind::Double);
         assert_eq!(host(batch.array("x").unwrap()), [14.0, 15.0, 8.0, 9.0]);
         assert_eq!(host(batch.array("theta").unwrap()), [7.0, 4.0]);
         assert_eq!(host(&batch.labels("label", 3).unwrap()), [1.0, 1.0]);

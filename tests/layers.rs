@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The house from the ground up; modules on one line are neighbours and may use each other.
 const LAYERS: &[&[&str]] = &[
-    &["comm", "rng", "units", "error", "prior", "progress", "kind", "limits", "list"],
+    &["comm", "rng", "units", "error", "prior", "progress", "kind", "limits", "list", "bytes"],
     &["cosmology"],
     &["mesh"],
     &["fields", "sphere"],

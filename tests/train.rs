@@ -244,7 +244,7 @@ fn ten_steps(comm: &Comm, rule: Rule, kind: Kind, reduce: bool) -> Vec<f64> {
     for step in 0..10 {
         trainer.state.epoch = step;
         let ids: Vec<SampleId> = (0..32).map(|i| SampleId::of((i * 7 + step * 13) % 64)).collect();
-        trainer.step(&mut table, &ids, &[], 1e-3).unwrap();
+        trainer.step(&mut table, &ids, 1e-3).unwrap();
     }
     values(&trainer.flats[0].parameters)
 }
@@ -349,7 +349,7 @@ fn batches_with_nothing_for_a_rank_are_no_problem() {
         let model = config.network.build(&vector(3), &prior(&[(0.0, 1.0)]), Device::Cpu, Kind::Float).unwrap();
         let mut trainer = Trainer::new(comm, &config, model.as_ref());
         trainer.prepare(&mut table).unwrap();
-        let losses = trainer.step(&mut table, &[0, 1].map(SampleId::of), &[], 1e-3).unwrap();
+        let losses = trainer.step(&mut table, &[0, 1].map(SampleId::of), 1e-3).unwrap();
         assert!(losses.len() == 2 && losses.iter().all(|l| l.sum.is_finite()), "{losses:?}");
         let all = comm.all_gather(&values(&trainer.flats[1].parameters));
         let mine = values(&trainer.flats[1].parameters);
@@ -439,11 +439,11 @@ fn rows_and_lists_come_in_the_order_that_is_asked_for() {
     let columns = vec![("x".into(), Column::Array(x)), ("halos".into(), list)];
     let mut source = Memory::new(columns, ids, 3);
     assert_eq!(source.ids(Split::Validation), [SampleId::of(9)]);
-    let read = source.read(&[9, 6, 5].map(SampleId::of), &[]).unwrap();
+    let read = source.read(&[9, 6, 5].map(SampleId::of)).unwrap();
     let (Column::Array(x), Column::List { values, offsets }) = (&read[0].1, &read[1].1) else { panic!("{read:?}") };
     assert_eq!(host(x), [3.0, 1.0, 0.0]);
     assert_eq!((host(values), whole(offsets)), (vec![30.0, 31.0, 32.0, 10.0], vec![0, 3, 3, 4]));
-    assert!(source.read(&[SampleId::of(7)], &[]).is_err());
+    assert!(source.read(&[SampleId::of(7)]).is_err());
 }
 
 #[test]

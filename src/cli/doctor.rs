@@ -90,6 +90,11 @@ fn findings() -> Vec<Finding> {
             "not needed; `polycosm job` writes scripts for a cluster",
         ),
         needed("cores", cores(), "unknown", "report this"),
+        Finding {
+            name: "threads",
+            found: threads::waiting().map_err(|how| (how, "OMP_WAIT_POLICY=passive where other work shares the cores")),
+            needed: false,
+        },
         needed("memory", memory(), "unknown", "report this"),
         Finding { name: "vectors", found: vectors(), needed: false },
         needed("disk here", disk(), "unknown", "is `df` on the path?"),

@@ -92,10 +92,23 @@ pub enum Command {
     Doctor(doctor::Args),
 }
 
+#[cfg(feature = "torch")]
+impl Command {
+    /// Whether networks work in it, whose operations OpenMP shares out.
+    fn has_networks(&self) -> bool {
+        use Command::{Apply, Bench, Doctor, Infer, Plan, Run, Train};
+        matches!(self, Apply(_) | Bench(_) | Doctor(_) | Infer(_) | Plan(_) | Run(_) | Train(_))
+    }
+}
+
 /// Parses the arguments (the program's name first), runs, and maps an error to an exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
     let cli = Cli::try_parse_from(arguments).unwrap_or_else(|e| start::usage(&e));
     threads::set(cli.threads);
+    #[cfg(feature = "torch")]
+    if cli.command.has_networks() {
+        threads::sleep_while_waiting();
+    }
     hdf::start();
     let world = Comm::world();
     comm::abort_on_panic();

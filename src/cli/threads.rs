@@ -1,6 +1,44 @@
 //! How many threads a rank uses, libtorch, OpenBLAS and OpenMP alike: cores ÷ ranks on this node unless told otherwise.
 
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::os::unix::process::CommandExt;
+
+/// What tells OpenMP how threads wait. The first is set; where the user has set either, it stays.
+const WAITING: [&str; 2] = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"];
+
+/// Waiting threads sleep: OpenMP's default is to spin, which takes from other ranks and programs the cores that these would
+/// need to get on (with 2 ranks × 2 threads on 2 loaded cores a training step takes 45 times as long). libgomp reads its
+/// environment when it is loaded, before `main`: so the program starts itself once more with it, before MPI begins. Call
+/// after [`set`]. A rank of one thread waits for none, and stays as it is.
+pub fn sleep_while_waiting() {
+    if count() == 1 || WAITING.iter().any(|name| std::env::var_os(name).is_some()) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(program);
+    again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(WAITING[0], "passive");
+    // Comes back only where the program cannot be started again: then threads spin, as `doctor` tells, and all else is the same.
+    drop(again.exec());
+}
+
+/// How threads wait, in words; `Err`: they spin. By the environment that the process began with, which libgomp has read.
+pub fn waiting() -> Result<String, String> {
+    let start = std::fs::read("/proc/self/environ").unwrap_or_default();
+    let start = String::from_utf8_lossy(&start).into_owned();
+    let found = |name: &str| start.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let words: Vec<String> = WAITING.iter().filter_map(|name| Some(format!("{name}={}", found(name)?))).collect();
+    // A count of turns goes before the policy.
+    let sleep = match found(WAITING[1]) {
+        Some(turns) => turns.trim().parse::<u64>().is_ok_and(|turns| turns <= 1000),
+        None => found(WAITING[0]).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("passive")),
+    };
+    match (count(), sleep) {
+        (1, _) => Ok("one, which waits for none".into()),
+        (n, true) => Ok(format!("{n}, which sleep while they wait ({})", words.join(", "))),
+        (n, false) => Err(format!("{n}, which spin while they wait ({})", words.join(", "))),
+    }
+}
 
 /// Sets the number of threads for every library; call first, before any of them works.
 pub fn set(told: Option<NonZeroU16>) {

@@ -83,6 +83,16 @@ impl Column {
         }
     }
 
+    /// The same numbers on a device.
+    pub fn to_device(&self, device: Device) -> Column {
+        match self {
+            Column::Array(t) => Column::Array(t.to_device(device)),
+            Column::List { values, offsets } => {
+                Column::List { values: values.to_device(device), offsets: offsets.to_device(device) }
+            }
+        }
+    }
+
     /// The same numbers.
     pub fn shallow_clone(&self) -> Self {
         match self {

@@ -1,7 +1,7 @@
 //! What a model is: named parts, phases, and a step that says what is minimised over which of them. The trainer lends
 //! the means, and knows nothing else about networks.
 
-use super::{Batch, Density, Eye};
+use super::{Batch, Density, Eye, Stream};
 use crate::error::Result;
 use crate::io::field::FieldSpec;
 use schemars::JsonSchema;
@@ -99,15 +99,6 @@ pub trait Turn {
     fn number(&self) -> u64;
 }
 
-/// All samples that a stage learns from, seen as those are that are held out, for scales and closed forms.
-pub trait Stream {
-    /// A whole column, (n, …), on every rank: for what needs all at once, as quantiles do.
-    fn whole(&mut self, column: &str) -> Result<Tensor>;
-    /// The sum of what `f` makes of some samples at a time. Ranks share the work, and get the same bits however many
-    /// they are. Collective.
-    fn sum(&mut self, f: &mut dyn FnMut(&Batch) -> Result<Tensor>) -> Result<Tensor>;
-}
-
 /// A published system.
 pub trait Model {
     /// The networks, in a fixed order.
@@ -124,7 +115,7 @@ pub trait Model {
     /// default its eyes take, once, what standardises.
     fn prepare(&self, phase: usize, all: &mut dyn Stream) -> Result<()> {
         let eyes = if phase == 0 { self.eyes() } else { vec![] };
-        eyes.into_iter().try_for_each(|eye| all.whole(&eye.column).map(|x| drop(eye.standardise(&x))))
+        eyes.into_iter().try_for_each(|eye| eye.prepare(all))
     }
     /// One step on a batch: by default one down each score in turn, all of which are taken before the first.
     fn step(&self, phase: usize, batch: &Batch, turn: &mut dyn Turn) -> Result<()> {

@@ -1,11 +1,14 @@
 //! How a model looks at its inputs before its networks do: what it cannot take, and what is unlike all that it has
 //! seen.
 
-use super::Batch;
+use super::{Batch, Stream};
 use crate::error::{Error, Result};
 use crate::io::field::{FieldSpec, Picture};
 use crate::nets::{Novelty, Preprocess, Transforms};
 use tch::{Tensor, nn};
+
+/// Numbers of vectors that are held at once to be standardised: an eighth of a gigabyte in double precision, a few times.
+const NUMBERS: usize = 1 << 24;
 
 /// One input of a model, standardised.
 pub struct Eye {
@@ -53,10 +56,22 @@ impl Eye {
     /// Takes what standardises from the training inputs (n, …), for all networks; how far each of them lies from the
     /// others.
     pub fn standardise(&self, x: &Tensor) -> Novelty {
-        let (x, views) = self.seen(x);
-        let novelty = self.preprocess().fit(&x, views);
+        let fitted = self.preprocess().fit(&mut |f| {
+            f(&self.seen(x).0);
+            Ok(())
+        });
+        fitted.expect("tensors in memory can be read");
         self.copies[1..].iter().for_each(|copy| copy.copy(&self.copies[0]));
-        novelty
+        self.novelty(x)
+    }
+
+    /// The same from all that a stage learns from, in as many passes as it needs. Of vectors that are more than [`NUMBERS`]
+    /// all together evenly spaced samples of that size count: their quantiles need all numbers at once. Collective.
+    pub fn prepare(&self, all: &mut dyn Stream) -> Result<()> {
+        let most = if self.shape.len() == 4 { usize::MAX } else { (NUMBERS / self.shape[0].max(1) as usize).max(2) };
+        self.preprocess().fit(&mut |f| all.each(&self.column, most, &mut |x| f(&self.seen(x).0)))?;
+        self.copies[1..].iter().for_each(|copy| copy.copy(&self.copies[0]));
+        Ok(())
     }
 
     /// What that was.

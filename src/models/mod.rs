@@ -6,15 +6,17 @@ mod density;
 mod eye;
 mod npe;
 mod section;
+mod stream;
 mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
-pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Stream, Turn};
+pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
 pub use npe::NpeConfig;
 pub use section::{Section, Size};
+pub use stream::Stream;
 pub use task::{Task, named};
 pub use vmim::VmimConfig;
 

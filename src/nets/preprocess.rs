@@ -47,6 +47,17 @@ struct Rows {
     high: Tensor,
 }
 
+impl Rows {
+    /// Numbers (n, groups) are their own mean.
+    fn of_numbers(mean: Tensor) -> Rows {
+        let (low, high) = (mean.shallow_clone(), mean.shallow_clone());
+        Rows { variance: none_like(&mean), mean, low, high }
+    }
+}
+
+/// Shows samples (some, …) to a function, some at a time, in order.
+pub type Samples<'a> = dyn FnMut(&mut dyn FnMut(&Tensor)) -> Result<()> + 'a;
+
 impl Preprocess {
     pub fn new(path: &nn::Path, transforms: &Each, groups: i64, maps: bool) -> Self {
         let shape = if maps { vec![groups, 1, 1] } else { vec![groups] };
@@ -103,18 +114,20 @@ impl Preprocess {
         x.reshape([x.size()[0], self.groups, -1])
     }
 
+    /// Of maps (n, groups, H, W): mean, variance, least and largest of each channel's pixels.
+    fn of_maps(&self, x: &Tensor) -> [Tensor; 4] {
+        let y = self.pixels(&self.transformed(x));
+        let mean = y.mean_dim(2i64, false, None::<Kind>);
+        let variance = (&y - mean.unsqueeze(2)).square().mean_dim(2i64, false, None::<Kind>);
+        [mean, variance, y.amin(2i64, false), y.amax(2i64, false)]
+    }
+
     fn rows(&self, x: &Tensor) -> Rows {
         if !self.maps {
             let [mean] = self.over(x, |x| [self.transformed(x)]);
-            let (low, high) = (mean.shallow_clone(), mean.shallow_clone());
-            return Rows { variance: none_like(&mean), mean, low, high };
+            return Rows::of_numbers(mean);
         }
-        let [mean, variance, low, high] = self.over(x, |x| {
-            let y = self.pixels(&self.transformed(x));
-            let mean = y.mean_dim(2i64, false, None::<Kind>);
-            let variance = (&y - mean.unsqueeze(2)).square().mean_dim(2i64, false, None::<Kind>);
-            [mean, variance, y.amin(2i64, false), y.amax(2i64, false)]
-        });
+        let [mean, variance, low, high] = self.over(x, |x| self.of_maps(x));
         Rows { mean, variance, low, high }
     }
 
@@ -127,17 +140,24 @@ impl Preprocess {
         }
     }
 
-    /// Takes location, scale and range from training samples; returns how far each of them lies from the others.
-    pub fn fit(&self, x: &Tensor, views: i64) -> Novelty {
+    /// What `f` makes of all samples, put together.
+    fn of_all<const N: usize>(&self, all: &mut Samples, f: impl Fn(&Tensor) -> [Tensor; N]) -> Result<[Tensor; N]> {
+        let mut parts: Vec<[Tensor; N]> = vec![];
+        all(&mut |x| parts.push(self.over(x, &f)))?;
+        Ok(std::array::from_fn(|i| Tensor::cat(&parts.iter().map(|part| &part[i]).collect::<Vec<_>>(), 0)))
+    }
+
+    /// Takes location, scale and range from training samples, which it goes through two or three times.
+    pub fn fit(&self, all: &mut Samples) -> Result<()> {
         let _none = tch::no_grad_guard();
-        let [low, high, exact] = self.over(x, |x| {
+        let [low, high, exact] = self.of_all(all, |x| {
             let x = self.pixels(x);
             // Numbers in double precision that single precision holds exactly come from there, with its rounding.
             let exact = x.eq_tensor(&x.to_kind(Kind::Float).to_kind(x.kind())).to_kind(Kind::Double);
             let all = [0i64, 2];
             [x.amin(&all[..], true), x.amax(&all[..], true), exact.amin(&all[..], true)]
                 .map(|t| t.to_kind(Kind::Double).view([1, -1]))
-        });
+        })?;
         let (low, high) = (low.amin(0i64, false), high.amax(0i64, false));
         let [coarse, fine] = ROUNDING.map(|(unit, times)| unit * times);
         let rounding = exact.amin(0i64, false) * (coarse - fine) + fine;
@@ -146,13 +166,21 @@ impl Preprocess {
         let shape = self.centre.size();
         let put = |to: &Tensor, t: &Tensor| super::put(to, &t.view(shape.as_slice()));
         if self.transforms.contains(&Transform::Asinh) {
-            let [sizes] = self.over(x, |x| [self.pixels(x).abs().mean_dim(2i64, false, Kind::Double)]);
+            let [sizes] = self.of_all(all, |x| [self.pixels(x).abs().mean_dim(2i64, false, Kind::Double)])?;
             let [usual] = quantiles(&sizes, [0.5]);
             let unit = usual.where_self(&usual.gt(0.0), &sizes.mean_dim(0i64, false, None::<Kind>));
             put(&self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
         }
 
-        let rows = self.rows(x);
+        let rows = match self.maps {
+            true => self.of_all(all, |x| self.of_maps(x)).map(|[mean, variance, low, high]| Rows {
+                mean,
+                variance,
+                low,
+                high,
+            }),
+            false => self.of_all(all, |x| [self.transformed(x)]).map(|[x]| Rows::of_numbers(x)),
+        }?;
         let Core { mean, sd, .. } = core(&rows.mean, &rows.variance);
         let active = sd.gt(0.0).logical_and(&constant.logical_not());
         let scale = sd.where_self(&active, &sd.ones_like());
@@ -173,7 +201,7 @@ impl Preprocess {
         let (facts, scale) = (self.facts(rows), &sd * active.to_kind(Kind::Double));
         let times = facts.size()[1] / self.groups;
         self.familiar.fit(&facts, &scale.repeat([times]), &tolerance.repeat([times]));
-        self.familiar.novelty(&facts, views)
+        Ok(())
     }
 
     /// Takes another's state, of the same shape.

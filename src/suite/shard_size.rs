@@ -1,6 +1,7 @@
 //! `suite.shard_size`: how much of a dataset one of its files holds.
 
 use super::room::of_fields;
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::io::field::FieldSpec;
 use crate::limits;
@@ -25,19 +26,6 @@ enum Written {
     Simulations(usize),
     Bytes(String),
 }
-
-/// Units of bytes, by name.
-const UNITS: [(&str, u64); 9] = [
-    ("B", 1),
-    ("kB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("TB", 1_000_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
 
 impl ShardSize {
     /// Refuses what no shard has.
@@ -94,17 +82,8 @@ impl TryFrom<Written> for ShardSize {
             Written::Simulations(m) => return Ok(ShardSize::Simulations(m)),
             Written::Bytes(text) => text,
         };
-        let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
-        let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes as f64);
-        let bytes = number.trim().parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit);
-        match bytes.filter(|bytes| (0.0..1e18).contains(bytes)) {
-            Some(bytes) => Ok(ShardSize::Bytes(bytes as u64)),
-            None => Err(format!(
-                "{text:?} is no number of bytes: give one as in \"256 MB\", in {}; or a number of simulations without \
-                 quotes",
-                UNITS.map(|unit| unit.0).join(", ")
-            )),
-        }
+        let bytes = Bytes::try_from(text).map(|bytes| ShardSize::Bytes(bytes.0));
+        bytes.map_err(|problem| format!("{problem}; or a number of simulations without quotes"))
     }
 }
 
@@ -112,12 +91,7 @@ impl fmt::Display for ShardSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ShardSize::Simulations(m) => m.fmt(f),
-            ShardSize::Bytes(bytes) => {
-                // Exactly, in the largest unit that it is a multiple of.
-                let fitting = UNITS.iter().filter(|(_, each)| bytes.is_multiple_of(*each));
-                let (unit, each) = fitting.max_by_key(|unit| unit.1).unwrap_or(&UNITS[0]);
-                write!(f, "{} {unit}", bytes / each)
-            }
+            ShardSize::Bytes(bytes) => Bytes(*bytes).fmt(f),
         }
     }
 }

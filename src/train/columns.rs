@@ -1,34 +1,26 @@
 //! Where the columns of a stage's samples come from: fields of the dataset, its parameters, and what earlier stages made of it.
 
+use super::StageConfig;
 use super::chain::{Chain, Frozen, LINK, Trained};
 use super::context::{Context, find, made};
-use super::cut::Cut;
 use super::data;
 use super::foreseen::check_places;
 use super::pieces::{Pieces, cutter, seen};
-use super::source::{Known, Memory};
+use super::reader::{Disk, Files, Place, Recipe, rows};
+use super::source::{Known, Memory, Source};
+use super::trainer::LOOK;
+use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::derived::Derived;
 use crate::io::field::FieldSpec;
 use crate::io::looks::Looks;
 use crate::models::{Batch, Pass, SampleId, named};
+use crate::simulators::budget::size;
 use tch::Device;
 
-/// One column.
-struct Place {
-    /// Its name in a batch.
-    name: String,
-    /// Which of the files has it, if one does.
-    file: Option<usize>,
-    /// Its name there, or in the dataset.
-    field: String,
-    /// How pieces of universes come out of it; `None`: all have the universe's, or it has a row for each sample.
-    cut: Option<Cut>,
-}
-
 /// What an earlier stage made.
-struct Source {
+struct Made {
     stage: String,
     derived: Derived,
     /// Where the stages of its chain stand in that of the stage that reads it.
@@ -41,7 +33,7 @@ struct Source {
 pub struct Columns<'a> {
     pub dataset: &'a Dataset,
     device: Device,
-    sources: Vec<Source>,
+    sources: Vec<Made>,
     /// Those that are read, the targets last.
     places: Vec<Place>,
     learned: usize,
@@ -73,16 +65,11 @@ impl<'a> Columns<'a> {
         let below = if stage.frozen { vec![] } else { context.records.sources(name) };
         let (dataset, device, own) = (context.dataset, context.device, context.records.chain(&stage.name));
         let pieces = Pieces::of(context.stages, stage, &|name| data::spec(dataset, name).ok())?;
-        let source = |stage: &&str| -> Result<Source> {
+        let source = |stage: &&str| -> Result<Made> {
             let shared = pieces.is_some() && cutter(context.stages, find(context.stages, stage)?).is_none();
             let place = |link: &&str| own.iter().position(|other| other == link).unwrap_or_default() as u64;
             let links = context.records.chain(stage).iter().map(place).collect();
-            Ok(Source {
-                stage: stage.to_string(),
-                derived: Derived::open(&context.records.made(stage))?,
-                links,
-                shared,
-            })
+            Ok(Made { stage: stage.to_string(), derived: Derived::open(&context.records.made(stage))?, links, shared })
         };
         let sources = below.iter().map(source).collect::<Result<Vec<_>>>()?;
         let chain = if stage.frozen { &own[..own.len() - 1] } else { &[] };
@@ -153,12 +140,6 @@ impl<'a> Columns<'a> {
         self.sources.is_empty() && self.reads.is_empty() && self.pieces.is_none()
     }
 
-    /// Rows of samples in what a stage made.
-    fn rows(source: &Source, ids: &[SampleId]) -> Result<Vec<usize>> {
-        let item = |id: &SampleId| if source.shared { 0 } else { id.item };
-        ids.iter().map(|id| source.derived.row(id.universe, item(id))).collect()
-    }
-
     /// The samples of these universes: `copies` of each, or all pieces of them.
     pub fn ids(&self, universes: &[usize], copies: u32) -> Result<Vec<SampleId>> {
         let of = |item| universes.iter().map(move |&row| SampleId { universe: row as u64, item });
@@ -170,36 +151,16 @@ impl<'a> Columns<'a> {
 
     /// The inputs of samples, or all.
     pub fn read(&self, ids: &[SampleId], targets: bool) -> Result<Known> {
-        let (mut universes, mut pieces): (Vec<usize>, Vec<(i64, u32)>) = (vec![], vec![]);
-        for id in ids {
-            // Pieces of one universe follow one another: it is read once.
-            if self.pieces.is_none() || universes.last() != Some(&(id.universe as usize)) {
-                universes.push(id.universe as usize);
-            }
-            pieces.push((universes.len() as i64 - 1, id.item));
-        }
-        let read = |place: &Place| {
-            let column = match place.file.map(|file| &self.sources[file]) {
-                Some(of) => data::column(&of.derived.data, &place.field, &Self::rows(of, ids)?, self.device)?,
-                None => {
-                    let whole = data::column(self.dataset, &place.field, &universes, self.device)?;
-                    match &place.cut {
-                        Some(cut) => cut.column(&whole, &pieces),
-                        None if universes.len() == ids.len() => whole,
-                        None => whole.select(&pieces.iter().map(|piece| piece.0).collect::<Vec<_>>()),
-                    }
-                }
-            };
-            Ok((place.name.clone(), column))
-        };
-        self.places[..if targets { self.places.len() } else { self.learned }].iter().map(read).collect()
+        let made = self.sources.iter().map(|source| (&source.derived, source.shared)).collect();
+        let files = Files { dataset: self.dataset, made, pieces: self.pieces.is_some() };
+        files.read(&self.places[..if targets { self.places.len() } else { self.learned }], ids, self.device)
     }
 
     /// How samples looked to the networks of the stages below.
     fn looks(&self, ids: &[SampleId]) -> Result<Looks> {
         let mut all = Looks::new(ids.len());
         for source in &self.sources {
-            for (i, row) in Self::rows(source, ids)?.into_iter().enumerate() {
+            for (i, row) in rows(&source.derived, source.shared, ids)?.into_iter().enumerate() {
                 let (found, most) = (&source.derived.looks, source.derived.looks.most[row]);
                 let link = source.links.get((most >> LINK) as usize).copied().unwrap_or_default();
                 all.refuse(i, found.unfit[row]);
@@ -219,9 +180,9 @@ impl<'a> Columns<'a> {
         trained.of_fields(fields.collect(), ids, pass)
     }
 
-    /// All samples in memory, with the parameters: those to learn from, as often as there are to be `copies` of a universe, then
-    /// those that say when to stop.
-    pub fn memory(&self, copies: u32) -> Result<Memory> {
+    /// The samples of a stage: those to learn from, as often as there are to be `copies` of a universe, and how many these are,
+    /// then those that say when to stop.
+    fn samples(&self, copies: u32) -> Result<(Vec<SampleId>, usize)> {
         let (train, validation) = self.dataset.learned()?;
         let mut ids = self.ids(&train, if self.sources.is_empty() { 1 } else { copies })?;
         let (learned, held) = (ids.len(), self.ids(&validation, 1)?);
@@ -232,9 +193,81 @@ impl<'a> Columns<'a> {
             }
         }
         ids.extend(held);
+        Ok((ids, learned))
+    }
+
+    /// All samples in memory, with the parameters.
+    pub fn memory(&self, copies: u32) -> Result<Memory> {
+        let (ids, learned) = self.samples(copies)?;
         let universes: Vec<usize> = ids.iter().map(|id| id.universe as usize).collect();
         let mut columns = self.read(&ids, true)?;
         columns.push(("theta".into(), data::column(self.dataset, "theta", &universes, self.device)?));
         Ok(Memory::new(columns, ids, learned))
     }
+
+    /// The same, of which so many bytes are in memory at a time, or two batches.
+    pub fn disk(&self, copies: u32, memory: u64) -> Result<Disk> {
+        let (ids, learned) = self.samples(copies)?;
+        let made = self.sources.iter().map(|source| (source.derived.data.path.clone(), source.shared)).collect();
+        let theta = Place { name: "theta".into(), file: None, field: "theta".into(), cut: None };
+        let places = self.places.iter().cloned().chain([theta]).collect();
+        let (pieces, bytes) = (self.pieces.is_some(), self.bytes()?);
+        let recipe = Recipe { dataset: self.dataset.again(), made, pieces, places, bytes, memory };
+        Disk::new(ids, learned, self.device, recipe)
+    }
+
+    /// Bytes of a sample, and of all that is read of its universe where it is a piece of one; lists count nothing.
+    fn bytes(&self) -> Result<[u64; 2]> {
+        let mut all = [8 * self.dataset.prior.len() as u64, 0];
+        for place in &self.places {
+            let whole = match place.file {
+                Some(file) => self.sources[file].derived.data.spec(&place.field)?,
+                None => data::spec(self.dataset, &place.field)?,
+            };
+            let spec = place.cut.as_ref().map_or_else(|| whole.clone(), |cut| cut.spec(whole.clone()));
+            // Whole numbers come in double precision.
+            let of = |spec: &FieldSpec| if spec.ragged { 0 } else { spec.bytes() };
+            all[0] += of(&spec);
+            all[1] += if self.pieces.is_some() && place.file.is_none() { of(&whole) } else { 0 };
+        }
+        Ok(all)
+    }
+
+    /// The stage's samples where they are best kept: in memory, if they fit into what the stage allows, or into half of what the
+    /// node's ranks have each; else on disk. Both are seen in the same order, with the same numbers. Collective.
+    pub(super) fn source(&self, comm: &Comm, stage: &StageConfig) -> Result<Box<dyn Source>> {
+        let here = comm.ranks_on_this_node() as u64;
+        let open = || -> Result<Box<dyn Source>> {
+            let ((ids, _), [sample, universe]) = (self.samples(stage.copies as u32)?, self.bytes()?);
+            let all = sample.saturating_mul(ids.len() as u64);
+            let free = available().map(|bytes| bytes / here / 2);
+            let Some(memory) = stage.data.memory.map(|bytes| bytes.0).or(free).filter(|&memory| all > memory) else {
+                return Ok(Box::new(self.memory(stage.copies as u32)?));
+            };
+            let batch = stage.batch_size.max(LOOK).div_ceil(comm.size()) as u64 * (sample + universe);
+            if 2 * batch > memory {
+                let problem = format!(
+                    "two batches take {} on each rank, and {} are {}",
+                    size(2 * batch),
+                    size(memory),
+                    if stage.data.memory.is_some() { "allowed" } else { "free for it" }
+                );
+                let error = Error::input(problem).key(format!("train.{}.data.memory", stage.name));
+                return Err(error.remedy("lower batch_size, use more nodes, or allow more"));
+            }
+            if comm.is_root() {
+                let (all, most) = (size(all), size(memory));
+                log::info!("train {}: {all} of samples are read while they are needed, {most} at a time", stage.name);
+            }
+            Ok(Box::new(self.disk(stage.copies as u32, memory)?))
+        };
+        comm.agree(open())
+    }
+}
+
+/// Bytes of memory that are free on this node, where the system tells.
+fn available() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }

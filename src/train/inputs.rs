@@ -1,7 +1,8 @@
 //! A look at what goes into a network, before it is learned from and before a posterior is drawn: numbers that are none,
 //! numbers that the transform does not take, numbers that never vary, and samples far from all others.
 
-use super::source::{Known, Memory, Source};
+use super::change::Change;
+use super::source::{Known, Source, go_through};
 use super::{StageConfig, data};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::io::dataset::{Dataset, Split};
 use crate::io::field::FieldSpec;
 use crate::io::looks::{NAMED, Unfit};
 use crate::models::{Batch, Column, Model, ModelConfig, Pass, SampleId, Task, build, named};
-use crate::nets::whole;
+use crate::nets::{Novelty, whole};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -27,16 +28,17 @@ pub(super) fn refuse_unfit(
     called: &dyn Fn(&str) -> String,
     config: &StageConfig,
     model: &dyn Model,
-    samples: &mut Memory,
+    samples: &mut dyn Source,
+    changes: &[Box<dyn Change>],
 ) -> Result<()> {
-    let ids = samples.all().to_vec();
+    let ids = [samples.ids(Split::Train), samples.ids(Split::Validation)].concat();
     let mut found: BTreeMap<String, Unfit> = BTreeMap::new();
-    for chunk in ids.chunks(CHUNK) {
-        let rows: Vec<usize> = chunk.iter().map(|id| id.universe as usize).collect();
-        for (name, column) in samples.read(chunk, &[])? {
-            let (Column::Array(x) | Column::List { values: x, .. }) = &column;
-            let eye = model.eyes().into_iter().find(|eye| eye.column == name);
-            let counts = match (eye, &column) {
+    go_through(samples, changes, (config.seed, Kind::Float), &ids, |batch| {
+        let rows: Vec<usize> = batch.ids.iter().map(|id| id.universe as usize).collect();
+        for (name, column) in batch.columns() {
+            let (Column::Array(x) | Column::List { values: x, .. }) = column;
+            let eye = model.eyes().into_iter().find(|eye| eye.column == *name);
+            let counts = match (eye, column) {
                 (Some(eye), _) => eye.unfit(x),
                 (None, Column::Array(x)) => not_finite(x),
                 // Of a list, by its rows.
@@ -49,9 +51,10 @@ pub(super) fn refuse_unfit(
                     (0..rows.len()).map(|i| [bad(i), 0]).collect()
                 }
             };
-            found.entry(name).or_default().note(&rows, &counts);
+            found.entry(name.clone()).or_default().note(&rows, &counts);
         }
-    }
+        Ok(())
+    })?;
     for (column, found) in &found {
         let error = |problem: String| Error::input(problem).file(&dataset.path).key(called(column));
         if let Some(words) = found.words(0) {
@@ -157,9 +160,10 @@ pub(super) fn look(
     called: &dyn Fn(&str) -> String,
     config: &StageConfig,
     model: &dyn Model,
-    samples: &Memory,
+    samples: &mut dyn Source,
+    changes: &[Box<dyn Change>],
 ) -> Result<()> {
-    let (eyes, ids) = (model.eyes(), samples.ids(Split::Train));
+    let (eyes, ids) = (model.eyes(), samples.ids(Split::Train).to_vec());
     let constants: Vec<(Vec<usize>, usize)> = eyes.iter().map(|eye| eye.preprocess().constants()).collect();
     if !eyes.is_empty() && constants.iter().all(|(constant, all)| constant.len() == *all) {
         let what: Vec<String> = eyes.iter().map(|eye| called(&eye.column)).collect();
@@ -168,7 +172,16 @@ pub(super) fn look(
             .key(what.join(", "))
             .remedy("give the stage another input, or more universes"));
     }
-    for (eye, (constant, all)) in eyes.iter().zip(constants) {
+    let mut looks: Vec<Novelty> = eyes.iter().map(|_| Novelty::default()).collect();
+    go_through(samples, changes, (config.seed, Kind::Float), &ids, |batch| {
+        for (eye, all) in eyes.iter().zip(&mut looks) {
+            let some = eye.novelty(batch.array(&eye.column)?);
+            all.outside.extend(some.outside);
+            all.most.extend(some.most);
+        }
+        Ok(())
+    })?;
+    for ((eye, (constant, all)), novelty) in eyes.iter().zip(constants).zip(looks) {
         let what = called(&eye.column);
         if !constant.is_empty() {
             let list = constant.iter().take(NAMED).map(|&i| eye.name(i, &what));
@@ -180,7 +193,6 @@ pub(super) fn look(
                 list.collect::<Vec<_>>().join(", ")
             );
         }
-        let novelty = eye.novelty(&samples.column(&eye.column)?.narrow(0, 0, ids.len() as i64));
         let far: Vec<usize> = (0..novelty.outside.len()).filter(|&i| novelty.outside[i] > WILD).collect();
         if let Some(&worst) = far.iter().max_by(|&&a, &&b| novelty.outside[a].total_cmp(&novelty.outside[b])) {
             log::warn!(

@@ -12,6 +12,7 @@ pub mod inputs;
 pub mod optimiser;
 pub mod outputs;
 mod pieces;
+mod reader;
 pub mod source;
 pub mod stage;
 mod stream;
@@ -29,6 +30,7 @@ pub use columns::Columns;
 pub use context::{Context, find};
 pub use foreseen::{check_ahead, check_views};
 pub use pieces::{Pieces, PiecesConfig, cutter, seen};
+pub use reader::Disk;
 pub use source::{Memory, Source};
 pub use stage::train_stage;
 pub use symmetry::{Average, Symmetries, Symmetry};
@@ -88,7 +90,7 @@ pub struct StageConfig {
     pub patience: u64,
     /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
     /// refused where none is.
-    #[serde(default, skip_serializing_if = "DataConfig::is_plain")]
+    #[serde(default, skip_serializing_if = "DataConfig::is_default")]
     pub data: DataConfig,
     /// `"shift"`, `"turn"` and `"flip"` of `[train.data]` for maps whose last two axes are `periodic`; refused elsewhere.
     #[serde(default)]
@@ -172,6 +174,7 @@ impl StageConfig {
             ("epochs", self.epochs as usize, limits::EPOCHS),
             ("batch_size", self.batch_size, limits::BATCH),
             ("copies", self.copies, limits::COPIES),
+            ("data.run", self.data.run, limits::SIMULATIONS),
             ("checkpoint_every", self.checkpoint_every as usize, limits::EPOCHS),
         ];
         for (key, value, most) in positive {

@@ -64,24 +64,21 @@ pub fn train_stage(context: &Context, name: &str, begins: impl FnOnce() -> Resul
     let model = model.as_ref();
     comm.agree(view::average(stage, &[&inputs[..], targets].concat(), &model.outputs()))?;
     comm.agree(dataset.check_prior())?;
-    let mut samples = comm.agree(columns.memory(config.copies as u32))?;
+    let mut source = columns.source(comm, &config)?;
+    let samples = source.as_mut();
     let frozen = columns.frozen.take().map(|frozen| Box::new(frozen) as Box<dyn Change>);
     let changes: Vec<_> = frozen.into_iter().chain(own).collect();
     let called = |name: &str| columns.called(name);
-    let mut seen = comm.agree(samples.held(&changes, config.seed))?;
-    comm.agree(inputs::refuse_unfit(dataset, &called, &config, model, &mut seen))?;
-    drop(seen);
+    comm.agree(inputs::refuse_unfit(dataset, &called, &config, model, samples, &changes))?;
     if columns.plain() {
         let read = |ids: &[SampleId]| columns.read(ids, false);
         inputs::announce_unfit(comm, dataset, &columns.inputs, &called, model, &read)?;
     }
     let mut trainer = Trainer::new(comm, &config, model);
     trainer.changes = changes;
-    trainer.begin(&mut samples, &folder)?;
-    let seen = comm.agree(samples.held(&trainer.changes, config.seed))?;
-    comm.agree(inputs::look(dataset, &called, &config, model, &seen))?;
-    drop(seen);
-    trainer.run(&mut samples, &folder)?;
+    trainer.begin(samples, &folder)?;
+    comm.agree(inputs::look(dataset, &called, &config, model, samples, &trainer.changes))?;
+    trainer.run(samples, &folder)?;
     comm.on_root(|| {
         let weights = weights::write(model, &records.weights(name))?;
         seal(&records.model(name), &Record { weights, ..record })

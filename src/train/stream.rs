@@ -1,15 +1,15 @@
 //! All samples that a stage learns from, as a model prepares itself from them.
 
-use super::change::{Change, change};
-use super::source::Source;
+use super::change::Change;
+use super::source::{Source, at_a_time, go_through, held};
 use crate::comm::{Comm, share};
 use crate::error::Result;
 use crate::io::dataset::Split;
-use crate::models::{Batch, Pass, SampleId, Stream};
+use crate::models::{Batch, SampleId, Stream};
 use crate::nets::host;
 use tch::{Kind, Tensor};
 
-/// Samples that are looked at a time.
+/// Samples of a group are a multiple of this.
 const CHUNK: usize = 64;
 /// Most sums that are kept apart until they are added in order: the same whatever the number of ranks.
 const GROUPS: usize = 64;
@@ -24,8 +24,7 @@ pub(super) struct Everything<'a> {
 
 impl Everything<'_> {
     fn batch(&mut self, ids: &[SampleId]) -> Result<Batch> {
-        let columns = self.source.read(ids, &[])?;
-        change(self.changes, Batch::new(columns, ids.to_vec(), Pass::Held, self.seed, self.kind))
+        held(self.source, self.changes, (self.seed, self.kind), ids)
     }
 
     /// The sum over this rank's groups, group by group.
@@ -33,17 +32,19 @@ impl Everything<'_> {
         let ids = self.source.ids(Split::Train).to_vec();
         let groups: Vec<&[SampleId]> = ids.chunks(ids.len().div_ceil(GROUPS).next_multiple_of(CHUNK).max(1)).collect();
         let (start, len) = share(groups.len(), self.comm.size(), self.comm.rank());
+        let size = at_a_time(self.source, &ids)?;
+        self.source.plan(groups[start..start + len].iter().flat_map(|g| g.chunks(size)).map(<[_]>::to_vec).collect());
         let mut sums = vec![];
         for group in &groups[start..start + len] {
             let mut sum: Option<Tensor> = None;
-            for chunk in group.chunks(CHUNK) {
+            for chunk in group.chunks(size) {
                 let part = f(&self.batch(chunk)?)?.to_kind(Kind::Double);
                 sum = Some(sum.map_or_else(|| part.shallow_clone(), |sum| sum + &part));
             }
             sums.extend(sum);
         }
         // A rank without a group learns the shape from the first samples.
-        let shape = if sums.is_empty() { Some(f(&self.batch(&ids[..ids.len().min(CHUNK)])?)?) } else { None };
+        let shape = if sums.is_empty() { Some(f(&self.batch(&ids[..ids.len().min(size)])?)?) } else { None };
         Ok((sums, shape))
     }
 }
@@ -53,6 +54,15 @@ impl Stream for Everything<'_> {
         let ids = self.source.ids(Split::Train).to_vec();
         let all = self.batch(&ids).and_then(|batch| batch.array(column).map(Tensor::shallow_clone));
         self.comm.agree(all)
+    }
+
+    fn each(&mut self, column: &str, most: usize, f: &mut dyn FnMut(&Tensor)) -> Result<()> {
+        let all = self.source.ids(Split::Train);
+        let every = all.len().div_ceil(most.max(1));
+        let ids: Vec<SampleId> = all.iter().copied().step_by(every).collect();
+        let told = |batch: Batch| batch.array(column).map(&mut *f);
+        let done = tch::no_grad(|| go_through(self.source, self.changes, (self.seed, self.kind), &ids, told));
+        self.comm.agree(done)
     }
 
     fn sum(&mut self, f: &mut dyn FnMut(&Batch) -> Result<Tensor>) -> Result<Tensor> {

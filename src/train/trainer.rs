@@ -19,6 +19,9 @@ use std::path::Path;
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
+/// Least samples of a look at the held-out ones.
+pub(super) const LOOK: usize = 64;
+
 /// Trains one model.
 pub struct Trainer<'a> {
     pub comm: &'a Comm,
@@ -52,30 +55,33 @@ impl<'a> Trainer<'a> {
         self.model.parts().first().map_or(Kind::Float, |p| p.vs.kind())
     }
 
-    /// This rank's part of a global batch.
-    fn batch(&self, source: &mut dyn Source, ids: &[SampleId], next: &[SampleId], pass: Pass) -> Result<Batch> {
+    /// This rank's samples of a global batch, and whether they count: a rank for which there are none keeps company with the first.
+    fn mine<'b>(&self, ids: &'b [SampleId]) -> (&'b [SampleId], bool) {
         let (start, len) = share(ids.len(), self.comm.size(), self.comm.rank());
-        let mine = if len == 0 { &ids[..1] } else { &ids[start..start + len] };
-        let (from, after) = share(next.len(), self.comm.size(), self.comm.rank());
-        let columns = source.read(mine, &next[from..from + after])?;
+        (if len == 0 { &ids[..1] } else { &ids[start..start + len] }, len > 0)
+    }
+
+    /// Tells a source what this rank will read.
+    fn plan(&self, source: &mut dyn Source, batches: &[&[SampleId]]) {
+        source.plan(batches.iter().map(|ids| self.mine(ids).0.to_vec()).collect());
+    }
+
+    /// This rank's part of a global batch.
+    fn batch(&self, source: &mut dyn Source, ids: &[SampleId], pass: Pass) -> Result<Batch> {
+        let (mine, counts) = self.mine(ids);
+        let columns = source.read(mine)?;
         let mut batch = Batch::new(columns, mine.to_vec(), pass, self.config.seed, self.kind());
         if let (Pass::Train { phase, epoch }, phases) = (pass, self.model.phases()) {
             let epochs = phases.get(phase).and_then(|phase| phase.epochs).unwrap_or(self.config.epochs);
             batch.left = 1.0 - epoch.min(epochs) as f64 / epochs.max(1) as f64;
         }
-        Ok(change(&self.changes, batch)?.shared(self.comm, len > 0))
+        Ok(change(&self.changes, batch)?.shared(self.comm, counts))
     }
 
     /// One step on a global batch; this rank's share of each loss. Collective.
-    pub fn step(
-        &mut self,
-        source: &mut dyn Source,
-        ids: &[SampleId],
-        next: &[SampleId],
-        rate: f64,
-    ) -> Result<Vec<Share>> {
+    pub fn step(&mut self, source: &mut dyn Source, ids: &[SampleId], rate: f64) -> Result<Vec<Share>> {
         let phase = self.state.phase;
-        let made = self.batch(source, ids, next, Pass::Train { phase, epoch: self.state.epoch });
+        let made = self.batch(source, ids, Pass::Train { phase, epoch: self.state.epoch });
         // What cannot be read weighs NaN: one sum tells that too.
         let weight = made.as_ref().map_or(f64::NAN, |batch| batch.weights.sum(Kind::Double).double_value(&[]));
         let total = self.comm.sum_of(weight);
@@ -102,7 +108,7 @@ impl<'a> Trainer<'a> {
 
     /// Samples of a look at the held-out ones: no gradients are kept, and more fit than in a step.
     fn look(&self) -> usize {
-        self.config.batch_size.max(64)
+        self.config.batch_size.max(LOOK)
     }
 
     /// Batches of so many samples. The last may be smaller; where a model wants more beside each, it is joined to the one before.
@@ -144,9 +150,11 @@ impl<'a> Trainer<'a> {
     fn evaluate(&self, source: &mut dyn Source) -> Result<Vec<(f64, Vec<usize>)>> {
         let ids = source.ids(Split::Validation).to_vec();
         let (mut sums, mut all): (Vec<f64>, Vec<Score>) = (vec![], vec![]);
-        for chunk in self.batches(&ids, self.look()) {
+        let batches = self.batches(&ids, self.look());
+        self.plan(source, &batches);
+        for chunk in batches {
             let scored = || -> Result<_> {
-                let batch = self.batch(source, chunk, &[], Pass::Held)?;
+                let batch = self.batch(source, chunk, Pass::Held)?;
                 let scores = self.model.score(self.state.phase, &batch)?;
                 scores.iter().try_for_each(|score| self.check_score(score, batch.len()))?;
                 Ok((scores, batch.weights))
@@ -259,13 +267,14 @@ impl<'a> Trainer<'a> {
     /// One pass over the samples to learn from, then a look at those that are held out. Collective.
     fn epoch(&mut self, source: &mut dyn Source, epochs: u64) -> Result<()> {
         let (start, config, epoch) = (Instant::now(), self.config, self.state.epoch);
-        let ids = source.order(config.seed, self.state.phase, epoch);
+        let ids = source.order(config.data.run, config.seed, self.state.phase, epoch);
         let batches = self.batches(&ids, config.batch_size);
         let mut shares: Vec<Share> = vec![];
         let mut rate = 0.0;
-        for (i, batch) in batches.iter().enumerate() {
+        self.plan(source, &batches);
+        for batch in &batches {
             rate = learning_rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs);
-            for new in self.step(source, batch, batches.get(i + 1).copied().unwrap_or_default(), rate)? {
+            for new in self.step(source, batch, rate)? {
                 match shares.iter_mut().find(|share| share.name == new.name) {
                     Some(share) => (share.sum, share.weights) = (share.sum + new.sum, share.weights + new.weights),
                     None => shares.push(new),

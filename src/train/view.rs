@@ -4,6 +4,7 @@ use super::StageConfig;
 use super::change::{Change, Mask, Noise};
 use super::pieces::{Pieces, PiecesConfig};
 use super::symmetry::{Average, Symmetries, Symmetry};
+use crate::bytes::Bytes;
 use crate::error::{Error, Result, suggestion};
 use crate::io::field::{AxisKind, Dtype, FieldSpec};
 use crate::io::identity::digest_again;
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// `[train.data]`: pieces, symmetries, noise and masks of what a stage sees.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+/// `[train.data]`: pieces, symmetries, noise and masks of what a stage sees, and how it is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// Samples are pieces of universes.
@@ -40,6 +41,26 @@ pub struct DataConfig {
     /// What is not seen, after all noise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<MaskConfig>,
+    /// Bytes of samples that each rank holds at a time, as in `"4 GB"`: where there are more, a thread reads ahead what is
+    /// needed. What is learned is the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "half of what is free, shared by a node's ranks"))]
+    pub memory: Option<Bytes>,
+    /// Samples that follow one another in the file and are shuffled as one, 16 such runs being mixed with each other: for
+    /// disks that are slow at reading here and there.
+    #[serde(skip_serializing_if = "is_one")]
+    pub run: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        let (pieces, symmetries, average, noise, masks) = Default::default();
+        DataConfig { pieces, symmetries, average, noise, masks, memory: None, run: 1 }
+    }
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 /// `[[train.data.noise]]`: Gaussian, independent in every number; one of `sigma`, `instance` and `sigma_e` says how much.
@@ -99,12 +120,17 @@ fn none(numbers: &OneOrMany<f64>) -> bool {
 impl DataConfig {
     /// Samples are seen as they are.
     pub fn is_plain(&self) -> bool {
+        DataConfig { memory: None, run: 1, ..self.clone() }.is_default()
+    }
+
+    /// Nothing is said.
+    pub fn is_default(&self) -> bool {
         *self == DataConfig::default()
     }
 
     /// The same with the digests of its files, and without what weights do not depend on.
     pub(super) fn recorded(&self) -> DataConfig {
-        let mut data = DataConfig { average: None, ..self.clone() };
+        let mut data = DataConfig { average: None, memory: None, ..self.clone() };
         data.masks.iter_mut().for_each(|mask| mask.sha256 = digest_again(&mask.file).ok());
         data
     }

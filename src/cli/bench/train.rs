@@ -76,7 +76,7 @@ pub fn steps(
         trainer.state.epoch = step as u64;
         for phase in 0..phases {
             trainer.state.phase = phase;
-            trainer.step(&mut source, &ids, &[], 1e-4)?;
+            trainer.step(&mut source, &ids, 1e-4)?;
         }
         times.push(comm.max_of(start.elapsed().as_secs_f64()) / phases.max(1) as f64 * asked as f64 / batch as f64);
     }

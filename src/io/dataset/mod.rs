@@ -164,6 +164,19 @@ impl Dataset {
         Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts, arrays })
     }
 
+    /// Opens the same data once more, through handles of its own: in another thread, say.
+    pub fn again(&self) -> impl FnOnce() -> Result<Dataset> + Send + 'static {
+        let (path, prior, drawn_from, opened, own) =
+            (self.path.clone(), self.prior.clone(), self.drawn_from, self.opened, self.own);
+        let (theta, split, status) = (self.theta.clone(), self.split.clone(), self.status.clone());
+        let (specs, kept) = (self.specs.clone(), self.kept.clone());
+        move || {
+            let file = File::open(&path)?;
+            let (parts, arrays) = (RefCell::default(), RefCell::default());
+            Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts, arrays })
+        }
+    }
+
     /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.
     fn include(&mut self, field: &str) {
         if !self.specs.iter().any(|s| s.name == field.trim_matches('/'))

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) const DEPTH: usize = 8;
 
 /// What this program keeps beside the fields of its own datasets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Kept {
     /// Checksum of each universe's numbers, by field.
     sums: BTreeMap<String, Vec<u32>>,
