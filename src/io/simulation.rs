@@ -8,7 +8,6 @@ use crate::comm::Comm;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -182,12 +181,13 @@ pub fn points(spec: &FieldSpec) -> impl Iterator<Item = (String, Vec<usize>, Poi
         let shape = if edges == points + 1 { vec![edges] } else { vec![points, edges / points.max(1)] };
         let (values, unit) = (&axis.values, axis.unit.as_str());
         let edges = (format!("{at}_edges"), shape, Points::Values(&axis.edges, unit));
-        let modes = (format!("{at}_modes"), vec![axis.modes.len()], Points::Counts(Cow::Borrowed(&axis.modes)));
-        let pixels: Vec<u64> = axis.pixels.iter().flat_map(|&[first, end]| first..end).collect();
-        let pixels = (at.clone(), vec![pixels.len()], Points::Counts(pixels.into()));
+        let modes = (format!("{at}_modes"), vec![axis.modes.len()], Points::Counts(&axis.modes));
+        let pixels: Vec<i64> = axis.pixels.iter().flat_map(|&[first, end]| first as i64..end as i64).collect();
+        let pixels = (at.clone(), vec![pixels.len()], Points::Pixels(pixels));
         let there = |array: &(_, _, Points)| match &array.2 {
             Points::Values(values, _) => !values.is_empty(),
             Points::Counts(counts) => !counts.is_empty(),
+            Points::Pixels(pixels) => !pixels.is_empty(),
         };
         [(at, vec![values.len()], Points::Values(values, unit)), edges, modes, pixels].into_iter().filter(there)
     })
@@ -197,14 +197,17 @@ pub fn points(spec: &FieldSpec) -> impl Iterator<Item = (String, Vec<usize>, Poi
 pub enum Points<'a> {
     /// With their unit.
     Values(&'a [f64], &'a str),
-    Counts(Cow<'a, [u64]>),
+    Counts(&'a [u64]),
+    /// Of the sphere; signed, as healpy wants them.
+    Pixels(Vec<i64>),
 }
 
 /// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these
 /// ranks.
 pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<()> {
     points(spec).try_for_each(|(name, shape, numbers)| match numbers {
-        Points::Counts(counts) => file.write(comm, &name, &shape, &counts),
+        Points::Counts(counts) => file.write(comm, &name, &shape, counts),
+        Points::Pixels(pixels) => file.write(comm, &name, &shape, &pixels),
         Points::Values(values, unit) => {
             file.write(comm, &name, &shape, values).and_then(|()| file.set_text(&name, "units", unit))
         }

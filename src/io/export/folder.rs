@@ -238,7 +238,8 @@ impl Store for Folder {
     }
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         points(spec).try_for_each(|(name, shape, numbers)| match numbers {
-            Points::Counts(counts) => self.whole(&name, &shape, &counts),
+            Points::Counts(counts) => self.whole(&name, &shape, counts),
+            Points::Pixels(pixels) => self.whole(&name, &shape, &pixels),
             Points::Values(values, unit) => {
                 self.whole(&name, &shape, values)?;
                 self.unit(&name, unit)
