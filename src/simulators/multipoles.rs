@@ -37,6 +37,11 @@ impl Multipoles {
         }
     }
 
+    /// Those of maps of this nside: to 1.5 of it where the section does not say, at most to 3 nside − 1.
+    pub fn of_maps(config: &AngularConfig, nside: usize) -> Result<Self> {
+        Multipoles::new(config, nside + nside / 2, (3 * nside - 1).max(2))
+    }
+
     /// The largest.
     pub fn lmax(&self) -> usize {
         self.range(self.bins.count() - 1).end - 1

@@ -4,7 +4,7 @@ use super::lensing::{Drift, MAPS, PLANES, bins, check_time, of_cones, seen};
 use super::{Values, field, spec};
 use crate::comm::Comm;
 use crate::cosmology::Cosmology;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fields::flat_sky::AngularConfig;
 use crate::gravity::Factors;
 use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
@@ -33,17 +33,6 @@ impl<'a> SphereProduct<'a> {
         Some(SphereProduct { lightcone, nside: lightcone.nside?, c_ell: config.c_ell.as_ref(), config })
     }
 
-    /// Refuses spectra that its maps do not have, and peaks.
-    pub fn check(&self) -> Result<()> {
-        self.multipoles()?;
-        match self.config.peaks {
-            None => Ok(()),
-            Some(_) => Err(Error::input("peaks are counted on a flat sky alone")
-                .key("simulator.peaks")
-                .remedy("leave them out, or give the light cone a field of view in the place of nside")),
-        }
-    }
-
     /// Serial: refuses masks that are not there or do not fit.
     pub fn check_files(&self) -> Result<()> {
         self.mask()?;
@@ -52,8 +41,7 @@ impl<'a> SphereProduct<'a> {
 
     /// The bins of its spectra.
     pub fn multipoles(&self) -> Result<Option<Multipoles>> {
-        let lmax = self.nside + self.nside / 2;
-        self.c_ell.map(|c| Multipoles::new(c, lmax, (3 * self.nside - 1).max(2))).transpose()
+        self.c_ell.map(|c| Multipoles::of_maps(c, self.nside)).transpose()
     }
 
     fn read_mask(&self, path: &std::path::Path, key: &str) -> Result<Vec<f64>> {
