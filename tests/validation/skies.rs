@@ -11,7 +11,7 @@ use std::f64::consts::{PI, TAU};
 
 /// Side of the box in Mpc/h, particles along it.
 const BOX: f64 = 512.0;
-const PARTICLES: usize = 128;
+const PARTICLES: usize = 96;
 /// Side of the flat field in degrees, its pixels, and the light cones over it through each universe.
 const FIELD: f64 = 16.0;
 const PIXELS: usize = 128;
