@@ -158,7 +158,7 @@ fn spectra(i: usize, j: usize, l: usize) -> f64 {
 fn lognormal_shells_have_the_spectra_asked_for() {
     mpi::on_ranks("lognormal_shells_have_the_spectra_asked_for", &[2], |world| {
         let (nside, lmax, skies, shift) = (16, 24, 60, 0.7);
-        let shells = LognormalShells::new(world, [2, lmax], vec![shift; 3], 1, spectra).unwrap();
+        let shells = LognormalShells::new(Some(world), [2, lmax], vec![shift; 3], 1, spectra).unwrap();
         let mut sht = Sht::new(world, nside, lmax).unwrap();
         // Σ over skies of C_ℓ of the last shell, and with the one before; ⟨δ²⟩ and ⟨δ³⟩.
         let (mut c, mut moments) = ([vec![0.0; lmax + 1], vec![0.0; lmax + 1]], [0.0; 2]);
@@ -201,7 +201,7 @@ fn lognormal_shells_have_the_spectra_asked_for() {
         assert!((skewness / (w * (3.0 + w * w)) - 1.0).abs() < 0.1, "{skewness} {w}");
 
         let narrow =
-            LognormalShells::new(world, [2, lmax], vec![0.01; 2], 1, |i, j, _| if i == j { 1.0 } else { -0.9 });
+            LognormalShells::new(Some(world), [2, lmax], vec![0.01; 2], 1, |i, j, _| if i == j { 1.0 } else { -0.9 });
         let e = narrow.err().unwrap();
         assert!(e.exit_code() == 2 && e.problem.contains("shells 0 and"), "{e}");
     });
@@ -322,6 +322,11 @@ fn a_campaign_makes_skies() {
         ("simulator.mask=nan.h5", "holds NaN"),
         ("simulator.c_ell.bins=40", "leaves bin"),
         ("simulator.spectra=none.txt", "simulator.spectra = "),
+        ("simulator.theory={}", "is given beside [simulator.theory]"),
+        (
+            "simulator.shift=0.02",
+            "the Gaussian field of shell 1 would have the variance -1.00e0 of its C_ℓ, given the 1 before it",
+        ),
     ] {
         says(&polycosm(1, "check run.toml", &["output=new", set]), 2, &[words, "remedy: "]);
     }
@@ -329,6 +334,76 @@ fn a_campaign_makes_skies() {
     says(&polycosm(1, "check run.toml", &varied), 2, &["the spectra of the shells come from a table"]);
     // Too strong for this shift: a failure in words on all ranks, not a hang.
     let strong = ["output=new", "simulator.shift=0.02"];
-    let (code, text) = polycosm(2, "simulate run.toml", &strong);
-    assert!(code.is_some_and(|code| code != 0) && text.contains("simulator.spectra"), "{code:?} {text}");
+    says(&polycosm(2, "simulate run.toml", &strong), 2, &["simulator.spectra = ", "of shell 1 would have"]);
+}
+
+const THEORY: &str = r#"
+output = "run"
+seed = 5
+[cosmology]
+Omega_b = 0.0486
+h = 0.6774
+n_s = 0.9667
+sigma8 = 0.8159
+[design]
+simulations = 12
+validation = 0.0
+test = 0.25
+[design.parameters.Omega_m]
+min = 0.25
+max = 0.35
+[simulator]
+kind = "lognormal-sphere"
+nside = 16
+lmax = 32
+shells = [0.0, 0.3, 0.6, 0.9]
+source_redshifts = [0.5]
+n_of_z = [{ tophat = { z_min = 0.4, z_max = 0.9 } }]
+c_ell = { bins = 2 }
+[simulator.theory]
+limber_from = 10
+"#;
+
+#[test]
+fn theory_is_of_each_universe() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("run.toml"), THEORY).unwrap();
+    let polycosm = |ranks: usize, words: &str, sets: &[&str]| {
+        let mut run = mpi::mpirun(ranks);
+        run.current_dir(at).arg(env!("CARGO_BIN_EXE_polycosm")).args(words.split(' '));
+        sets.iter().for_each(|set| _ = run.args(["--set", set]));
+        let ended = mpi::finish(run, std::time::Duration::from_secs(120));
+        (ended.code, ended.text)
+    };
+    says(&polycosm(2, "simulate run.toml", &[]), 0, &["12 simulations"]);
+    let verified = polycosm(1, "verify run.toml", &[]);
+    says(&verified, 0, &["c_ell over theory of the shells, mean of 12: "]);
+    let bands = verified.1.split("mean of 12: ").nth(1).unwrap().lines().next().unwrap();
+    let ratios: Vec<f64> = bands.split(", ").map(|b| b.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(ratios.iter().all(|r| (r - 1.0).abs() < 0.15), "{bands}");
+
+    let read = |output: &str, field: &str| -> Vec<f64> {
+        let file = hdf5::File::open(at.join(output).join("dataset.h5")).unwrap();
+        file.dataset(field).unwrap().read_raw().unwrap()
+    };
+    says(&polycosm(3, "simulate run.toml", &["output=other", "suite.ranks_per_sim=3"]), 0, &[]);
+    for field in ["kappa", "c_ell"] {
+        let (one, three) = (read("run", field), read("other", field));
+        assert!(largest(&one, &three) < 1e-10 && one.iter().any(|x| *x != 0.0), "{field}");
+    }
+    for (set, words) in [
+        ("simulator.n_of_z=['lsst-y10']", "simulator.n_of_z.0 = "),
+        ("simulator.n_of_z=[{ tophat = { z_min = 0.5, z_max = 0.4 } }]", "simulator.n_of_z.0"),
+        ("simulator.theory.limber_from=300", "simulator.theory.limber_from"),
+        ("simulator.theory.nonlinear=cubic", "simulator.theory.nonlinear"),
+        ("cosmology.Omega_k=0.01", "cosmology.Omega_k = 0.01: Bessel functions are for flat universes"),
+        ("simulator.shift=0.001", "simulator.shift = [0.001]: shells 0 and 0: "),
+    ] {
+        says(&polycosm(1, "check run.toml", &["output=new", set]), 2, &[words]);
+    }
+    let flat = ["output=new", "cosmology.Omega_k=0.01", "simulator.theory.limber_from=0"];
+    says(&polycosm(1, "check run.toml", &flat), 0, &[]);
+    std::fs::write(at.join("run.toml"), THEORY.split("[simulator.theory]").next().unwrap()).unwrap();
+    says(&polycosm(1, "check run.toml", &["output=new"]), 2, &["says nowhere how matter is spread"]);
 }

@@ -89,6 +89,9 @@ pub struct Outcome {
     pub problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<Whole>,
+    /// Peak memory of the rank that takes most, less what the program held at its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
 }
 
 impl Outcome {
@@ -106,6 +109,7 @@ impl Outcome {
             stages,
             problem: None,
             whole: None,
+            peak_bytes: None,
         }
     }
 
@@ -146,6 +150,9 @@ impl Display for Outcome {
                 let all = bytes as f64 / 1e6;
                 write!(f, "\n  peak memory {all:.1} MB over all ranks, {each:.1} bytes per particle")?;
             }
+        }
+        if let Some(peak) = self.peak_bytes {
+            write!(f, "\n  peak memory {:.1} MB on the rank that takes most", peak as f64 / 1e6)?;
         }
         Ok(())
     }

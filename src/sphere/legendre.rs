@@ -27,11 +27,6 @@ fn epsilon(l: usize, m: usize) -> f64 {
     ((l - m) * (l + m) / ((2.0 * l - 1.0) * (2.0 * l + 1.0))).sqrt()
 }
 
-/// ln sinθ, exact near the poles and near the equator.
-fn ln_sin(cos: f64, sin: f64) -> f64 {
-    if sin < 0.7 { sin.ln() } else { 0.5 * (-cos * cos).ln_1p() }
-}
-
 /// ln |λ_mm| − m ln sinθ.
 fn ln_norm(m: usize) -> f64 {
     let product: f64 = (1..=m).map(|k| (-0.5 / k as f64).ln_1p()).sum();
@@ -61,7 +56,7 @@ impl Legendre {
 
     /// The recursion at ℓ = m; the sign is that of Condon and Shortley.
     fn walk(m: usize, norm: f64, at: Angles) -> Walk {
-        let ln = |i: usize| norm + m as f64 * ln_sin(at.cos[i], at.sin[i]);
+        let ln = |i: usize| norm + m as f64 * at.ln_sin[i];
         Walk::new(|i| at.cos[i] * at.cos[i], ln, if m % 2 == 1 { -1.0 } else { 1.0 }, at.cos.len())
     }
 }

@@ -58,8 +58,10 @@ impl Legendre {
     fn gaussian(&self, lmin: usize, c: &[f64], shifts: f64) -> Result<Vec<f64>> {
         let variance = |c: &[f64]| c.iter().enumerate().map(|(l, c)| (2 * l + 1) as f64 * c.abs()).sum::<f64>();
         let xi = self.xi(c);
-        if let Some(low) = xi.iter().map(|xi| 1.0 + xi / shifts).find(|x| *x <= 0.0) {
-            let problem = format!("the correlations reach {low:.3} of what lognormal fields of these shifts can have");
+        if let Some((xi, cos)) = xi.iter().zip(&self.cos).find(|(xi, _)| **xi <= -shifts) {
+            let at = cos.acos().to_degrees();
+            let problem =
+                format!("{at:.3}° apart their correlation is {xi:.3e}, of such shifts it lies above {:.3e}", -shifts);
             return Err(Error::input(problem));
         }
         let mut gaussian = self.c(xi.iter().map(|xi| (xi / shifts).ln_1p()).collect());
@@ -100,9 +102,9 @@ pub struct Conditional {
 impl LognormalShells {
     /// Of shells with these shifts, `c(i, j, ℓ)` being their spectra from ℓ = lmin on (g has no power below, and δ what
     /// follows from that): each is correlated with so many `neighbours` before it
-    /// exactly, and with farther ones as far as these tell. Collective: ranks share the pairs.
+    /// exactly, and with farther ones as far as these tell. Collective where there are ranks to share the pairs.
     pub fn new(
-        comm: &Comm,
+        comm: Option<&Comm>,
         [lmin, lmax]: [usize; 2],
         shifts: Vec<f64>,
         neighbours: usize,
@@ -112,8 +114,9 @@ impl LognormalShells {
             (0..shifts.len()).flat_map(|k| (0..=neighbours.min(k)).map(move |j| [k, j])).collect();
         let mut flat = vec![0.0; pairs.len() * (lmax + 1)];
         let legendre = Legendre::new(lmax);
-        let mine = pairs.iter().zip(flat.chunks_exact_mut(lmax + 1)).skip(comm.rank()).step_by(comm.size());
-        let solved = mine.into_iter().try_for_each(|(&[k, j], to)| {
+        let (rank, ranks) = comm.map_or((0, 1), |comm| (comm.rank(), comm.size()));
+        let mut mine = pairs.iter().zip(flat.chunks_exact_mut(lmax + 1)).skip(rank).step_by(ranks);
+        let solved = mine.try_for_each(|(&[k, j], to)| {
             let c: Vec<f64> = (0..=lmax).map(|l| if l < lmin { 0.0 } else { c(k, k - j, l) }).collect();
             let solved = legendre.gaussian(lmin, &c, shifts[k] * shifts[k - j]);
             to.copy_from_slice(
@@ -121,8 +124,13 @@ impl LognormalShells {
             );
             Ok(())
         });
-        comm.agree(solved)?;
-        comm.sum(&mut flat);
+        match comm {
+            Some(comm) => {
+                comm.agree(solved)?;
+                comm.sum(&mut flat);
+            }
+            None => solved?,
+        }
         let mut rows = flat.chunks_exact(lmax + 1).map(<[f64]>::to_vec);
         let gaussian = (0..shifts.len()).map(|k| rows.by_ref().take(neighbours.min(k) + 1).collect()).collect();
         let shells = LognormalShells { lmax, shifts, gaussian };

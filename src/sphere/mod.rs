@@ -18,6 +18,7 @@ mod legendre;
 mod lognormal;
 mod pixels;
 mod recursion;
+mod register;
 mod rings;
 mod spin;
 mod transform;

@@ -55,12 +55,8 @@ impl Spin {
         let binomial: f64 = (1..=first).map(|i| (-0.5 / i as f64).ln_1p()).sum::<f64>();
         let shift: f64 = (0..k).map(|i| ((first - i) as f64 / (first + 1 + i) as f64).ln()).sum();
         let norm = 0.5 * (((2 * first + 1) as f64 / (4.0 * PI)).ln() + binomial + shift);
-        // cos(θ/2)^ℓ sin(θ/2)^ℓ 2^ℓ = sin^ℓ θ; the rest is a power of tan(θ/2) = sinθ/(1 + cosθ).
-        let ln = |i: usize| {
-            let (cos, sin) = (at.cos[i], at.sin[i]);
-            let ln_sin = if sin < 0.7 { sin.ln() } else { 0.5 * (-cos * cos).ln_1p() };
-            norm + first as f64 * ln_sin + sign * k as f64 * (sin / (1.0 + cos)).ln()
-        };
+        // cos(θ/2)^ℓ sin(θ/2)^ℓ 2^ℓ = sin^ℓ θ; the rest is a power of tan(θ/2).
+        let ln = |i: usize| norm + first as f64 * at.ln_sin[i] + sign * k as f64 * at.ln_tan[i];
         let odd = m % 2 == 1 && (m > 1 || sign > 0.0);
         Walk::new(|i| at.cos[i], ln, if odd { -1.0 } else { 1.0 }, at.cos.len())
     }

@@ -1,7 +1,7 @@
 //! The spherical harmonic transform, on all ranks of a group together.
 
 use super::legendre::Legendre;
-use super::recursion::{Angles, Colatitude, reach};
+use super::recursion::{Angles, Colatitude, ln_sin, reach};
 use super::spin::Spin;
 use super::{Alm, Complex, Ring, Rings};
 use crate::comm::Comm;
@@ -22,11 +22,14 @@ pub struct Sht {
     cuts: Vec<usize>,
     /// This rank's rings, and the largest m that reaches each.
     mine: Vec<(Ring, usize)>,
-    /// cosθ, sinθ and the largest m of the northern rings, the equator included.
+    /// cosθ, ln sinθ, ln tan θ/2 and the largest m of the northern rings, the equator included.
     cos: Vec<f64>,
-    sin: Vec<f64>,
+    ln_sin: Vec<f64>,
+    ln_tan: Vec<f64>,
     reach: Vec<usize>,
     rows: Rows<f64>,
+    /// Room of modes of earlier transforms: to take it anew costs as much as to fill it.
+    spare: Vec<Vec<Complex>>,
 }
 
 impl Sht {
@@ -49,9 +52,11 @@ impl Sht {
             cuts,
             mine,
             cos: northern.iter().map(|ring| ring.cos).collect(),
-            sin: northern.iter().map(|ring| ring.sin).collect(),
+            ln_sin: northern.iter().map(|ring| ln_sin(ring.cos, ring.sin)).collect(),
+            ln_tan: northern.iter().map(|ring| (ring.sin / (1.0 + ring.cos)).ln()).collect(),
             reach: northern.iter().map(reach).collect(),
             rows: Rows::new(4 * nside),
+            spare: vec![],
         })
     }
 
@@ -155,7 +160,7 @@ impl Sht {
         }
         modes.map(|modes| {
             let modes = modes.exchanged(self);
-            self.rows_from(&modes)
+            self.rows_from(modes)
         })
     }
 
@@ -182,38 +187,45 @@ impl Sht {
             colatitude.analyse(m, to, self.angles(from), of_north, of_south);
         }
         drop(of);
+        self.spare.extend(modes.map(|modes| modes.values));
         alm
     }
 
     /// The northern rings from that one.
     fn angles(&self, from: usize) -> Angles<'_> {
-        Angles { cos: &self.cos[from..], sin: &self.sin[from..] }
+        Angles { cos: &self.cos, ln_sin: &self.ln_sin, ln_tan: &self.ln_tan }.from(from)
     }
 
     /// Sums over m along this rank's rings: f_j = Σ_m F_m exp(imφ_j), F_−m = F*_m, aliased to the ring's modes.
-    fn rows_from(&mut self, modes: &Modes) -> Vec<f64> {
+    fn rows_from(&mut self, modes: Modes) -> Vec<f64> {
         let mut map = vec![0.0; self.pixels().len()];
-        let mut rest = &mut map[..];
+        let (mut rest, all) = (&mut map[..], self.lmax + 1);
+        let [mut these, mut spectrum] =
+            [TOGETHER * all, 2 * self.rings.nside() + 1].map(|n| vec![Complex::default(); n]);
         for (at, rings) in self.mine.chunks(TOGETHER).enumerate() {
-            let mut spectra: Vec<Vec<Complex>> =
-                rings.iter().map(|(ring, _)| vec![Complex::default(); ring.pixels / 2 + 1]).collect();
-            let phases: Vec<Phases> = rings.iter().map(|(ring, _)| Phases::new(ring.phi0, self.lmax)).collect();
-            for m in 0..=self.lmax {
-                let row = &modes.of_m(m)[at * TOGETHER..];
-                for (((ring, reach), spectrum), (value, phases)) in
-                    rings.iter().zip(&mut spectra).zip(row.iter().zip(&phases))
-                {
-                    if m <= *reach {
-                        fold(spectrum, ring.pixels, m, value * phases.at(m));
-                    }
-                }
+            for m in 0..all {
+                let row = &modes.of_m(m)[at * TOGETHER..][..rings.len()];
+                these[m..].iter_mut().step_by(all).zip(row).for_each(|(to, f)| *to = *f);
             }
-            for ((ring, _), spectrum) in rings.iter().zip(&spectra) {
+            for ((ring, reach), these) in rings.iter().zip(these.chunks_exact(all)) {
+                let spectrum = &mut spectrum[..ring.pixels / 2 + 1];
+                spectrum.fill(Complex::default());
+                let phases = Phases::new(ring.phi0, *reach);
+                // Up to Nyquist's no two meet in one.
+                let few = (*reach + 1).min(ring.pixels.div_ceil(2));
+                for (m, (to, f)) in spectrum[..few].iter_mut().zip(these).enumerate() {
+                    *to = f * phases.at(m);
+                }
+                spectrum[0].im = 0.0;
+                for (m, f) in these.iter().enumerate().take(reach + 1).skip(few) {
+                    fold(spectrum, ring.pixels, m, f * phases.at(m));
+                }
                 let (row, others) = rest.split_at_mut(ring.pixels);
                 self.rows.inverse(spectrum, row);
                 rest = others;
             }
         }
+        self.spare.push(modes.values);
         map
     }
 
@@ -221,26 +233,24 @@ impl Sht {
     fn modes_of(&mut self, map: &[f64]) -> Modes {
         let weight = 4.0 * PI / self.rings.pixels() as f64;
         let mut modes = Modes::by_ring(self);
-        let mut rest = map;
+        let (mut rest, all) = (map, self.lmax + 1);
+        let mut these = vec![Complex::default(); TOGETHER * all];
         for (at, rings) in self.mine.chunks(TOGETHER).enumerate() {
-            let mut spectra = vec![];
-            for (ring, _) in rings {
+            for ((ring, reach), these) in rings.iter().zip(these.chunks_exact_mut(all)) {
                 let (row, others) = rest.split_at(ring.pixels);
-                spectra.push(self.rows.forward(row).to_vec());
+                let spectrum = self.rows.forward(row);
+                let phases = Phases::new(ring.phi0, *reach);
+                for (m, to) in these[..=*reach].iter_mut().enumerate() {
+                    let k = if m < ring.pixels { m } else { m % ring.pixels };
+                    let mode = if k < spectrum.len() { spectrum[k] } else { spectrum[ring.pixels - k].conj() };
+                    *to = mode * phases.at(m).conj() * weight;
+                }
+                these[*reach + 1..].fill(Complex::default());
                 rest = others;
             }
-            let phases: Vec<Phases> = rings.iter().map(|(ring, _)| Phases::new(ring.phi0, self.lmax)).collect();
-            for m in 0..=self.lmax {
-                let row = &mut modes.of_m_mut(m)[at * TOGETHER..];
-                for (((ring, reach), spectrum), (value, phases)) in
-                    rings.iter().zip(&spectra).zip(row.iter_mut().zip(&phases))
-                {
-                    if m <= *reach {
-                        let k = m % ring.pixels;
-                        let mode = if k < spectrum.len() { spectrum[k] } else { spectrum[ring.pixels - k].conj() };
-                        *value = mode * phases.at(m).conj() * weight;
-                    }
-                }
+            for m in 0..all {
+                let row = &mut modes.of_m_mut(m)[at * TOGETHER..][..rings.len()];
+                row.iter_mut().zip(these[m..].iter().step_by(all)).for_each(|(to, f)| *to = *f);
             }
         }
         modes
@@ -288,7 +298,8 @@ struct Modes {
 }
 
 impl Modes {
-    fn new(sht: &Sht, by_m: bool) -> Self {
+    /// Not all of it is zeros.
+    fn new(sht: &mut Sht, by_m: bool) -> Self {
         let (ranks, rank) = (sht.comm.size(), sht.comm.rank());
         let mut len = 0;
         let blocks = (0..ranks).map(|q| {
@@ -299,16 +310,18 @@ impl Modes {
             (start, rings)
         });
         let blocks = blocks.collect();
-        Modes { values: vec![Complex::default(); len], blocks, ranks, by_m }
+        let mut values = sht.spare.pop().unwrap_or_default();
+        values.resize(len, Complex::default());
+        Modes { values, blocks, ranks, by_m }
     }
 
-    /// Zeros: this rank's m, on all rings.
-    fn by_m(sht: &Sht) -> Self {
+    /// This rank's m, on all rings.
+    fn by_m(sht: &mut Sht) -> Self {
         Modes::new(sht, true)
     }
 
-    /// Zeros: all m, on this rank's rings.
-    fn by_ring(sht: &Sht) -> Self {
+    /// All m, on this rank's rings.
+    fn by_ring(sht: &mut Sht) -> Self {
         Modes::new(sht, false)
     }
 
@@ -338,7 +351,7 @@ impl Modes {
     }
 
     /// The other layout. Collective.
-    fn exchanged(self, sht: &Sht) -> Modes {
+    fn exchanged(self, sht: &mut Sht) -> Modes {
         if self.ranks == 1 {
             return Modes { by_m: !self.by_m, ..self };
         }
@@ -351,6 +364,7 @@ impl Modes {
         let (ours, theirs) = (counts(&self), counts(&to));
         let values: &mut [f64] = bytemuck::cast_slice_mut(&mut to.values);
         sht.comm.exchange_into(bytemuck::cast_slice(&self.values), &ours, values, &theirs);
+        sht.spare.push(self.values);
         to
     }
 }

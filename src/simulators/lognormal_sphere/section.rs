@@ -1,0 +1,142 @@
+//! What the house asks of the kind.
+
+use super::bench;
+use super::config::{AMPLITUDE, BIAS, LognormalSphereConfig, average};
+use super::runner::LognormalSphere;
+use super::spectra::Spectra;
+use crate::cosmology::{Cosmology, may_vary};
+use crate::simulators::bench::Bench;
+use crate::simulators::budget::Memory;
+use crate::simulators::prelude::*;
+use crate::sphere::Sht;
+use std::collections::BTreeMap;
+use std::f64::consts::PI;
+use std::path::PathBuf;
+
+impl Section for LognormalSphereConfig {
+    fn summary(&self) -> String {
+        format!("{} lognormal shells of the sky at nside {}, ℓ ≤ {}", self.count(), self.nside, self.lmax())
+    }
+
+    fn check(&self, of: &Universes) -> Result<()> {
+        self.check_keys()?;
+        let table = self.spectra.is_some();
+        if let Some(name) = of.prior.names().into_iter().find(|name| table && may_vary(name)) {
+            let problem = "varies, but the spectra of the shells come from a table, which is of one cosmology";
+            return Err(Error::input(problem)
+                .key(format!("design.parameters.{name}"))
+                .remedy("fix it in [cosmology], or take [simulator.theory] instead; amplitude and bias may vary"));
+        }
+        self.check_varied(&[(AMPLITUDE, self.amplitude)]).map_err(|e| e.key("simulator.amplitude"))?;
+        let bias = self.counts.as_ref().map(|g| (BIAS, g.bias));
+        bias.map_or(Ok(()), |bias| self.check_varied(&[bias]).map_err(|e| e.key("simulator.counts.bias")))?;
+        self.mask()?;
+        let spectra = Spectra::new(self, of.cosmology()?)?;
+        let middle = of.prior.middle();
+        let theta = of.prior.theta(&middle);
+        spectra.shells(None, &of.resolve(theta)?, theta, 0).map(drop)
+    }
+
+    fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
+        let bessel = self.theory.as_ref().is_some_and(|theory| theory.limber_from != Some(0));
+        match cosmology.omega_k() {
+            curved if curved != 0.0 && bessel => {
+                Err(Error::input("Bessel functions are for flat universes, this one is curved")
+                    .key("cosmology.Omega_k")
+                    .value(curved)
+                    .remedy("set simulator.theory.limber_from = 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warnings(&self, _: &Universes) -> Vec<String> {
+        let missing = "no matter lies before the first shell: sources behind it are lensed less than they would be";
+        let near = self.shells.first().is_some_and(|z| *z > 0.0) && self.sources() > 0;
+        if near { vec![missing.into()] } else { vec![] }
+    }
+
+    fn needs_cosmology(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self) -> Vec<String> {
+        let bias = self.counts.iter().map(|_| BIAS.to_string());
+        std::iter::once(AMPLITUDE.to_string()).chain(bias).collect()
+    }
+
+    fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
+        match varied.iter().find(|(_, value)| !(*value > 0.0 && *value <= 1e3)) {
+            None => Ok(()),
+            Some((name, value)) => Err(Error::input("must lie above 0 and at most at 1000")
+                .key(format!("design.parameters.{name}"))
+                .value(value)
+                .remedy("1.0 is usual")),
+        }
+    }
+
+    fn would_vary(&self, name: &str) -> Option<String> {
+        (name == BIAS).then(|| "add a section [simulator.counts]: galaxies alone depend on it".into())
+    }
+
+    fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let mask = self.mask.iter_mut().map(|mask| ("/mask".to_string(), mask));
+        let spectra = self.spectra.iter_mut().map(|path| ("/spectra".to_string(), path));
+        let n_of_z = self.n_of_z.iter_mut().enumerate();
+        let n_of_z = n_of_z.filter_map(|(i, n)| n.file_mut().map(|path| (format!("/n_of_z/{i}/table/path"), path)));
+        spectra.chain(n_of_z).chain(mask).collect()
+    }
+
+    fn numerics(&self) -> BTreeMap<&'static str, u32> {
+        // Harmonics begin by another exponential.
+        BTreeMap::from([("lognormal-sphere", 2)])
+    }
+
+    fn memory(&self, of: &Universes) -> Result<Option<Memory>> {
+        let (ranks, lmax) = (of.ranks.max(1), self.lmax() as u64);
+        let part = |bytes: u64| bytes.div_ceil(ranks as u64);
+        let (map, alm) = (8 * self.pixels() as u64, 8 * (lmax + 1) * (lmax + 2));
+        // κ of all bins, a map that is drawn, one that is left over in an analysis; a whole map on its way to the file.
+        let maps = part(map) * (self.sources() as u64 + 3);
+        let kept: u64 = self.specs().iter().map(FieldSpec::bytes).sum();
+        let bytes = Sht::bytes(self.nside, self.lmax(), ranks) + maps + part(alm) * (self.neighbours as u64 + 3);
+        let bytes = bytes + part(kept) + map / 2;
+        Ok(Some(Memory {
+            expected: bytes,
+            largest: bytes,
+            cases: ["always".into(), "always".into()],
+            safer: "take more ranks",
+            key: ("simulator.nside", self.nside),
+            remedy: "lower nside or lmax, or raise suite.ranks_per_sim",
+        }))
+    }
+
+    /// Mean spectra of the convergence, noise included.
+    fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
+        let Some(bins) = self.ell_bins()?.filter(|_| field.name == "c_ell") else { return Ok(None) };
+        let (spectra, universe) = (Spectra::new(self, of.cosmology()?)?, of.resolve(theta)?);
+        let ((table, first), weights) = (spectra.of(&universe, index)?, spectra.weights(&universe));
+        let amplitude = theta.get(AMPLITUDE).unwrap_or(self.amplitude);
+        let n = self.count();
+        let noise = self.noise().map_or(0.0, |sigma| sigma * sigma * 4.0 * PI / self.pixels() as f64);
+        let mut values = vec![];
+        for [a, b] in self.pairs() {
+            let c = |l: usize| -> f64 {
+                let sum =
+                    |i: usize| (0..n).map(|j| weights[a][i] * weights[b][j] * table.at(i, j, l as f64)).sum::<f64>();
+                let matter = if l < first { 0.0 } else { amplitude * (0..n).map(sum).sum::<f64>() };
+                matter + if a == b { noise } else { 0.0 }
+            };
+            values.extend((0..bins.count()).map(|bin| average(&bins, bin, c)));
+        }
+        Ok(Some(Theory { name: spectra.name().into(), values }))
+    }
+
+    fn runner(&self, of: &Universes) -> Result<Box<dyn Runner>> {
+        Ok(Box::new(LognormalSphere::new(self, of.cosmology()?)?))
+    }
+
+    fn bench() -> Option<Bench> {
+        Some(bench::BENCH)
+    }
+}
