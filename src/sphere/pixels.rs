@@ -38,7 +38,7 @@ impl Rings {
     pub fn ring_of(&self, pixel: usize) -> usize {
         let (n, cap) = (self.nside(), 2 * self.nside() * (self.nside() - 1));
         // Ring i from a pole begins at 2i(i − 1).
-        let from_pole = |p: usize| (1 + (1 + 2 * p).isqrt()) / 2 - 1;
+        let from_pole = |p: usize| (1 + 2 * p).isqrt().div_ceil(2) - 1;
         match pixel {
             p if p < cap => from_pole(p),
             p if p < self.pixels() - cap => n - 1 + (p - cap) / (4 * n),
