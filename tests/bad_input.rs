@@ -38,6 +38,12 @@ macro_rules! simulator {
 }
 
 /// A simulator with a light cone.
+macro_rules! sphere {
+    () => {
+        concat!(simulator!(), "[simulator.lightcone]\nnside = 8\nsource_redshifts = [1.0]\n")
+    };
+}
+
 macro_rules! lightcone {
     () => {
         concat!(simulator!(), "[simulator.lightcone]\nfield_of_view_deg = 1.0\npixels = 8\nsource_redshifts = [1.0]\n")
@@ -283,6 +289,72 @@ const ROWS: &[Row] = &[
         ],
         campaign: concat!(campaign!(), lightcone!()),
         says: &["simulator.lightcone.source_redshifts = [18.0]: ", "circumference", "remedy: bring the sources nearer"],
+    },
+    Row {
+        what: "a sphere of sources wider than the box",
+        arguments: &["check", "run.toml"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &[
+            "simulator.lightcone.replicate_across = false: ",
+            "wider than the box",
+            "remedy: set replicate_across = true",
+        ],
+    },
+    Row {
+        what: "a sphere of pixels that HEALPix has not",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.nside=12"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.lightcone.nside = 12: ", "power of two", "remedy: 256"],
+    },
+    Row {
+        what: "a sky that is flat and a sphere",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.pixels=8"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.lightcone.pixels = 8", "of a flat sky", "remedy: leave one of them out"],
+    },
+    Row {
+        what: "the sphere of a curved universe",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "cosmology.Omega_k=0.1",
+            "--set",
+            "simulator.lightcone.replicate_across=true",
+        ],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["cosmology.Omega_k = 0.1: ", "flat universe", "remedy: set it to 0"],
+    },
+    Row {
+        what: "the shear of a part of the sphere",
+        arguments: &[
+            "check",
+            "run.toml",
+            "--set",
+            "simulator.lightcone.shear=true",
+            "--set",
+            "simulator.lightcone.footprint=octant",
+        ],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.lightcone.shear = true: ", "whole sky", "remedy: leave it out"],
+    },
+    Row {
+        what: "rays over the sphere",
+        arguments: &["check", "run.toml", "--set", "simulator.lightcone.method=raytrace"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.lightcone.method = ", "flat sky alone", "remedy: take \"born\""],
+    },
+    Row {
+        what: "spectra that the sphere's maps do not have",
+        arguments: &["check", "run.toml", "--set", "simulator.c_ell={ max = 100.0 }"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.c_ell = [2.0, 100.0]: ", "from 1 to 23", "remedy: change min or max"],
+    },
+    Row {
+        what: "peaks on the sphere",
+        arguments: &["check", "run.toml", "--set", "simulator.peaks={ smoothing = 0.1 }"],
+        campaign: concat!(campaign!(), sphere!()),
+        says: &["simulator.peaks", "flat sky alone", "remedy: leave them out"],
     },
     Row {
         what: "a lens plane thicker than the box",
@@ -561,6 +633,20 @@ fn files_are_refused() {
     write("list.txt", "0.3 0.8\n0.3 2.0\n");
     let file = File::create(&folder.path().join("arrays.h5")).unwrap();
     file.write(None, "mask", &[4, 4], &[1f32; 16]).unwrap();
+    let sky = |name: &str, pixels: usize, value: f64, order: &str| {
+        let file = File::create(&folder.path().join(name)).unwrap();
+        file.write(None, "mask", &[pixels], &vec![value; pixels]).unwrap();
+        file.set_text("mask", "ORDERING", order).unwrap();
+        file.close().unwrap();
+    };
+    sky("small.h5", 192, 1.0, "RING");
+    sky("strange.h5", 768, 1.0, "SPIRAL");
+    sky("nan.h5", 768, f64::NAN, "RING");
+    sky("dark.h5", 768, 0.0, "NESTED");
+    let sphere = |key: &str, file: &str| {
+        let key = if key == "mask" { format!("mask = '{file}'") } else { format!("footprint = {{ mask = '{file}' }}") };
+        format!("simulator.lightcone={{ nside = 8, replicate_across = true, source_redshifts = [1.0], {key} }}")
+    };
     let mut one = vec![0f64; 4096];
     file.write(None, "zeros", &[16; 3], &one).unwrap();
     one.iter_mut().enumerate().for_each(|(i, x)| *x = if i % 2 == 0 { 5.0 } else { -5.0 });
@@ -577,6 +663,14 @@ fn files_are_refused() {
         |column: usize| format!("simulator.lightcone.n_of_z=[{{ table = {{ path = 'n.txt', column = {column} }} }}]");
     for (sets, says) in [
         (vec!["simulator.lightcone.mask=arrays.h5".to_string()], ["mask = \"arrays.h5\": ", "[4, 4]", "pixels"]),
+        (
+            vec![sphere("mask", "small.h5")],
+            ["lightcone.mask = \"small.h5\": ", "of nside = 4, and the maps 768", "same nside"],
+        ),
+        (vec![sphere("mask", "strange.h5")], ["lightcone.mask = \"strange.h5\": ", "SPIRAL", "RING or NESTED"]),
+        (vec![sphere("mask", "nan.h5")], ["lightcone.mask = \"nan.h5\": ", "holds NaN", "from 0 (masked)"]),
+        (vec![sphere("", "small.h5")], ["lightcone.footprint.mask = \"small.h5\": ", "nside = 4", "same nside"]),
+        (vec![sphere("", "dark.h5")], ["lightcone.footprint = ", "has no pixel", "another footprint"]),
         (vec![table(2)], ["n_of_z.0 = \"n.txt\": ", "column 2", "another column"]),
         (vec![table(0)], ["n_of_z.0 = { table = ", "column 0", "column = 1"]),
         (

@@ -21,6 +21,7 @@ const FIGURES: [(&str, Figure); 9] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
+    ("skies", fields::skies),
     ("f-nl", fields::f_nl),
     ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),

@@ -41,13 +41,14 @@ fn one<'a, T>(rng: &mut Random, of: &'a [T]) -> &'a T {
 
 // --- campaigns ---
 
-const RECIPES: [&str; 10] = [
+const RECIPES: [&str; 11] = [
     include_str!("../recipes/demo.toml"),
     include_str!("../recipes/smoke.toml"),
     include_str!("../recipes/foreign.toml"),
     include_str!("../recipes/observables.toml"),
     include_str!("../recipes/pm-4096.toml"),
     include_str!("../recipes/lensing.toml"),
+    include_str!("../recipes/fullsky.toml"),
     include_str!("../recipes/galaxies.toml"),
     include_str!("../recipes/covariance.toml"),
     include_str!("../recipes/forecast.toml"),

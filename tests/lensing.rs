@@ -9,6 +9,10 @@ mod mpi;
 mod neutrinos;
 #[path = "lensing/simulation.rs"]
 mod simulation;
+#[path = "lensing/skies.rs"]
+mod skies;
+#[path = "lensing/sphere.rs"]
+mod sphere;
 #[path = "lensing/survey.rs"]
 mod survey;
 #[path = "lensing/views.rs"]

@@ -111,6 +111,18 @@ fn a_light_cone_takes_what_is_planned() {
     });
 }
 
+/// The sphere, whose pixels are dealt out, with checkpoints.
+#[test]
+fn a_sky_takes_what_is_planned() {
+    mpi::on_ranks("a_sky_takes_what_is_planned", &[2], |comm| {
+        let cone = "nside = 512, source_redshifts = [0.15, 0.2], replicate_across = true";
+        takes_what_is_planned(
+            comm,
+            &format!("{SKY}\ncheckpoint_minutes = 1e-9\nlightcone = {{ {cone} }}\nc_ell = {{}}"),
+        );
+    });
+}
+
 #[test]
 fn ray_tracing_takes_what_is_planned() {
     mpi::on_ranks("ray_tracing_takes_what_is_planned", &[2], |comm| {

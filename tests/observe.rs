@@ -223,6 +223,34 @@ fn planes_and_maps_are_seen_with_other_eyes() {
     });
 }
 
+/// The same of the sphere: other sources and noise of kept shells, noise and masks of kept maps.
+#[test]
+fn shells_give_the_sky_back() {
+    mpi::on_ranks("shells_give_the_sky_back", &[1, 3], |world| {
+        let cone = "[lightcone]\nnside = 8\nlight_cones = 2\nreplicate_across = true\nshear = true\n\
+                    source_redshifts = [0.1, 0.15]\n";
+        let noise = "shape_noise = { sigma_e = 0.3, n_gal = 1.0 }\n[c_ell]\nbins = 4\n";
+        let kept = with(None, |job| simulated(world, &pm("", &format!("{cone}keep_planes = true\n")), job));
+        let eyes = pm("", &format!("{cone}{noise}"));
+        let expected = with(None, |job| simulated(world, &eyes, job));
+        assert_eq!(names(&expected), ["kappa", "shear", "c_ell"]);
+        let wanted = ["kappa", "shear", "c_ell"];
+        let made = with(None, |job| again(world, &eyes, job, &wanted, &kept)).unwrap();
+        same_bits(world, &made, &expected);
+        let other = pm("", &format!("{cone}{noise}").replace("[0.1, 0.15]", "[0.12, 0.15]"));
+        let made = with(None, |job| again(world, &other, job, &["kappa"], &kept)).unwrap();
+        same_bits(world, &made, &with(None, |job| simulated(world, &other, job)));
+        let maps: Vec<Field> = kept.into_iter().filter(|f| f.spec.name != "lens_planes").collect();
+        let made = with(None, |job| again(world, &eyes, job, &wanted, &maps)).unwrap();
+        close(world, &made, &expected, 1e-5);
+        let noisy: Vec<Field> = expected.iter().filter(|f| f.spec.name != "c_ell").cloned().collect();
+        let made = with(None, |job| again(world, &eyes, job, &["c_ell"], &noisy)).unwrap();
+        close(world, &made, &expected, 1e-5);
+        let e = with(None, |job| again(world, &pm("", cone), job, &["kappa"], &noisy)).err().unwrap();
+        assert!(e.exit_code() == 2 && e.to_string().contains("keep_planes"), "{e}");
+    });
+}
+
 const CAMPAIGN: &str = "output = \"run\"\nseed = 4\n[cosmology]\nOmega_b = 0.05\nh = 0.7\nn_s = 0.96\n[design]\n\
     simulations = 6\n[design.parameters.Omega_m]\nmin = 0.25\nmax = 0.35\n[design.parameters.sigma8]\nmin = 0.8\n\
     max = 0.9\n[suite]\nshard_size = 2\n[simulator]\nkind = \"pm\"\nbox_size = 64.0\nparticles = 16\n";

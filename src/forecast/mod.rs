@@ -45,7 +45,7 @@ pub struct Stepped {
 
 /// True of a field with one vector of numbers per universe, or per view of it: no map, no grid, no list.
 pub fn is_statistic(spec: &FieldSpec) -> bool {
-    let space = |kind: AxisKind| matches!(kind, AxisKind::Periodic | AxisKind::Flat | AxisKind::Healpix { .. });
+    let space = AxisKind::is_spatial;
     !spec.ragged && !spec.axes.iter().any(|axis| space(axis.kind)) && spec.shape.iter().all(|&n| n > 0)
 }
 

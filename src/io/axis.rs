@@ -34,6 +34,8 @@ pub enum AxisKind {
     Flat,
     /// Pixels of the sphere (Górski et al. 2005).
     Healpix { nside: u32, order: HealpixOrder },
+    /// Some of these pixels, which the axis lists.
+    Footprint { nside: u32, order: HealpixOrder },
 }
 
 /// How the pixels of a HEALPix map follow one another.
@@ -52,7 +54,12 @@ impl AxisKind {
 
     /// True along which points have a place in a box or on the sky.
     pub fn is_spatial(self) -> bool {
-        matches!(self, AxisKind::Periodic | AxisKind::Flat | AxisKind::Healpix { .. })
+        self.is_sphere() || matches!(self, AxisKind::Periodic | AxisKind::Flat)
+    }
+
+    /// True of pixels of the sphere, all or some of them.
+    pub fn is_sphere(self) -> bool {
+        matches!(self, AxisKind::Healpix { .. } | AxisKind::Footprint { .. })
     }
 
     /// Why axes of these kinds and lengths are none of one field; nothing where they are. Views stand first, what lies
@@ -74,11 +81,16 @@ impl AxisKind {
         if spatial.iter().any(|kind| *kind != spatial[0]) {
             return Some("has rows and columns of different kinds".into());
         }
-        let &AxisKind::Healpix { nside, order } = spatial.first()? else { return None };
+        let (nside, order, part) = match *spatial.first()? {
+            AxisKind::Healpix { nside, order } => (nside, order, false),
+            AxisKind::Footprint { nside, order } => (nside, order, true),
+            _ => return None,
+        };
         let (pixels, n) = ((nside as usize).saturating_pow(2).saturating_mul(12), shape[shape.len() - 1]);
         let nested = order == HealpixOrder::Nested && !nside.is_power_of_two();
         match spatial.len() {
             1 if nside == 0 || nested => Some(format!("has nside = {nside}: nested pixels need a power of two")),
+            1 if part && n <= pixels => None,
             1 if pixels != n => Some(format!("has nside = {nside}, which makes {pixels} pixels, but there are {n}")),
             1 => None,
             _ => Some("has several axes of HEALPix pixels".into()),
@@ -104,6 +116,9 @@ impl fmt::Display for AxisKind {
             AxisKind::Healpix { nside, order: HealpixOrder::Nested } => {
                 return write!(f, "healpix nside={nside} nested");
             }
+            AxisKind::Footprint { nside, order } => {
+                return write!(f, "{} partial", AxisKind::Healpix { nside: *nside, order: *order });
+            }
         })
     }
 }
@@ -118,14 +133,19 @@ impl FromStr for AxisKind {
         let lower = word.trim().to_lowercase();
         let healpix = || {
             let (nside, order) = lower.strip_prefix("healpix nside=")?.split_once(' ')?;
+            let (order, part) = order.strip_suffix(" partial").map_or((order, false), |order| (order, true));
             let order =
                 [("ring", HealpixOrder::Ring), ("nested", HealpixOrder::Nested)].iter().find(|o| o.0 == order)?.1;
-            Some(Healpix { nside: nside.parse().ok()?, order })
+            let nside = nside.parse().ok()?;
+            Some(if part { Footprint { nside, order } } else { Healpix { nside, order } })
         };
         let known = PLAIN.map(|kind| kind.to_string());
         let plain = known.iter().position(|name| *name == lower).map(|at| PLAIN[at]);
         plain.or_else(healpix).ok_or_else(|| {
-            let remedy = format!("known here: {}, healpix nside=N ring, healpix nside=N nested", known.join(", "));
+            let remedy = format!(
+                "known here: {}, healpix nside=N ring, healpix nside=N nested, and these with partial behind",
+                known.join(", ")
+            );
             Error::input("is nothing that an axis can be").value(word).remedy(remedy)
         })
     }
@@ -153,6 +173,9 @@ pub struct Axis {
     /// Else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<f64>,
+    /// Where its points are some pixels of the sphere, first and end of each run of neighbours; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pixels: Vec<[u64; 2]>,
     /// Where they are bins of Fourier modes, how many each holds; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modes: Vec<u64>,
@@ -162,7 +185,17 @@ impl Axis {
     /// An axis without coordinates.
     pub fn new(kind: AxisKind, name: &str, unit: &str) -> Self {
         let (name, unit) = (name.into(), unit.into());
-        Axis { name, unit, kind, values: vec![], labels: vec![], spins: vec![], edges: vec![], modes: vec![] }
+        Axis {
+            name,
+            unit,
+            kind,
+            values: vec![],
+            labels: vec![],
+            spins: vec![],
+            edges: vec![],
+            modes: vec![],
+            pixels: vec![],
+        }
     }
 
     /// An axis with coordinates.
@@ -173,6 +206,34 @@ impl Axis {
     /// An axis of bins with these coordinates and edges.
     pub fn bins(name: &str, unit: &str, values: Vec<f64>, edges: Vec<f64>) -> Self {
         Axis { edges, ..Axis::at(AxisKind::Bin, name, unit, values) }
+    }
+
+    /// An axis of pixels of the sphere in RING order: those of these runs, where they are not all.
+    pub fn sphere(nside: usize, runs: &[[usize; 2]]) -> Self {
+        let (nside, order) = (nside as u32, HealpixOrder::Ring);
+        let all = 12 * u64::from(nside).pow(2);
+        let pixels: Vec<[u64; 2]> = runs.iter().map(|run| run.map(|p| p as u64)).collect();
+        match pixels[..] == [[0, all]] {
+            true => Axis::new(AxisKind::Healpix { nside, order }, "pixel", ""),
+            false => Axis { pixels, ..Axis::new(AxisKind::Footprint { nside, order }, "pixel", "") },
+        }
+    }
+
+    /// The same axis with these pixels of the sphere, in the order of its points, if they are some of its kind, each
+    /// once and growing.
+    pub fn with_pixels(self, numbers: &[f64]) -> Option<Self> {
+        let AxisKind::Footprint { nside, .. } = self.kind else { return None };
+        let all = 12.0 * f64::from(nside).powi(2);
+        let fine =
+            numbers.iter().all(|&p| p >= 0.0 && p < all && p.fract() == 0.0) && numbers.is_sorted_by(|a, b| a < b);
+        let mut pixels: Vec<[u64; 2]> = vec![];
+        for p in numbers.iter().filter(|_| fine).map(|&p| p as u64) {
+            match pixels.last_mut() {
+                Some(run) if run[1] == p => run[1] += 1,
+                _ => pixels.push([p, p + 1]),
+            }
+        }
+        fine.then_some(Axis { pixels, ..self })
     }
 
     /// An axis whose points have names.
@@ -231,9 +292,9 @@ mod tests {
 
     #[test]
     fn kinds_are_read_as_they_are_written() {
-        let healpix = [HealpixOrder::Ring, HealpixOrder::Nested].map(|order| Healpix { nside: 64, order });
-        for kind in [Unsaid, Index, View, Channel, Slab, Bin, Column, Class, Periodic, Flat].into_iter().chain(healpix)
-        {
+        let orders = [HealpixOrder::Ring, HealpixOrder::Nested];
+        let sphere = orders.map(|order| [Healpix { nside: 64, order }, Footprint { nside: 64, order }]).concat();
+        for kind in [Unsaid, Index, View, Channel, Slab, Bin, Column, Class, Periodic, Flat].into_iter().chain(sphere) {
             assert_eq!(kind.to_string().to_uppercase().parse::<AxisKind>().unwrap(), kind);
         }
         for word in ["", "flatt", "healpix", "healpix nside=64", "healpix nside=-1 ring", "healpix nside=64 ring ring"]
@@ -266,7 +327,9 @@ mod tests {
     #[test]
     fn axes_that_are_none_of_one_field_are_told() {
         let sky = |nside, order| Healpix { nside, order };
-        let good: [(&[AxisKind], &[usize]); 6] = [
+        let part = |nside| Footprint { nside, order: HealpixOrder::Ring };
+        let good: [(&[AxisKind], &[usize]); 7] = [
+            (&[Channel, part(2)], &[3, 17]),
             (&[], &[]),
             (&[Channel, Flat, Flat], &[3, 8, 8]),
             (&[View, Column], &[3, 8]),
@@ -277,7 +340,8 @@ mod tests {
         for (kinds, shape) in good {
             assert_eq!(AxisKind::mismatch(kinds, shape), None);
         }
-        let bad: [(&[AxisKind], &[usize], &str); 9] = [
+        let bad: [(&[AxisKind], &[usize], &str); 10] = [
+            (&[part(2)], &[49], "makes 48 pixels, but there are 49"),
             (&[Unsaid], &[3], "unsaid"),
             (&[Channel, Flat], &[3, 8, 8], "names 2 axes, but a row has 3: [3, 8, 8]"),
             (&[Flat, Flat, Channel], &[8, 8, 3], "another order"),

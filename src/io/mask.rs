@@ -2,6 +2,7 @@
 
 use super::hdf::File;
 use crate::error::{Error, Result};
+use crate::sphere::Rings;
 use std::path::Path;
 
 /// Serial: a mask's shape and numbers.
@@ -48,4 +49,37 @@ pub fn of_maps(path: Option<&Path>, pixels: usize, section: &str) -> Result<Opti
     let problem = format!("its array `mask` has shape {shape:?}, the maps [{pixels}, {pixels}]");
     let remedy = format!("give a mask with the maps' pixels, or change {section}.pixels");
     Err(Error::input(problem).key(key).value(path).remedy(remedy))
+}
+
+/// Serial: the mask in a file for maps of the sphere, in RING order, which the dotted `key` names. One whose attribute
+/// `ORDERING` (`RING`, `NESTED`) or `axes_kinds` says that it is NESTED is put into that order.
+pub fn of_sphere(path: &Path, rings: Rings, key: &str) -> Result<Vec<f64>> {
+    let refuse = |problem: String, remedy: &str| Error::input(problem).key(key).value(path).remedy(remedy);
+    let (shape, mask) = read(path).map_err(|e| e.key(key))?;
+    if shape != [rings.pixels()] {
+        let of = |n: usize| Some((n / 12).isqrt()).filter(|side| 12 * side * side == n);
+        let of = match shape[..] {
+            [n] => of(n).map_or(String::new(), |side| format!(", of nside = {side}")),
+            _ => String::new(),
+        };
+        let problem = format!("its array `mask` has shape {shape:?}{of}, and the maps {} pixels", rings.pixels());
+        return Err(refuse(problem, "give a mask of the same nside, or change nside"));
+    }
+    let file = File::open(path)?;
+    let kind = file.words("mask", "axes_kinds")?.and_then(|words| words.into_iter().next()).unwrap_or_default();
+    let order = match file.text("mask", "ORDERING")?.map(|word| word.trim().to_uppercase()) {
+        Some(word) => word,
+        None if kind.to_lowercase().ends_with(" nested") => "NESTED".into(),
+        None => "RING".into(),
+    };
+    match order.as_str() {
+        "RING" => Ok(mask),
+        "NESTED" | "NEST" => {
+            log::info!("{}: the mask is in NESTED order, and is put into RING order", path.display());
+            let mut ring = vec![0.0; mask.len()];
+            mask.iter().enumerate().for_each(|(p, m)| ring[rings.of_nested(p)] = *m);
+            Ok(ring)
+        }
+        other => Err(refuse(format!("its attribute ORDERING says {other:?}"), "say RING or NESTED")),
+    }
 }

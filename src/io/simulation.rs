@@ -172,7 +172,8 @@ pub fn describe(file: &File, at: &str, spec: &FieldSpec, stacked: bool) -> Resul
     file.set_json(at, "spec", spec)
 }
 
-/// The arrays below `axes/` of a field: names, shapes, numbers and their unit; counts of modes have none.
+/// The arrays below `axes/` of a field: names, shapes, numbers and their unit; counts of modes and pixels of a part of
+/// the sphere have none.
 pub fn points(spec: &FieldSpec) -> impl Iterator<Item = (String, Vec<usize>, Points<'_>)> {
     spec.axes.iter().zip(&spec.shape).flat_map(|(axis, &points)| {
         let at = format!("axes/{}/{}", spec.name, axis.name);
@@ -181,8 +182,14 @@ pub fn points(spec: &FieldSpec) -> impl Iterator<Item = (String, Vec<usize>, Poi
         let (values, unit) = (&axis.values, axis.unit.as_str());
         let edges = (format!("{at}_edges"), shape, Points::Values(&axis.edges, unit));
         let modes = (format!("{at}_modes"), vec![axis.modes.len()], Points::Counts(&axis.modes));
-        let there = |array: &(_, _, Points)| !matches!(array.2, Points::Values([], _) | Points::Counts([]));
-        [(at, vec![values.len()], Points::Values(values, unit)), edges, modes].into_iter().filter(there)
+        let pixels: Vec<i64> = axis.pixels.iter().flat_map(|&[first, end]| first as i64..end as i64).collect();
+        let pixels = (at.clone(), vec![pixels.len()], Points::Pixels(pixels));
+        let there = |array: &(_, _, Points)| match &array.2 {
+            Points::Values(values, _) => !values.is_empty(),
+            Points::Counts(counts) => !counts.is_empty(),
+            Points::Pixels(pixels) => !pixels.is_empty(),
+        };
+        [(at, vec![values.len()], Points::Values(values, unit)), edges, modes, pixels].into_iter().filter(there)
     })
 }
 
@@ -191,6 +198,8 @@ pub enum Points<'a> {
     /// With their unit.
     Values(&'a [f64], &'a str),
     Counts(&'a [u64]),
+    /// Of the sphere; signed, as healpy wants them.
+    Pixels(Vec<i64>),
 }
 
 /// Writes `axes/<field>/<axis>` and, where its points are bins, `…_edges` and `…_modes`; collective in a file of these
@@ -198,6 +207,7 @@ pub enum Points<'a> {
 pub fn write_axes(file: &File, comm: Option<&Comm>, spec: &FieldSpec) -> Result<()> {
     points(spec).try_for_each(|(name, shape, numbers)| match numbers {
         Points::Counts(counts) => file.write(comm, &name, &shape, counts),
+        Points::Pixels(pixels) => file.write(comm, &name, &shape, &pixels),
         Points::Values(values, unit) => {
             file.write(comm, &name, &shape, values).and_then(|()| file.set_text(&name, "units", unit))
         }
@@ -236,13 +246,19 @@ pub fn read_axes(file: &File, at: &str, field: &str, known: &[Axis], stacked: bo
             let error = Error::input("is no spin").key(format!("{field}: {name}_spin")).value(spin);
             return Err(error.remedy("spins are whole numbers from 0"));
         }
-        Ok(Axis {
+        let axis = Axis {
             labels: file.texts(at, name)?.unwrap_or_default(),
             spins: spins.into_iter().map(|spin| spin as u8).collect(),
-            values: numbers("")?,
             edges: numbers("_edges")?,
             ..Axis::new(kind, name, units[i].trim())
-        })
+        };
+        match kind {
+            AxisKind::Footprint { .. } => axis.with_pixels(&numbers("")?).ok_or_else(|| {
+                let error = Error::input("are no pixels of this kind, each once and growing");
+                error.key(format!("axes/{field}/{name}")).remedy("give the number of the pixel for each point")
+            }),
+            _ => Ok(Axis { values: numbers("")?, ..axis }),
+        }
     };
     (0..rank).map(axis).collect()
 }

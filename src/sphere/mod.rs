@@ -13,8 +13,10 @@
 //! rings, and one exchange lies between them. Each sum is one rank's, in one order: the same bits on any number of ranks.
 
 mod alm;
+mod footprint;
 mod legendre;
 mod lognormal;
+mod pixels;
 mod recursion;
 mod register;
 mod rings;
@@ -22,6 +24,7 @@ mod spin;
 mod transform;
 
 pub use alm::Alm;
+pub use footprint::Footprint;
 pub use lognormal::{Conditional, LognormalShells};
 pub use rings::{MAX_NSIDE, Ring, Rings};
 pub use transform::Sht;

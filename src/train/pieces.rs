@@ -216,7 +216,7 @@ fn crops(side: &[usize], overlap: usize, fields: &[FieldSpec]) -> Result<Vec<Cro
     for field in &placed {
         let (problem, remedy) = match space(field) {
             _ if field.ragged => ("is a list, which is not cut in space", "leave it out, or make a field of it"),
-            own if matches!(own[0], AxisKind::Healpix { .. }) => {
+            own if own[0].is_sphere() => {
                 ("has pixels of the sphere, which are not cut here", "cut flat patches out of it where maps are made")
             }
             own if own != kinds => ("does not lie in one space with the others", "give each a stage of its own"),

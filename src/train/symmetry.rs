@@ -148,7 +148,7 @@ impl Symmetries {
             let problem = format!("{} do not lie in one space, in which they could be moved alike", all());
             return refuse(any, problem, "leave it out, or give each a stage of its own");
         }
-        if kinds.iter().any(|kind| matches!(kind, AxisKind::Healpix { .. })) {
+        if kinds.iter().any(|kind| kind.is_sphere()) {
             let remedy = "leave it out: more views of the sphere must be made with the maps";
             return refuse(any, format!("{} has pixels of the sphere, which are not turned here", all()), remedy);
         }

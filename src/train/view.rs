@@ -362,7 +362,7 @@ impl Seen<'_> {
 /// Side of a map's square pixels in arcminutes, where its axes tell: by their coordinates, or as pixels of the sphere.
 fn side(spec: &FieldSpec) -> Option<f64> {
     let axis = spec.axes.last()?;
-    if let AxisKind::Healpix { nside, .. } = axis.kind {
+    if let AxisKind::Healpix { nside, .. } | AxisKind::Footprint { nside, .. } = axis.kind {
         return Some((4.0 * std::f64::consts::PI / (12.0 * (nside as f64).powi(2))).sqrt().to_degrees() * 60.0);
     }
     let unit = match axis.unit.as_str() {

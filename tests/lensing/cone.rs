@@ -8,7 +8,7 @@ use rand::Rng;
 use std::collections::{HashMap, HashSet};
 
 /// Particles scattered at random, drifting: one of `parts` parts of `count`, the same universe whatever their number.
-fn scattered([part, parts]: [usize; 2], count: u64, l: f64, speed: f64) -> Particles<f64> {
+pub(super) fn scattered([part, parts]: [usize; 2], count: u64, l: f64, speed: f64) -> Particles<f64> {
     let mut particles = Particles::default();
     for id in (part as u64..count).step_by(parts) {
         let mut rng = stream(1, 0, "scattered", id);
@@ -29,19 +29,13 @@ fn transverse(omega_k: f64, chi: f64) -> f64 {
     }
 }
 
-fn plain(force: f64) -> Factor {
+pub(super) fn plain(force: f64) -> Factor {
     Factor { force, lpt: [0.0; 2] }
 }
 
 /// Moves particles from `a` to 1 in drifts of unit factor per scale factor, the observer looking on. `a` grows in
 /// `steps` equal steps.
-fn free_streaming<F: Fn(f64, f64, f64) -> Factor>(
-    p: &mut Particles<f64>,
-    a: f64,
-    steps: usize,
-    l: f64,
-    cone: &mut LightCone<F>,
-) {
+pub(super) fn free_streaming(p: &mut Particles<f64>, a: f64, steps: usize, l: f64, cone: &mut impl Observer<f64>) {
     for step in 0..steps {
         let at = |s: usize| if s == steps { 1.0 } else { a + (1.0 - a) * s as f64 / steps as f64 };
         let (from, to) = (at(step), at(step + 1));

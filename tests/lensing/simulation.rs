@@ -12,7 +12,7 @@ use polycosm::observables::{PowerConfig, PowerMeter};
 use polycosm::particles::Particles;
 
 /// Scale factor at comoving distance, to redshift 1.
-fn scale_factors(cosmology: &Cosmology) -> Spline {
+pub(super) fn scale_factors(cosmology: &Cosmology) -> Spline {
     let a: Vec<f64> = (0..=200).map(|i| 1.0 - 0.5 * i as f64 / 200.0).collect();
     Spline::new(a.iter().map(|&a| cosmology.comoving_distance(a)).collect(), a)
 }
@@ -111,16 +111,16 @@ fn convergence_of_a_simulation() {
 }
 
 /// Several light cones through one simulation, and its power spectrum after each drift.
-struct Views<F> {
-    cones: Vec<LightCone<F>>,
-    meter: PowerMeter<f32>,
-    total: u64,
-    spectra: Vec<(f64, Spline)>,
+pub(super) struct Views<C> {
+    pub cones: Vec<C>,
+    pub meter: PowerMeter<f32>,
+    pub total: u64,
+    pub spectra: Vec<(f64, Spline)>,
 }
 
-impl<F> Views<F> {
+impl<C> Views<C> {
     /// P(k) at scale factor `a`, with the particles' shot noise; above it a power law where nothing was measured.
-    fn power(&self, k: f64, a: f64, shot: f64) -> f64 {
+    pub fn power(&self, k: f64, a: f64, shot: f64) -> f64 {
         let i = self.spectra.partition_point(|s| s.0 < a).clamp(1, self.spectra.len() - 1);
         let [(a0, p0), (a1, p1)] = [&self.spectra[i - 1], &self.spectra[i]];
         let t = (a - a0) / (a1 - a0);
@@ -130,7 +130,7 @@ impl<F> Views<F> {
     }
 }
 
-impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Views<F> {
+impl<C: Observer<f32>> Observer<f32> for Views<C> {
     fn after(
         &mut self,
         index: usize,

@@ -1,8 +1,8 @@
-//! Exports that are folders: `.npy` files, or Zarr's format 2 (<https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>).
+//! Exports that are folders: `.npy` files, beside them FITS files, or Zarr's format 2 (<https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>).
 //! One JSON in each says what and whose it is: `dataset.json`, or the attributes of Zarr's root, `.zattrs`.
 
 use super::numbers::{Growing, Number, chunk_rows, code, descr};
-use super::{Format, SPLIT, STATUS, Store};
+use super::{Format, SPLIT, STATUS, Store, fits};
 use crate::error::{At, Error, Result};
 use crate::io::dataset::Dataset;
 use crate::io::field::{Axis, AxisKind, Data, FieldSpec};
@@ -20,6 +20,8 @@ use std::path::{Component, Path, PathBuf};
 pub struct Folder {
     path: PathBuf,
     format: Format,
+    /// Rows of the design that are exported.
+    universes: Vec<usize>,
     /// Shapes and types of its arrays, by name.
     arrays: RefCell<BTreeMap<String, Value>>,
 }
@@ -88,12 +90,18 @@ fn belongs(file: &Path, format: Format, arrays: &Map<String, Value>) -> bool {
             [".zarray", ".zattrs"].contains(&name) || name.bytes().all(|b| b.is_ascii_digit() || b == b'.')
         }
         Format::Zarr => name == ".zgroup" && group(),
+        Format::Fits if name.ends_with(".fits") => array(parent),
         _ => file.to_str().and_then(|file| file.strip_suffix(".npy")).is_some_and(array),
     }
 }
 
 /// Writes a folder under a temporary name, and puts it in the place of an earlier one when it is on the disk.
-pub fn publish(path: &Path, format: Format, write: impl FnOnce(&Folder) -> Result<()>) -> Result<()> {
+pub fn publish(
+    path: &Path,
+    format: Format,
+    universes: &[usize],
+    write: impl FnOnce(&Folder) -> Result<()>,
+) -> Result<()> {
     let at = path.parent().unwrap_or(Path::new(""));
     let start = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for entry in std::fs::read_dir(at).at(at)?.flatten() {
@@ -106,7 +114,7 @@ pub fn publish(path: &Path, format: Format, write: impl FnOnce(&Folder) -> Resul
     let (new, old) = (named(path, id), named(&at.join(format!("{start}.old")), id));
     let replace = || {
         std::fs::create_dir(&new).at(&new)?;
-        write(&Folder { path: new.clone(), format, arrays: RefCell::default() })?;
+        write(&Folder { path: new.clone(), format, universes: universes.to_vec(), arrays: RefCell::default() })?;
         let disk = std::fs::File::open(&new).at(&new)?;
         rustix::fs::syncfs(&disk).map_err(std::io::Error::from).at(&new)?;
         if path.exists() {
@@ -129,7 +137,7 @@ impl Folder {
         let path = self.path.join(name);
         let groups = if self.format == Format::Zarr { &path } else { path.parent().unwrap_or(&path) };
         std::fs::create_dir_all(groups).at(groups)?;
-        if self.format == Format::Numpy {
+        if self.format != Format::Zarr {
             return Ok(self.path.join(format!("{name}.npy")));
         }
         for group in path.ancestors().skip(1).take_while(|group| group.starts_with(&self.path)) {
@@ -198,6 +206,12 @@ impl Store for Folder {
         array.end()
     }
     fn begin(&self, name: &str, shape: &[usize], spec: &FieldSpec, stacked: bool) -> Result<Growing> {
+        if self.format == Format::Fits && fits::holds(spec) {
+            self.make(name, json!({ "shape": shape, "dtype": descr(code(spec.dtype)) }))?;
+            let folder = self.path.join(name);
+            std::fs::create_dir_all(&folder).at(&folder)?;
+            return Ok(Growing::Maps(fits::Maps::new(folder, spec, self.universes.clone())));
+        }
         let array = self.grow(name, code(spec.dtype), shape)?;
         let first = stacked.then(|| Axis::new(AxisKind::Index, "simulation", ""));
         let axes: Vec<&Axis> = first.iter().chain(&spec.axes).collect();
@@ -228,6 +242,7 @@ impl Store for Folder {
     fn axes(&self, spec: &FieldSpec) -> Result<()> {
         points(spec).try_for_each(|(name, shape, numbers)| match numbers {
             Points::Counts(counts) => self.whole(&name, &shape, counts),
+            Points::Pixels(pixels) => self.whole(&name, &shape, &pixels),
             Points::Values(values, unit) => {
                 self.whole(&name, &shape, values)?;
                 self.unit(&name, unit)

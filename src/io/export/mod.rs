@@ -1,6 +1,7 @@
 //! Datasets for other programs: no links to shards, chosen universes and fields. And where they may be written.
 
 mod choice;
+mod fits;
 mod folder;
 mod numbers;
 
@@ -31,6 +32,8 @@ pub enum Format {
     Numpy,
     /// A folder in Zarr's format 2, uncompressed
     Zarr,
+    /// As numpy, but maps of the sphere as FITS files that healpy reads, one for each universe
+    Fits,
 }
 
 impl Format {
@@ -40,6 +43,7 @@ impl Format {
             Format::Hdf5 => format!("{name}.h5"),
             Format::Numpy => name.into(),
             Format::Zarr => format!("{name}.zarr"),
+            Format::Fits => format!("{name}-fits"),
         }
     }
 
@@ -81,7 +85,7 @@ impl Format {
         let specs = chosen(dataset, fields)?;
         let (at, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
         if self != Format::Hdf5 {
-            return folder::publish(path, self, |folder| {
+            return folder::publish(path, self, rows, |folder| {
                 fill(folder, dataset, rows, &specs)?;
                 folder.close(dataset, &specs, by)
             });

@@ -1,5 +1,6 @@
 //! Numbers as NumPy names them, and files of them that grow.
 
+use super::fits::Maps;
 use crate::error::{At, Result};
 use crate::io::field::Dtype;
 use crate::io::hdf::{Element, Word};
@@ -52,6 +53,8 @@ pub fn npy_header(code: &str, shape: &[usize]) -> Vec<u8> {
 /// An array that is being written, row by row.
 pub enum Growing {
     Npy(PathBuf, BufWriter<File>),
+    /// FITS files.
+    Maps(Maps),
     /// Zarr's: files of so many bytes each, whose names end like that.
     Chunks {
         folder: PathBuf,
@@ -91,6 +94,7 @@ impl Growing {
     pub fn append(&mut self, more: &[u8]) -> Result<()> {
         match self {
             Growing::Npy(path, file) => file.write_all(more).at(path),
+            Growing::Maps(maps) => maps.append(more),
             Growing::Chunks { folder, bytes, ending, full, rest } => {
                 rest.extend(more);
                 let whole = rest.len() / (*bytes).max(1) * *bytes;
@@ -109,6 +113,7 @@ impl Growing {
     pub fn end(mut self) -> Result<()> {
         match &mut self {
             Growing::Npy(path, file) => file.flush().at(path),
+            Growing::Maps(_) => Ok(()),
             Growing::Chunks { bytes, rest, .. } if !rest.is_empty() => {
                 let missing = vec![0; *bytes - rest.len()];
                 self.append(&missing)

@@ -7,7 +7,10 @@
 //! particles of each slice, at the moment light left it, onto a map of the sky. These [`Planes`] give convergence by
 //! the [Born approximation](born) or by [ray tracing](raytrace).
 //!
-//! Maps have shape (pixels, pixels), C order; pixel (i, j) is centred at θ = ((i, j) + ½ − pixels/2) · field/pixels.
+//! On the [sphere](SkyCone) the same observer looks in all directions, and slices are projected onto shells of HEALPix
+//! pixels.
+//!
+//! Flat maps have shape (pixels, pixels), C order; pixel (i, j) is centred at θ = ((i, j) + ½ − pixels/2) · field/pixels.
 
 mod born;
 mod cone;
@@ -18,19 +21,23 @@ mod observer;
 mod planes;
 mod rays;
 mod replicas;
+mod slices;
 mod sources;
+mod sphere;
 mod survey;
 
 pub use born::born;
-pub use cone::{Cone, Slice};
-pub use config::{LightConeConfig, Method, ShapeNoise};
+pub use cone::Cone;
+pub use config::{LightConeConfig, Method, Region, ShapeNoise};
 pub use deflection::LensPlane;
 pub use limber::limber_cl;
 pub use observer::LightCone;
 pub use planes::Planes;
 pub use rays::raytrace;
 pub use replicas::{Replica, Replicas};
+pub use slices::Slice;
 pub use sources::Sources;
+pub use sphere::{SkyCone, SkyLayout, SkyLightCone, SkyPlanes, add_sky_noise};
 pub use survey::{add_shape_noise, apply_mask};
 
 use crate::comm::{Comm, share};

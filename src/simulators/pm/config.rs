@@ -14,6 +14,7 @@ use crate::observables::{
 };
 use crate::particles::Assignment;
 use crate::prior::Prior;
+use crate::simulators::multipoles::Multipoles;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +222,17 @@ impl PmConfig {
         all
     }
 
+    /// Refuses spectra that maps of the sphere do not have, and peaks.
+    fn check_sphere(&self, nside: usize) -> Result<()> {
+        self.c_ell.iter().try_for_each(|c| Multipoles::of_maps(c, nside).map(drop))?;
+        match self.peaks {
+            None => Ok(()),
+            Some(_) => Err(Error::input("peaks are counted on a flat sky alone")
+                .key("simulator.peaks")
+                .remedy("leave them out, or give the light cone a field of view in the place of nside")),
+        }
+    }
+
     /// Refuses what cannot be run.
     pub fn check(&self) -> Result<()> {
         let bad = |key: &str, problem: &str, value: String, remedy: &str| {
@@ -303,6 +315,9 @@ impl PmConfig {
             None => Ok(()),
             Some(c) => {
                 c.check(self.box_size)?;
+                if let Some(nside) = c.nside {
+                    return self.check_sphere(nside);
+                }
                 let ells = |a: &AngularConfig| a.ell_bins(c.pixels, c.field_of_view_deg).map(drop);
                 self.c_ell.iter().try_for_each(ells)?;
                 self.peaks.iter().try_for_each(|p| p.height_bins().map(drop))

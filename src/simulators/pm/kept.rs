@@ -1,6 +1,6 @@
 //! What was kept of a finished universe, looked at again: the products that it still shows, made without simulating.
 
-use super::products::{LensingProduct, PLANES, SURVEY};
+use super::products::{Lensing, LensingProduct, PLANES, SURVEY, SphereProduct, restore_planes};
 use super::{Origin, Pm, PmState};
 use crate::comm::{Comm, share};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::io::gadget::{self, Universe};
 use crate::io::hdf::Element;
 use crate::mesh::Real;
 use crate::observables::HaloCatalogue;
-use crate::observables::lensing::{LensingMaps, Method, Planes, Traced};
+use crate::observables::lensing::{LensingMaps, Method, Planes, SkyPlanes, Traced};
 use crate::particles::{Domain, Particles};
 use crate::progress::first_time;
 use crate::simulators::{Job, Kept, Look, Simulator};
@@ -47,7 +47,7 @@ impl<T: Real + Element> Pm<T> {
     /// Serial: what each of the wanted fields is made of; refused where nothing was kept for one.
     pub(super) fn sources(&self, job: &Job, wanted: &[String], kept: &Kept) -> Result<Vec<Source>> {
         let c = &self.config;
-        let (own, cone) = (Simulator::specs(self), LensingProduct::of(c).map_or(vec![], |l| l.specs()));
+        let (own, cone) = (Simulator::specs(self), Lensing::of(c).map_or(vec![], |l| l.specs()));
         let (sky, particles): (Vec<String>, Vec<String>) =
             wanted.iter().cloned().partition(|name| cone.iter().any(|s| &s.name == name));
         let (mut sources, mut lost) = (vec![], vec![]);
@@ -112,7 +112,7 @@ impl<T: Real + Element> Pm<T> {
                 false => (bare && other.into_iter().all(survey)).then_some(true),
             }
         };
-        let traced = self.config.lightcone.as_ref().is_some_and(|c| c.method == Method::Raytrace);
+        let traced = self.config.lightcone.as_ref().is_some_and(|c| c.method == Method::Raytrace || c.shear);
         let kappa = was("kappa")?;
         (!traced || was("shear") == Some(kappa)).then_some(kappa)
     }
@@ -218,6 +218,9 @@ impl<T: Real + Element> Pm<T> {
 
     /// The light cone's fields, of its planes or maps.
     fn sky(&self, comm: &Comm, job: &Job, kept: &Kept, of: &Of) -> Result<Vec<Field>> {
+        if let Some(sphere) = SphereProduct::of(&self.config) {
+            return self.sphere(&sphere, comm, job, kept, of);
+        }
         let Some(lensing) = LensingProduct::of(&self.config) else { return Ok(vec![]) };
         let (cones, bins) = (lensing.lightcone.light_cones as usize, lensing.lightcone.bins());
         let pixels = lensing.lightcone.pixels.pow(2);
@@ -250,22 +253,45 @@ impl<T: Real + Element> Pm<T> {
         }
         let (cone, sources) = comm.agree(lensing.cone(&self.cosmology(job.theta)?))?;
         let values = on_root::<f64>(comm, kept, PLANES)?;
-        let expected = cones * cone.slices.len() * pixels;
-        comm.agree(match comm.is_root() && values.len() != expected {
-            false => Ok(()),
-            true => Err(Error::input(format!(
-                "{} planes were kept of simulation {}, and {} are seen by these sources",
-                values.len() / pixels,
-                job.index,
-                expected / pixels
-            ))
-            .key("simulator.lightcone.source_redshifts")
-            .remedy("keep the farthest source where it was")),
-        })?;
+        comm.agree(all_planes(comm, job, values.len() / pixels, cones * cone.slices.len()))?;
         let mut planes: Vec<Planes> = (0..cones).map(|_| Planes::new(comm, cone.clone())).collect();
-        super::restore_planes(comm, planes.iter_mut(), &values, f64::INFINITY);
+        restore_planes(comm, planes.iter_mut(), &values, f64::INFINITY);
         lensing.measure(comm, job, &planes, &sources)
     }
+
+    /// The fields of the light cone on the sphere, of its shells or maps.
+    fn sphere(&self, sphere: &SphereProduct, comm: &Comm, job: &Job, kept: &Kept, of: &Of) -> Result<Vec<Field>> {
+        let (cone, sources) = comm.agree(sphere.cone(&self.cosmology(job.theta)?))?;
+        let (cones, pixels) = (sphere.lightcone.light_cones as usize, cone.footprint.count());
+        let new = || SkyPlanes::new(comm, cone.clone());
+        if let Of::Maps(survey) = of {
+            let (kappa, layout) = (on_root::<f32>(comm, kept, "kappa")?, new().layout().clone());
+            let part = |map: usize| -> Vec<f64> {
+                let whole = if comm.is_root() { &kappa[map * pixels..(map + 1) * pixels] } else { &[] };
+                layout.scatter(0, whole).into_iter().map(f64::from).collect()
+            };
+            let bins = sphere.lightcone.bins();
+            let maps = (0..cones).map(|view| (0..bins).map(|b| part(view * bins + b)).collect());
+            return sphere.measure_maps(comm, job, &layout, maps, *survey, &[]);
+        }
+        let values = on_root::<f32>(comm, kept, PLANES)?;
+        let rows = values.len() / pixels;
+        comm.agree(all_planes(comm, job, rows, cones * cone.slices.len()))?;
+        let mut planes: Vec<SkyPlanes> = (0..cones).map(|_| new()).collect();
+        SphereProduct::restore(comm, planes.iter_mut(), rows, &values, f64::INFINITY);
+        sphere.measure(comm, job, &planes, &sources)
+    }
+}
+
+/// On the root: refuses planes that are not as many as the sources see.
+fn all_planes(comm: &Comm, job: &Job, kept: usize, seen: usize) -> Result<()> {
+    if !comm.is_root() || kept == seen {
+        return Ok(());
+    }
+    let index = job.index;
+    let problem = format!("{kept} planes were kept of simulation {index}, and {seen} are seen by these sources");
+    let error = Error::input(problem).key("simulator.lightcone.source_redshifts");
+    Err(error.remedy("keep the farthest source where it was"))
 }
 
 fn universe(job: &Job) -> Universe {

@@ -1,7 +1,7 @@
 //! What a universe needs of memory, before it is begun.
 
 use super::config::{PmConfig, Precision};
-use super::products::LensingProduct;
+use super::products::{LensingProduct, SphereProduct};
 use crate::comm::share;
 use crate::cosmology::Cosmology;
 use crate::error::Result;
@@ -11,6 +11,7 @@ use crate::mesh::compact_grid;
 use crate::observables::lensing::Method;
 use crate::particles::gradient_halo;
 use crate::simulators::budget::Memory;
+use crate::sphere::Sht;
 
 /// Bytes per particle that lists of particles take while they are put together, as measured.
 const KEEP_PARTICLES: usize = 100;
@@ -154,6 +155,9 @@ struct Sky {
 
 impl Sky {
     fn new(config: &PmConfig, cosmology: &Cosmology, ranks: usize) -> Result<Self> {
+        if let Some(sphere) = SphereProduct::of(config) {
+            return Sky::sphere(&sphere, cosmology, ranks);
+        }
         let Some(lensing) = LensingProduct::of(config) else { return Ok(Sky::default()) };
         let (cone, sources) = lensing.cone(cosmology)?;
         let (cones, bins) = (lensing.lightcone.light_cones as usize, sources.bins());
@@ -178,6 +182,34 @@ impl Sky {
             running: bytes(held + 2 + planes + filter),
             tracing: bytes(held + (before + shared + following).max(gathering).max(measuring)),
             looking: bytes(2 * (fields + kept)),
+        })
+    }
+
+    /// The same on the sphere, on any rank: pixels are dealt out.
+    fn sphere(sphere: &SphereProduct, cosmology: &Cosmology, ranks: usize) -> Result<Self> {
+        let (cone, sources) = sphere.cone(cosmology)?;
+        let (cones, bins, nside) = (sphere.lightcone.light_cones as usize, sources.bins(), sphere.nside);
+        let (mine, all) = (cone.footprint.count().div_ceil(ranks), 12 * nside * nside);
+        let planes = cones * cone.slices.len();
+        let transform = |lmax: usize, alms: usize| {
+            let alm = 8 * (lmax + 1) * (lmax + 2);
+            Sht::bytes(nside, lmax, ranks) as usize + (alms * alm + 4 * 8 * all).div_ceil(ranks)
+        };
+        let held = 4 * planes * mine;
+        // Rows of maps in f32, whole ones on the ranks that have them in the file.
+        let rows = |maps: usize| 4 * cone.footprint.count() * maps.div_ceil(ranks);
+        let (fields, shear) = (cones * bins, if sphere.lightcone.shear { 2 * cones * bins } else { 0 });
+        let kept = if sphere.lightcone.keep_planes { planes } else { 0 };
+        let lmax = sphere.multipoles()?.map_or(0, |ell| ell.lmax());
+        let spectra = if lmax > 0 { transform(lmax, bins + 2) } else { 0 };
+        let others = if shear > 0 { transform(2 * nside, 4) } else { 0 };
+        let filter = if cosmology.m_nu() > 0.0 { transform(2 * nside, 2) } else { 0 };
+        // Positions of a chunk, twice; numbers of pixels on their way to other ranks.
+        let chunk = (1 << 20) * (2 * 24 + 6 * 4);
+        Ok(Sky {
+            running: held + (chunk + 4 * mine).max(20 * mine + filter).max(2 * rows(planes)),
+            tracing: held + 8 * (bins + 3) * mine + rows(fields) + rows(shear) + rows(kept) + spectra.max(others),
+            looking: 2 * (rows(fields) + rows(shear) + rows(kept)),
         })
     }
 }

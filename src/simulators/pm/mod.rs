@@ -29,20 +29,17 @@ use crate::comm::{Comm, stop};
 use crate::cosmology::{Cosmology, CosmologyConfig, Growth, NeutrinoResponse};
 use crate::error::{Error, Result};
 use crate::fields::kernels::{Gradient, Wavenumbers};
-use crate::gravity::{
-    Factor, Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles,
-};
-use crate::io::field::{Data, Field, FieldSpec};
+use crate::gravity::{Factors, Force, Integrator, LptGrowth, Observer, Row, StepTable, evolve, lagrangian_particles};
+use crate::io::field::{Field, FieldSpec};
 use crate::io::gadget;
 use crate::io::hdf::Element;
 use crate::io::identity::digest_again;
 use crate::mesh::{Decomposition, Fft, Halo, Real, Transform};
-use crate::observables::lensing::LightCone;
 use crate::observables::{HaloCatalogue, HodConfig};
 use crate::particles::{Domain, Particles};
 use crate::prior::{Prior, Theta};
 use checkpoint::Checkpoints;
-use products::{LensingProduct, Moment, PLANES, measure, planes_field, restore_planes, specs_at};
+use products::{Cones, Lensing, Moment, PLANES, measure, specs_at};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -212,7 +209,7 @@ impl<T: Real + Element> Pm<T> {
 }
 
 /// What happens between the rows of the step table: earlier moments are measured, checkpoints written, a stop obeyed.
-struct Watch<'a, T, F> {
+struct Watch<'a, 'f, T> {
     pm: &'a Pm<T>,
     comm: &'a Comm,
     table: &'a StepTable,
@@ -220,16 +217,17 @@ struct Watch<'a, T, F> {
     origin: &'a Origin,
     checkpoints: Option<Checkpoints>,
     earlier: Vec<Field>,
-    cones: Vec<LightCone<F>>,
+    lensing: &'a Option<Lensing<'a>>,
+    cones: Cones<'f>,
     /// Most particles on any rank over the mean, so far.
     imbalance: f64,
 }
 
-impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_, T, F> {
+impl<T: Real + Element> Observer<T> for Watch<'_, '_, T> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<T>, timers: &mut Timers) -> Result<()> {
-        if !self.cones.is_empty() {
+        if !self.cones.is_none() {
             let start = Instant::now();
-            self.cones.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))?;
+            self.cones.after(index, row, particles, timers)?;
             timers.add("light cone", start.elapsed().as_secs_f64());
         }
         match row {
@@ -245,8 +243,7 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
                 let asked = stop::requested(self.comm);
                 if asked || checkpoints.due(self.comm) {
                     let comm = self.comm;
-                    let planes = self.cones.iter().map(LightCone::planes);
-                    let seen = (!self.cones.is_empty()).then(|| planes_field(comm, planes));
+                    let seen = self.lensing.as_ref().and_then(|lensing| lensing.seen(comm, &self.cones));
                     let fields: Vec<Field> = self.earlier.iter().cloned().chain(seen).collect();
                     timers.time("checkpoint", || checkpoints.write(comm, particles, &fields, index + 1))?;
                 }
@@ -263,7 +260,7 @@ impl<T: Real + Element, F: Fn(f64, f64, f64) -> Factor> Observer<T> for Watch<'_
     }
 }
 
-impl<T: Real, F> Watch<'_, T, F> {
+impl<T: Real> Watch<'_, '_, T> {
     /// Refuses to go on where one rank holds more particles than its memory was planned for.
     fn bound(&mut self, particles: &Particles<T>) -> Result<()> {
         let most = self.comm.max_of(particles.len() as u64);
@@ -293,7 +290,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
     fn specs(&self) -> Vec<FieldSpec> {
         let moments = self.config.moments();
         let mut specs: Vec<FieldSpec> = moments.into_iter().flat_map(|a| specs_at::<T>(&self.config, a)).collect();
-        specs.extend(LensingProduct::of(&self.config).iter().flat_map(LensingProduct::specs));
+        specs.extend(Lensing::of(&self.config).iter().flat_map(Lensing::specs));
         specs
     }
 
@@ -311,21 +308,19 @@ impl<T: Real + Element> Simulator for Pm<T> {
             None => None,
         };
         let origin = Origin::of(job);
-        let lensing = LensingProduct::of(c);
+        let lensing = Lensing::of(c);
         let cones = lensing.as_ref().map(|l| l.observers(comm, job, &factors, self.total()));
         let (cones, sources) = comm.agree(cones.transpose())?.unzip();
-        let mut cones = cones.unwrap_or_default();
+        let mut cones = cones.unwrap_or(Cones::None);
         let neutrinos = NeutrinoResponse::new(&cosmology);
-        cones.iter_mut().for_each(|cone| cone.neutrinos = neutrinos.clone());
+        cones.with_neutrinos(&neutrinos);
         let (mut particles, mut earlier, first) = match restart {
             Some(mut restart) => {
                 if !restart.same_ranks {
                     Domain::new(&mesh, c.box_size).exchange(&mut restart.particles);
                 }
-                let seen = restart.fields.pop_if(|f| !cones.is_empty() && f.spec.name == PLANES);
-                if let Some(Data::F64(mine)) = seen.map(|f| f.data) {
-                    let (all, a) = (comm.gather(0, &mine), table.rows[restart.row].scale_factor());
-                    restore_planes(comm, cones.iter_mut().map(LightCone::planes_mut), &all, a);
+                if let Some(seen) = restart.fields.pop_if(|f| !cones.is_none() && f.spec.name == PLANES) {
+                    cones.restore(comm, seen, table.rows[restart.row].scale_factor());
                 }
                 if comm.is_root() {
                     log::info!("simulation {} goes on from its checkpoint at row {}", job.index, restart.row);
@@ -350,6 +345,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
             origin: origin_of,
             checkpoints,
             earlier: before,
+            lensing: &lensing,
             cones,
             imbalance: 1.0,
         };
@@ -364,9 +360,8 @@ impl<T: Real + Element> Simulator for Pm<T> {
                 job.index
             );
         }
-        if let (Some(lensing), Some(sources)) = (lensing, sources) {
-            let planes = comm.agree(cones.into_iter().map(LightCone::finish).collect::<Result<Vec<_>>>())?;
-            earlier.extend(timers.time("lensing", || lensing.measure(comm, job, &planes, &sources))?);
+        if let (Some(lensing), Some(sources)) = (&lensing, sources) {
+            earlier.extend(timers.time("lensing", || lensing.measure(comm, job, cones, &sources))?);
         }
         Ok(PmState { particles, a: self.config.last(), earlier, cosmology: Some(*cosmology), origin, wanted: None })
     }
@@ -376,7 +371,7 @@ impl<T: Real + Element> Simulator for Pm<T> {
         let last = self.look(comm, particles, *a, cosmology.as_ref(), origin, wanted.as_deref(), None)?;
         // The light cones' fields come after those of all moments.
         let (mut fields, cone): (Vec<Field>, Vec<Field>) = {
-            let own = LensingProduct::of(&self.config).map_or(vec![], |l| l.specs());
+            let own = Lensing::of(&self.config).map_or(vec![], |l| l.specs());
             earlier.iter().cloned().partition(|f| own.iter().all(|s| s.name != f.spec.name))
         };
         fields.extend(last);

@@ -1,6 +1,6 @@
 //! Another code's snapshot, seen as the campaign's own universes are.
 
-use super::products::{LensingProduct, needs};
+use super::products::{Lensing, needs};
 use super::{Origin, Pm, PmConfig, PmState};
 use crate::comm::Comm;
 use crate::cosmology::{Cosmology, Extension, NAMES, stands_for};
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 impl PmConfig {
     /// The one moment that the wanted fields show.
     fn moment_wanted(&self, wanted: Option<&[String]>) -> Result<f64> {
-        let cone = LensingProduct::of(self).map_or(vec![], |l| l.specs());
+        let cone = Lensing::of(self).map_or(vec![], |l| l.specs());
         let of_cone = |names: &[String]| names.iter().any(|n| cone.iter().any(|s| &s.name == n));
         if wanted.map_or(!cone.is_empty(), of_cone) {
             return Err(Error::input("one snapshot cannot show a light cone")

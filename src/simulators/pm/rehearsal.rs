@@ -12,7 +12,7 @@ use crate::fields::flat_sky::AngularConfig;
 use crate::gravity::{ForceConfig, StepConfig};
 use crate::io::hdf::Element;
 use crate::mesh::{Decomposition, Real};
-use crate::observables::lensing::LightConeConfig;
+use crate::observables::lensing::{LightConeConfig, Region};
 use crate::observables::{BispectrumConfig, Configuration, MapConfig, PdfConfig};
 use crate::prior::{Prior, Theta};
 use crate::simulators::{InitialConfig, Job, Simulator};
@@ -56,7 +56,7 @@ fn all<T: Real + Element>(
         pm.evolve(alone, &job(theta), &mut timers)?;
         let of = |name: &str| timers.entries().iter().filter(|t| t.0 == name).map(|t| t.1).sum::<f64>();
         let (cones, n) = (cone.light_cones as f64, pm.config.particles as f64);
-        let pixels = |c: &PmConfig| c.lightcone.as_ref().map_or(0.0, |c| (c.pixels as f64).powi(2));
+        let pixels = |c: &PmConfig| c.lightcone.as_ref().map_or(0.0, |c| c.map_pixels() as f64);
         seconds.push(("light cone".into(), cones * of("light cone") * (config.particles as f64 / n).powi(3)));
         seconds.push(("lensing".into(), cones * of("lensing") * pixels(config) / pixels(&pm.config)));
     }
@@ -174,6 +174,13 @@ fn small_sky(full: &PmConfig, cone: &LightConeConfig) -> PmConfig {
     let lightcone = LightConeConfig {
         light_cones: 1,
         pixels: cone.pixels.min(PIXELS),
+        nside: cone.nside.map(|nside| nside.min(PIXELS)),
+        // A footprint's file has its own nside.
+        footprint: match cone.footprint {
+            Region::Octant => Region::Octant,
+            _ => Region::Full,
+        },
+        replicate_across: true,
         mask: None,
         keep_planes: false,
         ..cone.clone()

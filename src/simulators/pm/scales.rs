@@ -26,7 +26,10 @@ pub fn lines(pm: &PmConfig, cosmology: &Cosmology) -> Vec<Line> {
     };
     pm.maps.iter().for_each(|c| pixel("pixels of maps", c.pixels));
     pm.density.iter().for_each(|c| pixel("points of density", c.points));
-    if let Some(cone) = &pm.lightcone {
+    if let Some(nside) = pm.lightcone.as_ref().and_then(|cone| cone.nside) {
+        let pixel = (4.0 * PI / 12.0).sqrt().to_degrees() * 60.0 / nside as f64;
+        all.push(("pixels of light cones", format!("{pixel:.3} arcmin, HEALPix of nside {nside}")));
+    } else if let Some(cone) = &pm.lightcone {
         let pixel = 60.0 * cone.field_of_view_deg / cone.pixels as f64;
         let ell = |degrees: f64| 2.0 * PI / degrees.to_radians();
         let (first, last) = (ell(cone.field_of_view_deg), ell(2.0 * cone.field_of_view_deg / cone.pixels as f64));

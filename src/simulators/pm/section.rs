@@ -3,7 +3,7 @@
 use super::config::{PmConfig, Precision};
 use super::cost::{self, Cost, displacement};
 use super::memory::memory_per_rank;
-use super::products::LensingProduct;
+use super::products::{Lensing, SphereProduct};
 use super::rehearsal::rehearse;
 use super::{Pm, bench, scales};
 use crate::comm::Comm;
@@ -14,7 +14,7 @@ use crate::io::field::FieldSpec;
 use crate::io::gadget;
 use crate::mesh::compact_grid;
 use crate::observables::HodConfig;
-use crate::observables::lensing::LightConeConfig;
+use crate::observables::lensing::{LightConeConfig, Region};
 use crate::prior::Theta;
 use crate::simulators::bench::Bench;
 use crate::simulators::budget::{Budget, Kept, Machine, Memory};
@@ -37,7 +37,7 @@ impl Section for PmConfig {
         self.check()?;
         self.initial.check_file(self.particles)?;
         self.lightcone.iter().try_for_each(LightConeConfig::check_files)?;
-        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.mask().map(drop))?;
+        Lensing::of(self).map_or(Ok(()), |lensing| lensing.check_files())?;
         match self.process_grid.filter(|g| g[0].checked_mul(g[1]) != Some(of.ranks)) {
             None => Ok(()),
             Some(grid) => Err(Error::input(format!("is no grid of {} rank(s)", of.ranks))
@@ -48,7 +48,17 @@ impl Section for PmConfig {
     }
 
     fn warnings(&self, of: &Universes) -> Vec<String> {
-        of.cosmology.map_or(vec![], |cosmology| self.warnings(cosmology, of.prior))
+        let mut all = of.cosmology.map_or(vec![], |cosmology| self.warnings(cosmology, of.prior));
+        let middle = of.prior.middle();
+        let cone = SphereProduct::of(self).and_then(|s| s.cone(&of.resolve(of.prior.theta(&middle)).ok()?).ok());
+        if let Some(repeats) = cone.map(|(cone, _)| cone.repeats()).filter(|repeats| *repeats > 1.0) {
+            all.push(format!(
+                "simulator.lightcone.nside: the farthest box length of the sky shows every structure {repeats:.0} times, in \
+                 different directions: multipoles that are wider than the box hold no power, and errors are those of one \
+                 box, not of as many"
+            ));
+        }
+        all
     }
 
     fn needs_cosmology(&self) -> bool {
@@ -56,7 +66,7 @@ impl Section for PmConfig {
     }
 
     fn check_cosmology(&self, cosmology: &Cosmology) -> Result<()> {
-        LensingProduct::of(self).map_or(Ok(()), |lensing| lensing.cone(cosmology).map(drop))
+        Lensing::of(self).map_or(Ok(()), |lensing| lensing.check(cosmology))
     }
 
     fn parameters(&self) -> Vec<String> {
@@ -80,6 +90,9 @@ impl Section for PmConfig {
         let field = self.initial.field.iter_mut().map(|f| ("/initial/field/file".to_string(), &mut f.file));
         let mut files: Vec<_> = field.collect();
         if let Some(cone) = &mut self.lightcone {
+            if let Region::Mask(path) = &mut cone.footprint {
+                files.push(("/lightcone/footprint/mask".to_string(), path));
+            }
             files.extend(cone.mask.iter_mut().map(|mask| ("/lightcone/mask".to_string(), mask)));
             files.extend(
                 cone.n_of_z

@@ -10,7 +10,7 @@ use crate::gravity::{Factor, Factors};
 use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use crate::io::mask;
 use crate::observables::lensing::{
-    Cone, LensingMaps, LightCone, LightConeConfig, Method, Planes, Replicas, Sources, add_shape_noise, apply_mask,
+    Cone, LensingMaps, LightCone, LightConeConfig, Method, Planes, Sources, add_shape_noise, apply_mask,
 };
 use crate::simulators::Job;
 use crate::simulators::pm::config::PmConfig;
@@ -20,12 +20,12 @@ use crate::simulators::sky::Sky;
 pub(in super::super) const PLANES: &str = "lens_planes";
 
 /// Keys of `[simulator]` that say how maps are seen.
-const MAPS: [&str; 6] = ["source_redshifts", "n_of_z", "method", "shape_noise", "mask", "mask_fill"];
+pub(super) const MAPS: [&str; 6] = ["source_redshifts", "n_of_z", "method", "shape_noise", "mask", "mask_fill"];
 /// Those of them that are for what is done to finished maps.
 pub(in super::super) const SURVEY: [&str; 3] = ["shape_noise", "mask", "mask_fill"];
 
 /// A drift's factor, from its three scale factors.
-type Drift<'f> = Box<dyn Fn(f64, f64, f64) -> Factor + 'f>;
+pub(super) type Drift<'f> = Box<dyn Fn(f64, f64, f64) -> Factor + 'f>;
 
 /// The light cones of one configuration.
 pub(in super::super) struct LensingProduct<'a> {
@@ -36,24 +36,18 @@ pub(in super::super) struct LensingProduct<'a> {
 }
 
 impl<'a> LensingProduct<'a> {
-    /// `None` where no light cone is asked for.
+    /// `None` where no light cone over a flat field is asked for.
     pub fn of(config: &'a PmConfig) -> Option<Self> {
-        let lightcone = config.lightcone.as_ref()?;
+        let lightcone = config.lightcone.as_ref().filter(|cone| cone.nside.is_none())?;
         Some(LensingProduct { lightcone, c_ell: config.c_ell.as_ref(), peaks: config.peaks.as_ref(), config })
     }
 
     /// The geometry of every cone, and the sources at its end; refused where a cosmology does not allow them, or the
     /// steps do not cover them.
     pub fn cone(&self, cosmology: &Cosmology) -> Result<(Cone, Sources)> {
-        let (sources, time) = (Sources::new(self.lightcone, cosmology)?, &self.config.time);
+        let sources = Sources::new(self.lightcone, cosmology)?;
         let cone = Cone::new(self.lightcone, self.config.box_size, cosmology, sources.farthest())?;
-        cone.check_time(time.start(), self.config.last()).map_err(|e| match &time.scale_factors {
-            _ if self.config.last() < time.end() => {
-                e.key("simulator.redshifts").remedy("add 0.0: no step is taken after the last redshift")
-            }
-            Some(_) => e.key("simulator.time.scale_factors").remedy("let the last of them be 1.0"),
-            None => e.key("simulator.time.a_end").remedy("set it to 1.0, or leave it out"),
-        })?;
+        check_time(self.config, |from, to| cone.check_time(from, to))?;
         Ok((cone, sources))
     }
 
@@ -67,38 +61,17 @@ impl<'a> LensingProduct<'a> {
     ) -> Result<(Vec<LightCone<Drift<'f>>>, Sources)> {
         let (cone, sources) = self.cone(factors.cosmology)?;
         let observer = |view| {
-            let replicas = match self.lightcone.randomise {
-                true => Replicas::random(job.seed, job.realisation, view),
-                false => Replicas::plain(),
-            };
+            let replicas = self.lightcone.replicas(job.seed, job.realisation, view);
             let drift: Drift = Box::new(|from, at, to| factors.drift(from, at, to));
             LightCone::new(comm, cone.clone(), replicas, total, drift)
         };
         Ok(((0..self.lightcone.light_cones).map(observer).collect(), sources))
     }
 
-    /// The same field of several light cones: an axis more, unless there is but one.
-    fn of_cones(&self, mut spec: FieldSpec) -> FieldSpec {
-        if self.lightcone.light_cones > 1 {
-            spec.shape.insert(0, self.lightcone.light_cones as usize);
-            spec.axes.insert(0, Axis::new(AxisKind::View, "light_cone", ""));
-        }
-        spec
-    }
-
-    fn bins(&self) -> Axis {
-        let z = self.lightcone.source_redshifts.iter().map(|z| format!("z = {z}"));
-        let n_of_z = self.lightcone.n_of_z.iter().enumerate().flat_map(|(i, n)| {
-            let several = n.bins() > 1;
-            (0..n.bins()).map(move |b| if several { format!("n_of_z {i} bin {b}") } else { format!("n_of_z {i}") })
-        });
-        Axis::named(AxisKind::Channel, "source", z.chain(n_of_z))
-    }
-
     /// Its maps.
     fn sky(&self) -> Sky<'_> {
         let (pixels, side) = (self.lightcone.pixels, self.lightcone.field_of_view_deg);
-        let (what, bins, kind) = ("convergence", self.bins(), AxisKind::Flat);
+        let (what, bins, kind) = ("convergence", bins(self.lightcone), AxisKind::Flat);
         Sky { what, bins, pixels, side, kind, c_ell: self.c_ell, peaks: self.peaks }
     }
 
@@ -120,13 +93,7 @@ impl<'a> LensingProduct<'a> {
             specs.push(spec("shear", &[bins, 3, n, n], axes, "", "shear γ1, γ2 and rotation ω", Dtype::F32));
         }
         specs.extend(sky.specs());
-        let eyes = Eyes::of(self.config);
-        let seen = |spec: FieldSpec| {
-            let own = [spec.name.clone()].into_iter().filter(|name| ["c_ell", "peaks"].contains(&name.as_str()));
-            let keys: Vec<String> = MAPS.iter().map(|key| format!("lightcone.{key}")).chain(own).collect();
-            eyes.give(spec, &keys.iter().map(String::as_str).collect::<Vec<_>>())
-        };
-        specs = specs.into_iter().map(|spec| self.of_cones(seen(spec))).collect();
+        specs = specs.into_iter().map(|spec| of_cones(self.lightcone, seen(self.config, &MAPS, spec))).collect();
         if self.lightcone.keep_planes {
             specs.push(planes_spec(n));
         }
@@ -209,6 +176,44 @@ impl<'a> LensingProduct<'a> {
     pub fn mask(&self) -> Result<Option<Vec<f64>>> {
         mask::of_maps(self.lightcone.mask.as_deref(), self.lightcone.pixels, "simulator.lightcone")
     }
+}
+
+/// Asks whether the steps of a configuration cover a light cone, and names the key that says where they end.
+pub(super) fn check_time(config: &PmConfig, check: impl Fn(f64, f64) -> Result<()>) -> Result<()> {
+    let time = &config.time;
+    check(time.start(), config.last()).map_err(|e| match &time.scale_factors {
+        _ if config.last() < time.end() => {
+            e.key("simulator.redshifts").remedy("add 0.0: no step is taken after the last redshift")
+        }
+        Some(_) => e.key("simulator.time.scale_factors").remedy("let the last of them be 1.0"),
+        None => e.key("simulator.time.a_end").remedy("set it to 1.0, or leave it out"),
+    })
+}
+
+/// The source bins as an axis.
+pub(super) fn bins(lightcone: &LightConeConfig) -> Axis {
+    let z = lightcone.source_redshifts.iter().map(|z| format!("z = {z}"));
+    let n_of_z = lightcone.n_of_z.iter().enumerate().flat_map(|(i, n)| {
+        let several = n.bins() > 1;
+        (0..n.bins()).map(move |b| if several { format!("n_of_z {i} bin {b}") } else { format!("n_of_z {i}") })
+    });
+    Axis::named(AxisKind::Channel, "source", z.chain(n_of_z))
+}
+
+/// The same field of several light cones: an axis more, unless there is but one.
+pub(super) fn of_cones(lightcone: &LightConeConfig, mut spec: FieldSpec) -> FieldSpec {
+    if lightcone.light_cones > 1 {
+        spec.shape.insert(0, lightcone.light_cones as usize);
+        spec.axes.insert(0, Axis::new(AxisKind::View, "light_cone", ""));
+    }
+    spec
+}
+
+/// A field with these keys of the light cone, and those of its own section, that it is seen with.
+pub(super) fn seen(config: &PmConfig, keys: &[&str], spec: FieldSpec) -> FieldSpec {
+    let own = [spec.name.clone()].into_iter().filter(|name| ["c_ell", "peaks"].contains(&name.as_str()));
+    let keys: Vec<String> = keys.iter().map(|key| format!("lightcone.{key}")).chain(own).collect();
+    Eyes::of(config).give(spec, &keys.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Their number depends on the cosmology.

@@ -1,12 +1,16 @@
 //! What is looked at: each product of a universe describes its fields and measures them, moment by moment.
 
+mod cones;
 mod density;
 mod halos;
 mod lensing;
 mod particles;
 mod spectra;
+mod sphere;
 
-pub(super) use lensing::{LensingProduct, PLANES, SURVEY, planes_field, restore_planes};
+pub(super) use cones::{Cones, Lensing};
+pub(super) use lensing::{LensingProduct, PLANES, SURVEY, restore_planes};
+pub(super) use sphere::SphereProduct;
 
 use super::config::PmConfig;
 use crate::comm::Comm;
