@@ -194,11 +194,28 @@ impl Dataset {
         let (path, prior, drawn_from, opened, own) =
             (self.path.clone(), self.prior.clone(), self.drawn_from, self.opened, self.own);
         let (theta, split, status) = (self.theta.clone(), self.split.clone(), self.status.clone());
+        let (derived, passed_over) = (self.derived.clone(), self.passed_over);
         let (specs, kept) = (self.specs.clone(), self.kept.clone());
         move || {
             let file = File::open(&path)?;
             let (parts, arrays) = (RefCell::default(), RefCell::default());
-            Ok(Dataset { path, prior, drawn_from, file, opened, own, theta, split, status, specs, kept, parts, arrays })
+            Ok(Dataset {
+                path,
+                prior,
+                drawn_from,
+                passed_over,
+                file,
+                opened,
+                own,
+                theta,
+                derived,
+                split,
+                status,
+                specs,
+                kept,
+                parts,
+                arrays,
+            })
         }
     }
 
