@@ -138,7 +138,7 @@ fn skies_against_lognormal_skies() {
             let one = |(c, w): (&polycosm::cosmology::Spline, &f64)| w * w * c.at((l.max(2) as f64).ln()).exp();
             shells.iter().zip(&weights).map(one).sum()
         };
-        let shells = LognormalShells::new(comm, [10, lmax], vec![1.0; slices.len()], 0, |i, j, l| {
+        let shells = LognormalShells::new(Some(comm), [10, lmax], vec![1.0; slices.len()], 0, |i, j, l| {
             if i == j { of_shells[i].at((l as f64).ln()).exp() } else { 0.0 }
         })
         .unwrap();
