@@ -17,11 +17,10 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 9] = [
+const FIGURES: [(&str, Figure); 8] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
-    ("skies", fields::skies),
     ("f-nl", fields::f_nl),
     ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),

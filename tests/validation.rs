@@ -6,8 +6,6 @@ mod convergence;
 mod mass_function;
 mod measured;
 mod mpi;
-#[path = "validation/skies.rs"]
-mod skies;
 
 use measured::Table;
 use polycosm::comm::Comm;

@@ -129,26 +129,6 @@ pub fn convergence() -> Option<Canvas> {
     Some(c)
 }
 
-/// C_ℓ of PM light cones over lognormal skies of the same P(k, a).
-pub fn skies() -> Option<Canvas> {
-    let rows = read::<6>("skies")?;
-    let (first, last) = range(rows.iter().map(|r| r[0]));
-    let x = Scale::log(first / 1.2, last * 1.2);
-    let (mut c, [frame]) = panels([300.0]);
-    let axes = Axes::new(frame, x, Scale::linear(0.8, 1.2));
-    tolerance(&mut c, &axes, [x.min, x.max], 1.0, 0.1);
-    bars(&mut c, &axes, &rows.iter().map(|r| (r[0] * 0.99, r[1], r[2])).collect::<Vec<_>>(), series(1));
-    bars(&mut c, &axes, &rows.iter().map(|r| (r[0] * 1.01, r[3], r[4])).collect::<Vec<_>>(), series(0));
-    axes.draw(&mut c, r"ℓ", r"C_{ℓ} over lognormal skies", (true, true));
-    let entries = [
-        ("sphere, eight full skies".into(), Key::Dot(series(0))),
-        ("flat, 48 fields of 16°".into(), Key::Dot(series(1))),
-        shade("tolerance, 10%"),
-    ];
-    legend(&mut c, (LEFT + 14.0, frame[3] - 62.0), &entries);
-    Some(c)
-}
-
 /// f_NL found against planted, and how far it is off.
 pub fn f_nl() -> Option<Canvas> {
     let rows = read::<3>("f_nl")?;

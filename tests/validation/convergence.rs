@@ -17,12 +17,12 @@ const FIELD: f64 = 6.0;
 const NEAR: usize = 2;
 /// Times the box is folded on itself along each axis to measure ever smaller scales.
 const FOLDS: [usize; 3] = [1, 4, 16];
-pub(super) const UNIVERSES: u64 = 8;
+const UNIVERSES: u64 = 8;
 const VIEWS: u32 = 10;
 
 /// P(k) of all scales that a map shows. Folded m times along each axis, the box's modes are every m-th of the whole
 /// box's (Jenkins et al. 1998), and its L³/N is m³ times smaller.
-pub(super) struct Spectra {
+struct Spectra {
     comm: Comm,
     total: u64,
     folded: Vec<(f64, Domain, PowerMeter<f32>)>,
@@ -30,11 +30,11 @@ pub(super) struct Spectra {
     from: f64,
     /// Scale factors, and at each k in h/Mpc and P(k) in (Mpc/h)³, the mean over simulations: a drift's end, the middle
     /// of the next, its end, and so on.
-    pub at: Vec<(f64, Vec<f64>, Vec<f64>)>,
+    at: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
 impl Spectra {
-    pub fn new(pm: &Pm, from: f64) -> Self {
+    fn new(pm: &Pm, from: f64) -> Self {
         let side = |folds: usize| pm.box_size / folds as f64;
         let meter = |m| (m as f64, Domain::new(&pm.mesh, side(m)), PowerMeter::new(&pm.mesh, side(m)));
         Spectra { comm: pm.comm.clone(), total: pm.total(), folded: FOLDS.map(meter).into(), from, at: vec![] }
@@ -65,14 +65,14 @@ impl Spectra {
 
 /// Light cones through one simulation, and its spectra in the middle and at the end of each drift: between the ends
 /// particles move along chords of their orbits, and halos are smaller there.
-pub(super) struct Watch<'a, C, F> {
-    pub cones: Vec<C>,
-    pub spectra: &'a mut Spectra,
-    pub drift: F,
-    pub box_size: f64,
+struct Watch<'a, F> {
+    cones: Vec<LightCone<F>>,
+    spectra: &'a mut Spectra,
+    drift: F,
+    box_size: f64,
 }
 
-impl<C: Observer<f32>, F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, C, F> {
+impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<f32>, timers: &mut Timers) -> Result<()> {
         if let Row::Drift { from, at, to, .. } = *row
             && to > self.spectra.from
@@ -93,7 +93,7 @@ impl<C: Observer<f32>, F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'
 
 /// P(k, a): over each drift the parabola in a through its three moments, beyond the measured k shot noise alone, and
 /// nothing below half the smallest.
-pub(super) struct Measured {
+struct Measured {
     at: Vec<(f64, Spline)>,
     shot: f64,
     /// Else a straight line between the ends.
@@ -101,7 +101,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    pub fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
+    fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
         let ln = |x: Vec<f64>| x.into_iter().map(f64::ln).collect();
         Measured {
             at: spectra.into_iter().map(|(a, k, p)| (a, Spline::new(ln(k), ln(p)))).collect(),
@@ -110,7 +110,7 @@ impl Measured {
         }
     }
 
-    pub fn power(&self, k: f64, a: f64) -> f64 {
+    fn power(&self, k: f64, a: f64) -> f64 {
         let after = self.at.partition_point(|s| s.0 < a).clamp(1, self.at.len() - 1);
         let drift = &self.at[(after - 1) / 2 * 2..][..3];
         let (ln_k, (first, last)) = (k.ln(), drift[0].1.range());
@@ -268,7 +268,7 @@ fn convergence_against_limber() {
 }
 
 /// ln C over ln ℓ.
-pub(super) fn ln_spline(c_ell: impl Fn(f64) -> f64) -> Spline {
+fn ln_spline(c_ell: impl Fn(f64) -> f64) -> Spline {
     let ln_ell: Vec<f64> = (0..100).map(|i| (10.0 * 1.09f64.powi(i)).ln()).collect();
     // Far beyond what is measured only noise is left, and no signal.
     let cl = ln_ell.iter().map(|x| c_ell(x.exp()).max(1e-30).ln()).collect();
