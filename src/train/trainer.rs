@@ -328,7 +328,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if shares.is_empty() && self.state.skipped_in_a_row > 0 {
-            let error = Error::failed(format!("no step of epoch {} had a finite loss and gradient", epoch + 1));
+            let error = Error::failed(format!("the loss is no finite number in any step of epoch {}", epoch + 1));
             return self.comm.agree(Err(error.key(format!("train.{}", config.name))));
         }
         let mut sums: Vec<f64> = shares.iter().map(|share| share.sum).collect();
