@@ -11,8 +11,11 @@ const LONGEST: usize = 1000;
 /// Parentheses within each other, at most.
 const DEEPEST: usize = 50;
 
+type Function = fn(f64) -> f64;
+type OfTwo = fn(f64, f64) -> f64;
+
 /// Functions of one number.
-const FUNCTIONS: [(&str, fn(f64) -> f64); 9] = [
+const FUNCTIONS: [(&str, Function); 9] = [
     ("sqrt", f64::sqrt),
     ("cbrt", f64::cbrt),
     ("exp", f64::exp),
@@ -24,7 +27,7 @@ const FUNCTIONS: [(&str, fn(f64) -> f64); 9] = [
     ("tan", f64::tan),
 ];
 /// Of two.
-const OF_TWO: [(&str, fn(f64, f64) -> f64); 2] = [("min", f64::min), ("max", f64::max)];
+const OF_TWO: [(&str, OfTwo); 2] = [("min", f64::min), ("max", f64::max)];
 /// The only name that is a number.
 const PI: &str = "pi";
 

@@ -284,8 +284,8 @@ impl Derivation {
             (mean, (sums.iter().map(|v| (v[i] - mean).powi(2)).sum::<f64>() / n).sqrt())
         };
         let all: Vec<(f64, f64)> = (0..self.columns.len()).map(spread).collect();
-        // Written so that a NaN (of no draw at all) is refused too.
-        match all.iter().position(|(mean, sd)| !(*sd > CONSTANT * mean.abs())) {
+        // A NaN (of no draw at all) is refused too.
+        match all.iter().position(|(mean, sd)| sd.is_nan() || *sd <= CONSTANT * mean.abs()) {
             Some(i) => {
                 let error = bad(i, "is the same in all universes".into()).value(all[i].0);
                 Err(error.remedy("leave it out, or let it be of what varies"))
