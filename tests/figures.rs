@@ -17,7 +17,7 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 8] = [
+const FIGURES: [(&str, Figure); 10] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),

@@ -9,10 +9,11 @@ use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::hdf::File;
 use polycosm::io::index;
 use polycosm::io::provenance::Provenance;
+use polycosm::simulators::Kept;
 use polycosm::simulators::{Job, Output, Runner};
 use polycosm::suite::design::{Design, DesignConfig};
 use polycosm::suite::merge::merge;
-use polycosm::suite::{Options, Suite, SuiteConfig, Summary, simulate, status, verify};
+use polycosm::suite::{Options, Suite, SuiteConfig, Summary, observe, simulate, status, verify};
 use rand::{Rng, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -372,4 +373,75 @@ fn what_has_no_room_is_not_begun() {
         simulate(world, &suite(1 << 60), &smooth, &Options { only: Some(0..3), ..Options::default() }).unwrap();
         assert!(simulate(world, &suite(1 << 60), &smooth, &Options::default()).is_err());
     });
+}
+
+#[test]
+fn what_is_made_again_or_merged_needs_room_too() {
+    /// A field more is to be made of what was kept, larger than any disk.
+    struct Grown;
+    impl Runner for Grown {
+        fn specs(&self) -> Vec<FieldSpec> {
+            let mut specs = Smooth::default().specs();
+            specs.push(FieldSpec::of("grown", &[1 << 24, 1 << 24], &[AxisKind::Flat, AxisKind::Flat]));
+            specs
+        }
+        fn simulate(&self, _: &Comm, _: &Job) -> Result<Output> {
+            panic!("it has begun");
+        }
+        fn check_kept(&self, _: &Job, wanted: &[String], _: &Kept) -> Result<()> {
+            assert_eq!(wanted, ["grown"]);
+            Ok(())
+        }
+        fn observe_kept(&self, _: &Comm, _: &Job, _: &[String], _: &Kept) -> Result<Vec<Field>> {
+            panic!("it has begun");
+        }
+    }
+    mpi::on_ranks("what_is_made_again_or_merged_needs_room_too", &[1, 2], |world| {
+        let output = &mpi::shared_dir().join("o");
+        let halves = [0..5, 5..10].map(|rows| Options { only: Some(rows), retry_failed: true, ..Options::default() });
+        run(world, output, "shard_size = 4", &Options { retry_failed: true, ..Options::default() }).unwrap();
+        let before = world.on_root(|| Ok(std::fs::read(output.join("dataset.h5")).unwrap())).unwrap();
+        let (config, design): (SuiteConfig, _) = (toml::from_str("shard_size = 4").unwrap(), design(10));
+        let provenance = &Provenance::collect(world, 5, "seed = 5\n");
+        let shape = fingerprint(output);
+        let suite =
+            Suite { output, design: &design, config: &config, kept: 0, seed: 5, provenance, shape, files: vec![] };
+        let refused = |e: Error, n: usize| {
+            let count = format!("{n} simulations still to be written there take about ");
+            assert!(e.exit_code() == 2 && e.problem.contains(&count) && e.problem.contains(" are free"), "{e}");
+            assert!(e.key.as_deref() == Some("output") && e.remedy.is_some(), "{e}");
+        };
+        refused(observe(world, &suite, &Grown, &Options::default()).unwrap_err(), 10);
+        world.barrier();
+        assert!(std::fs::read(output.join("dataset.h5")).unwrap() == before, "nothing was touched");
+
+        // Parts whose indices tell of fields as large.
+        let parts = ["a", "b"].map(|name| mpi::shared_dir().join(name));
+        for (part, half) in parts.iter().zip(&halves) {
+            run(world, part, "shard_size = 4", half).unwrap();
+            world
+                .on_root(|| {
+                    let text = serde_json::to_string(&Grown.specs()).unwrap();
+                    let file = hdf5::File::open_rw(part.join("dataset.h5")).unwrap();
+                    let text: hdf5::types::VarLenUnicode = text.parse().unwrap();
+                    file.delete_attr("fields").unwrap();
+                    file.new_attr::<hdf5::types::VarLenUnicode>()
+                        .create("fields")
+                        .unwrap()
+                        .write_scalar(&text)
+                        .unwrap();
+                    Ok(())
+                })
+                .unwrap();
+        }
+        let into = mpi::shared_dir().join("merged");
+        refused(merge(world, &parts, &into).unwrap_err(), 10);
+        world.barrier();
+        assert!(!into.join("shards").exists() && !into.join("dataset.h5").exists());
+    });
+}
+
+/// What a folder was begun with.
+fn fingerprint(output: &Path) -> serde_json::Value {
+    polycosm::suite::fingerprint::read(output).unwrap().unwrap()
 }

@@ -36,8 +36,8 @@ const PI: &str = "pi";
 enum Step {
     Number(f64),
     Name(usize),
-    One(fn(f64) -> f64),
-    Two(fn(f64, f64) -> f64),
+    One(Function),
+    Two(OfTwo),
 }
 
 /// A formula that was understood.
@@ -141,7 +141,7 @@ impl Parser<'_> {
         }
         self.product()?;
         loop {
-            let step: fn(f64, f64) -> f64 = match self.next() {
+            let step: OfTwo = match self.next() {
                 Some((_, '+')) => |a, b| a + b,
                 Some((_, '-')) => |a, b| a - b,
                 _ => break,
@@ -157,7 +157,7 @@ impl Parser<'_> {
     fn product(&mut self) -> Result<()> {
         self.signed()?;
         loop {
-            let step: fn(f64, f64) -> f64 = match self.next() {
+            let step: OfTwo = match self.next() {
                 Some((_, '*')) => |a, b| a * b,
                 Some((_, '/')) => |a, b| a / b,
                 _ => return Ok(()),
