@@ -80,7 +80,7 @@ fn footprints_and_masks() {
     mpi::on_ranks("skies::footprints_and_masks", &[1, 2, 3], |comm| {
         let folder = mpi::shared_dir();
         let (rings, path) = (Rings::new(16).unwrap(), |name: &str| folder.join(name));
-        let seen = |p: usize| rings.direction(p)[2] > 0.3 || p % 5 == 0;
+        let seen = |p: usize| rings.direction(p)[2] > 0.3 || p.is_multiple_of(5);
         if comm.is_root() {
             for (name, order) in [("ring.h5", "RING"), ("nested.h5", "nested")] {
                 let of = |p: usize| if order == "RING" { p } else { rings.of_nested(p) };
