@@ -17,10 +17,11 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 8] = [
+const FIGURES: [(&str, Figure); 9] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
+    ("skies", fields::skies),
     ("f-nl", fields::f_nl),
     ("neutrinos", fields::neutrinos),
     ("lpt", motion::lpt),
