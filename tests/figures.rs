@@ -17,10 +17,11 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 10] = [
+const FIGURES: [(&str, Figure); 11] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
+    ("skies", fields::skies),
     ("f-nl", fields::f_nl),
     ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),

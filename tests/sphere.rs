@@ -1,7 +1,10 @@
 //! Maps of the sphere and their harmonics: against sums over all Y_ℓm, against healpy, on several ranks; lognormal shells.
 
 mod common;
+mod measured;
 mod mpi;
+#[path = "sphere/skies.rs"]
+mod skies;
 
 use common::says;
 use polycosm::comm::Comm;

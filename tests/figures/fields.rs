@@ -129,6 +129,29 @@ pub fn convergence() -> Option<Canvas> {
     Some(c)
 }
 
+/// Spectra of lognormal skies over what was wanted of them.
+pub fn skies() -> Option<Canvas> {
+    let rows = read::<6>("skies")?;
+    let (first, last) = (range(rows.iter().map(|r| r[0])).0, range(rows.iter().map(|r| r[1])).1);
+    let x = Scale::log(first / 1.2, last * 1.2);
+    let (mut c, [frame]) = panels([260.0]);
+    let axes = Axes::new(frame, x, Scale::linear(0.97, 1.03));
+    tolerance(&mut c, &axes, [x.min, x.max], 1.0, 0.01);
+    let at = |shift: f64, i: usize| -> Vec<(f64, f64, f64)> {
+        rows.iter().map(|r| (shift * (r[0] * r[1]).sqrt(), r[i], r[i + 1])).collect()
+    };
+    bars(&mut c, &axes, &at(0.98, 2), series(0));
+    bars(&mut c, &axes, &at(1.02, 4), series(1));
+    axes.draw(&mut c, r"ℓ", r"C_{ℓ} over the input", (true, true));
+    let entries = [
+        ("of the shells, 50 skies".into(), Key::Dot(series(0))),
+        ("of their pairs: 1 + what is missing over √(CC)".into(), Key::Dot(series(1))),
+        shade("tolerance, 1%"),
+    ];
+    legend(&mut c, (LEFT + 14.0, frame[3] - 62.0), &entries);
+    Some(c)
+}
+
 /// f_NL found against planted, and how far it is off.
 pub fn f_nl() -> Option<Canvas> {
     let rows = read::<3>("f_nl")?;
