@@ -113,8 +113,8 @@ fn a_light_cone_takes_what_is_planned() {
 
 /// The sphere, whose pixels are dealt out, with checkpoints.
 #[test]
-fn a_sky_takes_what_is_planned() {
-    mpi::on_ranks("a_sky_takes_what_is_planned", &[2], |comm| {
+fn a_light_cone_of_the_sphere_takes_what_is_planned() {
+    mpi::on_ranks("a_light_cone_of_the_sphere_takes_what_is_planned", &[2], |comm| {
         let cone = "nside = 512, source_redshifts = [0.15, 0.2], replicate_across = true";
         takes_what_is_planned(
             comm,
