@@ -113,6 +113,7 @@ impl Disk {
     where
         D: FnOnce() -> Result<Dataset> + Send + 'static,
     {
+        give_memory_back();
         let (jobs, asked) = channel::<Job>();
         // It makes no call of MPI; HDF5 has one lock for all threads, which is held while something is read and no longer.
         let thread = std::thread::Builder::new().name("reader".into()).spawn(move || work(recipe, &asked));
@@ -178,6 +179,22 @@ impl Source for Disk {
         }
     }
 }
+
+/// Blocks of memory from 1 MiB on go back to the system when they are freed. By itself glibc raises that size up to 32 MB, and
+/// freed windows lie scattered among what is kept: with 10 MB of samples allowed, 600 MB were never given back.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_memory_back() {
+    use std::ffi::c_int;
+    const M_MMAP_THRESHOLD: c_int = -3;
+    unsafe extern "C" {
+        fn mallopt(parameter: c_int, value: c_int) -> c_int;
+    }
+    // SAFETY: sets a number of the allocator, which any thread may do at any time.
+    unsafe { mallopt(M_MMAP_THRESHOLD, 1 << 20) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_memory_back() {}
 
 /// What the thread does.
 fn work<D: FnOnce() -> Result<Dataset>>(recipe: Recipe<D>, asked: &Receiver<Job>) {

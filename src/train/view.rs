@@ -49,6 +49,7 @@ pub struct DataConfig {
     /// Samples that follow one another in the file and are shuffled as one, 16 such runs being mixed with each other: for
     /// disks that are slow at reading here and there.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(extend("x-default" = "1"))]
     pub run: usize,
 }
 
