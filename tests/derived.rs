@@ -88,6 +88,8 @@ fn formulas_are_of_parameters_of_one_another_and_of_the_universe() {
         (r#"["sigma8"]"#, "sigma8", "varies: it is a column of theta already"),
         (r#"{ maps = "sigma8" }"#, "maps", "name of a field"),
         (r#"["S8", "S8"]"#, "S8", "twice"),
+        (r#"{ h = "2 * sigma8" }"#, "h", "has a value of its own"),
+        (r#"{ x = "exp(1000 * Omega_m)" }"#, "x", "its spread over the prior is no number"),
         (r#"{ "a b" = "sigma8" }"#, "a b", "is no name"),
     ] {
         let e = derivation(text, own.clone(), &fixed()).unwrap_err();

@@ -92,7 +92,7 @@ fn what_is_learned_is_the_same_bits_on_disk_and_after_a_kill() {
     for (set, parts) in [
         (
             "train.compressor.data.memory=\"1 MB\"",
-            &["compressor.data.memory", "two batches take 4.195 MB on each rank", "1.000 MB are allowed"][..],
+            &["compressor.data.memory", "twice 64 samples, take 4.195 MB on each rank", "1.000 MB are allowed"][..],
         ),
         ("train.compressor.data.memory=\"1 mb\"", &["is no number of bytes", "256 MB"]),
         ("train.compressor.data.run=0", &["compressor.data.run = 0", "at least 1"]),

@@ -57,8 +57,10 @@ impl Scale {
         let power = 10f64.powf(rough.log10().floor());
         let step =
             [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999).unwrap_or(power);
-        let decimals =
-            (0..8).find(|d| (step * 10f64.powi(*d)).fract().min(1.0 - (step * 10f64.powi(*d)).fract()) < 1e-6);
+        // Steps below that are written with exponents.
+        let decimals = (0..8)
+            .filter(|_| step > 1e-5)
+            .find(|d| (step * 10f64.powi(*d)).fract().min(1.0 - (step * 10f64.powi(*d)).fract()) < 1e-6);
         let (first, last) = ((self.min / step - 1e-9).ceil() as i64, (self.max / step + 1e-9).floor() as i64);
         let label = |v: f64| match decimals {
             _ if v.abs() >= 1e5 => format!("{v:.0e}"),

@@ -52,7 +52,11 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
                 }
                 let (mean, sd) = first.mean_sd(first_row, j);
                 let digits = (1.0 - sd.log10().floor()).clamp(0.0, 6.0) as usize;
-                let title = format!("{} = {mean:.digits$} ± {sd:.digits$}", prior.parameters[j].latex);
+                let latex = &prior.parameters[j].latex;
+                let title = match sd < 1e-5 {
+                    true => format!("{latex} = {mean:.3e} ± {sd:.1e}"),
+                    false => format!("{latex} = {mean:.digits$} ± {sd:.digits$}"),
+                };
                 c.text(
                     &title.replace('-', "−"),
                     (0.5 * (axes.frame[0] + axes.frame[2]), axes.frame[1] - 8.0),

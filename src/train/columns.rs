@@ -247,13 +247,13 @@ impl<'a> Columns<'a> {
             let batch = stage.batch_size.max(LOOK).div_ceil(comm.size()) as u64 * (sample + universe);
             if 2 * batch > memory {
                 let problem = format!(
-                    "two batches take {} on each rank, and {} are {}",
+                    "two batches, or twice {LOOK} samples, take {} on each rank, and {} are {}",
                     size(2 * batch),
                     size(memory),
                     if stage.data.memory.is_some() { "allowed" } else { "free for it" }
                 );
                 let error = Error::input(problem).key(format!("train.{}.data.memory", stage.name));
-                return Err(error.remedy("lower batch_size, use more nodes, or allow more"));
+                return Err(error.remedy("allow more, use more ranks, or lower batch_size where it is larger"));
             }
             if comm.is_root() {
                 let (all, most) = (size(all), size(memory));

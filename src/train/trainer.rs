@@ -283,7 +283,9 @@ impl<'a> Trainer<'a> {
                 self.epoch(source, epochs(phase))?;
                 let (epoch, last) = (self.state.epoch, self.state.epoch == epochs(phase) || self.state.stopped);
                 let asked = stop::requested(self.comm);
-                if epoch.is_multiple_of(self.config.checkpoint_every) || last || asked {
+                // What a run of steps without a number ends in is nothing to go on from.
+                let sound = self.state.skipped_in_a_row == 0;
+                if epoch.is_multiple_of(self.config.checkpoint_every) && sound || last || asked {
                     checkpoint::write(self.comm, folder, &self.state, &self.flats, self.model)?;
                 }
                 if let Some(e) = self.state.history.last() {

@@ -144,9 +144,11 @@ impl Samples {
     pub fn words(&self, i: usize) -> String {
         let each = |(j, q): (usize, &Parameter)| {
             let (mean, sd) = self.mean_sd(i, j);
-            let truth = self.truth_of(i).map_or(String::new(), |t| format!(" (truth {:.3})", t[j]));
+            // As many digits as say something of small numbers.
+            let number = |x: f64| if sd < 1e-3 { format!("{x:.3e}") } else { format!("{x:.3}") };
+            let truth = self.truth_of(i).map_or(String::new(), |t| format!(" (truth {})", number(t[j])));
             let spread = self.spread_of(i).map_or(String::new(), |s| format!(" (members ± {:.2} of that)", s[j]));
-            format!("{} = {mean:.3} ± {sd:.3}{spread}{truth}", q.name)
+            format!("{} = {} ± {}{spread}{truth}", q.name, number(mean), number(sd))
         };
         let evidence = self.extras.ln_evidence.get(i).map(|ln| format!("ln evidence {ln:.3}"));
         self.prior.parameters.iter().enumerate().map(each).chain(evidence).collect::<Vec<_>>().join(", ")

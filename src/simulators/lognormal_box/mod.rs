@@ -13,6 +13,7 @@ use crate::cosmology::{Cosmology, NonLinear};
 use crate::io::mask;
 use crate::limits;
 use crate::observables::{ConeConfig, MultipoleConfig, PoissonConfig, PowerConfig, SkyCone, cone_nside};
+use crate::sphere::Rings;
 
 /// Lognormal matter in a periodic box, and galaxies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,7 +105,10 @@ impl LognormalBoxConfig {
         let Some(path) = self.cone.as_ref().and_then(|cone| cone.mask.as_ref()) else { return Ok(None) };
         let (shape, mask) = mask::read(path).map_err(|e| e.key("simulator.cone.mask"))?;
         match &shape[..] {
-            [_] => cone_nside(mask.len()).map(|_| Some(mask)).map_err(|e| e.value(path)),
+            [_] => {
+                let nside = cone_nside(mask.len()).map_err(|e| e.value(path))?;
+                mask::of_sphere(path, Rings::new(nside)?, "simulator.cone.mask").map(Some)
+            }
             _ => Err(Error::input(format!("its array `mask` has shape {shape:?}, and HEALPix maps have one axis"))
                 .key("simulator.cone.mask")
                 .value(path)

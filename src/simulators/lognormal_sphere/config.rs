@@ -8,7 +8,7 @@ use crate::io::mask;
 use crate::list::OneOrMany;
 use crate::observables::lensing::ShapeNoise;
 use crate::simulators::prelude::*;
-use crate::sphere::MAX_NSIDE;
+use crate::sphere::{MAX_NSIDE, Rings};
 use std::f64::consts::PI;
 use std::path::PathBuf;
 
@@ -265,14 +265,7 @@ impl LognormalSphereConfig {
 
     pub(super) fn mask(&self) -> Result<Option<Vec<f64>>> {
         let Some(path) = &self.mask else { return Ok(None) };
-        let (shape, mask) = mask::read(path).map_err(|e| e.key("simulator.mask"))?;
-        match shape == [self.pixels()] {
-            true => Ok(Some(mask)),
-            false => {
-                let problem = format!("its array `mask` has shape {shape:?}, and the maps {} pixels", self.pixels());
-                Err(bad("mask", path, problem, "give a mask of the same nside, or change nside"))
-            }
-        }
+        mask::of_sphere(path, Rings::new(self.nside)?, "simulator.mask").map(Some)
     }
 
     pub(super) fn specs(&self) -> Vec<FieldSpec> {

@@ -164,17 +164,22 @@ impl Runner for LognormalSphere {
             if let (Some(to), Some(counts)) = (&mut galaxies, &config.counts) {
                 let arcmin2 = 4.0 * PI / config.pixels() as f64 * (180.0 * 60.0 / PI).powi(2);
                 let (mean, bias) = (of(&counts.n_gal, k) * arcmin2, job.theta.get(BIAS).unwrap_or(counts.bias));
-                let mut counts = map.clone();
+                let (mut counts, mut drawn) = (map.clone(), Ok(()));
                 self.for_each_ring(&sht, job, &format!("galaxies {k}"), &mut counts, |rng, ring| {
                     for x in ring {
                         let mean = mean * (1.0 + bias * *x);
-                        *x = if mean > 0.0 {
-                            Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(rng))
-                        } else {
-                            0.0
+                        *x = match (mean > 0.0).then(|| Poisson::new(mean)) {
+                            Some(Ok(poisson)) => poisson.sample(rng),
+                            Some(Err(e)) => {
+                                let problem = format!("no number of galaxies is drawn about {mean}: {e}");
+                                drawn = Err(Error::input(problem).key("simulator.counts.n_gal"));
+                                0.0
+                            }
+                            None => 0.0,
                         };
                     }
                 });
+                comm.agree(drawn)?;
                 self.masked(&sht, &mut counts);
                 to.push(comm, &counts, 1);
                 lap("galaxies");

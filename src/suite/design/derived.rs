@@ -172,6 +172,10 @@ impl Derivation {
             if config.0[..i].iter().any(|(other, _)| other == name) {
                 return bad("is given twice", "keep one");
             }
+            let of_cosmology = cosmology.is_some() && NAMES.contains(&name.as_str());
+            if table.formula.is_some() && (of_cosmology || name == "pi") {
+                return bad("has a value of its own, which formulas would lose", "give it another name");
+            }
             let is_name = |c: char| c.is_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(is_name) || name.starts_with(|c: char| c.is_numeric()) {
                 return bad("is no name", "use letters, digits and _, as in S8");
@@ -284,8 +288,11 @@ impl Derivation {
             (mean, (sums.iter().map(|v| (v[i] - mean).powi(2)).sum::<f64>() / n).sqrt())
         };
         let all: Vec<(f64, f64)> = (0..self.columns.len()).map(spread).collect();
-        // A NaN (of no draw at all) is refused too.
-        match all.iter().position(|(mean, sd)| sd.is_nan() || *sd <= CONSTANT * mean.abs()) {
+        if let Some(i) = all.iter().position(|(mean, sd)| !(mean.is_finite() && sd.is_finite())) {
+            let error = bad(i, "is so large that its spread over the prior is no number".into());
+            return Err(error.remedy("give it another unit, or its logarithm"));
+        }
+        match all.iter().position(|(mean, sd)| *sd <= CONSTANT * mean.abs()) {
             Some(i) => {
                 let error = bad(i, "is the same in all universes".into()).value(all[i].0);
                 Err(error.remedy("leave it out, or let it be of what varies"))
