@@ -64,7 +64,11 @@ impl FieldSpec {
 
     /// Bytes of one universe's array; 0 for a list, whose length nobody knows before.
     pub fn bytes(&self) -> u64 {
-        self.shape.iter().fold(self.dtype.size() as u64, |bytes: u64, &n| bytes.saturating_mul(n as u64))
+        let each = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::F64 | Dtype::I64 => 8,
+        };
+        self.shape.iter().fold(each, |bytes: u64, &n| bytes.saturating_mul(n as u64))
     }
 }
 
@@ -75,16 +79,6 @@ pub enum Dtype {
     F32,
     F64,
     I64,
-}
-
-impl Dtype {
-    /// Bytes of an element.
-    pub fn size(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F64 | Dtype::I64 => 8,
-        }
-    }
 }
 
 /// The numbers of a field, or of a rank's part of it.
@@ -130,24 +124,6 @@ impl Data {
             Data::F32(v) => bytemuck::cast_slice(v),
             Data::F64(v) => bytemuck::cast_slice(v),
             Data::I64(v) => bytemuck::cast_slice(v),
-        }
-    }
-
-    /// The same, to be written to.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        match self {
-            Data::F32(v) => bytemuck::cast_slice_mut(v),
-            Data::F64(v) => bytemuck::cast_slice_mut(v),
-            Data::I64(v) => bytemuck::cast_slice_mut(v),
-        }
-    }
-
-    /// Zeros.
-    pub fn zeros(dtype: Dtype, n: usize) -> Data {
-        match dtype {
-            Dtype::F32 => Data::F32(vec![0.0; n]),
-            Dtype::F64 => Data::F64(vec![0.0; n]),
-            Dtype::I64 => Data::I64(vec![0; n]),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Files: parallel HDF5, shards, datasets, snapshots, samples, provenance. The only user of `hdf5`.
 
-mod ahead;
 mod axis;
 pub mod dataset;
 pub mod derived;

@@ -4,7 +4,6 @@
 //! (one that was not whole, a failed simulation run again). Rows that are not there yet have the `status` that says so.
 //! Each rank copies whole simulations into its rows.
 
-use super::ahead::{Ahead, Plain};
 use super::field::{Data, FieldSpec};
 use super::hdf::{Compression, File, damaged, publish_by};
 use super::made::Made;
@@ -151,12 +150,6 @@ impl<'a> Source<'a> {
             None => Ok(self.file.array(&spec.name)?.shape().first().copied().unwrap_or(0)),
             Some(row) => Ok(bounds(&self.file, spec, row)?.1),
         }
-    }
-
-    /// A field that can be read ahead of its turn.
-    fn plain(&self, i: usize) -> Result<Option<Plain>> {
-        let (spec, single) = (&self.specs[i], self.row.is_none() && self.told.state != State::Failed);
-        if single { Plain::of(&self.file, &spec.name, spec.dtype) } else { Ok(None) }
     }
 
     /// A whole field and its checksum, which has been verified.
@@ -364,49 +357,31 @@ pub fn pack(
         }
         write_again(file, &told.iter().flat_map(|t| t.again.clone()).collect())?;
         file.set_json("", "fields", &specs)?;
-        let mut checksums = vec![vec![0u32; m]; specs.len()];
-        std::thread::scope(|scope| -> Result<()> {
-            let (ahead, mut waiting) = (Ahead::start(scope), 0);
-            let mut look = |at: usize| -> Result<Option<(Source, Vec<bool>)>> {
-                let Some(source) = held.next().map_or_else(|| open(at, told.get(at)), Ok)? else { return Ok(None) };
-                let plain = (0..specs.len()).map(|i| source.plain(i)).collect::<Result<Vec<_>>>()?;
-                let asked = plain.iter().map(Option::is_some).collect();
-                plain.into_iter().flatten().for_each(|plain| ahead.ask(plain));
-                Ok(Some((source, asked)))
-            };
-            // Transfers are collective: ranks with fewer simulations take part with nothing.
-            let steps = share(m, comm.size(), 0).1;
-            let mut next = (mine > 0).then(|| look(start)).transpose();
-            for step in 0..steps {
-                let (at, source) = (start + step, comm.agree(next)?);
-                next = (step + 1 < mine).then(|| look(at + 1)).transpose();
-                for (i, (array, offsets)) in arrays.iter().enumerate() {
-                    let field = |here: &Option<(Source, Vec<bool>)>| match here {
-                        None => Ok(nothing(&specs[i])),
-                        Some((source, asked)) => {
-                            let read = asked[i].then(|| ahead.next()).flatten();
-                            read.unwrap_or_else(|| source.field(i))
-                        }
-                    };
-                    match comm.agree(source.as_ref().map(field).transpose())? {
-                        None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0))?,
-                        Some((data, crc)) => {
-                            checksums[i][at] = crc;
-                            waiting += data.bytes().len();
-                            match offsets {
-                                None => array.write_rows(at, 1, &data)?,
-                                Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data)?,
-                            }
+        let (mut checksums, mut waiting) = (vec![vec![0u32; m]; specs.len()], 0);
+        // Transfers are collective: ranks with fewer simulations take part with nothing.
+        for step in 0..share(m, comm.size(), 0).1 {
+            let at = start + step;
+            let here = || held.next().map_or_else(|| open(at, told.get(at)), Ok);
+            let source = comm.agree((step < mine).then(here).transpose())?;
+            for (i, (array, offsets)) in arrays.iter().enumerate() {
+                let field = |s: &Option<Source>| s.as_ref().map_or_else(|| Ok(nothing(&specs[i])), |s| s.field(i));
+                match comm.agree(source.as_ref().map(field).transpose())? {
+                    None => array.write_rows(0, 0, &Data::fill(specs[i].dtype, 0))?,
+                    Some((data, crc)) => {
+                        checksums[i][at] = crc;
+                        waiting += data.bytes().len();
+                        match offsets {
+                            None => array.write_rows(at, 1, &data)?,
+                            Some(o) => array.write_rows(o[at] as usize, (o[at + 1] - o[at]) as usize, &data)?,
                         }
                     }
                 }
-                if waiting > AHEAD {
-                    file.begin_to_write();
-                    waiting = 0;
-                }
             }
-            Ok(())
-        })?;
+            if waiting > AHEAD {
+                file.begin_to_write();
+                waiting = 0;
+            }
+        }
         for (spec, mut sums) in specs.iter().zip(checksums) {
             comm.sum(&mut sums); // each is known to one rank, 0 elsewhere
             file.write_checked(all, &format!("checksum/{}", spec.name), &[m], &sums)?;

@@ -71,18 +71,6 @@ impl Array {
         (raw == 0).then(|| PathBuf::from(self.inner.filename()))
     }
 
-    /// Where its elements begin in its file, if they stand there one after another and as they do in memory.
-    pub fn stands_plainly(&self, dtype: Dtype) -> Option<u64> {
-        let as_here = match dtype {
-            Dtype::F32 => hdf5::Datatype::from_type::<f32>(),
-            Dtype::F64 => hdf5::Datatype::from_type::<f64>(),
-            Dtype::I64 => hdf5::Datatype::from_type::<i64>(),
-        };
-        let same = self.inner.dtype().ok()? == as_here.ok()?;
-        // There is none of an array in chunks, of a virtual one, nor where another file holds the numbers.
-        self.inner.offset().filter(|_| same)
-    }
-
     /// What its elements are.
     pub fn elements(&self) -> Result<Elements> {
         self.inner.dtype().map(|t| Elements::of(&t)).map_err(|e| self.name_it(explain(e)))
