@@ -614,6 +614,8 @@ fn what_no_box_is_is_refused() {
     refused(&[n_of_z], &["simulator.cone.n_gal = 10000.0", "asks for", "and there are 2.000e-3"]);
     let plane = "simulator.cone={ z_max = 0.1, n_of_z = { plane = { z = 0.05 } }, n_gal = 1.0 }";
     refused(&[plane], &["simulator.cone.n_of_z", "is not one bin of some width"]);
+    let beyond = "simulator.cone={ z_max = 0.1, n_of_z = { tophat = { z_min = 0.5, z_max = 0.6 } }, n_gal = 1.0 }";
+    refused(&[beyond], &["simulator.cone.n_of_z", "[0.5, 0.6]", "no galaxy is seen"]);
     refused(&["simulator.cone={ z_max = 0.1, mask = 'none.h5' }"], &["simulator.cone.mask", "cannot be read"]);
     hdf5::File::create(at.join("mask.h5")).unwrap().new_dataset_builder().with_data(&[1.0; 47]).create("mask").unwrap();
     refused(&["simulator.cone={ z_max = 0.1, mask = 'mask.h5' }"], &["simulator.cone.mask", "12 nside²"]);

@@ -282,6 +282,17 @@ fn a_campaign_makes_skies() {
     };
     mask("mask.h5", (0..3072).map(|p| if p < 1000 { 0.0 } else { 1.0 }).collect());
     mask("short.h5", vec![1.0; 12]);
+    // The same in the other order, and one whose nside has none.
+    let nested = |name: &str, values: Vec<f64>| {
+        mask(name, values);
+        let file = hdf5::File::open_rw(at.join(name)).unwrap();
+        let order: hdf5::types::VarLenUnicode = "NESTED".parse().unwrap();
+        let array = file.dataset("mask").unwrap();
+        array.new_attr::<hdf5::types::VarLenUnicode>().create("ORDERING").unwrap().write_scalar(&order).unwrap();
+    };
+    let rings = Rings::new(16).unwrap();
+    nested("nested.h5", (0..3072).map(|p| if rings.of_nested(p) < 1000 { 0.0 } else { 1.0 }).collect());
+    nested("twelve.h5", vec![1.0; 12 * 12 * 12]);
     mask("nan.h5", vec![f64::NAN; 3072]);
     let polycosm = |ranks: usize, words: &str, sets: &[&str]| {
         let mut run = mpi::mpirun(ranks);
@@ -313,7 +324,24 @@ fn a_campaign_makes_skies() {
         assert!(one.iter().any(|x| *x != 0.0), "{field}");
     }
 
+    let other = ["output=nested", "simulator.mask=nested.h5", "design.simulations=2"];
+    says(&polycosm(1, "simulate run.toml", &other), 0, &["nested.h5: the mask is in NESTED order"]);
+    for field in ["kappa", "delta", "galaxies"] {
+        let (ring, nested) = (read("run", field), read("nested", field));
+        assert!(nested == ring[..nested.len()], "{field}");
+    }
+    let twelve = ["simulator.nside=12", "simulator.lmax=24", "simulator.mask=twelve.h5"];
+    says(&polycosm(1, "check run.toml", &twelve), 2, &["simulator.mask", "which nside = 12 has none of"]);
+    let many = ["output=many", "simulator.counts.n_gal=1e30", "design.simulations=2"];
+    says(
+        &polycosm(2, "simulate run.toml", &many),
+        2,
+        &["simulator.counts.n_gal", "no number of galaxies is drawn about"],
+    );
+
     for (set, words) in [
+        ("simulator.amplitude=-1.0", "simulator.amplitude = -1.0: must lie above 0"),
+        ("simulator.counts.bias=-1.0", "simulator.counts.bias = -1.0: must lie above 0"),
         ("simulator.nside=0", "simulator.nside = 0: must lie between 1 and 8192"),
         ("simulator.lmax=65", "simulator.lmax = 65: must lie between 2 and 4 nside = 64"),
         ("simulator.lmax=60", "the spectra run from ℓ = 0 to 48, needed are 2 to 60"),
@@ -321,7 +349,7 @@ fn a_campaign_makes_skies() {
         ("simulator.shells=[0.0, 0.5, 1.0]", "has spectra of 4 fields, and there are 2 shells"),
         ("simulator.source_redshifts=[1.5]", "simulator.source_redshifts = 1.5: lies outside the shells"),
         ("simulator.shift=[1.0, 2.0]", "has 2 numbers, and there are 4 shells"),
-        ("simulator.mask=short.h5", "has shape [12], and the maps 3072 pixels"),
+        ("simulator.mask=short.h5", "has shape [12], of nside = 1, and the maps 3072 pixels"),
         ("simulator.mask=nan.h5", "holds NaN"),
         ("simulator.c_ell.bins=40", "leaves bin"),
         ("simulator.spectra=none.txt", "simulator.spectra = "),

@@ -74,6 +74,10 @@ pub fn of_sphere(path: &Path, rings: Rings, key: &str) -> Result<Vec<f64>> {
     };
     match order.as_str() {
         "RING" => Ok(mask),
+        "NESTED" | "NEST" if !rings.nside().is_power_of_two() => {
+            let problem = format!("is in NESTED order, which nside = {} has none of", rings.nside());
+            Err(refuse(problem, "give it in RING order, or of an nside that is a power of two"))
+        }
         "NESTED" | "NEST" => {
             log::info!("{}: the mask is in NESTED order, and is put into RING order", path.display());
             let mut ring = vec![0.0; mask.len()];

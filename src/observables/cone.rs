@@ -85,7 +85,13 @@ impl ConeConfig {
             }
             (None, Some(n)) => return Err(bad("n_gal", n, "is the number of n_of_z, which is not there", "give both")),
         }
-        self.bin().map(drop)
+        if let Some(bin) = self.bin()?
+            && !(bin.range[0] < self.z_max && bin.range[1] > self.z_min)
+        {
+            let problem = format!("lies outside z_min = {} to z_max = {}: no galaxy is seen", self.z_min, self.z_max);
+            return Err(bad("n_of_z", bin.range, problem, "move one of them"));
+        }
+        Ok(())
     }
 
     fn bin(&self) -> Result<Option<RedshiftBin>> {

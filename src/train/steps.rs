@@ -93,6 +93,10 @@ impl StepsConfig {
         if self.momentum > 0.0 && adaptive {
             return bad("momentum", momentum, "belongs to optimiser = \"sgd\"", "leave it out, or set `betas`");
         }
+        if self.betas != StepsConfig::default().betas && !adaptive {
+            let betas = format!("{:?}", self.betas);
+            return bad("betas", betas, "belongs to optimiser = \"adamw\"", "leave it out, or set `momentum`");
+        }
         if !self.betas.iter().all(|&beta| fraction(beta)) {
             return bad("betas", format!("{:?}", self.betas), "must be from 0 up to below 1", "[0.9, 0.999] is usual");
         }
@@ -224,6 +228,9 @@ mod tests {
             let e = steps.check("s", 32, true).unwrap_err();
             assert!(e.exit_code() == 2 && e.key == Some(format!("train.s.steps.{key}")), "{text}: {e}");
         }
+        let betas = StepsConfig { betas: [0.8, 0.99], ..StepsConfig::default() };
+        assert!(betas.check("s", 32, true).is_ok());
+        assert_eq!(betas.check("s", 32, false).unwrap_err().key.as_deref(), Some("train.s.steps.betas"));
         for text in [r#"{"schedule": "cosin"}"#, r#"{"schedule": {"step": {"every": 2}}}"#, r#"{"scaling": "square"}"#]
         {
             assert!(serde_json::from_str::<StepsConfig>(text).is_err(), "{text}");

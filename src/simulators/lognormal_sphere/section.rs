@@ -16,6 +16,17 @@ use std::path::PathBuf;
 /// What MPI and linear algebra take for themselves.
 const LIBRARIES: u64 = 32 << 20;
 
+/// Refuses impossible factors.
+fn possible(key: &str, value: f64) -> Result<()> {
+    match value > 0.0 && value <= 1e3 {
+        true => Ok(()),
+        false => {
+            let error = Error::input("must lie above 0 and at most at 1000").key(key).value(value);
+            Err(error.remedy("1.0 is usual"))
+        }
+    }
+}
+
 impl Section for LognormalSphereConfig {
     fn summary(&self) -> String {
         format!("{} lognormal shells of the sky at nside {}, ℓ ≤ {}", self.count(), self.nside, self.lmax())
@@ -30,9 +41,8 @@ impl Section for LognormalSphereConfig {
                 .key(format!("design.parameters.{name}"))
                 .remedy("fix it in [cosmology], or take [simulator.theory] instead; amplitude and bias may vary"));
         }
-        self.check_varied(&[(AMPLITUDE, self.amplitude)]).map_err(|e| e.key("simulator.amplitude"))?;
-        let bias = self.counts.as_ref().map(|g| (BIAS, g.bias));
-        bias.map_or(Ok(()), |bias| self.check_varied(&[bias]).map_err(|e| e.key("simulator.counts.bias")))?;
+        possible("simulator.amplitude", self.amplitude)?;
+        self.counts.as_ref().map_or(Ok(()), |counts| possible("simulator.counts.bias", counts.bias))?;
         self.mask()?;
         let spectra = Spectra::new(self, of.cosmology()?)?;
         let middle = of.prior.middle();
@@ -69,13 +79,7 @@ impl Section for LognormalSphereConfig {
     }
 
     fn check_varied(&self, varied: &[(&str, f64)]) -> Result<()> {
-        match varied.iter().find(|(_, value)| !(*value > 0.0 && *value <= 1e3)) {
-            None => Ok(()),
-            Some((name, value)) => Err(Error::input("must lie above 0 and at most at 1000")
-                .key(format!("design.parameters.{name}"))
-                .value(value)
-                .remedy("1.0 is usual")),
-        }
+        varied.iter().try_for_each(|(name, value)| possible(&format!("design.parameters.{name}"), *value))
     }
 
     fn would_vary(&self, name: &str) -> Option<String> {
