@@ -65,7 +65,7 @@ impl Eye {
         self.novelty(x)
     }
 
-    /// The same from all that a stage learns from, in as many passes as it needs. Of vectors that are more than [`NUMBERS`]
+    /// The same from all that a stage learns from, in as many passes as it needs. Of vectors that are more than 2²⁴ numbers
     /// all together evenly spaced samples of that size count: their quantiles need all numbers at once. Collective.
     pub fn prepare(&self, all: &mut dyn Stream) -> Result<()> {
         let most = if self.shape.len() == 4 { usize::MAX } else { (NUMBERS / self.shape[0].max(1) as usize).max(2) };

@@ -76,7 +76,7 @@ impl PoissonConfig {
 }
 
 /// Galaxies of this rank, by cells in C order: read in rank order they are the same list on any number of ranks, with
-/// pencils as soon as they are [sorted](Self::rows). All columns are of one length.
+/// pencils as soon as they are [sorted](Self::in_order). All columns are of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PoissonGalaxies<T> {
     /// Where the cell stands in the mesh's data.
