@@ -8,7 +8,7 @@ mod skies;
 
 use common::says;
 use polycosm::comm::Comm;
-use polycosm::sphere::{Alm, Complex, LognormalShells, Rings, Sht};
+use polycosm::sphere::{Alm, Complex, LognormalShells, Rings, Sht, pixel_window};
 use std::f64::consts::{PI, TAU};
 
 /// λ_ℓm(θ) for ℓ = m … lmax, by the recursion in one step and without scaling.
@@ -352,6 +352,7 @@ fn a_campaign_makes_skies() {
         ("simulator.mask=short.h5", "has shape [12], of nside = 1, and the maps 3072 pixels"),
         ("simulator.mask=nan.h5", "holds NaN"),
         ("simulator.c_ell.bins=40", "leaves bin"),
+        ("simulator.c_ell.pixel_window=true", "is divided out of flat maps alone"),
         ("simulator.spectra=none.txt", "simulator.spectra = "),
         ("simulator.theory={}", "is given beside [simulator.theory]"),
         (
@@ -422,6 +423,21 @@ fn theory_is_of_each_universe() {
     for field in ["kappa", "c_ell"] {
         let (one, three) = (read("run", field), read("other", field));
         assert!(largest(&one, &three) < 1e-10 && one.iter().any(|x| *x != 0.0), "{field}");
+    }
+    // Pixels that average have the same skies, of less power on small scales: of κ of z = 0.5, of both bins of ℓ.
+    says(&polycosm(2, "simulate run.toml", &["output=window", "simulator.pixel_window=true"]), 0, &[]);
+    says(&polycosm(1, "verify run.toml", &["output=window", "simulator.pixel_window=true"]), 0, &["mean of 12: "]);
+    let (points, averages, window) = (read("run", "c_ell"), read("window", "c_ell"), pixel_window(16, 32).unwrap());
+    let edges: Vec<f64> = {
+        let file = hdf5::File::open(at.join("run/dataset.h5")).unwrap();
+        file.dataset("axes/c_ell/ell_edges").unwrap().read_raw().unwrap()
+    };
+    for bin in 0..2 {
+        let [first, end] = [0, 1].map(|i| edges[bin + i].ceil() as usize);
+        let ratio = averages.iter().skip(bin).step_by(6).zip(points.iter().skip(bin).step_by(6));
+        let ratio = ratio.map(|(a, p)| a / p).sum::<f64>() / 12.0;
+        let [low, high] = [end - 1, first].map(|l| window[l].powi(2));
+        assert!(low < ratio && ratio < high && high < 0.999, "{ratio}, ℓ from {first} to {end}: {low} to {high}");
     }
     for (set, words) in [
         ("simulator.n_of_z=['lsst-y10']", "simulator.n_of_z.0 = "),

@@ -51,6 +51,7 @@ fn run(flags: &Flags, comm: &Comm) -> Result<Outcome> {
         shells: (0..=shells).map(|k| k as f64 / shells as f64).collect(),
         theory: Some(MatterTheory { nonlinear: Default::default(), limber_from: Some(0) }),
         spectra: None,
+        pixel_window: false,
         amplitude: 1.0,
         shift: 1.0.into(),
         neighbours: 3,

@@ -35,6 +35,10 @@ pub struct LognormalSphereConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "`{ nonlinear, limber_from }`"))]
     pub theory: Option<MatterTheory>,
+    /// Multiplies the shells' spectra by HEALPix's pixel window, squared (healpy's `pixwin`): pixels have averages over their
+    /// areas, as in maps of galaxies or particles. Else the values at their centres.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pixel_window: bool,
     /// Factor on all spectra: a parameter, which stands here or in `[design.parameters]`.
     #[serde(default = "unit")]
     pub amplitude: f64,
@@ -217,7 +221,7 @@ impl LognormalSphereConfig {
             return Err(bad("c_ell", [first, last], problem, "change min or max, or raise lmax"));
         }
         if c.pixel_window {
-            let problem = "maps of the sphere are made without a window of their pixels";
+            let problem = "is divided out of flat maps alone";
             return Err(bad("c_ell.pixel_window", true, problem, "leave it out"));
         }
         let bins = Bins::new("simulator.c_ell", c.spacing, first, last, c.bins)?;
@@ -227,7 +231,6 @@ impl LognormalSphereConfig {
         }
     }
 
-    /// The table of spectra, which has the shells' pairs up to lmax.
     /// Rms of the noise in a pixel of κ.
     pub(super) fn noise(&self) -> Option<f64> {
         let pixel = (4.0 * PI / self.pixels() as f64).sqrt();

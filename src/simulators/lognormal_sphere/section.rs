@@ -151,7 +151,7 @@ impl Section for LognormalSphereConfig {
             let c = |l: usize| -> f64 {
                 let sum =
                     |i: usize| (0..n).map(|j| weights[a][i] * weights[b][j] * table.at(i, j, l as f64)).sum::<f64>();
-                let matter = if l < first { 0.0 } else { amplitude * (0..n).map(sum).sum::<f64>() };
+                let matter = if l < first { 0.0 } else { amplitude * spectra.window(l) * (0..n).map(sum).sum::<f64>() };
                 matter + if a == b { noise } else { 0.0 }
             };
             values.extend((0..bins.count()).map(|bin| average(&bins, bin, c)));

@@ -5,7 +5,7 @@ use crate::comm::Comm;
 use crate::cosmology::angular::{AngularSpectra, Nuisance, Tracers, TracersConfig};
 use crate::cosmology::{Cosmology, CosmologyConfig, RedshiftBin, RedshiftDistribution};
 use crate::simulators::prelude::*;
-use crate::sphere::LognormalShells;
+use crate::sphere::{LognormalShells, pixel_window};
 use crate::units::HUBBLE_DISTANCE;
 use gauss_quad::GaussLegendre;
 use std::borrow::Cow;
@@ -17,6 +17,8 @@ pub(super) struct Spectra {
     cosmology: CosmologyConfig,
     bins: Vec<RedshiftBin>,
     input: Input,
+    /// w_ℓ² of the pixels, where spectra are multiplied by it.
+    window: Option<Vec<f64>>,
     /// True if universes have tables of linear spectra of their own.
     pub of_each_universe: bool,
 }
@@ -42,8 +44,15 @@ impl Spectra {
         };
         let theory = matches!(input, Input::Theory(_));
         let of_each_universe = theory && cosmology.files(0..2)?.iter().any(|(_, files)| files.len() > 1);
+        let window = config.pixel_window.then(|| pixel_window(config.nside, config.lmax())).transpose()?;
+        let window = window.map(|w| w.into_iter().map(|w| w * w).collect());
         let (config, cosmology, bins) = (config.clone(), cosmology.clone(), config.bins()?);
-        Ok(Spectra { config, cosmology, bins, input, of_each_universe })
+        Ok(Spectra { config, cosmology, bins, input, window, of_each_universe })
+    }
+
+    /// What pixels make of a spectrum: w_ℓ².
+    pub fn window(&self, l: usize) -> f64 {
+        self.window.as_ref().map_or(1.0, |window| window[l])
     }
 
     /// What they are called.
@@ -85,7 +94,7 @@ impl Spectra {
         let amplitude = theta.get(AMPLITUDE).unwrap_or(config.amplitude);
         let shifts = (0..config.count()).map(|k| of(&config.shift, k)).collect();
         let last = if comm.is_some() { config.lmax() } else { config.lmax().min(LOOKED_AT) };
-        let c = |i: usize, j: usize, l: usize| amplitude * spectra.at(i, j, l as f64);
+        let c = |i: usize, j: usize, l: usize| amplitude * self.window(l) * spectra.at(i, j, l as f64);
         LognormalShells::new(comm, [first, last], shifts, config.neighbours, c).map_err(|e| {
             let e = match &config.spectra {
                 Some(path) => e.key("simulator.spectra").value(path),
