@@ -496,7 +496,7 @@ fn own_files_are_read_as_they_were_written() {
     // What a link leads to and is gone would read as other numbers.
     let link = folder.path().join("link.h5");
     let file = File::create(&link).unwrap();
-    let part = Part { file: "own.h5".into(), array: "x".into(), stored: 3, rows: 3, at: 0 };
+    let part = Part { file: "own.h5".into(), array: "x".into(), stored: 3, from: 0, rows: 3, at: 0 };
     file.create_virtual(Dtype::F64, "x", &[3, 4], &[part]).unwrap();
     file.close().unwrap();
     assert_eq!(opened(&link, &learned).unwrap().len(), 3);

@@ -5,7 +5,7 @@
 //! the design from the first packed shard on; those that no shard has yet are told by `status` and read as failed ones
 //! do. Of very many shards it holds copies.
 
-use super::field::FieldSpec;
+use super::field::{Data, FieldSpec};
 use super::hdf::{Compression, File, Part, appear, damaged, publish_by};
 use super::made::Made;
 use super::points;
@@ -17,6 +17,7 @@ use crate::comm::Comm;
 use crate::error::Result;
 use crate::prior::{DrawnFrom, Prior};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,21 +64,38 @@ pub fn passed_over(file: &File) -> Result<Option<u64>> {
     Ok(file.number("theta", PASSED_OVER)?.map(|n| n as u64))
 }
 
-/// Serial: writes the index over the shards that there are, of `shard_size` simulations each. Where there may be more
-/// shards than `most` links, the fields themselves are copied into it. One shard may be `new`, and still have another
-/// name: both appear together.
+/// A shard, or some of its simulations one after the other, that an index shows.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Where it will be found, as seen from the index.
+    pub name: String,
+    /// Rows of the design: those of them that it has, up to its end.
+    pub rows: Range<usize>,
+}
+
+/// The shards of `m` simulations that there are, of a design of `n`.
+pub fn pieces(output: &Path, n: usize, m: usize) -> Vec<Piece> {
+    let piece =
+        |s: usize| Piece { path: shard::path(output, s), name: shard::relative(s), rows: s * m..n.min((s + 1) * m) };
+    (0..n.div_ceil(m)).map(piece).filter(|piece| piece.path.exists()).collect()
+}
+
+/// Serial: writes the index over these pieces, which ascend, by links or with copies of their fields. `place` brings what
+/// has another name yet to its place, just before the index appears.
 pub fn write(
     alone: &Comm,
     output: &Path,
     Drawn { prior: of, drawn_from, derived, passed_over }: Drawn,
     rows: &[Row],
-    (shard_size, most, new): (usize, usize, Option<(usize, &Path)>),
+    (pieces, linked): (&[Piece], bool),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
+    place: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let start = Instant::now();
-    let all = Shards::read((output, new), rows.len(), shard_size, specs)?;
-    let linked = rows.len().div_ceil(shard_size) <= most;
+    let all = Shards::read(pieces, rows.len(), specs)?;
     let write = |file: &File| {
         by.write(file)?;
         let (n, p) = (rows.len(), of.len());
@@ -105,7 +123,7 @@ pub fn write(
         file.set_number("", SECONDS, start.elapsed().as_secs_f64())
     };
     publish_by(alone, &path(output), write, |whole| {
-        new.map_or(Ok(()), |(s, shard)| appear(shard, &shard::path(output, s)))?;
+        place()?;
         appear(whole, &path(output))
     })
 }
@@ -121,17 +139,22 @@ pub fn took(output: &Path) -> Duration {
 
 /// What the shards tell beside the fields.
 struct Shards<'a> {
-    output: &'a Path,
-    /// One that has another name yet.
-    new: Option<(usize, &'a Path)>,
-    shard_size: usize,
-    /// Of each shard that is there its number, and how many universes it has of the design.
-    there: Vec<(usize, usize)>,
+    /// The pieces that have anything of the design.
+    there: Vec<Shown<'a>>,
     states: Vec<State>,
     failures: BTreeMap<u64, String>,
     made: Vec<Made>,
     /// In the order of their descriptions.
     fields: Vec<Told>,
+}
+
+/// A piece as its file has it.
+struct Shown<'a> {
+    piece: &'a Piece,
+    /// Its first row there.
+    from: usize,
+    /// Its rows of the design, as far as they are there.
+    rows: Range<usize>,
 }
 
 /// What the shards tell of a field.
@@ -140,80 +163,68 @@ struct Told {
     sums: Vec<u32>,
     /// Where the rows of the universes begin, and the end (n + 1).
     at: Vec<u64>,
-    /// By the shards that are there: rows of the whole array.
-    stored: Vec<usize>,
+    /// By the pieces that are there: rows of the whole array, and the first of them that is shown.
+    stored: Vec<(usize, usize)>,
 }
 
 impl Shards<'_> {
     /// Opens each once, one at a time.
-    fn read<'a>(
-        (output, new): (&'a Path, Option<(usize, &'a Path)>),
-        n: usize,
-        shard_size: usize,
-        specs: &[FieldSpec],
-    ) -> Result<Shards<'a>> {
+    fn read<'a>(pieces: &'a [Piece], n: usize, specs: &[FieldSpec]) -> Result<Shards<'a>> {
         let told = |spec: &FieldSpec| Told { sums: vec![shard::nothing(spec).1; n], at: vec![0], stored: vec![] };
         let mut all = Shards {
-            output,
-            new,
-            shard_size,
             there: vec![],
             states: vec![State::Missing; n],
             failures: BTreeMap::new(),
             made: vec![Made::default(); n],
             fields: specs.iter().map(told).collect(),
         };
-        for s in 0..n.div_ceil(shard_size) {
-            let (first, path) = (s * shard_size, all.path(s));
-            let end = n.min(first + shard_size);
-            let file = if path.exists() { Some(File::open(&path)?) } else { None };
-            let records = file.as_ref().map_or(Ok(vec![]), shard::records)?;
-            let used = records.len().min(end - first);
-            for (i, record) in (first..end).zip(records) {
+        let length = |spec: &FieldSpec| vec![if spec.ragged { 0 } else { 1 }; n];
+        let mut lengths: Vec<Vec<u64>> = specs.iter().map(length).collect();
+        for piece in pieces {
+            let (path, file) = (&piece.path, File::open(&piece.path)?);
+            let records = shard::records(&file)?;
+            let first = records.first().map_or(piece.rows.start, |record| record.index as usize);
+            let rows = piece.rows.start..piece.rows.end.min(first + records.len());
+            let (Some(from), false) = (rows.start.checked_sub(first), rows.is_empty()) else { continue };
+            let here = from..from + rows.len();
+            for (i, record) in rows.clone().zip(&records[here.clone()]) {
                 all.states[i] = record.state;
                 if record.state == State::Failed {
-                    all.failures.insert(record.index, record.failure);
+                    all.failures.insert(record.index, record.failure.clone());
                 }
             }
-            for (spec, told) in specs.iter().zip(&mut all.fields) {
-                let mut lengths = vec![if spec.ragged { 0 } else { 1 }; end - first];
-                if let Some(file) = &file {
-                    let name = format!("checksum/{}", spec.name);
-                    let sums = file.read_checked::<u32>(&name, None)?;
-                    let sums = sums.get(..used).ok_or_else(|| damaged(&path, &name, "is too short".into()))?;
-                    told.sums[first..first + used].copy_from_slice(sums);
-                    if spec.ragged {
-                        let name = format!("{}/offsets", spec.name);
-                        let local = file.read_checked::<u64>(&name, None)?;
-                        if local.len() <= used || !local.is_sorted() {
-                            return Err(damaged(&path, &name, "is no list's".into()));
-                        }
-                        lengths
-                            .iter_mut()
-                            .zip(local.windows(2))
-                            .take(used)
-                            .for_each(|(l, ends)| *l = ends[1] - ends[0]);
+            for ((spec, told), lengths) in specs.iter().zip(&mut all.fields).zip(&mut lengths) {
+                let name = format!("checksum/{}", spec.name);
+                let sums = file.read_checked::<u32>(&name, None)?;
+                let sums = sums.get(here.clone()).ok_or_else(|| damaged(path, &name, "is too short".into()))?;
+                told.sums[rows.clone()].copy_from_slice(sums);
+                let mut start = from;
+                if spec.ragged {
+                    let name = format!("{}/offsets", spec.name);
+                    let local = file.read_checked::<u64>(&name, None)?;
+                    if local.len() <= here.end || !local.is_sorted() {
+                        return Err(damaged(path, &name, "is no list's".into()));
                     }
-                    told.stored.push(file.array(&array(spec))?.shape().first().copied().unwrap_or(0));
+                    start = local[from] as usize;
+                    let ends = local[from..].windows(2);
+                    lengths[rows.clone()].iter_mut().zip(ends).for_each(|(length, ends)| *length = ends[1] - ends[0]);
                 }
-                let mut end = told.at[first];
-                told.at.extend(lengths.into_iter().map(|length| {
-                    end += length;
-                    end
-                }));
+                told.stored.push((file.array(&array(spec))?.shape().first().copied().unwrap_or(0), start));
             }
-            if let Some(file) = &file {
-                all.made[first..end].iter_mut().zip(Made::read(file)?).for_each(|(made, is)| *made = is);
-                all.there.push((s, used));
-            }
+            all.made[rows.clone()]
+                .iter_mut()
+                .zip(Made::read(&file)?.into_iter().skip(from))
+                .for_each(|(made, is)| *made = is);
+            all.there.push(Shown { piece, from, rows });
+        }
+        for (told, lengths) in all.fields.iter_mut().zip(lengths) {
+            let mut end = 0;
+            told.at.extend(lengths.into_iter().map(|length| {
+                end += length;
+                end
+            }));
         }
         Ok(all)
-    }
-
-    /// Where shard `s` lies now.
-    fn path(&self, s: usize) -> PathBuf {
-        let new = self.new.filter(|(new, _)| *new == s);
-        new.map_or_else(|| shard::path(self.output, s), |(_, path)| path.to_path_buf())
     }
 
     fn field(
@@ -231,11 +242,10 @@ impl Shards<'_> {
             shape.insert(0, n);
         }
         if linked {
-            let part = |(&(s, used), &stored): (&(usize, usize), &usize)| {
-                let first = s * self.shard_size;
-                let at = told.at[first] as usize;
-                let rows = told.at[first + used] as usize - at;
-                Part { file: shard::relative(s), array: name.clone(), stored, rows, at }
+            let part = |(Shown { piece, rows, .. }, &(stored, from)): (&Shown, &(usize, usize))| {
+                let at = told.at[rows.start] as usize;
+                let rows = told.at[rows.end] as usize - at;
+                Part { file: piece.name.clone(), array: name.clone(), stored, from, rows, at }
             };
             let parts: Vec<Part> = self.there.iter().zip(&told.stored).map(part).collect();
             file.create_virtual(spec.dtype, &name, &shape, &parts)?;
@@ -244,19 +254,19 @@ impl Shards<'_> {
                 true => file.create_array_of(spec.dtype, &name, &shape)?,
                 false => file.create_stacked(spec, &shape, compression)?,
             };
-            let mut there = self.there.iter().peekable();
-            for s in 0..n.div_ceil(self.shard_size) {
-                let here = there.next_if(|(t, _)| *t == s);
-                let shard = here.map(|_| File::open(&self.path(s))).transpose()?;
-                for i in s * self.shard_size..n.min((s + 1) * self.shard_size) {
-                    let row = i - s * self.shard_size;
-                    let data = match shard.as_ref().zip(here).filter(|(_, (_, used))| row < *used) {
-                        Some((shard, _)) => shard::read_row(shard, spec, row)?.0,
-                        None => shard::nothing(spec).0,
-                    };
-                    array.write_rows(told.at[i] as usize, (told.at[i + 1] - told.at[i]) as usize, &data)?;
+            let write = |i: usize, data: &Data| {
+                array.write_rows(told.at[i] as usize, (told.at[i + 1] - told.at[i]) as usize, data)
+            };
+            let mut next = 0;
+            for Shown { piece, from, rows } in &self.there {
+                (next..rows.start).try_for_each(|i| write(i, &shard::nothing(spec).0))?;
+                let shard = File::open(&piece.path)?;
+                for i in rows.clone() {
+                    write(i, &shard::read_row(&shard, spec, from + i - rows.start)?.0)?;
                 }
+                next = rows.end;
             }
+            (next..n).try_for_each(|i| write(i, &shard::nothing(spec).0))?;
         }
         describe(file, &name, spec, !spec.ragged)?;
         if spec.ragged {

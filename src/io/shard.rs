@@ -34,7 +34,12 @@ pub fn relative(s: usize) -> String {
 
 /// Where a shard of these simulations lies that is not where it belongs, while others are packed from it.
 pub fn aside(output: &Path, rows: &Range<usize>) -> PathBuf {
-    output.join(format!("shards/{ASIDE}{:06}-{:06}.h5", rows.start, rows.end))
+    output.join(relative_aside(rows))
+}
+
+/// Its path as seen from the index.
+pub fn relative_aside(rows: &Range<usize>) -> String {
+    format!("shards/{ASIDE}{:06}-{:06}.h5", rows.start, rows.end)
 }
 
 /// How such names begin.

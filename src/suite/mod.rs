@@ -32,6 +32,7 @@ use crate::io::hdf::{Compression, TEMPORARY};
 use crate::io::made::Made;
 use crate::io::ours;
 use crate::io::provenance::Provenance;
+use crate::io::shard::Row;
 use crate::io::simulation::{Again, Record};
 use crate::io::{index, simulation};
 use crate::limits;
@@ -358,6 +359,22 @@ impl Suite<'_> {
             checked => return checked,
         }
         Ok(())
+    }
+
+    /// Serial: writes the index of these pieces, which `place` brings to where it looks for them.
+    fn index(
+        &self,
+        alone: &Comm,
+        rows: &[Row],
+        pieces: (&[index::Piece], bool),
+        specs: &[FieldSpec],
+        place: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let Design { prior, drawn_from, derived, passed_over, .. } = self.design;
+        let (drawn_from, passed_over) = (*drawn_from, *passed_over);
+        let drawn = index::Drawn { prior, drawn_from, derived, passed_over };
+        let fields = (specs, self.config.compression);
+        index::write(alone, self.output, drawn, rows, pieces, fields, self.provenance, place)
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.

@@ -1,13 +1,11 @@
 //! Single simulations become shards, and shards a dataset: while others simulate, and at the end.
 
-use super::design::Design;
 use super::status::{Inventory, State};
 use super::{Suite, remove};
 use crate::comm::{Comm, share};
 use crate::error::{At, Result};
 use crate::io::field::FieldSpec;
 use crate::io::hdf::{File, TEMPORARY, appear};
-use crate::io::index::Drawn;
 use crate::io::made::Made;
 use crate::io::shard::Row;
 use crate::io::{index, prior, shard, simulation};
@@ -230,15 +228,20 @@ impl<'a> Packer<'a> {
     /// Serial: writes the index of the shards that there are, with which a `new` one comes to its place; false where there
     /// is no shard, or fields are not alike.
     fn renew(&self, new: Option<(usize, &Path)>) -> Result<bool> {
-        let Suite { output, design, config, provenance, .. } = *self.suite;
+        let output = self.suite.output;
         if self.mixed || shard::all(output)?.is_empty() {
             return Ok(false);
         }
-        let Design { prior, drawn_from, derived, passed_over, .. } = design;
-        let (drawn_from, passed_over) = (*drawn_from, *passed_over);
-        let drawn = Drawn { prior, drawn_from, derived, passed_over };
-        let shards = (self.m, index::MOST_LINKS, new);
-        index::write(self.alone, output, drawn, &self.rows, shards, (self.specs, config.compression), provenance)?;
+        let mut pieces = index::pieces(output, self.rows.len(), self.m);
+        if let Some((s, whole)) = new {
+            let rows = self.within(s);
+            pieces.retain(|piece| piece.rows.start != rows.start);
+            pieces.push(index::Piece { path: whole.to_path_buf(), name: shard::relative(s), rows });
+            pieces.sort_by_key(|piece| piece.rows.start);
+        }
+        let linked = self.rows.len().div_ceil(self.m) <= index::MOST_LINKS;
+        let place = || new.map_or(Ok(()), |(s, whole)| appear(whole, &shard::path(output, s)));
+        self.suite.index(self.alone, &self.rows, (&pieces, linked), self.specs, place)?;
         Ok(true)
     }
 

@@ -237,7 +237,7 @@ impl File {
         for part in parts.iter().filter(|p| p.rows > 0) {
             let mut extent = shape.to_vec();
             extent[0] = part.stored;
-            maps.push((part, extent, block(0, part.rows), block(part.at, part.rows)));
+            maps.push((part, extent, block(part.from, part.rows), block(part.at, part.rows)));
         }
         let builder = builder.shape(shape).with_dcpl(|p| {
             maps.iter().fold(p, |p, (part, extent, from, to)| {
@@ -269,7 +269,9 @@ pub struct Part {
     pub array: String,
     /// Rows it holds there.
     pub stored: usize,
-    /// Rows taken, from the first.
+    /// The first that is taken.
+    pub from: usize,
+    /// Rows taken.
     pub rows: usize,
     /// Where they begin in the virtual array.
     pub at: usize,
