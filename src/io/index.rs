@@ -93,8 +93,7 @@ pub fn pieces(output: &Path, n: usize, m: usize) -> Vec<Piece> {
 pub fn write(
     alone: &Comm,
     output: &Path,
-    Drawn { prior: of, drawn_from, derived, passed_over }: Drawn,
-    rows: &[Row],
+    (Drawn { prior: of, drawn_from, derived, passed_over }, rows): (Drawn, &[Row]),
     (pieces, linked): (&[Piece], bool),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,
