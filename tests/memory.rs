@@ -224,3 +224,10 @@ fn a_sky_with_shear_takes_what_is_planned() {
         a_sky_takes(comm, "shear = true\ndelta = true\nc_ell = { bins = 8 }");
     });
 }
+
+#[test]
+fn a_part_of_a_sky_takes_what_is_planned() {
+    mpi::on_ranks("a_part_of_a_sky_takes_what_is_planned", &[2], |comm| {
+        a_sky_takes(comm, "footprint = \"octant\"\ndelta = true\nc_ell = { bins = 8 }");
+    });
+}

@@ -3,6 +3,8 @@
 mod common;
 mod measured;
 mod mpi;
+#[path = "sphere/parts.rs"]
+mod parts;
 #[path = "sphere/skies.rs"]
 mod skies;
 

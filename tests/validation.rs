@@ -1,5 +1,7 @@
 //! Slow science, for `make validate`: prints its tables; docs/validation.md keeps them.
 
+#[path = "validation/cones.rs"]
+mod cones;
 #[path = "validation/convergence.rs"]
 mod convergence;
 #[path = "validation/mass_function.rs"]
@@ -23,6 +25,9 @@ fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
+const PLANCK: [(&str, f64); 5] =
+    [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
+
 fn say(comm: &Comm, what: std::fmt::Arguments) {
     if comm.is_root() {
         println!("{what}");
@@ -45,10 +50,9 @@ struct Pm {
 impl Pm {
     /// `n`³ particles, force mesh of `factor` points per particle and side.
     fn new(comm: &Comm, n: usize, box_size: f64, factor: usize, time: StepConfig) -> Self {
-        let planck = [("Omega_m", 0.3089), ("Omega_b", 0.0486), ("h", 0.6774), ("n_s", 0.9667), ("sigma8", 0.8159)];
         let table = Some(data("camb_linear_pk.txt"));
         let config = CosmologyConfig { transfer: Transfer::Table, table, ..Default::default() };
-        let cosmology = config.resolve(&planck).unwrap();
+        let cosmology = config.resolve(&PLANCK).unwrap();
         let power = config.linear_power(&cosmology, 0).unwrap();
         let lattice = Decomposition::new(comm, [n; 3], None).unwrap();
         let mesh = lattice.with_shape([factor * n; 3]);

@@ -1,6 +1,7 @@
 //! Parts of the sky.
 
 use super::Rings;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// nside of the coarse map by which whole regions are told to be out of sight.
@@ -93,6 +94,13 @@ impl Footprint {
         self.before[run] + self.runs.get(run).map_or(0, |run| pixel.saturating_sub(run[0]))
     }
 
+    /// Its runs among these pixels, counted from the first of them.
+    pub fn within(&self, pixels: Range<usize>) -> Vec<Range<usize>> {
+        let inside = self.runs.iter().map(|run| run[0].max(pixels.start)..run[1].min(pixels.end));
+        let some = inside.filter(|run| run.start < run.end);
+        some.map(|run| run.start - pixels.start..run.end - pixels.start).collect()
+    }
+
     /// The place of a pixel among its own.
     #[inline]
     pub fn place(&self, pixel: usize) -> Option<usize> {
@@ -102,7 +110,7 @@ impl Footprint {
     }
 
     /// The pixels at these places.
-    pub fn at(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
+    pub fn at(&self, places: Range<usize>) -> impl Iterator<Item = usize> {
         let run = self.before.partition_point(|&b| b <= places.start).saturating_sub(1);
         let skip = places.start - self.before[run];
         let from = self.runs[run.min(self.runs.len())..].iter().flat_map(|&[first, end]| first..end);
@@ -144,6 +152,10 @@ mod tests {
                 for end in [start, (start + 3).min(pixels.len()), pixels.len()] {
                     assert!(footprint.at(start..end).eq(pixels[start..end].iter().copied()));
                 }
+            }
+            for from in [0, 17, 60] {
+                let inside = pixels.iter().copied().filter(|p| (from..from + 90).contains(p));
+                assert!(footprint.within(from..from + 90).into_iter().flatten().map(|p| p + from).eq(inside));
             }
             for &p in &pixels {
                 assert!(footprint.sees(rings.direction(p), 0.0));

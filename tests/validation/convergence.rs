@@ -17,12 +17,12 @@ const FIELD: f64 = 6.0;
 const NEAR: usize = 2;
 /// Times the box is folded on itself along each axis to measure ever smaller scales.
 const FOLDS: [usize; 3] = [1, 4, 16];
-const UNIVERSES: u64 = 8;
+pub(super) const UNIVERSES: u64 = 8;
 const VIEWS: u32 = 10;
 
 /// P(k) of all scales that a map shows. Folded m times along each axis, the box's modes are every m-th of the whole
 /// box's (Jenkins et al. 1998), and its L³/N is m³ times smaller.
-struct Spectra {
+pub(super) struct Spectra {
     comm: Comm,
     total: u64,
     folded: Vec<(f64, Domain, PowerMeter<f32>)>,
@@ -30,26 +30,33 @@ struct Spectra {
     from: f64,
     /// Scale factors, and at each k in h/Mpc and P(k) in (Mpc/h)³, the mean over simulations: a drift's end, the middle
     /// of the next, its end, and so on.
-    at: Vec<(f64, Vec<f64>, Vec<f64>)>,
+    pub at: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
 impl Spectra {
-    fn new(pm: &Pm, from: f64) -> Self {
+    pub fn new(pm: &Pm, folds: &[usize], from: f64) -> Self {
         let side = |folds: usize| pm.box_size / folds as f64;
         let meter = |m| (m as f64, Domain::new(&pm.mesh, side(m)), PowerMeter::new(&pm.mesh, side(m)));
-        Spectra { comm: pm.comm.clone(), total: pm.total(), folded: FOLDS.map(meter).into(), from, at: vec![] }
+        Spectra {
+            comm: pm.comm.clone(),
+            total: pm.total(),
+            folded: folds.iter().map(|&m| meter(m)).collect(),
+            from,
+            at: vec![],
+        }
     }
 
     /// P(k), shot noise included: of each folding what lies below a quarter of its mesh's Nyquist wavenumber, and of
     /// the last what lies below 0.6 of it.
     fn measure(&mut self, a: f64, positions: &[[f32; 3]], box_size: f64) {
         let (mut k, mut power) = (vec![], vec![]);
+        let last = self.folded[self.folded.len() - 1].0;
         for (m, domain, meter) in &mut self.folded {
             let side = (box_size / *m) as f32;
             let folded = positions.iter().map(|x| x.map(|x| wrap(x, side))).collect();
             let (folded, _) = domain.send_home(&self.comm, folded, None);
             let seen = meter.measure(&PowerConfig::default(), &folded, self.total);
-            let reach = if *m == FOLDS[FOLDS.len() - 1] as f64 { 0.6 } else { 0.25 } * seen.k[seen.k.len() - 1];
+            let reach = if *m == last { 0.6 } else { 0.25 } * seen.k[seen.k.len() - 1];
             let known = k.last().map_or(0.0, |k| *k);
             for (&here, p) in seen.k.iter().zip(&seen.power).filter(|(k, _)| **k > known && **k < reach) {
                 k.push(here);
@@ -63,16 +70,25 @@ impl Spectra {
     }
 }
 
-/// Light cones through one simulation, and its spectra in the middle and at the end of each drift: between the ends
+/// What sees a simulation, and its spectra in the middle and at the end of each drift: between the ends
 /// particles move along chords of their orbits, and halos are smaller there.
-struct Watch<'a, F> {
-    cones: Vec<LightCone<F>>,
-    spectra: &'a mut Spectra,
-    drift: F,
-    box_size: f64,
+pub(super) struct Watch<'a, F, O> {
+    pub seen: O,
+    pub spectra: &'a mut Spectra,
+    pub drift: F,
+    pub box_size: f64,
 }
 
-impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
+/// Light cones side by side.
+pub(super) struct All<C>(pub Vec<C>);
+
+impl<C: Observer<f32>> Observer<f32> for All<C> {
+    fn after(&mut self, index: usize, row: &Row, particles: &Particles<f32>, timers: &mut Timers) -> Result<()> {
+        self.0.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))
+    }
+}
+
+impl<F: Fn(f64, f64, f64) -> Factor, O: Observer<f32>> Observer<f32> for Watch<'_, F, O> {
     fn after(&mut self, index: usize, row: &Row, particles: &Particles<f32>, timers: &mut Timers) -> Result<()> {
         if let Row::Drift { from, at, to, .. } = *row
             && to > self.spectra.from
@@ -87,21 +103,21 @@ impl<F: Fn(f64, f64, f64) -> Factor> Observer<f32> for Watch<'_, F> {
             }
             self.spectra.measure(to, &particles.position, self.box_size);
         }
-        self.cones.iter_mut().try_for_each(|cone| cone.after(index, row, particles, timers))
+        self.seen.after(index, row, particles, timers)
     }
 }
 
 /// P(k, a): over each drift the parabola in a through its three moments, beyond the measured k shot noise alone, and
 /// nothing below half the smallest.
-struct Measured {
-    at: Vec<(f64, Spline)>,
+pub(super) struct Measured {
+    pub at: Vec<(f64, Spline)>,
     shot: f64,
     /// Else a straight line between the ends.
-    chords: bool,
+    pub chords: bool,
 }
 
 impl Measured {
-    fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
+    pub fn new(spectra: Vec<(f64, Vec<f64>, Vec<f64>)>, shot: f64) -> Self {
         let ln = |x: Vec<f64>| x.into_iter().map(f64::ln).collect();
         Measured {
             at: spectra.into_iter().map(|(a, k, p)| (a, Spline::new(ln(k), ln(p)))).collect(),
@@ -110,7 +126,7 @@ impl Measured {
         }
     }
 
-    fn power(&self, k: f64, a: f64) -> f64 {
+    pub fn power(&self, k: f64, a: f64) -> f64 {
         let after = self.at.partition_point(|s| s.0 < a).clamp(1, self.at.len() - 1);
         let drift = &self.at[(after - 1) / 2 * 2..][..3];
         let (ln_k, (first, last)) = (k.ln(), drift[0].1.range());
@@ -125,31 +141,31 @@ impl Measured {
     }
 }
 
-/// What the spectrum of an untapered map of pixels is expected to be at its mode (i, j), for a sky with spectrum C(ℓ):
+/// What the spectrum of an untapered map of so many pixels and degrees per side is expected to be at its mode (i, j), for a sky with spectrum C(ℓ):
 /// counts in pixels multiply it by sinc² of each axis and fold what lies beyond Nyquist back (aliases), and the map's
 /// edges mix neighbouring modes. Exact up to the sky's period of four maps: ⟨|FFT f|²⟩ is the transform of the
 /// correlation function times (1 − |Δ_1|/side) (1 − |Δ_2|/side).
-fn expected(c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
-    const SKY: usize = 4 * PIXELS;
+pub(super) fn expected(pixels: usize, field: f64, c_ell: impl Fn(f64) -> f64) -> impl Fn(i64, i64) -> f64 {
+    let sky = 4 * pixels;
     /// Aliases on each side.
     const ALIASES: i64 = 3;
-    let fundamental = TAU / (4.0 * FIELD.to_radians());
+    let fundamental = TAU / (4.0 * field.to_radians());
     let sinc = |i: i64| {
-        let x = PI * i as f64 / SKY as f64;
+        let x = PI * i as f64 / sky as f64;
         if i == 0 { 1.0 } else { x.sin() / x }
     };
     let of_pixels = |i: i64, j: i64| -> f64 {
-        let alias = |i: i64| (-ALIASES..=ALIASES).map(move |m| i + m * SKY as i64);
+        let alias = |i: i64| (-ALIASES..=ALIASES).map(move |m| i + m * sky as i64);
         let pairs = alias(i).flat_map(|a| alias(j).map(move |b| (a, b))).filter(|p| *p != (0, 0));
         pairs.map(|(a, b)| (sinc(a) * sinc(b)).powi(2) * c_ell(fundamental * ((a * a + b * b) as f64).sqrt())).sum()
     };
-    let mut plane = Plane::<f64>::new([SKY; 2]);
-    let mut delta = vec![0.0; SKY * SKY];
+    let mut plane = Plane::<f64>::new([sky; 2]);
+    let mut delta = vec![0.0; sky * sky];
     delta[0] = 1.0;
     let ones = plane.forward(&delta);
-    let mut correlation = plane.filtered(&ones, |i, j| (of_pixels(i, j) / (SKY * SKY) as f64).into());
-    let overlap = |i: usize| (1.0 - i.min(SKY - i) as f64 / PIXELS as f64).max(0.0);
-    correlation.iter_mut().enumerate().for_each(|(p, x)| *x *= overlap(p / SKY) * overlap(p % SKY));
+    let mut correlation = plane.filtered(&ones, |i, j| (of_pixels(i, j) / (sky * sky) as f64).into());
+    let overlap = |i: usize| (1.0 - i.min(sky - i) as f64 / pixels as f64).max(0.0);
+    correlation.iter_mut().enumerate().for_each(|(p, x)| *x *= overlap(p / sky) * overlap(p % sky));
     let modes = plane.forward(&correlation);
     let mut table = std::collections::HashMap::new();
     plane.for_each(&modes, |[i, j], _, c| {
@@ -179,7 +195,7 @@ fn convergence_against_limber() {
         let drift = |from, at, to| factors.drift(from, at, to);
         let total = pm.total();
         // A step before the farthest plane.
-        let mut spectra = Spectra::new(&pm, cone.slices[cone.slices.len() - 1].a - 0.05);
+        let mut spectra = Spectra::new(&pm, &FOLDS, cone.slices[cone.slices.len() - 1].a - 0.05);
 
         let nyquist = PI / cone.pixel();
         let bins = Bins::new("test", Spacing::Log, 3.0 * TAU / cone.field, nyquist, 6).unwrap();
@@ -190,11 +206,11 @@ fn convergence_against_limber() {
         for realisation in 0..UNIVERSES {
             let cone_of =
                 |view| LightCone::new(comm, cone.clone(), Replicas::random(1, realisation, view), total, drift);
-            let cones = (0..VIEWS).map(cone_of).collect();
-            let mut watch = Watch { cones, spectra: &mut spectra, drift, box_size: l };
+            let seen = All((0..VIEWS).map(cone_of).collect());
+            let mut watch = Watch { seen, spectra: &mut spectra, drift, box_size: l };
             pm.run(realisation, true, false, &mut watch);
             let mut mean = vec![0.0; bins.count()];
-            for seen in watch.cones {
+            for seen in watch.seen.0 {
                 let mut planes = seen.finish().unwrap();
                 (0..NEAR).for_each(|k| planes.put(k, vec![0.0; PIXELS * PIXELS]));
                 let kappa = LensingMaps::new(Method::Born, &planes, &sources).kappa;
@@ -241,7 +257,8 @@ fn convergence_against_limber() {
         power.chords = false;
         let ends = of_sky(&power);
         let signal = |ell: f64| limber.at(ell.ln()).exp();
-        let [map, planes, ends] = [&limber, &of_planes, &ends].map(|c| expected(|ell| c.at(ell.ln()).exp()));
+        let [map, planes, ends] =
+            [&limber, &of_planes, &ends].map(|c| expected(PIXELS, FIELD, |ell| c.at(ell.ln()).exp()));
         let mut sums = vec![[0.0; 5]; bins.count()];
         let half = PIXELS as i64 / 2;
         for (i, j) in (-half..half).flat_map(|i| (-half..half).map(move |j| (i, j))) {
@@ -268,7 +285,7 @@ fn convergence_against_limber() {
 }
 
 /// ln C over ln ℓ.
-fn ln_spline(c_ell: impl Fn(f64) -> f64) -> Spline {
+pub(super) fn ln_spline(c_ell: impl Fn(f64) -> f64) -> Spline {
     let ln_ell: Vec<f64> = (0..100).map(|i| (10.0 * 1.09f64.powi(i)).ln()).collect();
     // Far beyond what is measured only noise is left, and no signal.
     let cl = ln_ell.iter().map(|x| c_ell(x.exp()).max(1e-30).ln()).collect();

@@ -112,7 +112,8 @@ pub enum Region {
 }
 
 impl Region {
-    fn is_full(&self) -> bool {
+    /// True for all of it.
+    pub fn is_full(&self) -> bool {
         *self == Region::Full
     }
 }

@@ -48,6 +48,7 @@ fn run(flags: &Flags, comm: &Comm) -> Result<Outcome> {
     let config = LognormalSphereConfig {
         nside: flags.nside,
         lmax: Some(flags.lmax.unwrap_or(2 * flags.nside)),
+        footprint: Default::default(),
         shells: (0..=shells).map(|k| k as f64 / shells as f64).collect(),
         theory: Some(MatterTheory { nonlinear: Default::default(), limber_from: Some(0) }),
         spectra: None,

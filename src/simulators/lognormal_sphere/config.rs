@@ -3,12 +3,12 @@
 use crate::cosmology::{NonLinear, RedshiftBin, RedshiftDistribution};
 use crate::fields::bins::Bins;
 use crate::fields::flat_sky::AngularConfig;
-use crate::io::field::{Dtype, HealpixOrder};
+use crate::io::field::Dtype;
 use crate::io::mask;
 use crate::list::OneOrMany;
-use crate::observables::lensing::ShapeNoise;
+use crate::observables::lensing::{Region, ShapeNoise};
 use crate::simulators::prelude::*;
-use crate::sphere::{MAX_NSIDE, Rings};
+use crate::sphere::{Footprint, MAX_NSIDE, Rings};
 use std::f64::consts::PI;
 use std::path::PathBuf;
 
@@ -22,6 +22,12 @@ pub struct LognormalSphereConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "3/2 `nside`"))]
     pub lmax: Option<usize>,
+    /// The part of the sky that is stored: `"full"`; `"octant"`, the pixels whose centres have x, y and z above 0; or
+    /// `{ mask = "footprint.h5" }`, those above 0 in the array `mask` of an HDF5 file. Maps have what the full sky has there;
+    /// spectra are of these pixels alone.
+    #[serde(default, skip_serializing_if = "Region::is_full")]
+    #[schemars(extend("x-type" = "`\"full\"`, `\"octant\"` or `{ mask = path }`"))]
+    pub footprint: Region,
     /// Edges of the shells in redshift, growing; from 0, for all matter before a source to lens it.
     pub shells: Vec<f64>,
     /// A table of the spectra of the shells' matter contrasts and of all their pairs, in the shells' order: `# ell A*A A*B B*B`.
@@ -71,11 +77,12 @@ pub struct LognormalSphereConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_noise: Option<ShapeNoise>,
     /// Measured angular spectra of κ, noise included, averages over the modes of each bin: from ℓ = 2 to `lmax` if nothing
-    /// else is said.
+    /// else is said. Of a `footprint` the mean of κ is taken away, and they are divided by the part of the sky that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub c_ell: Option<AngularConfig>,
-    /// HDF5 file with an array `mask` (12 nside²) of numbers from 0 (masked) to 1. Masked pixels of all maps are 0; spectra are
-    /// of the whole sky.
+    /// HDF5 file with an array `mask` (12 nside²) of numbers from 0 (masked) to 1, in RING order; one that says it is NESTED
+    /// (attribute `ORDERING`) is put into that. Masked pixels of all maps are 0; spectra do not
+    /// know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub mask: Option<PathBuf>,
@@ -271,14 +278,28 @@ impl LognormalSphereConfig {
         mask::of_sphere(path, Rings::new(self.nside)?, "simulator.mask").map(Some)
     }
 
+    /// The pixels that are stored. Reads the footprint's file.
+    pub(super) fn footprint(&self) -> Result<Footprint> {
+        let (rings, key) = (Rings::new(self.nside)?, "simulator.footprint");
+        let mask = match &self.footprint {
+            Region::Mask(path) => Some(mask::of_sphere(path, rings, &format!("{key}.mask"))?),
+            _ => None,
+        };
+        self.footprint.of(rings, mask.as_deref()).map_err(|e| e.key(key))
+    }
+
+    /// Descriptions of the fields. A footprint that cannot be read was refused by `check`.
     pub(super) fn specs(&self) -> Vec<FieldSpec> {
-        let order = HealpixOrder::Ring;
-        let sky = Axis::new(AxisKind::Healpix { nside: self.nside as u32, order }, "pixel", "");
+        let whole = [[0, self.pixels()]];
+        let (pixels, sky) = match self.footprint() {
+            Ok(footprint) => (footprint.count(), Axis::sphere(self.nside, footprint.runs())),
+            Err(_) => (self.pixels(), Axis::sphere(self.nside, &whole)),
+        };
         let sources = self.sources_axis();
         let shells = self.shells.windows(2).map(|z| 0.5 * (z[0] + z[1])).collect();
         let shells = Axis { edges: self.shells.clone(), ..Axis::at(AxisKind::Channel, "shell_redshift", "", shells) };
         let maps = |name: &str, axes: Vec<Axis>, shape: &[usize], dtype: Dtype, what: &str| {
-            let shape = [shape, &[self.pixels()]].concat();
+            let shape = [shape, &[pixels]].concat();
             let axes = [axes, vec![sky.clone()]].concat();
             FieldSpec { axes, dtype, description: what.into(), ..FieldSpec::of(name, &shape, &[]) }
         };
@@ -304,7 +325,10 @@ impl LognormalSphereConfig {
             let names = Axis::named(AxisKind::Channel, "pair", pairs.iter().map(|[a, b]| format!("{a} {b}")));
             let mean = (0..ell.count()).map(|b| average(&ell, b, |l| l as f64)).collect();
             let axes = vec![names, Axis::bins("ell", "", mean, ell.edges().to_vec())];
-            let description = "angular spectra of the convergence, noise included, of the whole sky".into();
+            let description = match self.footprint {
+                Region::Full => "angular spectra of the convergence, noise included, of the whole sky".into(),
+                _ => "angular spectra of the convergence, noise included, over the part of the sky that is seen".into(),
+            };
             let spec = FieldSpec::of("c_ell", &[pairs.len(), ell.count()], &[]);
             specs.push(FieldSpec { axes, unit: "sr".into(), dtype: Dtype::F64, description, ..spec });
         }

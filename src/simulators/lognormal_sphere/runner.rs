@@ -2,14 +2,15 @@
 
 use super::config::{BIAS, LognormalSphereConfig, average, of};
 use super::spectra::Spectra;
-use crate::comm::share;
 use crate::cosmology::{CosmologyConfig, may_vary};
 use crate::rng::{ChaCha8Rng, stream};
+use crate::simulators::gathered::Gathered;
 use crate::simulators::prelude::*;
-use crate::sphere::{Alm, Conditional, LognormalShells, Sht};
+use crate::sphere::{Alm, Conditional, Footprint, LognormalShells, Sht};
 use rand_distr::{Distribution, Poisson, StandardNormal};
 use std::cell::RefCell;
 use std::f64::consts::PI;
+use std::ops::Range;
 use std::time::Instant;
 
 /// Corrections of an analysis: what is left is below 1e-6.
@@ -21,6 +22,7 @@ pub(super) struct LognormalSphere {
     cosmology: CosmologyConfig,
     spectra: Spectra,
     mask: Option<Vec<f64>>,
+    footprint: Footprint,
     /// What the last universe left for the next.
     last: RefCell<Option<(Sht, Universe)>>,
 }
@@ -38,9 +40,9 @@ struct Universe {
 impl LognormalSphere {
     /// Serial: reads the files that the keys name.
     pub fn new(config: &LognormalSphereConfig, cosmology: &CosmologyConfig) -> Result<Self> {
-        let (spectra, mask) = (Spectra::new(config, cosmology)?, config.mask()?);
+        let (spectra, mask, footprint) = (Spectra::new(config, cosmology)?, config.mask()?, config.footprint()?);
         let (config, cosmology) = (config.clone(), cosmology.clone());
-        Ok(LognormalSphere { config, cosmology, spectra, mask, last: RefCell::new(None) })
+        Ok(LognormalSphere { config, cosmology, spectra, mask, footprint, last: RefCell::new(None) })
     }
 
     /// The job's, or the last one where it has the same. Collective.
@@ -92,42 +94,34 @@ impl LognormalSphere {
     }
 }
 
-/// Rows of a field that come one after the other, each in parts on all ranks, and are kept by the rank that has them in the
-/// file.
-struct Gathered {
-    spec: FieldSpec,
-    rows: usize,
-    next: usize,
-    data: Data,
+/// Some of a rank's pixels of a map.
+struct Part(Vec<Range<usize>>);
+
+impl Part {
+    /// All pixels.
+    fn whole(pixels: usize) -> Self {
+        Part(vec![0..pixels])
+    }
+
+    fn of<'a>(&'a self, map: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        self.0.iter().flat_map(|run| map[run.clone()].iter().copied())
+    }
+
+    /// A map of all `pixels`, 0 elsewhere.
+    fn spread(&self, part: Vec<f64>, pixels: usize) -> Vec<f64> {
+        if part.len() == pixels {
+            return part;
+        }
+        let mut map = vec![0.0; pixels];
+        self.0.iter().flat_map(|run| run.clone()).zip(part).for_each(|(p, x)| map[p] = x);
+        map
+    }
 }
 
-impl Gathered {
-    fn new(specs: &[FieldSpec], name: &str) -> Option<Self> {
-        let spec = specs.iter().find(|spec| spec.name == name)?.clone();
-        let data = Data::fill(spec.dtype, 0);
-        Some(Gathered { rows: spec.shape[0], next: 0, data, spec })
-    }
-
-    /// Appends this rank's pixels of the next map; `per_row` maps make a row. Collective.
-    fn push(&mut self, comm: &Comm, map: &[f64], per_row: usize) {
-        let row = self.next / per_row;
-        let owner = (0..comm.size()).find(|r| {
-            let (start, n) = share(self.rows, comm.size(), *r);
-            (start..start + n).contains(&row)
-        });
-        let owner = owner.unwrap_or(0);
-        self.next += 1;
-        match &mut self.data {
-            Data::F32(all) => all.extend(comm.gather(owner, &map.iter().map(|x| *x as f32).collect::<Vec<f32>>())),
-            Data::F64(all) => all.extend(comm.gather(owner, map)),
-            Data::I64(all) => all.extend(comm.gather(owner, &map.iter().map(|x| *x as i64).collect::<Vec<i64>>())),
-        }
-    }
-
-    fn field(self, comm: &Comm) -> Field {
-        let (_, rows) = share(self.rows, comm.size(), comm.rank());
-        Field { spec: self.spec, rows, data: self.data }
-    }
+/// Maps of a field, each a row or one of `per_row`.
+fn gathered(specs: &[FieldSpec], name: &str, per_row: usize) -> Option<Gathered> {
+    let spec = specs.iter().find(|spec| spec.name == name)?;
+    Some(Gathered::new(spec.clone(), spec.shape[0], per_row))
 }
 
 impl Runner for LognormalSphere {
@@ -146,8 +140,12 @@ impl Runner for LognormalSphere {
         };
         let (shells, weights) = (&universe.shells, &universe.weights);
         lap("spectra");
-        let mut kappa = vec![vec![0.0; sht.pixels().len()]; config.sources()];
-        let [mut delta, mut galaxies] = ["delta", "galaxies"].map(|name| Gathered::new(&specs, name));
+        let own = sht.pixels().len();
+        let seen = Part(self.footprint.within(sht.pixels()));
+        // Shear is of the convergence of the whole sky.
+        let kept = if config.shear { Part::whole(own) } else { Part(seen.0.clone()) };
+        let mut kappa = vec![vec![0.0; kept.0.iter().map(Range::len).sum()]; config.sources()];
+        let [mut delta, mut galaxies] = ["delta", "galaxies"].map(|name| gathered(&specs, name, 1));
         let mut before: Vec<Alm> = vec![];
         for k in 0..config.count() {
             let alm = self.draw(comm, job, k, &universe.given[k], &before);
@@ -158,7 +156,7 @@ impl Runner for LognormalSphere {
             before.truncate(config.neighbours);
             shells.exponentiate(k, &mut map);
             for (kappa, weights) in kappa.iter_mut().zip(weights).filter(|(_, weights)| weights[k] > 0.0) {
-                kappa.iter_mut().zip(&map).for_each(|(kappa, delta)| *kappa += weights[k] * delta);
+                kappa.iter_mut().zip(kept.of(&map)).for_each(|(kappa, delta)| *kappa += weights[k] * delta);
             }
             lap("lensing");
             if let (Some(to), Some(counts)) = (&mut galaxies, &config.counts) {
@@ -181,21 +179,23 @@ impl Runner for LognormalSphere {
                 });
                 comm.agree(drawn)?;
                 self.masked(&sht, &mut counts);
-                to.push(comm, &counts, 1);
+                to.push(comm, seen.of(&counts));
                 lap("galaxies");
             }
             if let Some(to) = &mut delta {
                 self.masked(&sht, &mut map);
-                to.push(comm, &map, 1);
+                to.push(comm, seen.of(&map));
                 lap("observe");
             }
         }
         drop(before);
-        let [mut to_kappa, mut to_shear] = ["kappa", "shear"].map(|name| Gathered::new(&specs, name));
+        let [mut to_kappa, mut to_shear] =
+            [("kappa", 1), ("shear", 2)].map(|(name, maps)| gathered(&specs, name, maps));
         let mut noisy: Vec<Alm> = vec![];
-        for (b, kappa) in kappa.iter_mut().enumerate() {
+        for (b, kappa) in kappa.into_iter().enumerate() {
+            let mut kappa = kept.spread(kappa, own);
             if let Some(to) = &mut to_shear {
-                let mut e = sht.analysis(kappa, ITERATIONS);
+                let mut e = sht.analysis(&kappa, ITERATIONS);
                 let factor = |l: usize| match l as f64 {
                     l if l < 2.0 => 0.0,
                     l => ((l + 2.0) * (l - 1.0) / (l * (l + 1.0))).sqrt(),
@@ -203,12 +203,12 @@ impl Runner for LognormalSphere {
                 e.scale(&(0..=lmax).map(factor).collect::<Vec<f64>>());
                 for mut gamma in sht.synthesis_spin2([&e, &Alm::new(comm, lmax)]) {
                     self.masked(&sht, &mut gamma);
-                    to.push(comm, &gamma, 2);
+                    to.push(comm, seen.of(&gamma));
                 }
                 lap("shear");
             }
             if let Some(sigma) = config.noise() {
-                self.for_each_ring(&sht, job, &format!("shape noise {b}"), kappa, |rng, ring| {
+                self.for_each_ring(&sht, job, &format!("shape noise {b}"), &mut kappa, |rng, ring| {
                     for x in ring {
                         let normal: f64 = StandardNormal.sample(rng);
                         *x += sigma * normal;
@@ -216,12 +216,19 @@ impl Runner for LognormalSphere {
                 });
             }
             if config.c_ell.is_some() {
-                noisy.push(sht.analysis(kappa, ITERATIONS));
+                noisy.push(match self.footprint.is_whole() {
+                    true => sht.analysis(&kappa, ITERATIONS),
+                    false => {
+                        let mean = comm.sum_of(seen.of(&kappa).sum::<f64>()) / self.footprint.count() as f64;
+                        let rest = seen.of(&kappa).map(|x| x - mean).collect();
+                        sht.analysis(&seen.spread(rest, own), ITERATIONS)
+                    }
+                });
                 lap("c_ell");
             }
             if let Some(to) = &mut to_kappa {
-                self.masked(&sht, kappa);
-                to.push(comm, kappa, 1);
+                self.masked(&sht, &mut kappa);
+                to.push(comm, seen.of(&kappa));
             }
             lap("observe");
         }
@@ -229,9 +236,10 @@ impl Runner for LognormalSphere {
             [to_kappa, to_shear, delta, galaxies].into_iter().flatten().map(|gathered| gathered.field(comm)).collect();
         if let Some(bins) = config.ell_bins()? {
             let mut values = vec![];
+            let part = self.footprint.count() as f64 / config.pixels() as f64;
             for [a, b] in config.pairs() {
                 let c = noisy[a].c_ell(&noisy[b], comm);
-                values.extend((0..bins.count()).map(|bin| average(&bins, bin, |l| c[l])));
+                values.extend((0..bins.count()).map(|bin| average(&bins, bin, |l| c[l] / part)));
             }
             let spec = specs.iter().find(|spec| spec.name == "c_ell").cloned();
             fields.extend(spec.map(|spec| Field::on_root(comm, spec, Data::F64(values))));

@@ -5,6 +5,7 @@ use super::config::{AMPLITUDE, BIAS, LognormalSphereConfig, average};
 use super::runner::LognormalSphere;
 use super::spectra::Spectra;
 use crate::cosmology::{Cosmology, may_vary};
+use crate::observables::lensing::Region;
 use crate::simulators::bench::Bench;
 use crate::simulators::budget::Memory;
 use crate::simulators::prelude::*;
@@ -44,6 +45,7 @@ impl Section for LognormalSphereConfig {
         possible("simulator.amplitude", self.amplitude)?;
         self.counts.as_ref().map_or(Ok(()), |counts| possible("simulator.counts.bias", counts.bias))?;
         self.mask()?;
+        self.footprint()?;
         let spectra = Spectra::new(self, of.cosmology()?)?;
         let middle = of.prior.middle();
         let theta = of.prior.theta(&middle);
@@ -87,11 +89,15 @@ impl Section for LognormalSphereConfig {
     }
 
     fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let footprint = match &mut self.footprint {
+            Region::Mask(path) => Some(("/footprint/mask".to_string(), path)),
+            _ => None,
+        };
         let mask = self.mask.iter_mut().map(|mask| ("/mask".to_string(), mask));
         let spectra = self.spectra.iter_mut().map(|path| ("/spectra".to_string(), path));
         let n_of_z = self.n_of_z.iter_mut().enumerate();
         let n_of_z = n_of_z.filter_map(|(i, n)| n.file_mut().map(|path| (format!("/n_of_z/{i}/table/path"), path)));
-        spectra.chain(n_of_z).chain(mask).collect()
+        spectra.chain(n_of_z).chain(mask).chain(footprint).collect()
     }
 
     fn numerics(&self) -> BTreeMap<&'static str, u32> {
@@ -103,7 +109,16 @@ impl Section for LognormalSphereConfig {
         let (ranks, lmax) = (of.ranks.max(1), self.lmax() as u64);
         let part = |bytes: u64| bytes.div_ceil(ranks as u64);
         let (map, alm) = (part(8 * self.pixels() as u64), part(8 * (lmax + 1) * (lmax + 2)));
-        let (modes, kappa) = (Sht::bytes(self.nside, self.lmax(), ranks), map * self.sources() as u64);
+        let (modes, footprint) = (Sht::bytes(self.nside, self.lmax(), ranks), self.footprint()?);
+        // Pixels of the footprint that the rank has which has most.
+        let rings = footprint.rings();
+        let starts = rings.split(ranks).into_iter().map(|r| match r == rings.count() {
+            true => footprint.count(),
+            false => footprint.before(rings.ring(r).first),
+        });
+        let starts: Vec<usize> = starts.collect();
+        let seen = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0) as u64;
+        let kappa = if self.shear { map } else { 8 * seen } * self.sources() as u64;
         let specs = self.specs();
         // Rows that the rank keeps which has most.
         let kept = |names: &[&str]| -> u64 {
@@ -112,20 +127,22 @@ impl Section for LognormalSphereConfig {
             some.map(|spec| spec.bytes() / spec.shape.first().map_or(1, |rows| *rows as u64) * rows(spec)).sum()
         };
         // A whole row on its way to the rank that keeps it: this rank's part, what arrives, and what is kept.
-        let row = |bytes: u64| part(bytes * self.pixels() as u64) + bytes * self.pixels() as u64;
+        let row = |bytes: u64| bytes * (seen + footprint.count() as u64);
         let before = self.neighbours.min(self.count().saturating_sub(1)) as u64;
         let drawn = [("delta", self.delta, 0, 4), ("galaxies", self.counts.is_some(), map, 8)];
         let leaves = drawn.iter().filter(|d| d.1).map(|d| d.2 + row(d.3)).max().unwrap_or(0);
         let drawing = kappa + modes + map + (before + 2) * alm + kept(&["delta", "galaxies"]) + leaves;
         // Shear is of an analysis, which has a_ℓm and what is left over twice, and of two maps at once.
-        let seen = match (self.shear, self.c_ell.is_some()) {
+        let analysis = match (self.shear, self.c_ell.is_some()) {
             (true, _) => modes + 2 * map + 3 * alm,
             (_, true) => map + 2 * alm,
             _ => 0,
         };
+        // What a footprint leaves of κ is spread over a map again.
+        let spread = if kappa < map * self.sources() as u64 { map } else { 0 };
         let last = if self.sources() > 0 { row(4) } else { 0 } + if self.shear { 2 * map } else { 0 };
         let spectra = if self.c_ell.is_some() { self.sources() as u64 * alm } else { 0 };
-        let lensing = kappa + modes + spectra + kept(&[]) + seen.max(last);
+        let lensing = kappa + modes + spectra + kept(&[]) + spread + analysis.max(last);
         // FFTs have their factors for every ring's length.
         let bytes = drawing.max(lensing) + 32 * (self.nside as u64).pow(2) + LIBRARIES;
         Ok(Some(Memory {
@@ -138,9 +155,11 @@ impl Section for LognormalSphereConfig {
         }))
     }
 
-    /// Mean spectra of the convergence, noise included.
+    /// Mean spectra of the convergence, noise included; of a footprint none, whose edges mix multipoles.
     fn theory(&self, of: &Universes, field: &FieldSpec, theta: Theta, index: u64) -> Result<Option<Theory>> {
-        let Some(bins) = self.ell_bins()?.filter(|_| field.name == "c_ell") else { return Ok(None) };
+        let Some(bins) = self.ell_bins()?.filter(|_| field.name == "c_ell" && self.footprint.is_full()) else {
+            return Ok(None);
+        };
         let (spectra, universe) = (Spectra::new(self, of.cosmology()?)?, of.resolve(theta)?);
         let ((table, first), weights) = (spectra.of(&universe, index)?, spectra.weights(&universe));
         let amplitude = theta.get(AMPLITUDE).unwrap_or(self.amplitude);

@@ -91,13 +91,20 @@ impl LightConeConfig {
     /// The pixels that maps of the sphere have; `mask` is the footprint's, where it is one of a file.
     pub fn footprint(&self, mask: Option<&[f64]>) -> Result<Footprint> {
         let rings = Rings::new(self.nside.unwrap_or_default()).map_err(|e| e.key("simulator.lightcone.nside"))?;
-        let footprint = match (&self.footprint, mask) {
+        self.footprint.of(rings, mask).map_err(|e| e.key("simulator.lightcone.footprint"))
+    }
+}
+
+impl Region {
+    /// Its pixels of maps of these rings; `mask` is that of its file. Refuses to see none.
+    pub fn of(&self, rings: Rings, mask: Option<&[f64]>) -> Result<Footprint> {
+        let footprint = match (self, mask) {
             (Region::Mask(_), Some(mask)) => Footprint::of(rings, |p| mask[p] > 0.0),
             (Region::Octant, _) => Footprint::octant(rings),
             _ => Footprint::whole(rings),
         };
         match footprint.count() {
-            0 => Err(bad("footprint", &self.footprint, "has no pixel", "give a larger nside, or another footprint")),
+            0 => Err(Error::input("has no pixel").value(self).remedy("give a larger nside, or another footprint")),
             _ => Ok(footprint),
         }
     }
