@@ -16,14 +16,16 @@ use rand_distr::{Cauchy, StandardNormal};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 type Rng8 = polycosm::rng::ChaCha8Rng;
+type Data = dyn Fn(&[f64], &mut Rng8) -> Vec<f64>;
+type LnDensity = dyn Fn(&[f64], &[f64]) -> f64;
 
 /// θ of p parameters between `bounds`, the data given it, and ln p(θ | x) where it is known.
 struct Problem {
     name: &'static str,
     p: usize,
     bounds: (f64, f64),
-    data: Box<dyn Fn(&[f64], &mut Rng8) -> Vec<f64>>,
-    ln: Option<Box<dyn Fn(&[f64], &[f64]) -> f64>>,
+    data: Box<Data>,
+    ln: Option<Box<LnDensity>>,
 }
 
 fn normal(rng: &mut Rng8) -> f64 {
