@@ -486,10 +486,14 @@ fn bytes_of_a_shard_and_the_room_on_the_disk_are_told() {
 }
 
 #[test]
-fn a_shard_is_timed_beside_plain_writing() {
+fn a_shard_is_timed_beside_plain_writing_and_reading() {
     let case = Case::new();
     let words = "bench io --simulations 3 --thousands 1 --repeats 2 --json";
-    let text = case.go(words, 0, &["3 x 0.004 MB", "times the bandwidth of plain writing", "in 2 pairs", "plainly"]);
+    let text = case.go(
+        words,
+        0,
+        &["3 x 0.004 MB", "times the bandwidth of plain writing", "in 2 pairs", "plainly", "shuffled, at"],
+    );
     let found: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
     assert!(found["stages"].as_array().unwrap().iter().all(|stage| stage["seconds_max"].as_f64() > Some(0.0)));
     assert!(std::fs::read_dir(case.dir.path()).unwrap().count() == 2, "something is left");

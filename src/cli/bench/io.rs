@@ -1,16 +1,20 @@
-//! A shard is packed, and as many bytes are written plainly to the same disk, in turn.
+//! A shard is packed, and as many bytes are written plainly to the same disk, in turn; then single simulations are read from both,
+//! shuffled.
 
 use crate::comm::{Comm, share, timers::OverRanks};
 use crate::error::{At, Error, Result};
 use crate::io::field::{AxisKind, Data, Field, FieldSpec};
-use crate::io::hdf::{appear, publish_file};
+use crate::io::hdf::{File, appear, forget, publish_file};
 use crate::io::made::Made;
 use crate::io::provenance::Provenance;
 use crate::io::shard::{self, Row};
 use crate::io::simulation::{self, Again, Record, State};
 use crate::limits;
+use crate::rng::stream;
 use crate::simulators::bench::{Outcome, Stage};
+use rand::seq::SliceRandom;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -107,16 +111,52 @@ pub fn run(args: &IoArgs, comm: &Comm) -> Result<Outcome> {
         [all[0], all[all.len() / 2], all[all.len() - 1]]
     };
     let [least, ratio, most] = median(pairs.iter().map(|[packed, plain]| plain / packed).collect());
-    let stage = |name: &str, i: usize| {
+    // The root reads alone, as a loader does, each time in another order.
+    let shuffled = |k: u64| {
+        let mut order: Vec<usize> = (0..n).collect();
+        order.shuffle(&mut stream(k, 0, "order of a bench", 0));
+        order
+    };
+    let through = |k: u64| -> Result<f64> {
+        forget(&packed)?;
+        let start = Instant::now();
+        let file = File::open(&packed)?;
+        shuffled(k).into_iter().try_for_each(|row| shard::read_row(&file, &specs[0], row).map(drop))?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let raw = |k: u64| -> Result<f64> {
+        forget(&plain)?;
+        let start = Instant::now();
+        let (file, mut piece) = (std::fs::File::open(&plain).at(&plain)?, vec![0u8; numbers * size_of::<f32>()]);
+        let read = |row: usize| file.read_exact_at(&mut piece, (row * numbers * size_of::<f32>()) as u64).at(&plain);
+        shuffled(k).into_iter().try_for_each(read)?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let read = comm.on_root(|| {
+        let one = |k: u64| {
+            let before = if k % 2 == 0 { Some(through(k)?) } else { None };
+            let raw = raw(k)?;
+            Ok([before.map_or_else(|| through(k), Ok)?, raw])
+        };
+        (0..=args.repeats.max(1) as u64).map(one).collect::<Result<Vec<[f64; 2]>>>()
+    })?;
+    let read = &read[1..];
+    let [slowest, share, fastest] = median(read.iter().map(|[through, raw]| raw / through).collect());
+    let stage = |name: &str, pairs: &[[f64; 2]], i: usize| {
         let max = median(pairs.iter().map(|pair| pair[i]).collect())[1];
         Stage::of(OverRanks { name: name.into(), max, mean: max, sent: 0 }, 1)
     };
-    let stages = vec![stage("packed", 0), stage("plainly", 1)];
+    let stages = vec![
+        stage("packed", &pairs, 0),
+        stage("plainly", &pairs, 1),
+        stage("read shuffled", read, 0),
+        stage("plainly", read, 1),
+    ];
     let mb = (numbers * size_of::<f32>()) as f64 / 1e6;
     let pairs = pairs.len();
     let what = format!(
         "io, a shard of {n} x {mb} MB: at {ratio:.2} times the bandwidth of plain writing ({least:.2} to {most:.2} in \
-         {pairs} pairs)"
+         {pairs} pairs); single simulations, shuffled, at {share:.2} times that of plain reading ({slowest:.2} to {fastest:.2})"
     );
     Ok(Outcome::new(comm, what, stages[0].seconds_max, stages))
 }

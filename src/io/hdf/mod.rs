@@ -303,6 +303,12 @@ fn readable(path: &Path) -> Result<()> {
     bad("is not an HDF5 file", "give a file in HDF5 format")
 }
 
+/// Has the system forget what it holds of a file in memory, so that reading it asks the disk: for benches.
+pub fn forget(path: &Path) -> Result<()> {
+    let file = std::fs::File::open(path).at(path)?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(std::io::Error::from).at(path)
+}
+
 /// An error about a file that the user gave: one that cannot be read is bad input, whatever HDF5 calls it.
 pub fn given(e: Error) -> Error {
     if e.kind != Cause::Io {
