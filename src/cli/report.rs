@@ -10,14 +10,14 @@ use crate::error::{Error, Result};
 use crate::exact::EXACT;
 use crate::forecast;
 use crate::io::dataset::{Dataset, Split};
-use crate::io::field::{FieldSpec, Picture};
+use crate::io::field::{Axis, AxisKind, FieldSpec, Picture};
 use crate::io::history;
 use crate::io::identity::{digest, digest_of_file, seal, unseal};
 use crate::io::ours::replaceable;
 use crate::io::provenance::Provenance;
 use crate::io::samples::Samples;
 use crate::io::stages::State;
-use crate::report::{self, Curve, Curves, Inputs, MapPanel, Observation};
+use crate::report::{self, Curve, Curves, Inputs, MapPanel, Observation, sky};
 use crate::simulators::Theory;
 use crate::suite::Lock;
 use serde::{Deserialize, Serialize};
@@ -242,42 +242,69 @@ fn simulations(plan: &Plan, dataset: &Dataset, inputs: &mut Inputs) -> Result<()
         each.collect::<Vec<_>>().join(", ")
     };
     for spec in dataset.specs().iter().filter(|s| !s.ragged) {
-        match (spec.picture(), &spec.shape[..]) {
-            // The first picture of the first field that has any.
-            (Some(Picture { height, width, .. }), _) if inputs.maps.is_empty() => {
+        let (Some(axis), Some(&n)) = (spec.axes.last(), spec.shape.last()) else { continue };
+        if spec.picture().is_some() || axis.kind.is_sphere() {
+            // The first map of the first field that has any.
+            if inputs.maps.is_empty() {
                 for &row in &rows {
-                    let data = dataset.read_f32(&spec.name, &[row])?[..height * width].to_vec();
-                    inputs.maps.push(MapPanel { label: label(row), width, height, data });
+                    let mut data = dataset.read_f32(&spec.name, &[row])?;
+                    inputs.maps.extend(match spec.picture() {
+                        Some(Picture { height, width, .. }) => {
+                            data.truncate(height * width);
+                            Some(MapPanel { label: label(row), width, height, data, round: false })
+                        }
+                        None => sky::panel(label(row), axis, &data[..n]),
+                    });
                 }
                 inputs.maps_quantity = spec.description.split(',').next().unwrap_or("").to_string();
             }
-            (None, [n]) if spec.axes.first().is_some_and(|a| a.values.len() == *n) => {
-                let labelled = |what: &str, unit: &str| match (what.replace('_', " "), unit) {
-                    (what, "") => what,
-                    (what, unit) => format!("{what}  [{unit}]"),
-                };
-                let axis = &spec.axes[0];
-                let mut curves = Curves {
-                    field: spec.name.clone(),
-                    what: spec.description.clone(),
-                    labels: [labelled(&axis.name, &axis.unit), labelled(&spec.name, &spec.unit)],
-                    at: axis.values.clone(),
-                    theory: String::new(),
-                    universes: vec![],
-                };
-                for &row in &rows {
-                    let theory = theory(plan, spec, dataset.theta_of(row), row as u64)?;
-                    let (name, theory) = theory.map_or_else(Default::default, |t| (t.name, t.values));
-                    let measured = dataset.read_f64(&spec.name, &[row])?;
-                    curves.universes.push(Curve { label: label(row), measured, theory });
-                    curves.theory = name;
-                }
-                inputs.curves.push(curves);
+        } else if n > 0 && axis.values.len() == n {
+            let mut curves = curves_of(spec);
+            let numbers = n * curves.parts.len().max(1);
+            for &row in &rows {
+                let theory = theory(plan, spec, dataset.theta_of(row), row as u64)?;
+                let (name, mut theory) = theory.map_or_else(Default::default, |t| (t.name, t.values));
+                let mut measured = dataset.read_f64(&spec.name, &[row])?;
+                measured.truncate(numbers);
+                theory.truncate(numbers);
+                curves.universes.push(Curve { label: label(row), measured, theory });
+                curves.theory = name;
             }
-            _ => {}
+            inputs.curves.push(curves);
         }
     }
     Ok(())
+}
+
+/// A field along its last axis, before any universe: a part for each of its rows, of the first view if it has several.
+fn curves_of(spec: &FieldSpec) -> Curves {
+    let labelled = |what: &str, unit: &str| match (what.replace('_', " "), unit) {
+        (what, "") => what,
+        (what, unit) => format!("{what}  [{unit}]"),
+    };
+    let name = |axis: &Axis, i: usize| match (axis.labels.get(i), axis.values.get(i)) {
+        (Some(label), _) => label.replace('_', " "),
+        (None, Some(value)) => format!("{} = {value}", axis.name.replace('_', " ")),
+        (None, None) => format!("{} {i}", axis.name.replace('_', " ")),
+    };
+    let last = spec.axes.len() - 1;
+    let mut parts: Vec<String> = vec![];
+    for (axis, &n) in spec.axes[..last].iter().zip(&spec.shape).filter(|(axis, _)| axis.kind != AxisKind::View) {
+        let before = if parts.is_empty() { vec![String::new()] } else { parts };
+        let joined =
+            |b: &String, i: usize| if b.is_empty() { name(axis, i) } else { format!("{b}, {}", name(axis, i)) };
+        parts = before.iter().flat_map(|b| (0..n).map(move |i| (b, i))).map(|(b, i)| joined(b, i)).collect();
+    }
+    let axis = &spec.axes[last];
+    Curves {
+        field: spec.name.clone(),
+        what: spec.description.clone(),
+        labels: [labelled(&axis.name, &axis.unit), labelled(&spec.name, &spec.unit)],
+        at: axis.values.clone(),
+        parts,
+        theory: String::new(),
+        universes: vec![],
+    }
 }
 
 /// What theory says of a field in a universe; `None` where there is no simulator to ask, or it has none.

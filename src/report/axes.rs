@@ -192,6 +192,8 @@ pub enum Key {
     Fill(RGBColor, f64),
     Dot(RGBColor),
     Ring(RGBColor),
+    /// None: the line goes on with the text above it.
+    More,
 }
 
 /// Draws a legend with its top left corner at `at`; returns its height.
@@ -203,6 +205,7 @@ pub fn legend(c: &mut Canvas, at: (f64, f64), entries: &[(String, Key)]) -> f64 
             Key::Fill(color, alpha) => c.fill([x, y - 4.5, x + 20.0, y + 4.5], *color, *alpha),
             Key::Dot(color) => c.dot(x + 10.0, y, 3.0, *color, 1.0),
             Key::Ring(color) => c.ring(x + 10.0, y, 4.5, pen(*color, 1.5)),
+            Key::More => {}
         }
         c.text(text, (x + 26.0, y), TICK, INK, (0.0, 0.5));
     }

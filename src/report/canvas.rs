@@ -249,6 +249,19 @@ impl Canvas {
         runs(latex).iter().map(|r| run_width(r, size * SCALE, FontStyle::Normal)).sum::<f64>() / SCALE
     }
 
+    /// A label's parts, which commas divide, in lines of at most `width` logical pixels where a part is not wider.
+    pub fn lines(&self, latex: &str, size: f64, width: f64) -> Vec<String> {
+        let mut lines: Vec<String> = vec![];
+        for part in latex.split(", ") {
+            let longer = lines.last().map(|line| format!("{line}, {part}"));
+            match (lines.last_mut(), longer.filter(|line| self.text_width(line, size) <= width)) {
+                (Some(last), Some(longer)) => *last = longer,
+                _ => lines.push(part.to_string()),
+            }
+        }
+        lines
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn write(
         &mut self,

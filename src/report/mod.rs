@@ -16,6 +16,7 @@ mod losses;
 mod maps;
 mod page;
 mod scatter;
+pub mod sky;
 #[cfg(test)]
 mod tests;
 mod timings;
@@ -68,6 +69,8 @@ pub struct MapPanel {
     pub height: usize,
     /// Values, row-major from the top (height, width).
     pub data: Vec<f32>,
+    /// It is the ellipse within its frame, as that of a projected sky is; what is no number in it is not looked at.
+    pub round: bool,
 }
 
 /// A field's numbers along its axis in some universes.
@@ -80,6 +83,8 @@ pub struct Curves {
     pub labels: [String; 2],
     /// The axis's coordinates.
     pub at: Vec<f64>,
+    /// What each row of the field is (spectra of a pair, a multipole), in simple LaTeX; empty where it is but one.
+    pub parts: Vec<String>,
     /// Name of the theory that they are compared with, where there is one.
     pub theory: String,
     pub universes: Vec<Curve>,
@@ -90,8 +95,9 @@ pub struct Curves {
 pub struct Curve {
     /// What distinguishes it, in simple LaTeX.
     pub label: String,
+    /// (parts, at).
     pub measured: Vec<f64>,
-    /// What theory says; empty if nothing.
+    /// What theory says, of as many numbers; empty if nothing.
     pub theory: Vec<f64>,
 }
 
@@ -170,15 +176,25 @@ pub fn write(inputs: &Inputs, dir: &Path) -> Result<PathBuf> {
         Ok(())
     };
     if let Some(c) = maps::figure(&inputs.maps, &inputs.maps_quantity) {
-        let caption =
-            "Maps of some universes on one logarithmic colour scale: the parameters above each set how clumpy it is.";
-        add("Universes", "maps.png".into(), caption.into(), c)?;
+        let sky = match inputs.maps.iter().any(|m| m.round) {
+            true => " Equal areas of the sky are equal here, east is to the left; what is grey was not looked at.",
+            false => "",
+        };
+        let caption = format!("Maps of some universes on one colour scale, the parameters of each above it.{sky}");
+        add("Universes", "maps.png".into(), caption, c)?;
     }
     for curves in &inputs.curves {
         let Some(c) = curves::figure(curves) else { continue };
         let theory = match curves.theory.is_empty() {
             true => String::new(),
-            false => format!(" The dashed lines are {}, the lower panel is the ratio to it.", curves.theory),
+            false if curves.parts.is_empty() => {
+                format!(" The dashed lines are {}, the lower panel is the ratio to it.", curves.theory)
+            }
+            false => format!(" The dashed lines are {}.", curves.theory),
+        };
+        let theory = match curves.parts.len() {
+            n if n > curves::PANELS => format!("{theory} The first {} of {n} are shown.", curves::PANELS),
+            _ => theory,
         };
         let caption = format!("“{}” of some universes: {}.{theory}", curves.field, curves.what);
         add("Universes", format!("curves_{}.png", file_name(&curves.field)), caption, c)?;

@@ -77,6 +77,7 @@ fn inputs() -> Inputs {
             width: side,
             height: side,
             data: (0..side * side).map(|g| value(g % side, g / side)).collect(),
+            round: false,
         }
     };
     let k = || (1..=40).map(|j| 0.0245 * 1.1f64.powi(j));
@@ -189,7 +190,59 @@ fn one_curve(label: &str, measured: Vec<f64>, theory: Vec<f64>) -> Curve {
 
 fn curves(field: &str, at: Vec<f64>, universes: Vec<Curve>) -> Curves {
     let [field, what, theory] = [field, "", ""].map(String::from);
-    Curves { field, what, labels: Default::default(), at, theory, universes }
+    Curves { field, what, labels: Default::default(), at, parts: vec![], theory, universes }
+}
+
+/// Titles of six parameters stay within their maps, and skies, multipoles and pairs of spectra have figures.
+#[test]
+fn skies_and_spectra_of_pairs_are_drawn() {
+    let (width, ruler) = (186.0, canvas::Canvas::new(1.0, 1.0));
+    let six = r"\Omega_c = 0.266, \Omega_b = 0.049, \sigma_8 = 0.831, h = 0.673, n_s = 0.965, w_0 = -1.000";
+    let lines = ruler.lines(six, axes::TICK, width);
+    assert_eq!((lines.join(", "), lines.len()), (six.into(), 2));
+    assert!(lines.iter().all(|line| ruler.text_width(line, axes::TICK) <= width), "{lines:?}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("POLYCOSM_REPORT_DIR").map_or(dir.path().to_path_buf(), PathBuf::from).join("skies");
+    let flat = |_| MapPanel { label: six.into(), width: 64, height: 64, data: vec![1.0; 4096], round: false };
+    let ell: Vec<f64> = (0..12).map(|i| 30.0 * 1.4f64.powi(i)).collect();
+    let parts: Vec<String> = (0..5).flat_map(|a| (0..=a).map(move |b| format!("bin {a} bin {b}"))).collect();
+    let c_ell = |scale: f64| -> Vec<f64> {
+        let of = |(p, l): (usize, f64)| scale * (1.0 + p as f64) * 1e-5 / l * (1.0 + 0.1 * (l + p as f64).sin());
+        (0..parts.len()).flat_map(|p| ell.iter().map(move |&l| (p, l))).map(of).collect()
+    };
+    let two = vec![one_curve(six, c_ell(1.0), c_ell(1.1)), one_curve(six, c_ell(2.0), vec![])];
+    let inputs = |maps: Vec<MapPanel>| Inputs {
+        maps,
+        curves: vec![Curves {
+            parts: parts.clone(),
+            theory: "the input spectra".into(),
+            labels: ["ell", "c ell"].map(String::from),
+            ..curves("c_ell", ell.clone(), two.clone())
+        }],
+        ..Inputs::default()
+    };
+    let rings = crate::sphere::Rings::new(64).unwrap();
+    let octant = crate::sphere::Footprint::octant(rings);
+    let whole = crate::sphere::Footprint::whole(rings);
+    for (name, maps) in
+        [("flat", (0..4).map(flat).collect()), ("whole", sky_of(six, &whole)), ("part", sky_of(six, &octant))]
+    {
+        let page = std::fs::read_to_string(write(&inputs(maps), &dir.join(name)).unwrap()).unwrap();
+        assert_eq!(page.contains("east is to the left"), name != "flat");
+        assert!(page.contains("The dashed lines are the input spectra.") && !page.contains("are shown"));
+        assert_eq!(page.matches("data:image/png;base64,").count(), 2, "{name}");
+        assert!(dir.join(name).join("maps.png").exists() && dir.join(name).join("curves_c_ell.png").exists());
+    }
+}
+
+/// Four maps of waves about the axes.
+fn sky_of(label: &str, footprint: &crate::sphere::Footprint) -> Vec<MapPanel> {
+    let rings = footprint.rings();
+    let axis = crate::io::field::Axis::sphere(rings.nside(), footprint.runs());
+    let value = |i: usize, [x, y, z]: [f64; 3]| ((3.0 + i as f64) * (x + 2.0 * z)).sin() * (4.0 * y).cos();
+    let data = |i| footprint.pixels().map(|p| value(i, rings.direction(p)) as f32).collect::<Vec<_>>();
+    (0..4).map(|i| sky::panel(label.into(), &axis, &data(i)).unwrap()).collect()
 }
 
 /// An axis is logarithmic where its numbers ask for it, and whatever is on it is drawn.
@@ -253,7 +306,7 @@ fn half_finished_campaign_has_a_report() {
     assert!(std::fs::read_to_string(page).unwrap().contains("Not calibrated yet"));
     // Degenerate parts leave their figure out or draw what there is.
     let odd = Inputs {
-        maps: vec![MapPanel { label: "flat".into(), width: 4, height: 2, data: vec![0.0; 8] }],
+        maps: vec![MapPanel { label: "flat".into(), width: 4, height: 2, data: vec![0.0; 8], round: false }],
         curves: vec![curves("bad", vec![0.0, 0.1], vec![one_curve("bad", vec![f64::NAN, 1.0], vec![])])],
         histories: vec![("one".into(), vec![Epoch { step: 1, train_loss: 2.0, ..Epoch::default() }])],
         timings: vec![StageTiming { stage: "none".into(), seconds: 0.0, ranks: 1, detail: String::new() }],
@@ -270,7 +323,7 @@ fn any_numbers_are_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let odd = [-0.5, 0.0, 1e-40, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
     for (i, value) in odd.into_iter().enumerate() {
-        let map = |data: Vec<f32>| MapPanel { label: String::new(), width: 8, height: 8, data };
+        let map = |data: Vec<f32>| MapPanel { label: String::new(), width: 8, height: 8, data, round: false };
         let mut one = vec![1.0 + 0.1 * i as f32; 64];
         one[9] = value;
         let wide = |v: f32| vec![v as f64; 5];
