@@ -47,7 +47,7 @@ fn stage(rule: Rule) -> StageConfig {
         clip: 5.0,
         optimiser: rule,
         steps: Default::default(),
-        patience: 0,
+        patience: Some(0),
         data: Default::default(),
         augment: false,
         copies: 1,

@@ -4,6 +4,7 @@
 
 mod contracts {
     pub mod likelihood;
+    mod linear_gaussian;
     pub mod ratio;
     mod unbounded;
 }

@@ -187,7 +187,9 @@ fn the_same_universes_serve_a_prior_within_the_first_and_another_split() {
     assert!(open(at).theta().chunks(2).any(|t| t[0] > 0.5));
     for other in ["design.parameters.slope.max=2.0", "design.parameters.slope.kind=log-uniform"] {
         let set = format!("{other} design.parameters.slope.min=0.5 design.simulations=64");
-        go(at, "simulate", &set, 2, &["design.parameters.slope", "bounds may move inwards", "remedy: "]);
+        for command in ["check", "simulate"] {
+            go(at, command, &set, 2, &["design.parameters.slope", "bounds may move inwards", "remedy: "]);
+        }
     }
     // An export has what is in use, and says so.
     go(at, &format!("export --to {}", at.join("x").display()), &format!("{part} design.simulations=64"), 0, &[]);

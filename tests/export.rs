@@ -367,7 +367,7 @@ fn the_examples_for_python_run() {
     for format in ["numpy", "zarr"] {
         place.export("exported", &["--format", format], 0, &[]);
     }
-    let prior = place.data().prior;
+    let prior = place.data().prior.clone();
     let theta: Vec<f64> =
         (0..200).map(|i| if i % 2 == 0 { 0.1 + i as f64 / 500.0 } else { 0.8 + i as f64 / 2000.0 }).collect();
     let (index, ln_prob, extras) = (vec![4], vec![0.0; 100], Default::default());

@@ -259,6 +259,7 @@ fn stages() -> Vec<StageConfig> {
         [train.network]
         kind = "npe"
         ensemble = 2
+        linear = false
         flow = { layers = 2, hidden = 16, bins = 4 }"#;
     #[derive(serde::Deserialize)]
     struct All {

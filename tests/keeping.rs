@@ -401,7 +401,8 @@ fn an_index_opens_no_more_files_than_a_program_may() {
         let (prior, drawn_from) = (&design.prior, design.drawn_from);
         let drawn = index::Drawn { prior, drawn_from, derived: &[], passed_over: None };
         let pieces = index::pieces(&case.path("o"), 4, 1);
-        index::write(&world, &case.path("o"), drawn, &rows, (&pieces, linked), (&specs, None), &by, || Ok(())).unwrap();
+        index::write(&world, &case.path("o"), (drawn, &rows), (&pieces, linked), (&specs, None), &by, || Ok(()))
+            .unwrap();
         let file = File::open(&path).unwrap();
         assert_eq!(!file.array("power").unwrap().sources().is_empty(), linked);
         assert_eq!(Dataset::open(&path, "theta").unwrap().read_f64("power", &[0, 1, 2, 3]).unwrap(), wanted);

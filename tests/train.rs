@@ -44,7 +44,7 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         clip: 5.0,
         optimiser,
         steps: Default::default(),
-        patience: 0,
+        patience: Some(0),
         data: Default::default(),
         augment: true,
         copies: 1,
@@ -114,14 +114,15 @@ fn flow_density_integrates_to_one_and_matches_its_samples() {
     shake(model.as_ref(), 0.04);
     let x = Tensor::randn([1, 3], (Kind::Double, Device::Cpu));
     let n = 300i64;
-    let axis = |(low, high): (f64, f64)| {
-        (Tensor::arange(n, (Kind::Double, Device::Cpu)) + 0.5) * ((high - low) / n as f64) + low
-    };
-    let (a, b) = (axis(bounds[0]), axis(bounds[1]));
-    let grid = Tensor::stack(&[a.repeat_interleave_self_int(n, 0, None), b.repeat([n])], 1);
+    // Denser towards the edges, where a flow may rise.
+    let angle = (Tensor::arange(n, (Kind::Double, Device::Cpu)) + 0.5) * (std::f64::consts::PI / n as f64);
+    let axis = |(low, high): (f64, f64)| (-angle.cos() + 1.0) * (0.5 * (high - low)) + low;
+    let pairs = |a: &Tensor, b: &Tensor| [a.repeat_interleave_self_int(n, 0, None), b.repeat([n])];
+    let grid = Tensor::stack(&pairs(&axis(bounds[0]), &axis(bounds[1])), 1);
+    let [of_a, of_b] = pairs(&angle.sin(), &angle.sin());
     let batch = Batch::observed(&x);
     let ln = ln_density(model.as_ref(), &batch, &grid.unsqueeze(0)).squeeze_dim(0);
-    let p = ln.exp() * (0.16 / (n * n) as f64);
+    let p = ln.exp() * of_a * of_b * (0.2 * std::f64::consts::PI / n as f64).powi(2);
     let total = values(&p.sum(Kind::Double))[0];
     assert!((total - 1.0).abs() < 1e-3, "the density integrates to {total}");
     let beyond = Tensor::from_slice(&[0.3f64, 1.01]).view([1, 1, 2]);

@@ -32,7 +32,7 @@ fn stage(data: DataConfig) -> StageConfig {
         clip: 5.0,
         optimiser: Rule::Adamw,
         steps: Default::default(),
-        patience: 0,
+        patience: Some(0),
         augment: false,
         copies: 1,
         seed: 5,

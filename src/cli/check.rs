@@ -19,7 +19,7 @@ const SIMULATED: [&str; 3] = ["cosmology", "design", "suite"];
 
 /// Validate a campaign file; print the resolved values, where each came from, and a summary that ends in "ok"
 ///
-/// Data made elsewhere are looked at too: rows outside the prior, splits without rows, tests that cannot be used.
+/// Of a folder that was begun it tells whether it is this campaign's. Data made elsewhere are looked at too: rows outside the prior, splits without rows, tests that cannot be used.
 ///
 /// Example: polycosm check run.toml --set cosmology.h=0.7
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,7 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let plan = Plan::new(&loaded, comm)?;
     plan.check_observations(comm)?;
     plan.writable_or_archived(comm)?;
+    plan.check_begun(comm, true)?;
     let entries = comm.agree(used(&plan))?;
     let ahead = comm.agree(Ahead::of(&plan).map_err(|e| plan.locate(e)))?;
     if let Some(ahead) = &ahead {

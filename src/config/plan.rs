@@ -190,7 +190,7 @@ impl Plan {
         }
     }
 
-    /// Refuses a campaign that would not make the universes of its dataset: what networks learned from them is not for
+    /// Refuses a campaign that would not make the universes of its folder: what networks learned from them is not for
     /// others. With `looks` the simulator is to look at something itself, with the numerics that the universes have.
     /// Collective.
     pub fn check_begun(&self, comm: &Comm, looks: bool) -> Result<()> {

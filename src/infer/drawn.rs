@@ -79,7 +79,8 @@ impl Drawn {
     }
 }
 
-/// Standard deviation of the members' means over that of all draws, (n, p), without what the number of draws makes of it.
+/// Standard deviation of the members' means over that of all draws, (n, p), without what the number of draws makes of it;
+/// draws of no member (of the linear model beside them) have no say.
 fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usize) -> Vec<f64> {
     let moments = |values: &[f64]| {
         let n = values.len() as f64;
@@ -88,16 +89,22 @@ fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usi
     };
     let one = |draws: &[f64], member: &[usize], j: usize| {
         let column: Vec<f64> = draws.iter().skip(j).step_by(p).copied().collect();
-        // Of a member: its draws' mean, and the variance of that.
+        // Of a member: how many draws it has, their mean and variance.
         let of = |m| {
             let own: Vec<f64> = column.iter().zip(member).filter(|(_, k)| **k == m).map(|(v, _)| *v).collect();
             let (mean, variance) = moments(&own);
-            (mean, variance / own.len() as f64)
+            (own.len() as f64, mean, variance)
         };
-        let (means, noise): (Vec<f64>, Vec<f64>) = (0..members).map(of).unzip();
-        let (between, noise) = (moments(&means).1, noise.iter().sum::<f64>() / members as f64);
+        let found: Vec<(f64, f64, f64)> = (0..members).map(of).filter(|(n, ..)| *n > 1.0).collect();
+        let total: f64 = found.iter().map(|(n, ..)| n).sum();
+        // By the draws that each has; of equal members the usual variance.
+        let weighted =
+            |f: &dyn Fn(f64, f64) -> f64| found.iter().map(|&(n, m, v)| n / total * f(m, v / n)).sum::<f64>();
+        let middle = weighted(&|mean, _| mean);
+        let (between, noise) = (weighted(&|mean, _| (mean - middle).powi(2)), weighted(&|_, noise| noise));
+        let between = between / (1.0 - found.iter().map(|(n, ..)| (n / total).powi(2)).sum::<f64>());
         let all = moments(&column).1;
-        // A member without draws has no mean: NaN.
+        // One member says nothing: NaN.
         if between > 0.0 && all > 0.0 { ((between - noise).max(0.0) / all).sqrt() } else { between / all }
     };
     let universes = theta.chunks(draws * p).zip(member.chunks(draws));

@@ -40,6 +40,12 @@ pub fn opens(file: &File, specs: &[FieldSpec]) -> Result<bool> {
     Ok(file.array(&array(spec))?.sources().len() <= MOST_LINKS)
 }
 
+/// True if it holds the fields themselves, and needs no shard.
+pub fn is_a_copy(file: &File) -> Result<bool> {
+    let specs = file.json::<Vec<FieldSpec>>("", "fields")?.unwrap_or_default();
+    Ok(specs.first().map(|spec| file.array(&array(spec))).transpose()?.is_some_and(|array| array.sources().is_empty()))
+}
+
 /// Where each universe of an index stands (n).
 pub fn states(file: &File) -> Result<Vec<State>> {
     Ok(file.read_checked::<u8>("status", None)?.into_iter().map(State::of).collect())
@@ -87,8 +93,7 @@ pub fn pieces(output: &Path, n: usize, m: usize) -> Vec<Piece> {
 pub fn write(
     alone: &Comm,
     output: &Path,
-    Drawn { prior: of, drawn_from, derived, passed_over }: Drawn,
-    rows: &[Row],
+    (Drawn { prior: of, drawn_from, derived, passed_over }, rows): (Drawn, &[Row]),
     (pieces, linked): (&[Piece], bool),
     (specs, compression): (&[FieldSpec], Option<Compression>),
     by: &Provenance,

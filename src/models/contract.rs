@@ -41,7 +41,8 @@ impl Default for Optimiser {
 }
 
 /// A named network with an optimiser of its own. Whatever a model learns stands in its parts' variables, trainable or
-/// not: they make the weights and the checkpoints. Those that are not trainable may change in [`Model::prepare`] alone.
+/// not: they make the weights and the checkpoints. Those that are not trainable may change in [`Model::prepare`] and
+/// [`Model::conclude`] alone.
 pub struct Part {
     pub name: String,
     pub vs: nn::VarStore,
@@ -134,6 +135,11 @@ pub trait Model {
     /// What decides which weights are the best, for samples that are not learned from.
     fn score(&self, _phase: usize, _batch: &Batch) -> Result<Vec<Score>> {
         Ok(vec![])
+    }
+    /// After the last phase, on its best weights, with the samples that are held out, if there are some: what they say of the
+    /// whole goes into variables that are not trained. Collective.
+    fn conclude(&self, _held: &mut dyn Stream) -> Result<()> {
+        Ok(())
     }
     /// The fields that the trained model makes of a sample.
     fn outputs(&self) -> Vec<FieldSpec> {

@@ -41,7 +41,7 @@ pub struct Draws {
     pub ln_prob: Tensor,
     /// ln Z of each sample (n): what normalises its density; 0 where it is normalised.
     pub ln_evidence: Vec<f64>,
-    /// Which member of an ensemble each is from, (n, draws) in memory order.
+    /// Which member of an ensemble each is from, (n, draws) in memory order; as many as there are members, or more: of none.
     pub member: Vec<usize>,
     /// Members of the ensemble.
     pub members: usize,

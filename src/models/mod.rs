@@ -4,6 +4,7 @@ mod batch;
 mod contract;
 mod density;
 mod eye;
+mod linear_gaussian;
 mod npe;
 mod section;
 mod stream;

@@ -45,9 +45,17 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn epochs(&self, stage: u64) -> u64 {
         stage
     }
+    /// The `patience` of a stage that gives none.
+    fn patience(&self) -> u64 {
+        0
+    }
     /// What it estimates, if it is a density that posteriors can be drawn from.
     fn density(&self) -> Option<Estimand> {
         None
+    }
+    /// Keys that records of older programs have not, and what these did.
+    fn before(&self) -> Vec<(&'static str, serde_json::Value)> {
+        vec![]
     }
     /// An untrained model.
     fn build(&self, task: &Task) -> Result<Box<dyn Model>>;

@@ -143,7 +143,12 @@ impl Flow {
 
     /// ln q(θ | context) per row, in units of θ; −∞ outside the support: θ (n, p), context (n, c).
     pub fn log_prob(&self, theta: &Tensor, context: &Tensor) -> Tensor {
-        let (mut u, jacobian) = self.unbounded.forward(theta, context.kind());
+        let (u, jacobian) = self.unbounded.forward(theta, context.kind());
+        self.ln_density(u, &jacobian, context).masked_fill(&self.unbounded.outside(theta), f64::NEG_INFINITY)
+    }
+
+    /// The same where θ is at u (n, p), with ln |dθ/du| (n, p).
+    pub fn ln_density(&self, mut u: Tensor, jacobian: &Tensor, context: &Tensor) -> Tensor {
         let mut ln = -jacobian.sum_dim_intlist(-1i64, false, None::<Kind>);
         for layer in &self.layers {
             let (z, l) = layer.forward(&u, context, &self.config);
@@ -151,16 +156,21 @@ impl Flow {
             ln += l;
         }
         let base = u.square().sum_dim_intlist(-1i64, false, None::<Kind>) * -0.5;
-        (ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln())
-            .masked_fill(&self.unbounded.outside(theta), f64::NEG_INFINITY)
+        ln + base - 0.5 * self.p as f64 * std::f64::consts::TAU.ln()
     }
 
     /// Maps base draws z (n, p) to θ (n, p) given the context (n, c).
     pub fn sample(&self, z: &Tensor, context: &Tensor) -> Tensor {
-        let mut u = z.shallow_clone();
-        for layer in self.layers.iter().rev() {
-            u = layer.inverse(&u, context, &self.config);
-        }
-        self.unbounded.inverse(&u)
+        self.support(&self.transport(z, context))
+    }
+
+    /// θ (n, p) in double precision, at u (n, p).
+    pub fn support(&self, u: &Tensor) -> Tensor {
+        self.unbounded.inverse(u)
+    }
+
+    /// The same to u (n, p).
+    pub fn transport(&self, z: &Tensor, context: &Tensor) -> Tensor {
+        self.layers.iter().rev().fold(z.shallow_clone(), |u, layer| layer.inverse(&u, context, &self.config))
     }
 }

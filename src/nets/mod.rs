@@ -3,6 +3,7 @@
 mod cnn;
 mod familiar;
 mod flow;
+mod linear;
 mod mlp;
 mod preprocess;
 mod spline;
@@ -13,6 +14,7 @@ mod unbounded;
 pub use cnn::{Cnn, CnnConfig};
 pub use familiar::Novelty;
 pub use flow::{Flow, FlowConfig};
+pub use linear::{Linear, WIDEST};
 pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
@@ -56,7 +58,7 @@ pub fn device_of(rank: usize, gpus: usize) -> Device {
 }
 
 /// A variable that is kept with the weights and not trained, in double precision whatever the network computes in.
-fn kept(path: &tch::nn::Path, name: &str, shape: &[i64], value: f64) -> Tensor {
+pub fn kept(path: &tch::nn::Path, name: &str, shape: &[i64], value: f64) -> Tensor {
     path.add(name, Tensor::full(shape, value, (Kind::Double, path.device())), false)
 }
 

@@ -5,10 +5,10 @@
 //! samples, and what lies far out is drawn in by a logarithm, so that it stays finite and leaves the others alone.
 
 use super::familiar::{Familiar, Novelty};
-use super::statistics::{Core, core, in_parts, none_like, quantiles};
+use super::statistics::{Bends, Core, bends, core, in_parts, none_like, quantiles};
 use super::transform::{Each, Transform};
 use crate::error::{Error, Result};
-use tch::{Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 /// Samples that are looked at a time.
 const CHUNK: i64 = 64;
@@ -21,6 +21,9 @@ const ROUNDING: [(f64, f64); 2] = [(f32::EPSILON as f64, 16.0), (f64::EPSILON, 1
 /// peaks) are left as they are; L + ln(1 + |z| − L) beyond.
 const LIMIT: f64 = 10.0;
 
+/// Kind and device of numbers that are kept.
+const OF: (Kind, Device) = (Kind::Double, Device::Cpu);
+
 /// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H,
 /// W). Its state is kept with the weights.
 pub struct Preprocess {
@@ -29,8 +32,10 @@ pub struct Preprocess {
     kind: Kind,
     maps: bool,
     groups: i64,
-    /// Of `Transform::Asinh`.
+    /// Of `Transform::Asinh` and `Transform::Auto`.
     unit: Tensor,
+    /// Of `Transform::Auto`, where there is one: 1 for numbers that it bends, and about where.
+    bent: Option<[Tensor; 2]>,
     centre: Tensor,
     scale: Tensor,
     /// 0 for what was constant in training.
@@ -68,6 +73,8 @@ impl Preprocess {
             maps,
             groups,
             unit: one("unit"),
+            bent: (!maps && transforms.contains(&Transform::Auto))
+                .then(|| ["bent", "about"].map(|name| super::kept(path, name, &shape, 0.0))),
             centre: super::kept(path, "centre", &shape, 0.0),
             scale: one("scale"),
             active: one("active"),
@@ -99,7 +106,14 @@ impl Preprocess {
     fn transformed(&self, x: &Tensor) -> Tensor {
         let x = x.to_kind(Kind::Double);
         let part = |(t, start, length): (Transform, i64, i64)| {
-            t.of(&x.narrow(1, start, length), &self.unit.narrow(0, start, length))
+            let (x, unit) = (x.narrow(1, start, length), self.unit.narrow(0, start, length));
+            match (t, &self.bent) {
+                (Transform::Auto, Some(bent)) => {
+                    let [bent, about] = bent.each_ref().map(|t| t.narrow(0, start, length));
+                    ((&x - about) / unit).asinh().where_self(&bent.gt(0.0), &x)
+                }
+                _ => t.of(&x, &unit),
+            }
         };
         Tensor::cat(&self.parts().map(part).collect::<Vec<_>>(), 1)
     }
@@ -172,6 +186,16 @@ impl Preprocess {
             put(&self.unit, &unit.where_self(&unit.gt(0.0), &unit.ones_like()));
         }
 
+        if let Some([bent, about]) = &self.bent {
+            let [x] = self.of_all(all, |x| [x.to_kind(Kind::Double)])?;
+            let Bends { bent: found, about: middle, unit } = bends(&x, &low);
+            let auto = self.parts().map(|(t, _, length)| Tensor::full([length], (t == Transform::Auto) as i64, OF));
+            let auto = Tensor::cat(&auto.collect::<Vec<_>>(), 0).to_device(x.device());
+            put(bent, &(found * &auto));
+            put(about, &middle);
+            put(&self.unit, &unit.where_self(&auto.gt(0.0), &self.unit));
+        }
+
         let rows = match self.maps {
             true => self.of_all(all, |x| self.of_maps(x)).map(|[mean, variance, low, high]| Rows {
                 mean,
@@ -194,7 +218,12 @@ impl Preprocess {
 
         // d ln x = dx/x: a logarithm turns relative rounding into absolute.
         let tolerance = |(t, start, length): (Transform, i64, i64)| {
-            let size = if t == Transform::None { size.shallow_clone() } else { mean.abs() + 1.0 };
+            let logarithm = mean.abs() + 1.0;
+            let size = match (t, &self.bent) {
+                (Transform::Auto, Some([bent, _])) => logarithm.where_self(&bent.gt(0.0), &size),
+                (Transform::None | Transform::Auto, _) => size.shallow_clone(),
+                _ => logarithm,
+            };
             (&rounding * 2.0 * size).narrow(0, start, length)
         };
         let tolerance = Tensor::cat(&self.parts().map(tolerance).collect::<Vec<_>>(), 0);
@@ -211,7 +240,11 @@ impl Preprocess {
 
     fn state(&self) -> Vec<Tensor> {
         let own = [&self.unit, &self.centre, &self.scale, &self.active, &self.limit];
-        own.into_iter().map(Tensor::shallow_clone).chain(self.familiar.state()).collect()
+        own.into_iter()
+            .chain(self.bent.iter().flatten())
+            .map(Tensor::shallow_clone)
+            .chain(self.familiar.state())
+            .collect()
     }
 
     /// Standardised samples, in the network's precision.
@@ -242,6 +275,11 @@ impl Preprocess {
     /// The transforms, in words: the first that does not take every number.
     pub fn picky(&self) -> Option<Transform> {
         self.transforms.iter().copied().find(|t| t.floor().is_some())
+    }
+
+    /// Numbers that `Transform::Auto` bends.
+    pub fn bent(&self) -> usize {
+        self.bent.as_ref().map_or(0, |[bent, _]| bent.sum(Kind::Int64).int64_value(&[]) as usize)
     }
 
     /// Numbers or channels that are the same in all training samples, and how many there are in all.

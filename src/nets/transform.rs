@@ -20,6 +20,10 @@ pub enum Transform {
     Log,
     /// asinh(x/s) with s the median of |x| over the training inputs: a logarithm for numbers of both signs.
     Asinh,
+    /// As the training inputs ask for, number by number: asinh(x/s) with s half the least of them for positive numbers that a
+    /// logarithm makes less skew, asinh((x − median)/s) with s half the width of the middle 68% for numbers with heavy tails,
+    /// all others as they are. Maps: as they are.
+    Auto,
 }
 
 impl Transform {
@@ -30,6 +34,7 @@ impl Transform {
             Transform::Log1p => "log1p",
             Transform::Log => "log",
             Transform::Asinh => "asinh",
+            Transform::Auto => "auto",
         }
     }
 
@@ -38,14 +43,14 @@ impl Transform {
         match self {
             Transform::Log1p => Some(-1.0),
             Transform::Log => Some(0.0),
-            Transform::None | Transform::Asinh => None,
+            Transform::None | Transform::Asinh | Transform::Auto => None,
         }
     }
 
     /// Of numbers that it takes; `unit` broadcasts against them.
     pub(super) fn of(self, x: &Tensor, unit: &Tensor) -> Tensor {
         match self {
-            Transform::None => x.shallow_clone(),
+            Transform::None | Transform::Auto => x.shallow_clone(),
             Transform::Log1p => x.log1p(),
             Transform::Log => x.log(),
             Transform::Asinh => (x / unit).asinh(),

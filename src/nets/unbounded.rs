@@ -67,6 +67,19 @@ impl Unbounded {
         (self.together(&u), self.together(&ln))
     }
 
+    /// The coordinates r (n, p) whose logit, or which themselves, u is: a box is [0, 1]; and ln |dθ/dr|. In double precision.
+    pub fn unit(&self, theta: &Tensor) -> (Tensor, Tensor) {
+        let each = self.alike.iter().map(|a| a.unit(&theta.index_select(-1, &a.columns).to_kind(Kind::Double)));
+        let (r, ln): (Vec<Tensor>, Vec<Tensor>) = each.unzip();
+        (self.together(&r), self.together(&ln))
+    }
+
+    /// θ (n, p) in double precision, at r (n, p).
+    pub fn of_unit(&self, r: &Tensor) -> Tensor {
+        let each = self.alike.iter().map(|a| a.of_unit(&r.index_select(-1, &a.columns)));
+        self.together(&each.collect::<Vec<_>>())
+    }
+
     /// θ (n, p) in double precision, at u (n, p).
     pub fn inverse(&self, u: &Tensor) -> Tensor {
         let each = self.alike.iter().map(|a| a.inverse(&u.index_select(-1, &a.columns)));
@@ -79,26 +92,33 @@ impl Unbounded {
 }
 
 impl Alike {
-    fn forward(&self, theta: &Tensor, kind: Kind) -> (Tensor, Tensor) {
+    /// r and ln |dθ/dr|.
+    fn unit(&self, theta: &Tensor) -> (Tensor, Tensor) {
         let t = match &self.log {
             Some([edge, side, least]) => ((theta - edge) * side).maximum(least).log(),
             None => theta.shallow_clone(),
         };
-        let unit = ((&t - &self.low) / &self.width).to_kind(kind);
-        let ln_width = self.width.log().to_kind(kind);
-        let (u, ln) = if self.boxed {
-            let unit = unit.clamp(1e-6, 1.0 - 1e-6);
-            (unit.logit(None::<f64>), unit.log() + (-&unit + 1.0).log() + ln_width)
-        } else {
-            let ln = unit.zeros_like() + ln_width;
-            (unit, ln)
-        };
-        (u, if self.log.is_some() { ln + t.to_kind(kind) } else { ln })
+        let (r, ln) = ((&t - &self.low) / &self.width, t.zeros_like() + self.width.log());
+        (r, if self.log.is_some() { ln + t } else { ln })
+    }
+
+    fn forward(&self, theta: &Tensor, kind: Kind) -> (Tensor, Tensor) {
+        let (r, ln) = self.unit(theta);
+        let (r, ln) = (r.to_kind(kind), ln.to_kind(kind));
+        if !self.boxed {
+            return (r, ln);
+        }
+        let r = r.clamp(1e-6, 1.0 - 1e-6);
+        (r.logit(None::<f64>), r.log() + (-&r + 1.0).log() + ln)
     }
 
     fn inverse(&self, u: &Tensor) -> Tensor {
         let unit = if self.boxed { u.sigmoid() } else { u.shallow_clone() };
-        let t = unit.to_kind(Kind::Double) * &self.width + &self.low;
+        self.of_unit(&unit.to_kind(Kind::Double))
+    }
+
+    fn of_unit(&self, r: &Tensor) -> Tensor {
+        let t = r * &self.width + &self.low;
         match &self.log {
             Some([edge, side, _]) => t.exp() * side + edge,
             None => t,

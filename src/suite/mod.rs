@@ -374,7 +374,7 @@ impl Suite<'_> {
         let (drawn_from, passed_over) = (*drawn_from, *passed_over);
         let drawn = index::Drawn { prior, drawn_from, derived, passed_over };
         let fields = (specs, self.config.compression);
-        index::write(alone, self.output, drawn, rows, pieces, fields, self.provenance, place)
+        index::write(alone, self.output, (drawn, rows), pieces, fields, self.provenance, place)
     }
 
     /// Refuses to begin a campaign among the user's own files, where they have names that universes will have.

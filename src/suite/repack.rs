@@ -124,7 +124,7 @@ impl Repacking<'_> {
         let output = self.suite.output;
         self.others.sort_by_key(|other| (other.rows.start, other.rows.end));
         self.index(|| {
-            remove(&index::path(output))?;
+            self.hide()?;
             self.others.iter().try_for_each(|other| {
                 let aside = shard::aside(output, &other.rows);
                 std::fs::rename(&other.path, &aside).at(&aside)
@@ -157,8 +157,15 @@ impl Repacking<'_> {
         Ok(())
     }
 
-    /// Writes the index of what lies where now, and by `place` will lie. Where an index cannot link to all, or fields are
-    /// not alike, there is none.
+    /// Removes an index that looks for shards where they will be no more.
+    fn hide(&self) -> Result<()> {
+        let path = index::path(self.suite.output);
+        let copy = File::open(&path).and_then(|file| index::is_a_copy(&file)).unwrap_or(false);
+        if copy { Ok(()) } else { remove(&path) }
+    }
+
+    /// Writes the index of what lies where now, and by `place` will lie. Where fields are not alike, or an index cannot
+    /// link to so many shards, there is none but one that has copies.
     fn index(&self, place: impl FnOnce() -> Result<()>) -> Result<()> {
         let (output, shards) = (self.suite.output, self.placed.len());
         let mut pieces: Vec<Piece> = vec![];
@@ -184,7 +191,7 @@ impl Repacking<'_> {
             Some(specs) if pieces.len().max(shards) <= MOST_LINKS => {
                 self.suite.index(self.alone, &self.rows, (&pieces, true), specs, place)
             }
-            _ => remove(&index::path(output)).and_then(|()| place()),
+            _ => self.hide().and_then(|()| place()),
         }
     }
 }

@@ -54,7 +54,14 @@ impl Inventory {
         let mut damaged: Vec<Error> = vec![];
         let mut note = |e: Error| damaged.push(remove_it(e));
         let mut strangers: Vec<Error> = vec![];
+        // The last universe that the design has no row for.
+        let mut beyond: Option<(u64, PathBuf)> = None;
         let mut compare = |path: &Path, records: &[Record]| {
+            let (records, more) = records.split_at(records.partition_point(|record| record.index < n as u64));
+            let last = more.iter().rfind(|record| record.state != State::Missing).map(|record| record.index);
+            if last > beyond.as_ref().map(|(i, _)| *i) {
+                beyond = last.map(|i| (i, path.to_path_buf()));
+            }
             let remedy = "put the row back (more may follow at the end), give another output, or remove this file and run \
                           `polycosm simulate`, which makes its universes anew";
             let refused = design.check(records).err();
@@ -126,6 +133,7 @@ impl Inventory {
             states[i] = record.state;
             packed[i / shard_size] = false;
         }
+        strangers.extend(beyond.map(|(i, path)| design.beyond(i).file(path)));
         // A file is only redundant where its shard stays; one that is packed anew is read from either.
         redundant.retain(|&i| packed[i as usize / shard_size]);
         Ok(Inventory { states, times, packed, redundant, newer, misplaced, damaged, strangers })

@@ -205,6 +205,14 @@ pub(super) fn look(
     })?;
     for ((eye, (constant, all)), novelty) in eyes.iter().zip(constants).zip(looks) {
         let what = called(&eye.column);
+        let bent = eye.preprocess().bent();
+        if bent > 0 {
+            log::info!(
+                "train {}: {what}: {bent} of {all} numbers are skew or have heavy tails, and are seen through an asinh \
+                 (transform = \"none\" leaves them as they are)",
+                config.name
+            );
+        }
         if !constant.is_empty() {
             let list = constant.iter().take(NAMED).map(|&i| eye.name(i, &what));
             let more = if constant.len() > NAMED { ", …" } else { "" };

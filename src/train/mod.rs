@@ -93,7 +93,8 @@ pub struct StageConfig {
     pub steps: StepsConfig,
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
-    pub patience: u64,
+    #[schemars(extend("x-default" = "`npe`: 5; others: 0"))]
+    pub patience: Option<u64>,
     /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
     /// refused where none is.
     #[serde(default, skip_serializing_if = "DataConfig::is_default")]
@@ -176,9 +177,16 @@ impl StageConfig {
         StageConfig { seed: seed.wrapping_add(self.seed), data: self.data.recorded(), ..self.clone() }
     }
 
-    /// A recorded configuration with this program's defaults.
+    /// A recorded configuration with this program's defaults, but where older programs did otherwise.
     fn normal(recorded: &Value) -> Value {
-        let config = serde_json::from_value::<StageConfig>(recorded.clone());
+        let read = |recorded: &Value| serde_json::from_value::<StageConfig>(recorded.clone());
+        let mut recorded = recorded.clone();
+        let before = read(&recorded).map_or(vec![], |config| config.network.before());
+        for (key, value) in before {
+            let network = recorded["network"].as_object_mut();
+            network.map(|network| network.entry(key).or_insert(value));
+        }
+        let config = read(&recorded);
         let config = config.map(|config| StageConfig { data: config.data.clone().normal(), ..config });
         let config = config.and_then(serde_json::to_value);
         let mut config = config.unwrap_or_else(|_| recorded.clone());

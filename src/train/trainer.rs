@@ -263,8 +263,13 @@ impl<'a> Trainer<'a> {
 
     /// Lets the model prepare itself for the phase that begins. Collective.
     pub fn prepare(&mut self, source: &mut dyn Source) -> Result<()> {
+        let all = &mut self.everything(source, Split::Train);
+        self.comm.agree_once(self.model.prepare(self.state.phase, all))
+    }
+
+    fn everything<'b>(&'b self, source: &'b mut dyn Source, split: Split) -> Everything<'b> {
         let (comm, changes, seed, kind) = (self.comm, &self.changes, self.config.seed, self.kind());
-        comm.agree_once(self.model.prepare(self.state.phase, &mut Everything { comm, source, changes, seed, kind }))
+        Everything { comm, split, source, changes, seed, kind }
     }
 
     /// Trains to the end, from the newest checkpoint in `folder` if there is one. Leaves the best weights in the model.
@@ -306,6 +311,10 @@ impl<'a> Trainer<'a> {
         if self.state.skipped > 0 && self.comm.is_root() {
             let left = count(self.state.skipped as usize, "step");
             log::warn!("train {}: {left} left out, for a loss or a gradient was no finite number", self.config.name);
+        }
+        if !source.ids(Split::Validation).is_empty() {
+            let held = &mut self.everything(source, Split::Validation);
+            self.comm.agree_once(self.model.conclude(held))?;
         }
         let (best, judged) = (self.state.best.iter().sum::<f64>(), self.state.best.len());
         let best = (judged > 0).then(|| format!(", best validation loss {:.3}", best / judged as f64));
@@ -381,7 +390,8 @@ impl<'a> Trainer<'a> {
         // What is judged and kept are the averages, where there are some.
         self.flats.iter_mut().for_each(Flat::exchange);
         let scores = self.evaluate(source)?;
-        self.state.judge(&scores, &self.flats, config.patience);
+        let patience = config.patience.unwrap_or_else(|| config.network.patience());
+        self.state.judge(&scores, &self.flats, patience);
         self.flats.iter_mut().for_each(Flat::exchange);
         let judged: Vec<f64> = scores.iter().map(|s| s.0).collect();
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;

@@ -4,11 +4,14 @@ mod config;
 mod files;
 mod foreign;
 mod older;
+mod open;
 mod parts;
+mod read;
 mod split;
 mod usable;
 
 pub use config::{DatasetConfig, check_fractions, default_test, default_validation};
+pub use read::Real;
 pub use split::{OUTSIDE, Split};
 
 pub(super) use foreign::{column_names, place};
@@ -16,38 +19,39 @@ pub(super) use parts::beside;
 pub(super) use split::STATUS;
 
 use super::digest::Stamp;
-use super::field::{AxisKind, Data, FieldSpec};
-use super::hdf::{Array, Element, File, damaged, given, room};
-use super::index::passed_over;
+use super::field::{AxisKind, FieldSpec};
+use super::hdf::{Array, File};
 use super::made::Made;
 use super::prior;
-use super::provenance::{FORMAT_VERSION, is_ours};
 use super::simulation::State;
 use crate::error::{Error, Result};
 use crate::prior::{Derived, DrawnFrom, Prior};
 use crate::progress::first_time;
 use parts::{Kept, Parts};
-use split::SPLIT;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::rc::Rc;
-
-/// Bytes of a field that are read at a time, at least one universe.
-const BLOCK: usize = 64 << 20;
-/// Bytes between two universes that are read rather than passed over.
-const GAP: usize = 1 << 20;
 
 /// An open dataset of n universes.
 #[derive(Debug)]
 pub struct Dataset {
+    content: Content,
+    file: File,
+    parts: RefCell<Parts>,
+    arrays: RefCell<BTreeMap<String, Rc<Array>>>,
+}
+
+/// What is known of a dataset whose numbers are read when they are asked for.
+#[derive(Debug, Clone)]
+pub struct Content {
     pub path: PathBuf,
     pub prior: Prior,
     /// What is known of how the parameters were drawn.
     pub drawn_from: DrawnFrom,
     /// Points of its design that were passed over, where it says so.
     pub passed_over: Option<u64>,
-    file: File,
     /// What its file was like just before it was opened.
     pub(super) opened: Option<Stamp>,
     /// Written by this program, with fields, prior and checksums as it writes them.
@@ -58,167 +62,22 @@ pub struct Dataset {
     status: Vec<u8>,
     specs: Vec<FieldSpec>,
     kept: Kept,
-    parts: RefCell<Parts>,
-    arrays: RefCell<BTreeMap<String, Rc<Array>>>,
 }
 
-/// Numbers that networks and figures take.
-pub trait Real: Element {
-    /// Converted as C does.
-    fn of(data: Data) -> Vec<Self>;
+impl Deref for Dataset {
+    type Target = Content;
+    fn deref(&self) -> &Content {
+        &self.content
+    }
 }
 
-macro_rules! real {
-    ($type:ty, $own:ident) => {
-        impl Real for $type {
-            fn of(data: Data) -> Vec<Self> {
-                match data {
-                    Data::$own(v) => v,
-                    #[allow(unreachable_patterns, reason = "one of the three is its own")]
-                    Data::F32(v) => v.into_iter().map(|x| x as $type).collect(),
-                    #[allow(unreachable_patterns, reason = "one of the three is its own")]
-                    Data::F64(v) => v.into_iter().map(|x| x as $type).collect(),
-                    Data::I64(v) => v.into_iter().map(|x| x as $type).collect(),
-                }
-            }
-        }
-    };
+impl DerefMut for Dataset {
+    fn deref_mut(&mut self) -> &mut Content {
+        &mut self.content
+    }
 }
-real!(f32, F32);
-real!(f64, F64);
 
 impl Dataset {
-    /// Opens a dataset with the default fractions where it has no split of its own.
-    pub fn open(path: impl AsRef<Path>, theta_name: &str) -> Result<Self> {
-        Self::with(path.as_ref(), theta_name, None, default_validation(), default_test())
-    }
-
-    fn with(path: &Path, theta_name: &str, given: Option<Prior>, validation: f64, test: f64) -> Result<Self> {
-        let opened = Stamp::of(path).ok();
-        let file = File::open(path)?;
-        let own = is_ours(&file)?;
-        if let Some(version) = file.number("", "format_version")?.filter(|&v| own && v > FORMAT_VERSION as f64) {
-            let problem = format!("its format_version {version} is newer than this program's {FORMAT_VERSION}");
-            return Err(Error::input(problem).file(path).remedy("use a newer polycosm"));
-        }
-        let array = file.array(theta_name)?;
-        let shape = array.shape();
-        let bad = |problem: String, remedy: &str| Err(Error::input(problem).file(path).key(theta_name).remedy(remedy));
-        let &[n, p] = &shape[..] else {
-            return bad(format!("has shape {shape:?}"), "parameters are of shape (n, p): one row per universe");
-        };
-        if n == 0 || p == 0 {
-            return bad(format!("has shape {shape:?}: nothing in it"), "give at least one row and one parameter");
-        }
-        array.dtype()?;
-        array.is_believable()?;
-        let mut theta: Vec<f64> =
-            if own { file.read_checked(theta_name, None)? } else { array.read(&[0, 0], &[n, p])? };
-        if own {
-            for name in [SPLIT.name, STATUS.name].into_iter().filter(|name| file.exists(name)) {
-                file.read_checked::<u8>(name, Some(&[n]))?;
-            }
-        }
-        let status = STATUS.read(&file, n)?.unwrap_or_else(|| vec![0; n]);
-        let finite = |row: &[f64]| row.iter().all(|t| t.is_finite());
-        if let Some((i, row)) = theta.chunks(p).enumerate().find(|&(i, row)| status[i] == 0 && !finite(row)) {
-            return bad(format!("row {i} is {row:?}"), "parameters are finite numbers: remove that row");
-        }
-        let stored = if own { prior::read(&file, theta_name)? } else { None };
-        let names = foreign::column_names(&file, theta_name, p)?;
-        let (prior, drawn_from) = match (given, stored) {
-            (Some(given), _) => {
-                if given.len() != p {
-                    let problem = format!("{theta_name} has {p} columns, but {} parameters are named", given.len());
-                    let error = Error::input(problem).file(path).key(config::PARAMETERS);
-                    return Err(error.remedy("give one table [dataset.parameters.NAME] per column, in order"));
-                }
-                if let Some(names) = names {
-                    let places = foreign::columns(&file, theta_name, &names, &given)?;
-                    theta = theta.chunks(p).flat_map(|row| places.iter().map(|&j| row[j])).collect();
-                }
-                (given, DrawnFrom::Prior)
-            }
-            (None, Some(stored)) if stored.0.len() == p => stored,
-            (None, Some(_)) => return Err(damaged(path, "prior", format!("is not of {p} parameters"))),
-            (None, None) => {
-                let rows: Vec<&[f64]> = theta.chunks(p).zip(&status).filter(|r| *r.1 == 0).map(|r| r.0).collect();
-                if rows.is_empty() {
-                    return bad("has no row to use: status is never 0".into(), "status is 0 for rows to use");
-                }
-                (foreign::guess_prior(&file, theta_name, names, &rows)?, DrawnFrom::Guess)
-            }
-        };
-        let split = match SPLIT.read(&file, n)? {
-            None => theta.chunks(p).map(|row| Split::of(row, validation, test)).collect(),
-            Some(values) => values.into_iter().filter_map(Split::from_u8).collect(),
-        };
-        let specs = match if own { file.json::<Vec<FieldSpec>>("", "fields")? } else { None } {
-            Some(mut specs) => {
-                if older::complete(&mut specs) {
-                    let told = "was written before axes said what they are: the names of its fields tell";
-                    once(log::Level::Info, format!("{}: {told}", path.display()));
-                }
-                specs
-            }
-            None => foreign::specs(&file, theta_name, n),
-        };
-        let derived = match prior.derived.len() {
-            0 => vec![],
-            d => file.read_checked("derived", Some(&[n, d]))?,
-        };
-        let passed_over = if own { passed_over(&file)? } else { None };
-        let kept = if own { Kept::read(&file, &specs, n)? } else { Kept::default() };
-        let (path, parts, arrays) = (path.to_path_buf(), RefCell::default(), RefCell::default());
-        Ok(Dataset {
-            path,
-            prior,
-            drawn_from,
-            passed_over,
-            file,
-            opened,
-            own,
-            theta,
-            derived,
-            split,
-            status,
-            specs,
-            kept,
-            parts,
-            arrays,
-        })
-    }
-
-    /// Opens the same data once more, through handles of its own: in another thread, say.
-    pub fn again(&self) -> impl FnOnce() -> Result<Dataset> + Send + 'static {
-        let (path, prior, drawn_from, opened, own) =
-            (self.path.clone(), self.prior.clone(), self.drawn_from, self.opened, self.own);
-        let (theta, split, status) = (self.theta.clone(), self.split.clone(), self.status.clone());
-        let (derived, passed_over) = (self.derived.clone(), self.passed_over);
-        let (specs, kept) = (self.specs.clone(), self.kept.clone());
-        move || {
-            let file = File::open(&path)?;
-            let (parts, arrays) = (RefCell::default(), RefCell::default());
-            Ok(Dataset {
-                path,
-                prior,
-                drawn_from,
-                passed_over,
-                file,
-                opened,
-                own,
-                theta,
-                derived,
-                split,
-                status,
-                specs,
-                kept,
-                parts,
-                arrays,
-            })
-        }
-    }
-
     /// Adds an array that goes by another name (a link) to the fields; what is none is told where it is asked for.
     fn include(&mut self, field: &str) {
         if !self.specs.iter().any(|s| s.name == field.trim_matches('/'))
@@ -381,72 +240,6 @@ impl Dataset {
         Ok(())
     }
 
-    /// A field of some universes as f32, (rows, …) in C order and in the order of `rows`.
-    pub fn read_f32(&self, field: &str, rows: &[usize]) -> Result<Vec<f32>> {
-        self.read(field, rows)
-    }
-
-    /// A field of some universes as f64, (rows, …) in C order and in the order of `rows`.
-    pub fn read_f64(&self, field: &str, rows: &[usize]) -> Result<Vec<f64>> {
-        self.read(field, rows)
-    }
-
-    /// A field of one universe in its own type, or its list.
-    pub fn read_data(&self, spec: &FieldSpec, row: usize) -> Result<Data> {
-        self.parts_are_there(spec)?;
-        let data = match spec.ragged {
-            false => self.array(spec)?.read_rows(spec.dtype, row, 1)?,
-            true => {
-                let (start, rows) = self.ends(&spec.name, row)?;
-                self.held(&format!("{}/data", spec.name))?.read_rows(spec.dtype, start, rows)?
-            }
-        };
-        self.check(&spec.name, row, data.len(), &data)?;
-        Ok(data)
-    }
-
-    /// The numbers of universes one after the other, in blocks that `put` takes together with the universes of each:
-    /// `rows` ascend, and those that lie close together are read in one go.
-    pub fn blocks(
-        &self,
-        spec: &FieldSpec,
-        rows: &[usize],
-        mut put: impl FnMut(&[usize], Data) -> Result<()>,
-    ) -> Result<()> {
-        self.parts_are_there(spec)?;
-        let array = if spec.ragged { self.held(&format!("{}/data", spec.name))? } else { self.array(spec)? };
-        // Where a universe begins along the first axis, and its length there, of so many numbers each.
-        let place = |row: usize| if spec.ragged { self.ends(&spec.name, row) } else { Ok((row, 1)) };
-        let size: usize = spec.shape[usize::from(spec.ragged)..].iter().product();
-        let near = |first: usize, end: usize, next: usize, after: usize| {
-            (next - end).saturating_mul(8 * size) <= GAP && (after - first).saturating_mul(8 * size) <= BLOCK
-        };
-        let mut left = rows;
-        while let Some(&row) = left.first() {
-            let (first, length) = place(row)?;
-            let (mut end, mut places) = (first + length, vec![(first, length)]);
-            for &row in &left[1..] {
-                let (next, length) = place(row)?;
-                if !near(first, end, next, next + length) {
-                    break;
-                }
-                end = next + length;
-                places.push((next, length));
-            }
-            let read = array.read_rows(spec.dtype, first, end - first)?;
-            let (now, later) = left.split_at(places.len());
-            let mut data = Data::fill(spec.dtype, 0);
-            for (&row, (start, length)) in now.iter().zip(places) {
-                let part = read.part((start - first) * size..(start - first + length) * size);
-                self.check(&spec.name, row, part.len(), &part)?;
-                data.append(part);
-            }
-            put(now, data)?;
-            left = later;
-        }
-        Ok(())
-    }
-
     /// Whole numbers (n) that stand beside the fields, where the file has them: `realisation` of the random fields; in
     /// what a stage made, the `universe` and the `item` that each row is of.
     pub fn beside(&self, name: &str) -> Result<Option<Vec<u64>>> {
@@ -464,82 +257,6 @@ impl Dataset {
     pub fn offsets(&self, field: &str) -> Result<Vec<u64>> {
         self.file.read_checked(&format!("{field}/offsets"), Some(&[self.len() + 1]))
     }
-
-    /// The list of one universe (a ragged field) as f64, (rows, …) in C order.
-    pub fn read_list(&self, field: &str, row: usize) -> Result<Vec<f64>> {
-        let spec = self.spec(field)?;
-        self.ends(field, row)?; // refuses what is no list
-        Ok(f64::of(self.read_data(&spec, row)?))
-    }
-
-    /// An array of the file, opened once: a virtual one keeps its files open from their first row on, whatever takes
-    /// their places, and HDF5 would read all of its mappings each time.
-    fn held(&self, name: &str) -> Result<Rc<Array>> {
-        if let Some(array) = self.arrays.borrow().get(name) {
-            return Ok(array.clone());
-        }
-        let array = Rc::new(self.file.array(name)?);
-        self.arrays.borrow_mut().insert(name.into(), array.clone());
-        Ok(array)
-    }
-
-    /// A field's array, of the shape that its description says.
-    fn array(&self, spec: &FieldSpec) -> Result<Rc<Array>> {
-        let array = self.held(&spec.name)?;
-        let shape = array.shape();
-        if shape.first() != Some(&self.len()) || shape[1..] != spec.shape {
-            return Err(damaged(&self.path, &spec.name, format!("has shape {shape:?}, not {:?} per row", spec.shape)));
-        }
-        Ok(array)
-    }
-
-    fn read<T: Real>(&self, field: &str, rows: &[usize]) -> Result<Vec<T>> {
-        let spec = self.spec(field)?;
-        if spec.ragged {
-            let error = Error::input("is a list whose length differs between universes").file(&self.path).key(field);
-            return Err(error.remedy("choose a field of a fixed shape"));
-        }
-        if let Some(&row) = rows.iter().find(|&&r| r >= self.len()) {
-            return Err(Error::failed(format!("no row {row} of {}", self.len())).file(&self.path).key(field));
-        }
-        let read = || {
-            self.parts_are_there(&spec)?;
-            let array = self.array(&spec)?;
-            let size: usize = spec.shape.iter().product();
-            let mut all = room(rows.len().saturating_mul(size)).map_err(|e| e.file(&self.path).key(field))?;
-            // Rows that follow one another are read in one go.
-            let most = (BLOCK / (8 * size).max(1)).max(1);
-            let mut at = 0;
-            while at < rows.len() {
-                let run = (1..most.min(rows.len() - at)).take_while(|&k| rows[at + k] == rows[at] + k).count() + 1;
-                let data = array.read_rows(spec.dtype, rows[at], run)?;
-                self.check(&spec.name, rows[at], size, &data)?;
-                if size_of::<T>() == 4 {
-                    self.holds(field, rows[at], size, &data)?;
-                }
-                all.extend(T::of(data));
-                at += run;
-            }
-            Ok(all)
-        };
-        if self.own { read() } else { read().map_err(given) }
-    }
-
-    /// Refuses numbers that single precision cannot hold.
-    fn holds(&self, field: &str, row: usize, size: usize, data: &Data) -> Result<()> {
-        let Data::F64(values) = data else { return Ok(()) };
-        match values.iter().position(|x| x.is_finite() && (*x as f32).is_infinite()) {
-            None => Ok(()),
-            Some(at) => Err(Error::input(format!(
-                "row {} is beyond single precision, in which networks learn",
-                row + at / size
-            ))
-            .file(&self.path)
-            .key(field)
-            .value(values[at])
-            .remedy("give the data in other units, or their logarithm")),
-        }
-    }
 }
 
 /// Warns of what was taken to be meant, once however often a file is opened.
@@ -556,6 +273,7 @@ fn once(level: log::Level, text: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn foreign(path: &Path) {
         let file = File::create(path).unwrap();

@@ -100,7 +100,7 @@ struct Part(Vec<Range<usize>>);
 impl Part {
     /// All pixels.
     fn whole(pixels: usize) -> Self {
-        Part(vec![0..pixels])
+        Part(std::iter::once(0..pixels).collect())
     }
 
     fn of<'a>(&'a self, map: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
