@@ -33,6 +33,8 @@ pub const GALAXY_DRAWS: usize = 1000;
 pub const NUMBERS: usize = 1 << 33;
 /// Pixels of all density maps of one universe. Whether they fit is asked of the machine that makes them.
 pub const PIXELS: usize = 1 << 47;
+/// Checkpoints of a training that are kept.
+pub const CHECKPOINTS: usize = 100;
 /// Passes over the training split.
 pub const EPOCHS: usize = 1_000_000;
 /// Universes of a step of training.

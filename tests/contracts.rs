@@ -29,6 +29,7 @@ use polycosm::nets::host;
 use polycosm::prior::{Parameter, Prior};
 use polycosm::rng::stream;
 use polycosm::train::{Columns, Memory, Rule, Source, StageConfig, Trainer};
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
 
@@ -53,6 +54,8 @@ fn stage(rule: Rule) -> StageConfig {
         seed: 5,
         frozen: false,
         checkpoint_every: 1,
+        checkpoint_minutes: 0.0,
+        keep_checkpoints: 2,
     }
 }
 
@@ -273,6 +276,58 @@ fn a_killed_training_goes_on_to_the_same_bits_in_each_phase() {
                 assert!(again == (expected.clone(), losses.clone()), "{which:?}, killed in epoch {epochs}: other bits");
             }
         }
+    });
+}
+
+/// Samples that cannot be read any more after so many reads.
+struct Frail {
+    source: Memory,
+    left: usize,
+}
+
+impl Source for Frail {
+    fn ids(&self, split: Split) -> &[SampleId] {
+        self.source.ids(split)
+    }
+
+    fn read(&mut self, ids: &[SampleId]) -> Result<Vec<(String, Column)>> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| Error::io("the disk is gone"))?;
+        self.source.read(ids)
+    }
+}
+
+#[test]
+fn a_training_killed_again_and_again_within_its_epochs_ends_on_the_same_bits() {
+    let name = "a_training_killed_again_and_again_within_its_epochs_ends_on_the_same_bits";
+    mpi::on_ranks(name, &[1, 2, 3, 4], |comm| {
+        polycosm::nets::set_threads(1);
+        let (mut within, mut begun) = (0, std::collections::BTreeSet::new());
+        for (i, which) in MODELS.into_iter().enumerate() {
+            let folder = |name: &str| mpi::shared_dir().join(format!("{which:?} {name}"));
+            let calm = train(comm, which, Kind::Float, &folder("calm"));
+            let config = StageConfig { checkpoint_minutes: 1e-9, keep_checkpoints: 4, ..stage(Rule::Adamw) };
+            let mut rng = stream(7, i as u64, "kills", 0);
+            let ended = (0..100).find_map(|_| {
+                let model = fresh(which, Kind::Float);
+                let left = rng.random_range(1..=3);
+                let mut source = Frail { source: samples(which, Kind::Float), left };
+                let mut trainer = Trainer::new(comm, &config, model.as_ref());
+                let ended = trainer.run(&mut source, &folder("rough")).is_ok();
+                within += (trainer.state.batches > 0) as usize;
+                begun.insert(trainer.state.phase);
+                let losses =
+                    trainer.state.history.iter().flat_map(|e| [e.train_loss, e.validation_loss.unwrap_or(0.0)]);
+                ended.then(|| (learned(model.as_ref()), losses.collect::<Vec<f64>>()))
+            });
+            assert!(ended == Some(calm), "{which:?}: other bits, or no end");
+            // A closed form has no steps, and no checkpoints.
+            if which != Linear {
+                let there = std::fs::read_dir(folder("rough")).unwrap().flatten();
+                let kept = there.filter(|e| e.file_name().to_string_lossy().starts_with("checkpoint.")).count();
+                assert_eq!(kept, 4, "{which:?}: other checkpoints are kept");
+            }
+        }
+        assert!(within >= 20 && begun.len() == 2, "killed {within} times within epochs of phases {begun:?}");
     });
 }
 

@@ -196,7 +196,7 @@ fn a_training_that_depends_on_its_ranks_goes_on_with_as_many() {
     let model = npe(&config);
     let mut trainer = Trainer::new(&comm, &config, model.as_ref());
     trainer.state.ranks = 7;
-    checkpoint::write(&comm, dir.path(), &trainer.state, &trainer.flats, model.as_ref()).unwrap();
+    checkpoint::write(&comm, dir.path(), &mut trainer.state, &trainer.flats, model.as_ref(), 2).unwrap();
     let e = Trainer::new(&comm, &config, model.as_ref()).begin(&mut source(), dir.path()).unwrap_err();
     assert!(e.exit_code() == 2 && e.to_string().contains("was begun on 7 ranks"), "{e}");
 }

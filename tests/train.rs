@@ -51,6 +51,8 @@ fn stage(network: ModelConfig, optimiser: Rule) -> StageConfig {
         frozen: false,
         seed: 5,
         checkpoint_every: 1,
+        checkpoint_minutes: 0.0,
+        keep_checkpoints: 2,
     }
 }
 
@@ -383,8 +385,8 @@ impl Model for Line {
 #[test]
 fn a_checkpoint_of_a_program_without_phases_is_gone_on_from() {
     let (dir, comm, model) = (tempfile::tempdir().unwrap(), Comm::world(), Line::new(3.0));
-    let state = State { epoch: 4, turn: 40, step: 40, ..State::new(1) };
-    checkpoint::write(&comm, dir.path(), &state, &model.flats(), &model).unwrap();
+    let mut state = State { epoch: 4, turn: 40, step: 40, ..State::new(1) };
+    checkpoint::write(&comm, dir.path(), &mut state, &model.flats(), &model, 2).unwrap();
     let (again, mut found) = (Line::new(0.0), State::new(1));
     let mut own = again.flats();
     assert!(resume(&comm, dir.path(), &mut found, &mut own, &again).unwrap(), "scales came with it");
@@ -417,13 +419,13 @@ fn a_checkpoint_of_a_program_without_phases_is_gone_on_from() {
 
 #[test]
 fn a_checkpoint_of_another_training_is_not_gone_on_from() {
-    let (comm, model, state) = (Comm::world(), Line::new(3.0), State { epoch: 4, ..State::new(1) });
+    let (comm, model, mut state) = (Comm::world(), Line::new(3.0), State { epoch: 4, ..State::new(1) });
     let [one, other] = [0, 1].map(|_| tempfile::tempdir().unwrap());
     for (folder, record) in [(&one, "one"), (&other, "other")] {
         std::fs::write(folder.path().join("stage.json"), record).unwrap();
     }
     let mut flats = model.flats();
-    checkpoint::write(&comm, one.path(), &state, &flats, &model).unwrap();
+    checkpoint::write(&comm, one.path(), &mut state, &flats, &model, 2).unwrap();
     let mut resumed = |folder: &std::path::Path| resume(&comm, folder, &mut State::new(1), &mut flats, &model).unwrap();
     assert!(resumed(one.path()));
     std::fs::copy(checkpoint::path(one.path()), checkpoint::path(other.path())).unwrap();

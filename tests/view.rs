@@ -38,6 +38,8 @@ fn stage(data: DataConfig) -> StageConfig {
         seed: 5,
         frozen: false,
         checkpoint_every: 1,
+        checkpoint_minutes: 0.0,
+        keep_checkpoints: 2,
     }
 }
 

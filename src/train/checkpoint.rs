@@ -1,17 +1,19 @@
-//! Checkpoints: everything a training goes on from, in one safetensors file that appears when whole. The one before it is
-//! kept: an unreadable checkpoint costs a few epochs, not the run.
+//! Checkpoints: everything a training goes on from, in one safetensors file that appears when whole. Some before it are
+//! kept: an unreadable checkpoint costs a few minutes, not the run.
 
 use super::optimiser::Flat;
 use super::tensors;
+use super::turn::Share;
 use super::weights::variables;
 use crate::comm::Comm;
 use crate::error::{At, Error, Result};
-use crate::io::hdf::publish_keeping;
+use crate::io::hdf::{publish_file, publish_keeping};
 use crate::io::history::{self, Epoch};
 use crate::io::identity::{digest, digest_of_file};
-use crate::io::stages::anew;
+use crate::io::stages::{anew, checkpoint_name};
+use crate::limits;
 use crate::models::Model;
-use crate::nets::put;
+use crate::nets::{host, put};
 use crate::progress::count;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -30,11 +32,18 @@ pub struct State {
     pub turn: u64,
     /// Steps done in all.
     pub step: u64,
+    /// Batches done of an epoch that is not over, this rank's shares of their losses, and the seconds that it took so far.
+    #[serde(default)]
+    pub batches: usize,
+    #[serde(default)]
+    pub shares: Vec<Share>,
+    #[serde(default)]
+    pub seconds: f64,
     /// Least mean of each score in this phase.
     pub best: Vec<f64>,
     /// Epochs since each score's best.
     pub waited: Vec<u64>,
-    /// Optimiser steps of each part.
+    /// Optimiser steps of each part, when the checkpoint was written.
     pub steps: Vec<i64>,
     /// Steps that were left out, in all and since the last that was not.
     #[serde(default)]
@@ -85,12 +94,17 @@ impl State {
             }
         }
         for (p, flat) in flats.iter().enumerate() {
-            self.steps[p] = flat.steps;
             if better[p] {
                 self.best_parameters[p] = flat.parameters.copy();
             }
         }
         self.stopped = patience > 0 && !scores.is_empty() && self.waited.iter().all(|&w| w >= patience);
+    }
+
+    /// How far it is, in words.
+    pub fn done(&self) -> String {
+        let steps = if self.batches > 0 { format!(" and {}", count(self.batches, "step")) } else { String::new() };
+        count(self.history.len(), "epoch") + &steps
     }
 
     /// Puts the best parameters back.
@@ -101,23 +115,35 @@ impl State {
 
 /// The newest checkpoint of a stage's folder.
 pub fn path(folder: &Path) -> PathBuf {
-    folder.join("checkpoint.safetensors")
+    folder.join(checkpoint_name(0))
 }
 
-fn previous(folder: &Path) -> PathBuf {
-    folder.join("checkpoint.previous.safetensors")
+/// All that there are in a stage's folder, the newest first.
+fn all(folder: &Path) -> Vec<PathBuf> {
+    (0..limits::CHECKPOINTS).map(|age| folder.join(checkpoint_name(age))).filter(|path| path.exists()).collect()
 }
 
 /// True if something was learned in this folder.
 pub fn exists(folder: &Path) -> bool {
-    path(folder).exists() || previous(folder).exists()
+    !all(folder).is_empty()
 }
 
-/// Writes a checkpoint and `history.jsonl`. Collective; the root writes.
-pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &dyn Model) -> Result<()> {
+/// Writes a checkpoint and `history.jsonl`; `keep` checkpoints stay. Collective; the root writes.
+pub fn write(
+    comm: &Comm,
+    folder: &Path,
+    state: &mut State,
+    flats: &[Flat],
+    model: &dyn Model,
+    keep: usize,
+) -> Result<()> {
+    state.steps = flats.iter().map(|flat| flat.steps).collect();
+    let sums: Vec<f64> = state.shares.iter().map(|share| share.sum).collect();
+    let sums = comm.gather(0, &sums);
     comm.on_root(|| {
         let json = serde_json::to_vec(state).map_err(|e| Error::failed(e.to_string()))?;
         let mut tensors = vec![("state".to_string(), Tensor::from_slice(&json))];
+        tensors.extend((!sums.is_empty()).then(|| (SUMS.to_string(), Tensor::from_slice(&sums))));
         for (p, flat) in flats.iter().enumerate() {
             let best = state.best_parameters.get(p).unwrap_or(&flat.parameters);
             for (name, t) in
@@ -131,7 +157,19 @@ pub fn write(comm: &Comm, folder: &Path, state: &State, flats: &[Flat], model: &
         tensors.extend(stage(folder).map(|digest| (STAGE.to_string(), Tensor::from_slice(digest.as_bytes()))));
         tensors.push((CHECKSUM.to_string(), Tensor::from_slice(checksum(&tensors).as_bytes())));
         std::fs::create_dir_all(folder).at(folder)?;
-        publish_keeping(&path(folder), &previous(folder), |temporary| tensors::write(&tensors, temporary))?;
+        let named = |age: usize| folder.join(checkpoint_name(age));
+        // From the oldest on: whenever this is interrupted, none is lost but the last.
+        for age in (1..keep.saturating_sub(1)).rev().filter(|age| named(*age).exists()) {
+            std::fs::rename(named(age), named(age + 1)).at(&named(age))?;
+        }
+        let write = |temporary: &Path| tensors::write(&tensors, temporary);
+        match keep {
+            0 | 1 => publish_file(&path(folder), write)?,
+            _ => publish_keeping(&path(folder), &named(1), write)?,
+        }
+        for path in (keep.max(1)..limits::CHECKPOINTS).map(named).filter(|path| path.exists()) {
+            std::fs::remove_file(&path).at(&path)?;
+        }
         history::write(&folder.join("history.jsonl"), &state.history)
     })
 }
@@ -154,6 +192,9 @@ fn checksum(all: &[(String, Tensor)]) -> String {
     digest(each.collect::<String>().as_bytes())
 }
 
+/// Name of the tensor (ranks · losses) that holds the sums of all ranks' shares, in double precision.
+const SUMS: &str = "sums";
+
 /// Name of the tensor that holds the digest of the stage's record, as text.
 const STAGE: &str = "stage";
 
@@ -167,16 +208,14 @@ fn stage(folder: &Path) -> Option<String> {
 pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat], model: &dyn Model) -> Result<bool> {
     let kept = kept(model);
     let choice = comm.on_root(|| {
-        for candidate in [path(folder), previous(folder)] {
-            if !candidate.exists() {
-                continue;
-            }
+        let mut left = all(folder).into_iter().peekable();
+        while let Some(candidate) = left.next() {
             match read(&candidate, flats, &kept) {
                 Ok(_) => return Ok(Some(candidate)),
                 Err(e) => {
-                    let instead = match candidate == path(folder) && previous(folder).exists() {
-                        true => "the checkpoint before it is used",
-                        false => "the stage begins anew",
+                    let instead = match left.peek() {
+                        Some(_) => "the checkpoint before it is used",
+                        None => "the stage begins anew",
                     };
                     log::warn!("{}: {}; {instead}", candidate.display(), e.problem);
                 }
@@ -185,24 +224,34 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
         Ok(None)
     })?;
     let Some(path) = choice else { return Ok(false) };
-    let (read_state, tensors, scales) = comm.agree(read(&path, flats, &kept))?;
+    let (read_state, sums, tensors, scales) = comm.agree(read(&path, flats, &kept))?;
     *state = read_state;
+    let n = state.shares.len();
+    for (i, share) in state.shares.iter_mut().enumerate() {
+        // Other ranks than before: the first goes on with the sum of all.
+        share.sum = match sums.len() == n * comm.size() {
+            true => sums[comm.rank() * n + i],
+            false if comm.is_root() => sums.iter().skip(i).step_by(n).sum(),
+            false => 0.0,
+        };
+    }
     for ((flat, ([parameters, first, second, best], average)), steps) in flats.iter_mut().zip(tensors).zip(&state.steps)
     {
         let all = [(&flat.parameters, parameters), (&flat.first, first), (&flat.second, second)];
         all.iter().for_each(|(to, from)| put(to, from));
         flat.average.iter().zip(&average).for_each(|(to, from)| put(to, from));
         flat.steps = *steps;
-        state.best_parameters.push(best.to_device(flat.parameters.device()));
+        // In a phase's first epoch nothing was judged.
+        state.best_parameters.extend((state.epoch > 0).then(|| best.to_device(flat.parameters.device())));
     }
     let prepared = scales.len() == kept.len();
     kept.iter().zip(scales).for_each(|((_, to), from)| put(to, &from));
-    log::info!("going on from {} after {}", path.display(), count(state.history.len(), "epoch"));
+    log::info!("going on from {} after {}", path.display(), state.done());
     Ok(prepared)
 }
 
-/// A checkpoint's state, four vectors of each part and its average where it has one, and the kept variables.
-type Read = (State, Vec<([Tensor; 4], Option<Tensor>)>, Vec<Tensor>);
+/// A checkpoint's state, the sums of its shares on all ranks, four vectors of each part and its average where it has one, and the kept variables.
+type Read = (State, Vec<f64>, Vec<([Tensor; 4], Option<Tensor>)>, Vec<Tensor>);
 
 fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> {
     let bad = |problem: String| {
@@ -231,6 +280,10 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
     if state.phase == 0 {
         state.turn = state.step;
     }
+    let sums = if state.shares.is_empty() { vec![] } else { host(&take(SUMS)?) };
+    if !sums.len().is_multiple_of(state.shares.len().max(1)) {
+        return Err(bad(format!("{SUMS} has another shape")));
+    }
     let mut tensors = Vec::new();
     for (p, flat) in flats.iter().enumerate() {
         let mut one = |name: &str| -> Result<Tensor> {
@@ -246,5 +299,5 @@ fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> 
         if t.size() == of.size() { Ok(t) } else { Err(bad(format!("{name} has another shape"))) }
     };
     let scales = if before { vec![] } else { kept.iter().map(same).collect::<Result<_>>()? };
-    Ok((state, tensors, scales))
+    Ok((state, sums, tensors, scales))
 }

@@ -117,6 +117,14 @@ pub struct StageConfig {
     /// Epochs between checkpoints.
     #[serde(default = "checkpoint_every")]
     pub checkpoint_every: u64,
+    /// Between checkpoints within an epoch; 0: only at ends of epochs, and when the job is asked to stop. A training goes on from
+    /// there to the same bits on as many ranks.
+    #[serde(default = "checkpoint_minutes")]
+    #[schemars(extend("x-unit" = "minutes"))]
+    pub checkpoint_minutes: f64,
+    /// Checkpoints that are kept: the newest that is whole is gone on from.
+    #[serde(default = "keep_checkpoints")]
+    pub keep_checkpoints: usize,
 }
 
 fn no_names(names: &OneOrMany<String>) -> bool {
@@ -142,6 +150,12 @@ fn copies() -> usize {
 }
 fn checkpoint_every() -> u64 {
     1
+}
+fn checkpoint_minutes() -> f64 {
+    10.0
+}
+fn keep_checkpoints() -> usize {
+    2
 }
 
 impl StageConfig {
@@ -176,7 +190,9 @@ impl StageConfig {
         let config = config.map(|config| StageConfig { data: config.data.clone().normal(), ..config });
         let config = config.and_then(serde_json::to_value);
         let mut config = config.unwrap_or_else(|_| recorded.clone());
-        config.as_object_mut().map(|table| table.shift_remove("checkpoint_every"));
+        for key in ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints"] {
+            config.as_object_mut().map(|table| table.shift_remove(key));
+        }
         config
     }
 
@@ -190,6 +206,7 @@ impl StageConfig {
             ("copies", self.copies, limits::COPIES),
             ("data.run", self.data.run, limits::SIMULATIONS),
             ("checkpoint_every", self.checkpoint_every as usize, limits::EPOCHS),
+            ("keep_checkpoints", self.keep_checkpoints, limits::CHECKPOINTS),
         ];
         for (key, value, most) in positive {
             if value == 0 {
@@ -204,6 +221,10 @@ impl StageConfig {
             if !(value >= 0.0 && value.is_finite()) {
                 return bad(key, "must not be negative", format!("{value:?}"), "0 switches it off");
             }
+        }
+        if !(0.0..=1e6).contains(&self.checkpoint_minutes) {
+            let value = format!("{:?}", self.checkpoint_minutes);
+            return bad("checkpoint_minutes", "is no number of minutes", value, "10.0 is usual, 0 switches it off");
         }
         self.steps.check(&self.name, self.batch_size, self.optimiser == Rule::Adamw)?;
         let mut sizes = self.network.sizes().into_iter();

@@ -12,6 +12,7 @@ use crate::comm::{Comm, share, stop};
 use crate::error::{Error, Result};
 use crate::io::dataset::Split;
 use crate::io::history::Epoch;
+use crate::io::stages::anew;
 use crate::models::{Batch, Model, Pass, Phase, SampleId, Score};
 use crate::nets::{host, put};
 use crate::progress::{Progress, count};
@@ -33,6 +34,8 @@ pub struct Trainer<'a> {
     /// Off only in the test that shows that the reduction matters.
     pub reduce: bool,
     pub state: State,
+    /// When the last checkpoint was written, or training began.
+    saved: Instant,
     /// Scales are taken, or came with a checkpoint.
     ready: bool,
 }
@@ -49,7 +52,8 @@ impl<'a> Trainer<'a> {
             std::iter::once(&flat.parameters).chain(&flat.average).for_each(|to| put(to, &values));
         }
         let (changes, state) = (vec![], State { ranks: comm.size(), ..State::new(flats.len()) });
-        Trainer { comm, config, model, changes, flats, reduce: true, state, ready: false }
+        let saved = Instant::now();
+        Trainer { comm, config, model, changes, flats, reduce: true, state, saved, ready: false }
     }
 
     /// What the networks compute in.
@@ -285,21 +289,20 @@ impl<'a> Trainer<'a> {
                 self.prepare(source)?;
             }
             while self.state.epoch < epochs(phase) && !self.state.stopped {
-                self.epoch(source, epochs(phase))?;
+                self.epoch(source, epochs(phase), folder)?;
                 let (epoch, last) = (self.state.epoch, self.state.epoch == epochs(phase) || self.state.stopped);
                 let asked = stop::requested(self.comm);
                 // What a run of steps without a number ends in is nothing to go on from.
                 let sound = self.state.skipped_in_a_row == 0;
                 if epoch.is_multiple_of(self.config.checkpoint_every) && sound || last || asked {
-                    checkpoint::write(self.comm, folder, &self.state, &self.flats, self.model)?;
+                    self.save(folder)?;
                 }
                 if let Some(e) = self.state.history.last() {
                     let validation = e.validation_loss.map_or(String::new(), |v| format!(", validation {v:.3}"));
                     progress.set(self.state.history.len() as u64, &format!("loss {:.3}{validation}", e.train_loss));
                 }
                 if asked {
-                    let done = count(self.state.history.len(), "epoch");
-                    stop::check(self.comm, &format!("after {done} of stage {}", self.config.name))?;
+                    self.stop()?;
                 }
             }
             self.comm.agree(self.check_best())?;
@@ -319,25 +322,64 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One pass over the samples to learn from, then a look at those that are held out. Collective.
-    fn epoch(&mut self, source: &mut dyn Source, epochs: u64) -> Result<()> {
+    /// Writes a checkpoint. Collective.
+    fn save(&mut self, folder: &Path) -> Result<()> {
+        let keep = self.config.keep_checkpoints;
+        checkpoint::write(self.comm, folder, &mut self.state, &self.flats, self.model, keep)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Stops where that was asked for, and a checkpoint stands. Collective.
+    fn stop(&self) -> Result<()> {
+        stop::check(self.comm, &format!("after {} of stage {}", self.state.done(), self.config.name))
+    }
+
+    /// Within an epoch that took so many seconds: a checkpoint where it is time for one, and a stop where that was asked for.
+    /// Collective.
+    fn pause(&mut self, folder: &Path, seconds: f64) -> Result<()> {
+        let minutes = self.config.checkpoint_minutes;
+        let sound = minutes > 0.0 && self.state.skipped_in_a_row == 0;
+        let due = sound && self.comm.is_root() && self.saved.elapsed().as_secs_f64() >= 60.0 * minutes;
+        if self.comm.any(due || stop::asked()) {
+            self.state.seconds = seconds;
+            self.save(folder)?;
+            self.stop()?;
+        }
+        Ok(())
+    }
+
+    /// One pass over the samples to learn from, or what is left of one, then a look at those that are held out. Collective.
+    fn epoch(&mut self, source: &mut dyn Source, epochs: u64, folder: &Path) -> Result<()> {
         let (start, config, epoch) = (Instant::now(), self.config, self.state.epoch);
+        let (first, earlier) = (self.state.batches, self.state.seconds);
         let ids = source.order(config.data.run, config.seed, self.state.phase, epoch);
         let batches = self.batches(&ids, config.batch_size);
-        let mut shares: Vec<Share> = vec![];
+        if first >= batches.len() && first > 0 {
+            let error =
+                Error::failed(format!("its checkpoint is after {first} steps of an epoch of {}", batches.len()));
+            return self.comm.agree(Err(error.key(format!("train.{}", config.name)).remedy(anew(&config.name))));
+        }
         let mut rate = 0.0;
-        self.plan(source, &batches.iter().flat_map(|ids| self.parts(ids)).collect::<Vec<_>>());
+        self.plan(source, &batches[first..].iter().flat_map(|ids| self.parts(ids)).collect::<Vec<_>>());
         let own = self.state.history.iter().filter(|e| e.phase == self.state.phase);
         let before: Vec<f64> = own.map(|e| e.validation_loss.unwrap_or(e.train_loss)).collect();
-        for batch in &batches {
+        for (i, batch) in batches.iter().enumerate().skip(first) {
+            if i > first {
+                self.pause(folder, earlier + start.elapsed().as_secs_f64())?;
+            }
             rate = config.steps.rate(config.learning_rate, self.state.turn, batches.len() as u64, epochs, &before);
             for new in self.step(source, batch, rate)? {
+                let shares = &mut self.state.shares;
                 match shares.iter_mut().find(|share| share.name == new.name) {
                     Some(share) => (share.sum, share.weights) = (share.sum + new.sum, share.weights + new.weights),
                     None => shares.push(new),
                 }
             }
+            self.state.batches = i + 1;
         }
+        let shares = std::mem::take(&mut self.state.shares);
+        (self.state.batches, self.state.seconds) = (0, 0.0);
         if shares.is_empty() && self.state.skipped_in_a_row > 0 {
             let error = Error::failed(format!("the loss is no finite number in any step of epoch {}", epoch + 1));
             return self.comm.agree(Err(error.key(format!("train.{}", config.name))));
@@ -362,7 +404,7 @@ impl<'a> Trainer<'a> {
             validation_loss: (!judged.is_empty()).then(|| mean(&judged)),
             learning_rate: rate,
             skipped: self.state.skipped,
-            seconds: before + start.elapsed().as_secs_f64(),
+            seconds: before + earlier + start.elapsed().as_secs_f64(),
         });
         self.state.epoch += 1;
         Ok(())

@@ -6,12 +6,14 @@ use super::optimiser::{Flat, joined, summed};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::models::{OfMeans, Turn};
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 /// This rank's share of a loss: times the weights that it is a mean over, and these of all ranks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Share {
     pub name: String,
+    #[serde(skip)]
     pub sum: f64,
     pub weights: f64,
 }

@@ -7,7 +7,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use files::{check_own, own_files};
+pub use files::{check_own, checkpoint_name, own_files};
 pub use record::{Record, anew, difference, numerics, unusable};
 pub use state::State;
 
