@@ -134,7 +134,7 @@ pub fn run(args: &IoArgs, comm: &Comm) -> Result<Outcome> {
     };
     let read = comm.on_root(|| {
         let one = |k: u64| {
-            let before = if k % 2 == 0 { Some(through(k)?) } else { None };
+            let before = if k.is_multiple_of(2) { Some(through(k)?) } else { None };
             let raw = raw(k)?;
             Ok([before.map_or_else(|| through(k), Ok)?, raw])
         };
