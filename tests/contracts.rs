@@ -302,8 +302,9 @@ fn a_training_killed_again_and_again_within_its_epochs_ends_on_the_same_bits() {
     mpi::on_ranks(name, &[1, 2, 3, 4], |comm| {
         polycosm::nets::set_threads(1);
         let (mut within, mut begun) = (0, std::collections::BTreeSet::new());
-        for (i, which) in MODELS.into_iter().enumerate() {
-            let folder = |name: &str| mpi::shared_dir().join(format!("{which:?} {name}"));
+        let all = MODELS.into_iter().flat_map(|which| [which, which]).enumerate();
+        for (i, which) in all {
+            let folder = |name: &str| mpi::shared_dir().join(format!("{i} {which:?} {name}"));
             let calm = train(comm, which, Kind::Float, &folder("calm"));
             let config = StageConfig { checkpoint_minutes: 1e-9, keep_checkpoints: 4, ..stage(Rule::Adamw) };
             let mut rng = stream(7, i as u64, "kills", 0);
