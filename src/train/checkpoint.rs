@@ -160,7 +160,7 @@ pub fn write(
         let named = |age: usize| folder.join(checkpoint_name(age));
         // From the oldest on: whenever this is interrupted, none is lost but the last.
         for age in (1..keep.saturating_sub(1)).rev().filter(|age| named(*age).exists()) {
-            std::fs::rename(named(age), named(age + 1)).at(&named(age))?;
+            std::fs::rename(named(age), named(age + 1)).at(named(age))?;
         }
         let write = |temporary: &Path| tensors::write(&tensors, temporary);
         match keep {
