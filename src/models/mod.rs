@@ -1,11 +1,13 @@
 //! Models: one file each behind one trait. The trainer knows nothing else about networks.
 
 mod batch;
+mod compressor;
 mod contract;
 mod density;
 mod eye;
 mod linear_gaussian;
 mod npe;
+mod regression;
 mod section;
 mod stream;
 mod task;
@@ -16,6 +18,7 @@ pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
 pub use npe::NpeConfig;
+pub use regression::RegressionConfig;
 pub use section::{Section, Size};
 pub use stream::Stream;
 pub use task::{Task, named};
@@ -41,7 +44,8 @@ pub mod prelude {
 }
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> = Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<NpeConfig>("npe")]);
+pub static KINDS: Kinds<dyn Section> =
+    Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<RegressionConfig>("regression"), kind::<NpeConfig>("npe")]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;
