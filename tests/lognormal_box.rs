@@ -602,6 +602,11 @@ fn what_no_box_is_is_refused() {
         &["simulator.poisson.number_density", "more than a list can hold"],
     );
     refused(&["simulator.poisson.bias=-1.0"], &["simulator.poisson.bias = -1.0", "above 0"]);
+    // No lognormal field has such galaxies: told before anything runs.
+    refused(
+        &["design.parameters.bias={ min = 50.0, max = 150.0 }", "design.fiducial.bias=100.0"],
+        &["design.parameters.bias = 100.0", "its correlation function falls to -"],
+    );
     refused(&["simulator.poisson.redshift_axis=3"], &["simulator.poisson.redshift_axis = 3:", "is no axis"]);
     let negative = ["design.parameters.bias={ min = -2.0, max = 2.0 }", "design.fiducial.bias=-1.5"];
     refused(&negative, &["design.parameters.bias = -1.5", "above 0"]);

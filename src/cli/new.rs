@@ -17,7 +17,7 @@ pub struct Recipe {
     pub text: &'static str,
 }
 
-pub const RECIPES: [Recipe; 12] = [
+pub const RECIPES: [Recipe; 13] = [
     Recipe {
         name: "demo",
         what: "the whole way: simulate, learn from maps and from P(k), infer, calibrate, report; ten minutes on two cores",
@@ -42,6 +42,11 @@ pub const RECIPES: [Recipe; 12] = [
         name: "lensing",
         what: "a posterior from noisy maps of weak lensing, beside one from their spectra; a minute, for a try",
         text: include_str!("../../recipes/lensing.toml"),
+    },
+    Recipe {
+        name: "fullsky",
+        what: "weak lensing over an octant of the sky in HEALPix pixels, from N-body; two minutes; trains nothing",
+        text: include_str!("../../recipes/fullsky.toml"),
     },
     Recipe {
         name: "gaussian-flat",
@@ -103,8 +108,8 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
         write(&args.file, &args.recipe)?;
         let file = args.file.display().to_string();
         let next = match args.recipe.as_str() {
-            // It has no stages that `run` could go through.
-            "observables" => "simulate",
+            // They have no stages that `run` could go through.
+            "observables" | "fullsky" => "simulate",
             _ => "run",
         };
         say(format_args!("{file} written; next: mpirun -n 2 polycosm {next} {}", quoted(&file)));

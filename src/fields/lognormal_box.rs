@@ -35,6 +35,30 @@ impl MeshPower {
         self.over_volume[square(n)]
     }
 
+    /// The lowest ξ on the mesh's axes and diagonals through a point, of n³ points: no lognormal field has −1 or less. In n³
+    /// operations.
+    pub fn lowest(&self, n: usize) -> f64 {
+        let signed: Vec<i64> = (0..n as i64).map(|i| if 2 * i > n as i64 { i - n as i64 } else { i }).collect();
+        // Of all modes those that have the same phase along (1, 0, 0), (1, 1, 0), (1, 1, 1).
+        let mut along = [(); 3].map(|()| vec![0.0; n]);
+        for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let (mut axis, across) = (0.0, (i + j) % n);
+            for k in 0..n {
+                let p = self.at([signed[i], signed[j], signed[k]]);
+                axis += p;
+                along[2][(across + k) % n] += p;
+            }
+            along[0][i] += axis;
+            along[1][across] += axis;
+        }
+        let xi = |of: &[f64], x: usize| -> f64 {
+            let phase = |m: usize| TAU * (m * x % n) as f64 / n as f64;
+            of.iter().enumerate().map(|(m, p)| p * phase(m).cos()).sum()
+        };
+        let all = along.iter().flat_map(|of| (0..n).map(move |x| xi(of, x)));
+        all.fold(f64::INFINITY, f64::min)
+    }
+
     /// ξ at the mesh's points, Σ_k P/V exp(ik·x). Collective.
     pub fn correlation<T: Real>(&self, fft: &mut Fft<T>) -> Mesh<T> {
         let (mut mesh, mut modes) = (fft.mesh(), fft.modes());
@@ -72,11 +96,7 @@ impl<T: Real> LognormalBox<T> {
             }
         });
         low = comm.min_of(low);
-        if low <= -1.0 {
-            let problem =
-                format!("its correlation function falls to {low:.3}, and that of a lognormal field is above -1");
-            return Err(Error::failed(problem).remedy("lower the bias, or take a mesh with fewer points per length"));
-        }
+        possible(low)?;
         fft.forward(&mut mesh, &mut modes);
         let mut power: Vec<T> = modes.data().iter().map(|c| T::of(c.re.f64() / cells)).collect();
         // What the mean lacks of power is a factor of 1 + ξ: all of it that there is where no other mode is changed.
@@ -134,6 +154,15 @@ impl<T: Real> LognormalBox<T> {
     pub fn variance(&self) -> f64 {
         self.variance
     }
+}
+
+/// Refuses a correlation function that falls so low.
+pub fn possible(low: f64) -> Result<()> {
+    if low > -1.0 {
+        return Ok(());
+    }
+    let problem = format!("its correlation function falls to {low:.3}, and that of a lognormal field is above -1");
+    Err(Error::failed(problem).remedy("lower the bias, or take a mesh with fewer points per length"))
 }
 
 fn for_rows<T: Real>(mesh: &mut Mesh<T>, mut f: impl FnMut(usize, usize, &mut [T])) {

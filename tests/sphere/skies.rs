@@ -15,8 +15,8 @@ const LMAX: usize = 768;
 const SHELLS: usize = 10;
 const SKIES: usize = 50;
 const SHIFT: f64 = 1.0;
-/// Edges of bands in ℓ.
-const BANDS: [usize; 9] = [2, 10, 30, 60, 100, 160, 250, 370, 513];
+/// Edges of bands in ℓ, to 1.5 nside.
+const BANDS: [usize; 11] = [2, 10, 30, 60, 100, 160, 250, 370, 513, 640, LMAX + 1];
 const MANY: usize = BANDS.len() - 1;
 
 /// What Hotelling's T² of the columns' means says of their being `expected`, by their scatter over the rows.

@@ -3,7 +3,9 @@
 use super::run::BoxRunner;
 use super::{LognormalBoxConfig, bench};
 use crate::comm::share;
-use crate::cosmology::{Cosmology, Transfer};
+use crate::cosmology::{Cosmology, Growth, MatterPower, Transfer};
+use crate::error::Cause;
+use crate::fields::lognormal_box::{MeshPower, possible};
 use crate::mesh::compact_grid;
 use crate::observables::PoissonConfig;
 use crate::simulators::Precision;
@@ -11,6 +13,9 @@ use crate::simulators::bench::Bench;
 use crate::simulators::budget::Memory;
 use crate::simulators::prelude::*;
 use std::path::PathBuf;
+
+/// Points per side up to which `check` looks for lognormal fields: beyond it would take its time.
+const LOOKED_AT: usize = 256;
 
 impl Section for LognormalBoxConfig {
     fn summary(&self) -> String {
@@ -31,6 +36,22 @@ impl Section for LognormalBoxConfig {
         if config.transfer == Transfer::Table {
             let k = std::f64::consts::PI / self.box_size;
             config.linear_power(&cosmology, 0)?.check_covers(2.0 * k, 3f64.sqrt() * k * self.points as f64)?;
+        }
+        if self.points <= LOOKED_AT {
+            let growth = Growth::new(&cosmology);
+            let linear = config.linear_power(&cosmology, 0)?;
+            let power = MatterPower::new(&growth, &linear, self.nonlinear, self.redshift)?.at(self.a());
+            let low = MeshPower::new(self.points, self.box_size, |k| power.p(k)).lowest(self.points);
+            let as_input = |e: Error| Error { kind: Cause::Input, ..e };
+            possible(low).map_err(|e| as_input(e).key("simulator.points").value(self.points))?;
+            let varied = of.prior.theta(&middle).get(PoissonConfig::BIAS);
+            if let Some(galaxies) = &self.poisson {
+                let (key, bias) = match varied {
+                    Some(bias) => ("design.parameters.bias", bias),
+                    None => ("simulator.poisson.bias", galaxies.bias),
+                };
+                possible(bias * bias * low).map_err(|e| as_input(e).key(key).value(bias))?;
+            }
         }
         self.check_cosmology(&cosmology)
     }
