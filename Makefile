@@ -14,7 +14,7 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sim build demo test fuzz bench validate figures reference lint docs sim install clean
+.PHONY: help setup setup-sim build demo test fuzz bench validate figures reference lint docs sim install bundle clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ sim: setup-sim ## the program without libtorch: it simulates and calibrates
 
 install: build ## copy the program to PREFIX/bin
 	install -D $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/polycosm
+
+bundle: build ## the program with the libraries that a node may lack, as one archive in target
+	scripts/bundle.sh
 
 clean: ## remove what was built, not what was computed
 	cargo clean

@@ -1,7 +1,7 @@
 //! `polycosm doctor`: what this machine offers and what it lacks, with the remedy.
 
 use super::start::say;
-use super::{VERSION, threads};
+use super::{VERSION, reduce, threads};
 use crate::comm::{self, Comm};
 use crate::error::{Error, Result};
 use crate::io::hdf;
@@ -11,7 +11,11 @@ use std::process::Command;
 ///
 /// Example: mpirun -n 2 polycosm doctor
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Sum vectors over all ranks as training does, checked and timed rank by rank
+    #[arg(long)]
+    pub reduce: bool,
+}
 
 /// One line of the report.
 struct Finding {
@@ -23,9 +27,9 @@ struct Finding {
 }
 
 /// Collective; the root reports.
-pub fn run(_: &Args, comm: &Comm) -> Result<()> {
+pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     let here = comm.ranks_on_this_node();
-    comm.on_root(|| {
+    let found = comm.on_root(|| {
         say(format_args!(
             "polycosm {VERSION}, {} rank(s), {here} on this node, {} thread(s) each\n",
             comm.size(),
@@ -47,7 +51,8 @@ pub fn run(_: &Args, comm: &Comm) -> Result<()> {
             0 => Ok(()),
             n => Err(Error::failed(format!("{n} needed thing(s) missing")).remedy("see the lines marked `missing`")),
         }
-    })
+    });
+    if args.reduce { reduce::run(comm).and(found) } else { found }
 }
 
 fn findings() -> Vec<Finding> {

@@ -19,6 +19,7 @@ pub mod merge;
 pub mod new;
 pub mod observe;
 pub mod plan;
+pub mod reduce;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
