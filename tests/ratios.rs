@@ -5,7 +5,7 @@ mod mpi;
 
 use polycosm::calibration::{Outcome, assess};
 use polycosm::comm::Comm;
-use polycosm::infer::test_split;
+use polycosm::infer::{Sampling, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::identity::Identity;
 use polycosm::io::provenance::Provenance;
@@ -166,8 +166,8 @@ fn a_ratio_is_inferred_with_and_judged() {
     mpi::on_ranks("a_ratio_is_inferred_with_and_judged", &[1, 2, 3, 4], |comm| {
         learned(comm, linear(), TRAIN, "network = { kind = \"nre\" }", |trained, context| {
             let columns = &columns(context, "posterior").unwrap();
-            let samples = test_split(comm, trained, columns, 200, 1).unwrap();
-            let alone = test_split(&comm.alone(), trained, columns, 200, 1).unwrap();
+            let samples = test_split(comm, trained, columns, Sampling::of(200, 1)).unwrap();
+            let alone = test_split(&comm.alone(), trained, columns, Sampling::of(200, 1)).unwrap();
             assert!(alone.theta == samples.theta && alone.ln_prob == samples.ln_prob, "draws depend on the ranks");
             let verdict = assess(&samples, &Default::default()).unwrap();
             assert!(verdict.outcome != Outcome::Fails && verdict.gain.mostly_gains, "{verdict}");

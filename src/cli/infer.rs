@@ -7,7 +7,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result, campaign};
-use crate::infer::{InferConfig, observation, test_split};
+use crate::infer::{InferConfig, Sampling, observation, test_split, unmixed};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
@@ -41,24 +41,32 @@ pub struct Args {
     /// posterior `exact` of the same, beside which the learned ones are judged and shown
     #[arg(long)]
     pub exact: bool,
+    /// One posterior of all observations in the files of --observation together, under this name: of the same parameters, with
+    /// noise that is independent given these; the prior counts once
+    #[arg(long, value_name = "NAME", requires = "observation", conflicts_with = "exact")]
+    pub combine: Option<String>,
+    /// Exit with code 1, and write nothing, where chains have not mixed (`infer.sampler`)
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| match args.observation.is_empty() {
+    args.campaign.with(comm, |plan| match (args.observation.is_empty(), &args.combine) {
         _ if args.exact => super::exact::exact(plan, comm, &args.observation),
-        true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
-        false => observe(plan, comm, &args.observation, true),
+        (_, Some(name)) => super::combined::combine(plan, comm, name, &args.observation, args.strict),
+        (true, None) => plan.check_observations(comm).and_then(|()| infer(plan, comm, args.strict)),
+        (false, None) => observe(plan, comm, &args.observation, true, args.strict),
     })
 }
 
-fn section(plan: &Plan) -> Result<&InferConfig> {
+pub(super) fn section(plan: &Plan) -> Result<&InferConfig> {
     let missing = || Error::input("is missing").key("infer").remedy("add [infer] with posterior = \"STAGE\"");
     plan.config.infer.as_ref().ok_or_else(missing)
 }
 
 /// What a stage is part of, for inference.
-fn context<'a>(
+pub(super) fn context<'a>(
     plan: &'a Plan,
     comm: &'a Comm,
     current: &'a Current,
@@ -74,7 +82,7 @@ fn context<'a>(
 
 /// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations.
 /// Collective.
-fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
+pub(super) fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, observes)?;
     let mut current = Current::with(plan);
@@ -110,13 +118,13 @@ fn say_why(plan: &Plan, path: &Path, of: &Of) {
 }
 
 /// The lock of the folder of draws, on the root.
-fn lock(plan: &Plan) -> Result<Lock> {
+pub(super) fn lock(plan: &Plan) -> Result<Lock> {
     let folder = plan.posterior("x").parent().map(Path::to_path_buf).unwrap_or_default();
     Lock::to_publish(&folder, "is drawing into")
 }
 
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
-pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
+pub fn infer(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     let config = comm.agree(section(plan))?;
     if let (Err(e), true) = (enough_draws(plan), comm.is_root()) {
         log::warn!("infer.draws: {}", e.problem);
@@ -151,7 +159,8 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
         timed(plan, comm, &format!("infer {stage}"), || {
             let context = context(plan, comm, &current, &dataset, &stage, &provenance)?;
             let (trained, columns) = (comm.agree(Trained::load(&context, &stage))?, columns(&context, &stage)?);
-            let mut samples = test_split(comm, &trained, &columns, config.draws, plan.config.seed)?;
+            let mut samples = test_split(comm, &trained, &columns, sampling(plan, config))?;
+            comm.agree(mixed(&samples, strict))?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
                     0 => (
@@ -171,11 +180,23 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             Ok(Some(format!("{} universes, {} draws each", samples.len(), samples.draws)))
         })?;
     }
-    observe(plan, comm, &config.observations, false)
+    observe(plan, comm, &config.observations, false, strict)
+}
+
+pub(super) fn sampling(plan: &Plan, config: &InferConfig) -> Sampling {
+    Sampling { method: config.sampler, draws: config.draws, seed: plan.config.seed }
+}
+
+/// Refuses chains that have not mixed, where that was asked for.
+pub(super) fn mixed(samples: &Samples, strict: bool) -> Result<()> {
+    match unmixed(samples).filter(|_| strict) {
+        Some(words) => Err(Error::failed(words).remedy("without --strict they are written, and told")),
+        None => Ok(()),
+    }
 }
 
 /// Samples of observations, for the posterior and its baseline. All are looked at before any is drawn of.
-fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()> {
+fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool, strict: bool) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -253,8 +274,9 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         let read = opened.as_ref().map_or(Ok(None), one)?;
                         let Some(Observed { fields, truth }) = read.as_ref().or(looked.as_ref()) else { continue };
                         let (mut samples, told) =
-                            observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
+                            observation(&trained, fields, truth.as_deref(), sampling(plan, config))
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
+                        mixed(&samples, strict).map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e })?;
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());
@@ -297,7 +319,7 @@ fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<
     Ok(all)
 }
 
-fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {
+pub(super) fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).at(folder)?;
     samples.write(path, &by.pairs())

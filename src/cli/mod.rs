@@ -7,6 +7,8 @@ pub mod bench;
 pub mod calibrate;
 pub mod campaign;
 pub mod check;
+#[cfg(feature = "torch")]
+mod combined;
 pub mod current;
 pub mod doctor;
 pub mod exact;

@@ -6,6 +6,7 @@
 //! where easy posteriors are, and the share s of what it has learned is what the held-out samples bear out.
 
 use super::{eye::check_names, linear_gaussian, prelude::*};
+use crate::error::suggestion;
 use crate::limits;
 use crate::nets::{Linear, LnPrior, Mlp, MlpConfig, Residual, ResidualConfig, Transform, Transforms, host, kept};
 use crate::prior::Prior;
@@ -45,6 +46,10 @@ pub struct NreConfig {
     pub mlp: MlpConfig,
     /// Each classifier.
     pub classifier: ResidualConfig,
+    /// 0: the ratio of all parameters together. 1: of each by itself, a marginal. 2: of each, and of pairs.
+    pub marginals: usize,
+    /// Pairs of parameters by their names, `[["Omega_m", "sigma8"]]`, for `marginals = 2`; none: all pairs.
+    pub pairs: Vec<[String; 2]>,
 }
 
 impl Default for NreConfig {
@@ -58,6 +63,8 @@ impl Default for NreConfig {
             embedding: 0,
             mlp: MlpConfig::default(),
             classifier: ResidualConfig::default(),
+            marginals: 0,
+            pairs: vec![],
         }
     }
 }
@@ -66,6 +73,48 @@ impl NreConfig {
     /// Strangers beside each sample.
     fn strangers(&self) -> usize {
         if self.loss == Loss::A { 1 } else { self.partners }
+    }
+
+    /// How many blocks of parameters there are, of p.
+    fn count(&self, p: usize) -> usize {
+        match (self.marginals, self.pairs.len()) {
+            (0, _) => 1,
+            (1, _) => p,
+            (_, 0) => p + p * p.saturating_sub(1) / 2,
+            (_, pairs) => p + pairs,
+        }
+    }
+
+    /// The parameters of each ratio.
+    fn blocks(&self, prior: &Prior) -> Result<Vec<Vec<usize>>> {
+        let (p, names) = (prior.len(), prior.names());
+        let mut all: Vec<Vec<usize>> = match self.marginals {
+            0 => vec![(0..p).collect()],
+            _ => (0..p).map(|j| vec![j]).collect(),
+        };
+        if self.marginals == 2 && self.pairs.is_empty() {
+            all.extend((0..p).flat_map(|i| (i + 1..p).map(move |j| vec![i, j])));
+        }
+        for pair in &self.pairs {
+            let refused = |problem: &str, remedy: String| {
+                Err(Error::input(problem).key("train.network.pairs").value(pair.join(", ")).remedy(remedy))
+            };
+            let mut own = vec![];
+            for name in pair {
+                match names.iter().position(|known| known == name) {
+                    Some(j) => own.push(j),
+                    None => return refused("no parameter is called so", suggestion(name, &names, "there are no others")),
+                }
+            }
+            own.sort_unstable();
+            if own[0] == own[1] || all.contains(&own) {
+                return refused("is no pair, or there twice", "give two parameters, each pair once".into());
+            }
+            if self.marginals == 2 {
+                all.push(own);
+            }
+        }
+        Ok(all)
     }
 
     /// The loss (n) of logits of a sample's own parameters and of strangers', (n, 1 + K).
@@ -94,6 +143,7 @@ impl Section for NreConfig {
             ("ensemble", count(self.ensemble), [1, 64]),
             ("partners", count(self.partners), [1, limits::PARTNERS as i64]),
             ("embedding", self.embedding, [0, limits::UNITS as i64]),
+            ("marginals", count(self.marginals), [0, 2]),
         ];
         [self.mlp.sizes(), self.classifier.sizes(), own].concat()
     }
@@ -106,6 +156,9 @@ impl Section for NreConfig {
         if self.loss != Loss::C && self.gamma != default.gamma {
             return Some(("gamma", "it belongs to loss = \"c\"".into()));
         }
+        if self.marginals != 2 && !self.pairs.is_empty() {
+            return Some(("pairs", "they belong to marginals = 2".into()));
+        }
         let idle = self.embedding == 0 && self.mlp != default.mlp;
         idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()))
     }
@@ -114,17 +167,22 @@ impl Section for NreConfig {
         Some(Estimand::Ratio)
     }
 
+    fn is_joint(&self) -> bool {
+        self.marginals == 0
+    }
+
     fn patience(&self) -> u64 {
         5
     }
 
     fn weights(&self, inputs: usize, p: usize) -> f64 {
-        let (inputs, p) = (inputs as f64, p as f64);
+        let (inputs, count) = (inputs as f64, self.count(p) as f64);
+        let numbers = 2.0 * if self.marginals == 0 { p as f64 } else { self.marginals as f64 };
         let (embedded, context) = match self.embedding {
             0 => (0.0, inputs),
             e => (self.mlp.weights(inputs, e as f64), e as f64),
         };
-        self.ensemble as f64 * (embedded + self.classifier.weights(context, 2.0 * p))
+        self.ensemble as f64 * count * (embedded + self.classifier.weights(context, numbers))
     }
 
     fn build(&self, task: &Task) -> Result<Box<dyn Model>> {
@@ -147,6 +205,8 @@ struct Block {
     parameters: Vec<usize>,
     /// The same, as an index.
     columns: Tensor,
+    /// Of marginals their names, and a colon.
+    called: String,
     linear: Linear,
     prior: LnPrior,
     /// What brings the coordinates of the linear model to mean 0 and order 1, (b) each.
@@ -169,6 +229,7 @@ impl Block {
         let columns: Vec<i64> = parameters.iter().map(|&j| j as i64).collect();
         Ok(Block {
             columns: Tensor::from_slice(&columns).to_device(device),
+            called: if own.len() < prior.len() { format!("{}: ", own.names().join(", ")) } else { String::new() },
             parameters,
             linear: Linear::new(&(root / "linear"), &own, inputs),
             prior: LnPrior::new(&own, device),
@@ -215,9 +276,8 @@ impl Nre {
         let inputs = task.arrays()?;
         let mut eyes: Vec<Eye> = inputs.iter().map(Eye::vector).collect();
         let n = eyes.iter().map(|eye| eye.shape[0]).sum();
-        let all = vec![(0..task.prior.len()).collect::<Vec<_>>()];
         let (mut parts, mut members, mut blocks) = (vec![], vec![], vec![]);
-        for (b, parameters) in all.into_iter().enumerate() {
+        for (b, parameters) in config.blocks(task.prior)?.into_iter().enumerate() {
             for m in 0..config.ensemble {
                 let part = task.part(format!("member{}", b * config.ensemble + m));
                 let root = part.vs.root();
@@ -340,8 +400,9 @@ impl Model for Nre {
             let share = least(loss);
             let _ = block.share.shallow_clone().fill_(share);
             log::info!(
-                "the held-out samples bear out {share:.2} of what the classifiers add to the linear model's ratio; their loss is \
+                "{}the held-out samples bear out {share:.2} of what the classifiers add to the linear model's ratio; their loss is \
                  {:.3} with it, {:.3} without",
+                block.called,
                 loss(share),
                 loss(0.0)
             );

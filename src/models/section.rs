@@ -53,6 +53,10 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn density(&self) -> Option<Estimand> {
         None
     }
+    /// Whether that density is of all parameters together, not of marginals.
+    fn is_joint(&self) -> bool {
+        true
+    }
     /// Keys that records of older programs have not, and what these did.
     fn before(&self) -> Vec<(&'static str, serde_json::Value)> {
         vec![]
