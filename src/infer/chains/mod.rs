@@ -120,9 +120,10 @@ impl Method {
                 Method::Slice => Box::new(slice::Slice),
             };
             let batch = target.batch.rows(&[row]);
-            let space = Space::new(&Target { batch: &batch, ..*target });
+            let one = Target { batch: &batch, ..*target };
+            let space = Space::new(&one);
             let mut rng = stream(seed, 0, &format!("{} draws", self.name()), 0);
-            let (states, found) = one(&space, kernel.as_mut(), draws, &mut rng)?;
+            let (states, found) = visited(&space, kernel.as_mut(), draws, &mut rng)?;
             let evidence = match target.is_normalised() {
                 true => 0.0,
                 false => evidence::ln_evidence(&space, &states, &mut rng)?,
@@ -144,7 +145,7 @@ impl Method {
 }
 
 /// States that count, chain by chain, and how well they have mixed.
-fn one(space: &Space, kernel: &mut dyn Kernel, draws: usize, rng: &mut ChaCha8Rng) -> Result<(Chains, Mixing)> {
+fn visited(space: &Space, kernel: &mut dyn Kernel, draws: usize, rng: &mut ChaCha8Rng) -> Result<(Chains, Mixing)> {
     let mut chains = space.start(rng)?;
     kernel.warm(space, &mut chains, rng)?;
     let (m, b) = (chains.len(), chains.b);

@@ -75,12 +75,12 @@ impl<'a> Space<'a> {
     pub fn start(&self, rng: &mut ChaCha8Rng) -> Result<Chains> {
         let (b, prior) = (self.dim(), self.target.prior);
         let cube: Vec<f64> = (0..BEGINNINGS * b).map(|_| rng.sample::<f64, _>(Open01)).collect();
-        let theta: Vec<f64> = cube.chunks(b).flat_map(|unit| prior.from_unit(unit)).collect();
-        let theta = Tensor::from_slice(&theta).view([-1, b as i64]).to_device(self.target.batch.device());
+        let points: Vec<f64> = cube.chunks(b).flat_map(|unit| prior.from_unit(unit)).collect();
+        let theta = Tensor::from_slice(&points).view([-1, b as i64]).to_device(self.target.batch.device());
         let u = host(&self.unbounded.forward(&theta, Kind::Double).0);
         let raw = tch::no_grad(|| self.target.ln(&theta.unsqueeze(0)))?;
         // Of a posterior too its ratio to the prior.
-        let ratio = raw.iter().zip(host(&theta).chunks(b)).map(|(ln, theta)| ln - prior.ln_density(theta));
+        let ratio = raw.iter().zip(points.chunks(b)).map(|(ln, theta)| ln - prior.ln_density(theta));
         let ratio: Vec<f64> = ratio.collect();
         let row = self.target.batch.ids[0].universe;
         if let Some(ln) = ratio.iter().find(|ln| ln.is_nan() || **ln == f64::INFINITY) {
