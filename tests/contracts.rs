@@ -22,8 +22,8 @@ use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{
-    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, NreConfig, Part, Pass, Phase, SampleId, Score, Section, Task,
-    Tensor, Turn,
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, NreConfig, Part, Pass, Phase, SampleId, Score, Section,
+    Task, Tensor, Turn,
 };
 use polycosm::nets::host;
 use polycosm::prior::{Parameter, Prior};

@@ -362,7 +362,8 @@ fn a_flow_and_its_tempered_draws_agree() {
     }
     let batch = Batch::observed(&Tensor::randn([2, 3], (Kind::Float, Device::Cpu)));
     let target = Target { density: model.density().unwrap(), block: 0, batch: &batch, prior: &prior };
-    let (own, other) = (draw(&target, Method::Hmc, 2000, &[1, 2]).unwrap().0, Tempered.draw(&target, 2000, &[1, 2]).unwrap().unwrap());
+    let (own, other) =
+        (draw(&target, Method::Hmc, 2000, &[1, 2]).unwrap().0, Tempered.draw(&target, 2000, &[1, 2]).unwrap().unwrap());
     assert_eq!((own.members, &own.ln_evidence), (2, &vec![0.0; 2]));
     for row in 0..2 {
         let of = |draws: &Draws| moments(&host(&draws.theta.get(row)), 2);

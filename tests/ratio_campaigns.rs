@@ -16,7 +16,8 @@ const NOISE: f64 = 0.2;
 fn universe(i: usize) -> ([f64; 2], [f64; 2]) {
     let theta = [(i as f64 * 0.618_034).fract(), (i as f64 * 0.754_878).fract()];
     // Sums of uniform numbers are nearly Gaussian.
-    let noise = |j: usize| (0..12).map(|k| ((i * 977 + j * 131 + k * 37 + 1) as f64 * 0.569_840_29).fract()).sum::<f64>() - 6.0;
+    let noise =
+        |j: usize| (0..12).map(|k| ((i * 977 + j * 131 + k * 37 + 1) as f64 * 0.569_840_29).fract()).sum::<f64>() - 6.0;
     (theta, [0, 1].map(|j| theta[j] + NOISE * noise(j)))
 }
 
@@ -96,7 +97,10 @@ fn marginals_of_one_and_of_two_parameters_are_drawn_judged_and_shown() {
     assert_eq!((&marginals.pairs, both.len()), (&vec![[0, 1]], ROWS[2]));
     assert!(both.ln_prob.iter().all(|ln| ln.is_nan()) && marginals.ln_truth.iter().all(|ln| ln.is_finite()));
     let verdict = std::fs::read_to_string(folder.join("o/calibration/ratio.json")).unwrap();
-    assert!(!verdict.contains("\"tarp\"") && !verdict.contains("joint-hpd") && verdict.contains("\"rank\""), "{verdict}");
+    assert!(
+        !verdict.contains("\"tarp\"") && !verdict.contains("joint-hpd") && verdict.contains("\"rank\""),
+        "{verdict}"
+    );
     // Parameters are independent here: the pair's draws are those of the two, of this many each.
     for i in 0..ROWS[2] {
         let [a, b] = both.pair(i, 0, 1).unwrap();
@@ -130,7 +134,8 @@ fn chains_are_kept_with_how_they_mixed_and_observations_combine() {
     // Nine times the same universe, whose noise is another each time: a third of the width, about the mean of all.
     let at = [0.5, 0.4];
     let file = hdf5::File::create(folder.join("obs.h5")).unwrap();
-    let x: Vec<f64> = (0..9).flat_map(|i| [0, 1].map(|j| at[j] + universe(1000 + i).1[j] - universe(1000 + i).0[j])).collect();
+    let x: Vec<f64> =
+        (0..9).flat_map(|i| [0, 1].map(|j| at[j] + universe(1000 + i).1[j] - universe(1000 + i).0[j])).collect();
     file.new_dataset::<f64>().shape([9, 2]).create("x").unwrap().write_raw(&x).unwrap();
     file.close().unwrap();
     says(2, folder, &["infer", "run.toml", "--observation", "obs.h5", "--combine", "all"], 0, &["all, 9 observations"]);

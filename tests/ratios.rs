@@ -81,7 +81,13 @@ fn grid(side: usize) -> Vec<f64> {
 }
 
 /// Trains `network` (and other keys of a stage), and shows what was learned. Collective.
-fn learned<R>(comm: &Comm, problem: Problem, train: usize, stage: &str, show: impl FnOnce(&Trained, &Context) -> R) -> R {
+fn learned<R>(
+    comm: &Comm,
+    problem: Problem,
+    train: usize,
+    stage: &str,
+    show: impl FnOnce(&Trained, &Context) -> R,
+) -> R {
     polycosm::nets::set_threads(1);
     let (path, folder) = (mpi::shared_dir().join("d.h5"), mpi::shared_dir().join("train"));
     comm.on_root(|| {
@@ -134,12 +140,16 @@ fn ratios_of_a_linear_gaussian_problem_are_exact_and_normalised() {
     mpi::on_ranks("ratios_of_a_linear_gaussian_problem_are_exact_and_normalised", &[1], |comm| {
         for (loss, normalised) in [("a", true), ("b", false), ("c", true)] {
             let stage = format!("network = {{ kind = \"nre\", loss = {loss:?} }}");
-            let (kl, [mean, scatter]) =
-                learned(comm, linear(), TRAIN, &stage, |trained, _| compared(trained.model().density().unwrap(), linear()));
+            let (kl, [mean, scatter]) = learned(comm, linear(), TRAIN, &stage, |trained, _| {
+                compared(trained.model().density().unwrap(), linear())
+            });
             println!("{loss}: {kl} nats, integral {mean} ± {scatter}");
             assert!(kl < 0.02, "loss {loss}: {kl} nats from the truth");
             if normalised {
-                assert!((mean - 1.0).abs() < 0.03 && scatter < 0.1, "loss {loss}: the ratio's integral is {mean} ± {scatter}");
+                assert!(
+                    (mean - 1.0).abs() < 0.03 && scatter < 0.1,
+                    "loss {loss}: the ratio's integral is {mean} ± {scatter}"
+                );
             }
         }
     });
@@ -150,7 +160,9 @@ fn ratios_of_a_linear_gaussian_problem_are_exact_and_normalised() {
 fn classifiers_find_what_the_linear_model_has_not() {
     mpi::on_ranks("classifiers_find_what_the_linear_model_has_not", &[1], |comm| {
         for loss in ["b", "c"] {
-            let stage = format!("epochs = 30\nlearning_rate = 2e-3\nnetwork = {{ kind = \"nre\", ensemble = 1, loss = {loss:?} }}");
+            let stage = format!(
+                "epochs = 30\nlearning_rate = 2e-3\nnetwork = {{ kind = \"nre\", ensemble = 1, loss = {loss:?} }}"
+            );
             let (kl, integral) = learned(comm, folded(), TRAIN, &stage, |trained, _| {
                 compared(trained.model().density().unwrap(), folded())
             });

@@ -88,7 +88,11 @@ fn chains_have_the_moments_of_gaussians_and_their_density() {
                 let off = draws.ln_evidence[row] - evidence;
                 assert!(off.abs() < 0.05, "{method:?}, p = {p}: ln Z is {off} off");
                 let exact = host(&ln(&draws.theta.narrow(0, row as i64, 1), &Tensor::from_slice(&[x]).view([1, 1])));
-                let worst = host(&draws.ln_prob.get(row as i64)).iter().zip(exact).map(|(q, p)| (q - p).abs()).fold(0.0, f64::max);
+                let worst = host(&draws.ln_prob.get(row as i64))
+                    .iter()
+                    .zip(exact)
+                    .map(|(q, p)| (q - p).abs())
+                    .fold(0.0, f64::max);
                 assert!(worst < 0.05 + 1e-6, "{method:?}, p = {p}: ln q is {worst} off");
             }
         }
@@ -118,7 +122,10 @@ fn nothing_leaks_out_of_a_bounded_prior() {
         for j in 0..2 {
             let (mean, sd) = mean_sd(&theta, 2, j);
             let error = 1.0 / mixing[0].ess[j].min(2000.0).sqrt();
-            assert!((mean - 1.0).abs() < 4.5 * error && (sd * 3f64.sqrt() - 1.0).abs() < 4.5 * error, "{method:?}: {mean} {sd}");
+            assert!(
+                (mean - 1.0).abs() < 4.5 * error && (sd * 3f64.sqrt() - 1.0).abs() < 4.5 * error,
+                "{method:?}: {mean} {sd}"
+            );
         }
         assert!(host(&draws.ln_prob).iter().all(|ln| (ln + 4f64.ln()).abs() < 1e-9), "{method:?}");
         let half = Known::new(Estimand::Likelihood, |theta, _| sum(theta.square() * -50.0));
@@ -152,8 +159,14 @@ fn priors_on_the_line_are_taken_as_they_are() {
         let ((a, wide), (b, other)) = (mean_sd(&theta, 2, 0), mean_sd(&theta, 2, 1));
         // Of a: 1.5 ± 0.5/√2; b follows with the slope 3.2, about which 2 × 0.6 is left.
         let (sd, width) = (0.125f64.sqrt(), (3.2f64.powi(2) * 0.125 + 1.44).sqrt());
-        assert!((a - 1.5).abs() < 4.5 * error * sd && (wide / sd - 1.0).abs() < 4.5 * error, "{method:?}: {a} ± {wide}");
-        assert!((b + 1.4).abs() < 4.5 * error * width && (other / width - 1.0).abs() < 4.5 * error, "{method:?}: {b} ± {other}");
+        assert!(
+            (a - 1.5).abs() < 4.5 * error * sd && (wide / sd - 1.0).abs() < 4.5 * error,
+            "{method:?}: {a} ± {wide}"
+        );
+        assert!(
+            (b + 1.4).abs() < 4.5 * error * width && (other / width - 1.0).abs() < 4.5 * error,
+            "{method:?}: {b} ± {other}"
+        );
         let off = draws.ln_evidence[0] + 1.0 + 0.5 * 2f64.ln();
         assert!(off.abs() < 0.05, "{method:?}: ln Z is {off} off");
     }
@@ -198,13 +211,17 @@ fn the_prior_counts_once_where_observations_combine() {
             let ln_posterior = (theta - mean).square() * (-0.5 * one) + 0.5 * (one / std::f64::consts::TAU).ln();
             if of == Estimand::Posterior { ln_posterior } else { ln_likelihood }
         });
-        let combined = Combined { density: &density, batches: &batches, priors: vec![LnPrior::new(&prior, Device::Cpu)] };
+        let combined =
+            Combined { density: &density, batches: &batches, priors: vec![LnPrior::new(&prior, Device::Cpu)] };
         for method in [Method::Tempered, Method::Hmc] {
             let target = Target { density: &combined, block: 0, batch: &batches[0], prior: &prior };
             let (draws, _) = tch::no_grad(|| draw(&target, method, 2000, &[3]).unwrap());
             let (mean, sd) = mean_sd(&host(&draws.theta), 1, 0);
             let off = (mean - exact[0]) / exact[1];
-            assert!(off.abs() < 0.15 && (sd / exact[1] - 1.0).abs() < 0.1, "{of:?}, {method:?}: {mean} ± {sd}, not {exact:?}");
+            assert!(
+                off.abs() < 0.15 && (sd / exact[1] - 1.0).abs() < 0.1,
+                "{of:?}, {method:?}: {mean} ± {sd}, not {exact:?}"
+            );
         }
     }
 }

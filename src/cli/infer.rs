@@ -276,7 +276,8 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool, strict: bool
                         let (mut samples, told) =
                             observation(&trained, fields, truth.as_deref(), sampling(plan, config))
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
-                        mixed(&samples, strict).map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e })?;
+                        mixed(&samples, strict)
+                            .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e })?;
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());

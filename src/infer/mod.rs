@@ -87,9 +87,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, how: Sampli
             }
             let (batch, looks) = (batch.rows(&kept), looks.of(&kept));
             let truth = dataset.thetas(&kept.iter().map(|&i| chunk[i]).collect::<Vec<_>>());
-            with_density(trained, |density| {
-                drawn.extend((density, &dataset.prior), &batch, looks, Some(&truth), how)
-            })?;
+            with_density(trained, |density| drawn.extend((density, &dataset.prior), &batch, looks, Some(&truth), how))?;
         }
         Ok(())
     };

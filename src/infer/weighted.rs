@@ -41,7 +41,8 @@ impl Sampler for Weighted {
             let weights: Vec<f64> = worth.iter().map(|ln| (ln - most).exp()).collect();
             let (sum, square) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
             // Numbers that are none are refused by whoever tries next.
-            if !most.is_finite() || !(sum * sum / square >= WORTH * draws as f64) {
+            let worth = sum * sum / square;
+            if !most.is_finite() || worth.is_nan() || worth < WORTH * draws as f64 {
                 return Ok(None);
             }
             let evidence = if target.is_normalised() { 0.0 } else { most + (sum / m as f64).ln() };

@@ -54,5 +54,9 @@ pub(super) fn tell(samples: &Samples, most: &[u64], trained: &Trained) {
         let row = samples.index[worst];
         log::warn!("{} of {n} test universes are not like what was trained on: in row {row} {why}", unlike.len());
     }
-    doubts::no_width(samples).into_iter().chain(doubts::torn(samples)).chain(unmixed(samples)).for_each(|words| log::warn!("{words}"));
+    doubts::no_width(samples)
+        .into_iter()
+        .chain(doubts::torn(samples))
+        .chain(unmixed(samples))
+        .for_each(|words| log::warn!("{words}"));
 }

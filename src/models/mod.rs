@@ -46,8 +46,12 @@ pub mod prelude {
 }
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> =
-    Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<RegressionConfig>("regression"), kind::<NpeConfig>("npe"), kind::<NreConfig>("nre")]);
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
+    kind::<VmimConfig>("vmim"),
+    kind::<RegressionConfig>("regression"),
+    kind::<NpeConfig>("npe"),
+    kind::<NreConfig>("nre"),
+]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;

@@ -103,7 +103,9 @@ impl NreConfig {
             for name in pair {
                 match names.iter().position(|known| known == name) {
                     Some(j) => own.push(j),
-                    None => return refused("no parameter is called so", suggestion(name, &names, "there are no others")),
+                    None => {
+                        return refused("no parameter is called so", suggestion(name, &names, "there are no others"));
+                    }
                 }
             }
             own.sort_unstable();
@@ -338,7 +340,8 @@ impl Nre {
             chosen.extend(others.map(|i| i as i64));
         }
         if chosen.len() != k * batch.len() {
-            let problem = format!("puts {k} others beside each sample, and too few for validation differ in their parameters");
+            let problem =
+                format!("puts {k} others beside each sample, and too few for validation differ in their parameters");
             return Err(Error::input(problem).key("train.network.partners").remedy("lower it"));
         }
         let strangers = all.index_select(0, &Tensor::from_slice(&chosen).to_device(all.device()));

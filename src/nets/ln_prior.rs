@@ -90,7 +90,8 @@ mod tests {
             assert!((host(&value)[0] - prior.ln_density(&at)).abs() < 1e-9, "{u:?}");
             let slope = host(&Tensor::run_backward(&[value.sum(Kind::Double)], &[&theta], false, false)[0]);
             for j in 0..6 {
-                let moved = |by: f64| prior.ln_density(&(0..6).map(|k| at[k] + by * (k == j) as u8 as f64).collect::<Vec<_>>());
+                let moved =
+                    |by: f64| prior.ln_density(&(0..6).map(|k| at[k] + by * (k == j) as u8 as f64).collect::<Vec<_>>());
                 let expected = (moved(1e-6) - moved(-1e-6)) / 2e-6;
                 assert!((slope[j] - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{j}: {} {expected}", slope[j]);
             }

@@ -33,7 +33,8 @@ impl Residual {
     pub fn new(path: &nn::Path, inputs: i64, numbers: i64, config: &ResidualConfig) -> Self {
         let units = config.hidden;
         let plain = nn::LinearConfig::default;
-        let zero = || nn::LinearConfig { ws_init: nn::Init::Const(0.0), bs_init: Some(nn::Init::Const(0.0)), bias: true };
+        let zero =
+            || nn::LinearConfig { ws_init: nn::Init::Const(0.0), bs_init: Some(nn::Init::Const(0.0)), bias: true };
         let no_bias = nn::LinearConfig { bias: false, ..plain() };
         let block = |i: i64| {
             let path = path / format!("block{i}");

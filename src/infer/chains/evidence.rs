@@ -50,7 +50,8 @@ pub(super) fn ln_evidence(space: &Space, states: &Chains, rng: &mut ChaCha8Rng) 
     let n = ours.len() as f64;
     let mut r = 1.0;
     for _ in 0..STEPS {
-        let above: f64 = theirs.iter().map(|l| (l - middle).exp()).map(|w| if w.is_finite() { w / (w + r) } else { 1.0 }).sum();
+        let above: f64 =
+            theirs.iter().map(|l| (l - middle).exp()).map(|w| if w.is_finite() { w / (w + r) } else { 1.0 }).sum();
         let below: f64 = ours.iter().map(|l| 1.0 / ((l - middle).exp() + r)).sum();
         let next = above / n / (below / n);
         let change = (next / r).ln().abs();

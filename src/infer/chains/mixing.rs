@@ -73,7 +73,8 @@ struct Split {
 impl Split {
     fn of(x: &[f64], n: usize) -> Split {
         let means: Vec<f64> = x.chunks(n).map(|chain| chain.iter().sum::<f64>() / n as f64).collect();
-        let off: Vec<f64> = x.chunks(n).zip(&means).flat_map(|(chain, mean)| chain.iter().map(move |x| x - mean)).collect();
+        let off: Vec<f64> =
+            x.chunks(n).zip(&means).flat_map(|(chain, mean)| chain.iter().map(move |x| x - mean)).collect();
         let m = means.len() as f64;
         let within = off.iter().map(|x| x * x).sum::<f64>() / (m * (n as f64 - 1.0));
         let middle = means.iter().sum::<f64>() / m;

@@ -46,7 +46,8 @@ impl<'a> Space<'a> {
     fn ln_of(&self, u: &Tensor) -> Result<Tensor> {
         let (theta, slope) = self.unbounded.stretched(u);
         let target = self.target;
-        let ln = target.density.ln(target.batch, target.block, &theta.unsqueeze(0))?.squeeze_dim(0).to_kind(Kind::Double);
+        let ln =
+            target.density.ln(target.batch, target.block, &theta.unsqueeze(0))?.squeeze_dim(0).to_kind(Kind::Double);
         let prior = self.ln_prior.as_ref().map(|prior| prior.of(&theta));
         Ok(prior.map_or_else(|| &ln + &slope, |prior| &ln + prior + &slope))
     }
@@ -89,7 +90,8 @@ impl<'a> Space<'a> {
         }
         let alive = ratio.iter().filter(|ln| ln.is_finite()).count();
         if (alive as f64) < WORTH {
-            let error = Error::failed(format!("row {row}: {alive} of {BEGINNINGS} draws from the prior have a density"));
+            let error =
+                Error::failed(format!("row {row}: {alive} of {BEGINNINGS} draws from the prior have a density"));
             return Err(error.remedy("is its prior that of the universes that were learned from?"));
         }
         let most = ratio.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -12,7 +12,8 @@ impl Samples {
         use std::fmt::Write;
         self.check()?;
         if self.extras.marginals.is_some() {
-            let error = Error::input("only marginals of this posterior are known, and a chain is of all parameters together");
+            let error =
+                Error::input("only marginals of this posterior are known, and a chain is of all parameters together");
             return Err(error.remedy("read the draws of each parameter from its HDF5 file"));
         }
         std::fs::create_dir_all(dir).at(dir)?;
