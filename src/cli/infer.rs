@@ -153,6 +153,9 @@ pub fn infer(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
             if comm.is_root() {
                 log::info!("infer {stage}: nothing to do: drawn before from this stage and these data");
             }
+            if strict {
+                comm.on_root(|| mixed(&Samples::read(&path)?, strict))?;
+            }
             continue;
         };
         plan.record(comm)?;

@@ -17,7 +17,7 @@ fn seed_of(seed: u64, id: SampleId, pass: Pass) -> u64 {
     stream(seed, universe, "posterior", id.item as u64).next_u64()
 }
 
-/// What a density is of: all parameters together, or every single one by itself, and perhaps pairs; `None` of anything else.
+/// What a density is of: all parameters together, or every single one by itself, and perhaps pairs; anything else is refused.
 pub(super) struct Blocks {
     /// Each with its prior; of marginals the single parameters come first, in order.
     each: Vec<(usize, Vec<usize>, Prior)>,
