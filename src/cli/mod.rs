@@ -7,8 +7,6 @@ pub mod bench;
 pub mod calibrate;
 pub mod campaign;
 pub mod check;
-#[cfg(feature = "torch")]
-mod combined;
 pub mod current;
 pub mod doctor;
 pub mod exact;

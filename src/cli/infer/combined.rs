@@ -1,15 +1,15 @@
 //! `polycosm infer --combine`: one posterior of several observations of the same parameters.
 
-use super::current::Current;
-use super::infer::{context, lock, look, mixed, sampling, section, write};
-use super::timings::timed;
+use super::{context, lock, look, mixed, sampling, section, write};
+use crate::cli::current::Current;
+use crate::cli::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result};
 use crate::infer::combined;
 use crate::io::field::Field;
 use crate::io::observation::{FieldFile, chosen};
-use crate::io::samples::{Of, Seen, not_fewer, replaceable};
+use crate::io::samples::{Of, Samples, Seen, not_fewer, replaceable};
 use crate::train::Trained;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ fn read(current: &Current, files: &[PathBuf], stages: &[String], at: usize) -> R
 }
 
 /// Draws of the posterior of all observations in these files together, by the name that they have together. Collective.
-pub(super) fn combine(plan: &Plan, comm: &Comm, name: &str, files: &[PathBuf], strict: bool) -> Result<()> {
+pub fn combine(plan: &Plan, comm: &Comm, name: &str, files: &[PathBuf], strict: bool) -> Result<()> {
     let config = comm.agree(section(plan))?;
     comm.agree(check_name(name))?;
     comm.on_root(|| {
@@ -108,7 +108,7 @@ pub(super) fn combine(plan: &Plan, comm: &Comm, name: &str, files: &[PathBuf], s
 
 /// Refuses the name of an observation that is not this one.
 fn taken(path: &Path, of: &Of) -> Result<()> {
-    let there = crate::io::samples::Samples::read(path).ok().and_then(|samples| samples.extras.of);
+    let there = Samples::read(path).ok().and_then(|samples| samples.extras.of);
     if there.is_none_or(|there| !there.combined.is_empty() && there.stage == of.stage) {
         return Ok(());
     }

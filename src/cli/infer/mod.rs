@@ -1,5 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
+mod combined;
+
 use super::ahead::enough_draws;
 use super::campaign::{Campaign, path};
 use super::current::{Current, place};
@@ -54,19 +56,19 @@ pub struct Args {
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
     args.campaign.with(comm, |plan| match (args.observation.is_empty(), &args.combine) {
         _ if args.exact => super::exact::exact(plan, comm, &args.observation),
-        (_, Some(name)) => super::combined::combine(plan, comm, name, &args.observation, args.strict),
+        (_, Some(name)) => combined::combine(plan, comm, name, &args.observation, args.strict),
         (true, None) => plan.check_observations(comm).and_then(|()| infer(plan, comm, args.strict)),
         (false, None) => observe(plan, comm, &args.observation, true, args.strict),
     })
 }
 
-pub(super) fn section(plan: &Plan) -> Result<&InferConfig> {
+fn section(plan: &Plan) -> Result<&InferConfig> {
     let missing = || Error::input("is missing").key("infer").remedy("add [infer] with posterior = \"STAGE\"");
     plan.config.infer.as_ref().ok_or_else(missing)
 }
 
 /// What a stage is part of, for inference.
-pub(super) fn context<'a>(
+fn context<'a>(
     plan: &'a Plan,
     comm: &'a Comm,
     current: &'a Current,
@@ -82,7 +84,7 @@ pub(super) fn context<'a>(
 
 /// The dataset, and what the stages' chains see of it; `observes`: the simulator is to look at observations.
 /// Collective.
-pub(super) fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
+fn look(plan: &Plan, comm: &Comm, observes: bool) -> Result<(Dataset, Current)> {
     let dataset = comm.agree(plan.open_dataset())?;
     plan.check_begun(comm, observes)?;
     let mut current = Current::with(plan);
@@ -118,7 +120,7 @@ fn say_why(plan: &Plan, path: &Path, of: &Of) {
 }
 
 /// The lock of the folder of draws, on the root.
-pub(super) fn lock(plan: &Plan) -> Result<Lock> {
+fn lock(plan: &Plan) -> Result<Lock> {
     let folder = plan.posterior("x").parent().map(Path::to_path_buf).unwrap_or_default();
     Lock::to_publish(&folder, "is drawing into")
 }
@@ -186,12 +188,12 @@ pub fn infer(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     observe(plan, comm, &config.observations, false, strict)
 }
 
-pub(super) fn sampling(plan: &Plan, config: &InferConfig) -> Sampling {
+fn sampling(plan: &Plan, config: &InferConfig) -> Sampling {
     Sampling { method: config.sampler, draws: config.draws, seed: plan.config.seed }
 }
 
 /// Refuses chains that have not mixed, where that was asked for.
-pub(super) fn mixed(samples: &Samples, strict: bool) -> Result<()> {
+fn mixed(samples: &Samples, strict: bool) -> Result<()> {
     match unmixed(samples).filter(|_| strict) {
         Some(words) => Err(Error::failed(words).remedy("without --strict they are written, and told")),
         None => Ok(()),
@@ -323,7 +325,7 @@ fn wanted(plan: &Plan, current: &Current, named: &Path, draws: usize) -> Result<
     Ok(all)
 }
 
-pub(super) fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {
+fn write(samples: &Samples, path: &Path, by: &Provenance) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).at(folder)?;
     samples.write(path, &by.pairs())
