@@ -9,7 +9,7 @@ use rand::Rng;
 /// The scale a of the moves.
 const SCALE: f64 = 2.0;
 /// Steps before the first that counts.
-const WARM: usize = 300;
+const WARM: usize = 200;
 
 pub(super) struct Stretch {
     b: usize,

@@ -15,12 +15,14 @@ const ACCEPTED: f64 = 0.8;
 /// Most leapfrog steps of a trajectory.
 const LONGEST: usize = 50;
 /// Steps of the parts of the warm-up, after each of which the covariance is taken anew.
-const WARM: [usize; 4] = [30, 50, 80, 60];
+const WARM: [usize; 3] = [20, 30, 30];
 
 pub(super) struct Hmc {
     /// L of the covariance LLᵀ.
     scale: Array2<f64>,
     step: f64,
+    /// Where the chains are; empty before they are looked at.
+    slope: Vec<f64>,
 }
 
 /// Dual averaging of ln ε.
@@ -50,33 +52,37 @@ impl Averaging {
 
 impl Hmc {
     pub fn new(b: usize) -> Self {
-        Hmc { scale: Array2::eye(b), step: 0.5 }
+        Hmc { scale: Array2::eye(b), step: 0.5, slope: vec![] }
     }
 
     /// One trajectory of each chain; the mean probability with which they are accepted.
-    fn trajectory(&self, space: &Space, chains: &mut Chains, rng: &mut ChaCha8Rng) -> Result<f64> {
+    fn trajectory(&mut self, space: &Space, chains: &mut Chains, rng: &mut ChaCha8Rng) -> Result<f64> {
         let (m, b) = (chains.len(), chains.b);
         let longest = ((std::f64::consts::FRAC_PI_2 / self.step).ceil() as usize).clamp(1, LONGEST);
         let steps = rng.random_range(longest.div_ceil(2)..=longest);
         let mut momentum: Vec<f64> = (0..m * b).map(|_| rng.sample(StandardNormal)).collect();
         let kinetic = |p: &[f64]| p.chunks(b).map(|p| 0.5 * p.iter().map(|p| p * p).sum::<f64>()).collect::<Vec<f64>>();
         let before = kinetic(&momentum);
+        let (scale, step) = (self.scale.clone(), self.step);
         let kick = |momentum: &mut [f64], slope: &[f64], size: f64| {
             for (p, g) in momentum.chunks_mut(b).zip(slope.chunks(b)) {
-                let push: Array1<f64> = self.scale.t().dot(&ArrayView1::from(g));
+                let push: Array1<f64> = scale.t().dot(&ArrayView1::from(g));
                 p.iter_mut().zip(push).for_each(|(p, push)| *p += size * push);
             }
         };
         let mut u = chains.u.clone();
-        let (mut ln, mut slope) = space.ln_and_slope(&u)?;
+        if self.slope.is_empty() {
+            self.slope = space.ln_and_slope(&u)?.1;
+        }
+        let (mut ln, mut slope) = (vec![], self.slope.clone());
         for _ in 0..steps {
-            kick(&mut momentum, &slope, 0.5 * self.step);
+            kick(&mut momentum, &slope, 0.5 * step);
             for (u, p) in u.chunks_mut(b).zip(momentum.chunks(b)) {
-                let moved: Array1<f64> = self.scale.dot(&ArrayView1::from(p));
-                u.iter_mut().zip(moved).for_each(|(u, moved)| *u += self.step * moved);
+                let moved: Array1<f64> = scale.dot(&ArrayView1::from(p));
+                u.iter_mut().zip(moved).for_each(|(u, moved)| *u += step * moved);
             }
             (ln, slope) = space.ln_and_slope(&u)?;
-            kick(&mut momentum, &slope, 0.5 * self.step);
+            kick(&mut momentum, &slope, 0.5 * step);
         }
         let mut accepted = 0.0;
         for (c, after) in kinetic(&momentum).into_iter().enumerate() {
@@ -86,6 +92,7 @@ impl Hmc {
             accepted += gain.min(0.0).exp() / m as f64;
             if rng.random::<f64>().ln() < gain {
                 chains.put(c, &u[c * b..(c + 1) * b], ln[c]);
+                self.slope[c * b..(c + 1) * b].copy_from_slice(&slope[c * b..(c + 1) * b]);
             }
         }
         Ok(accepted)

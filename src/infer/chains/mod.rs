@@ -56,7 +56,7 @@ impl Method {
 /// Times that chains which have not mixed are gone on with, each twice as long.
 const DOUBLINGS: usize = 3;
 /// Fewest steps that count.
-const LEAST: usize = 100;
+const LEAST: usize = 50;
 
 /// What moves chains.
 trait Kernel {

@@ -10,7 +10,7 @@ use rand::Rng;
 const OUT: usize = 16;
 const IN: usize = 100;
 /// Steps before the first that counts.
-const WARM: usize = 50;
+const WARM: usize = 30;
 
 pub(super) struct Slice;
 

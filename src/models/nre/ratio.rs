@@ -31,7 +31,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(root: &tch::nn::Path, prior: &Prior, parameters: Vec<usize>, inputs: i64) -> Result<Self> {
+    fn new(root: &tch::nn::Path, prior: &Prior, parameters: Vec<usize>, inputs: i64, marginal: bool) -> Result<Self> {
         let device = root.device();
         let names = prior.names();
         let own = prior.part(|name| parameters.iter().any(|&j| names[j] == name))?;
@@ -43,7 +43,7 @@ impl Block {
         let columns: Vec<i64> = parameters.iter().map(|&j| j as i64).collect();
         Ok(Block {
             columns: Tensor::from_slice(&columns).to_device(device),
-            called: if own.len() < prior.len() { format!("{}: ", own.names().join(", ")) } else { String::new() },
+            called: if marginal { format!("{}: ", own.names().join(", ")) } else { String::new() },
             parameters,
             linear: Linear::new(&(root / "linear"), &own, inputs),
             prior: LnPrior::new(&own, device),
@@ -107,7 +107,8 @@ impl Nre {
                 let net = Residual::new(&(&root / "classifier"), context, numbers, &config.classifier);
                 members.push(Member { embedding, net });
                 if m == 0 {
-                    blocks.push(Block::new(&root, task.prior, parameters.clone(), n)?);
+                    let marginal = config.marginals > 0;
+                    blocks.push(Block::new(&root, task.prior, parameters.clone(), n, marginal)?);
                 }
                 parts.push(part);
             }
