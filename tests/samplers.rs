@@ -181,7 +181,7 @@ fn chains_between_two_modes_say_that_they_do_not_mix() {
     });
     let prior = prior(2, -1.0, 1.0);
     for method in [Method::Hmc, Method::Ensemble] {
-        let (_, mixing) = drawn(&two, &prior, method, &[0.0], 500);
+        let (_, mixing) = drawn(&two, &prior, method, &[0.0], 100);
         assert!(!mixing[0].is_good() && mixing[0].r_hat.iter().all(|r| *r > 1.5), "{method:?}: {mixing:?}");
     }
     let (draws, mixing) = drawn(&two, &prior, Method::Tempered, &[0.0], 500);

@@ -6,7 +6,7 @@
 //! time, all of its chains in one: draws depend neither on the batch nor on the ranks.
 //!
 //! After a warm-up that adapts steps, all that is visited counts. Where [`Mixing`] finds that the chains have not mixed, twice as
-//! many steps follow and those before are forgotten, up to three times; whoever reads the draws is told what was found.
+//! many steps follow and those before are forgotten, up to twice; whoever reads the draws is told what was found.
 
 mod ensemble;
 mod evidence;
@@ -54,7 +54,7 @@ impl Method {
 }
 
 /// Times that chains which have not mixed are gone on with, each twice as long.
-const DOUBLINGS: usize = 3;
+const DOUBLINGS: usize = 2;
 /// Fewest steps that count.
 const LEAST: usize = 50;
 
