@@ -57,7 +57,8 @@ impl Section for NpeConfig {
 
     fn unused(&self, _: &[FieldSpec]) -> Option<(&'static str, String)> {
         let idle = self.embedding == 0 && self.mlp != MlpConfig::default();
-        idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()))
+        let idle = idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()));
+        idle.or_else(|| self.flow.unused())
     }
 
     fn density(&self) -> Option<Estimand> {

@@ -13,7 +13,7 @@ mod unbounded;
 
 pub use cnn::{Cnn, CnnConfig};
 pub use familiar::Novelty;
-pub use flow::{Flow, FlowConfig};
+pub use flow::{Flow, FlowConfig, FlowKind, Transport};
 pub use linear::{Linear, WIDEST};
 pub use mlp::{Mlp, MlpConfig};
 pub use preprocess::Preprocess;
