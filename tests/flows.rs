@@ -25,7 +25,7 @@ fn learned(vs: &VarStore) {
     let mut all: Vec<_> = vs.variables().into_iter().collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, t) in all {
-        let scatter = if name.contains("last") { 0.4 } else { 0.1 };
+        let scatter = if name.contains("last") { 0.12 } else { 0.05 };
         let _ = tch::no_grad(|| t.shallow_clone().g_add_(&(t.randn_like() * scatter)));
     }
 }

@@ -5,10 +5,14 @@ mod compressor;
 mod contract;
 mod density;
 mod eye;
+mod fmpe;
 mod linear_gaussian;
+mod linear_likelihood;
+mod nle;
 mod npe;
 mod regression;
 mod section;
+mod stacking;
 mod stream;
 mod task;
 mod vmim;
@@ -17,6 +21,8 @@ pub use batch::{Batch, Column, Pass, SampleId, is_list};
 pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
+pub use fmpe::FmpeConfig;
+pub use nle::NleConfig;
 pub use npe::NpeConfig;
 pub use regression::RegressionConfig;
 pub use section::{Section, Size};
@@ -44,8 +50,13 @@ pub mod prelude {
 }
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> =
-    Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<RegressionConfig>("regression"), kind::<NpeConfig>("npe")]);
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
+    kind::<VmimConfig>("vmim"),
+    kind::<RegressionConfig>("regression"),
+    kind::<NpeConfig>("npe"),
+    kind::<NleConfig>("nle"),
+    kind::<FmpeConfig>("fmpe"),
+]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;

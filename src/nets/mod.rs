@@ -10,6 +10,8 @@ mod spline;
 mod statistics;
 mod transform;
 mod unbounded;
+mod velocity;
+mod whitened;
 
 pub use cnn::{Cnn, CnnConfig};
 pub use familiar::Novelty;
@@ -20,6 +22,8 @@ pub use preprocess::Preprocess;
 pub use spline::rational_quadratic;
 pub use transform::{Each, Transform, Transforms};
 pub use unbounded::Unbounded;
+pub use velocity::Velocity;
+pub use whitened::Whitened;
 
 pub use tch::{Device, Kind, Tensor};
 

@@ -2,8 +2,8 @@
 //! precision a network gives. Its map to normal numbers is that of each dimension's distribution function, given those
 //! before it, which is a mixture's too.
 
-use super::{FlowConfig, along};
 use super::map::{bisect, bounded};
+use super::{FlowConfig, along};
 use crate::nets::put;
 use tch::{Kind, Tensor, nn};
 
@@ -109,7 +109,11 @@ impl Mixture {
                 normal(&ln_weight, &w(x), 1).unsqueeze(1).lt_tensor(&one)
             });
             ln_weight = ln_weight + w(&own).square() * -0.5 + &ln_s;
-            off = off.index_copy(2, &Tensor::from_slice(&[i]).to_device(z.device()), &(&own - of.mean.select(2, i)).unsqueeze(2));
+            off = off.index_copy(
+                2,
+                &Tensor::from_slice(&[i]).to_device(z.device()),
+                &(&own - of.mean.select(2, i)).unsqueeze(2),
+            );
             u.push(own);
         }
         Tensor::cat(&u, 1).to_kind(z.kind())
@@ -142,8 +146,7 @@ impl Gaussians {
 /// side where less lies, whose share has all digits.
 fn normal(ln_weight: &Tensor, w: &Tensor, dim: i64) -> Tensor {
     let ln_weight = ln_weight.log_softmax(dim, ln_weight.kind());
-    let [below, above] =
-        [w.shallow_clone(), -w].map(|w| (&ln_weight + w.special_log_ndtr()).logsumexp(dim, false));
+    let [below, above] = [w.shallow_clone(), -w].map(|w| (&ln_weight + w.special_log_ndtr()).logsumexp(dim, false));
     let lower = below.lt_tensor(&above);
     let share = below.where_self(&lower, &above).exp().special_ndtri();
     share.where_self(&lower, &-&share)

@@ -175,9 +175,7 @@ impl Transport {
     /// u (n, p) at z (n, p).
     pub fn inverse(&self, z: &Tensor, context: &Tensor) -> Tensor {
         match &self.body {
-            Body::Layers(layers) => {
-                layers.iter().rev().fold(z.shallow_clone(), |u, layer| layer.inverse(&u, context))
-            }
+            Body::Layers(layers) => layers.iter().rev().fold(z.shallow_clone(), |u, layer| layer.inverse(&u, context)),
             Body::Mixture(mixture) => mixture.inverse(z, context),
         }
     }
