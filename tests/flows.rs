@@ -5,6 +5,7 @@
 use polycosm::models::{Device, Kind, Tensor};
 use polycosm::nets::{Flow, FlowConfig, FlowKind, Transport, host};
 use polycosm::prior::{Distribution, Parameter, Prior};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::nn::VarStore;
 
 const KINDS: [FlowKind; 6] = [
@@ -16,6 +17,12 @@ const KINDS: [FlowKind; 6] = [
     FlowKind::Mixture,
 ];
 
+/// libtorch's generator is one for all threads: one test after another.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn config(kind: FlowKind) -> FlowConfig {
     FlowConfig { kind, hidden: 16, ..FlowConfig::default() }
 }
@@ -25,7 +32,7 @@ fn learned(vs: &VarStore) {
     let mut all: Vec<_> = vs.variables().into_iter().collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, t) in all {
-        let scatter = if name.contains("last") { 0.12 } else { 0.05 };
+        let scatter = if name.contains("last") { 0.04 } else { 0.02 };
         let _ = tch::no_grad(|| t.shallow_clone().g_add_(&(t.randn_like() * scatter)));
     }
 }
@@ -46,13 +53,14 @@ fn transport(kind: FlowKind, p: i64, precision: Kind) -> Transport {
 
 #[test]
 fn inverses_undo() {
+    let _alone = alone();
     for (precision, within) in [(Kind::Float, 1e-4), (Kind::Double, 1e-9)] {
         for (kind, p) in KINDS.into_iter().flat_map(|kind| [1, 2, 3, 5].map(|p| (kind, p))) {
             let flow = transport(kind, p, precision);
             let (u, context) = (normal(&[500, p], precision) * 1.5, normal(&[500, 2], precision));
             let z = flow.forward(&u, &context).0;
             let moved = (&z - &u).abs().max().double_value(&[]);
-            assert!(moved > 0.5 && z.kind() == precision, "{kind:?}, p = {p}: nothing happens");
+            assert!(moved > 0.1 && z.kind() == precision, "{kind:?}, p = {p}: nothing happens");
             // Rounding grows where a map is steep.
             let off = (flow.inverse(&z, &context) - &u).abs() / (u.abs() + 1.0);
             let off = off.max().double_value(&[]);
@@ -70,6 +78,7 @@ fn jacobian(z: &Tensor, u: &Tensor) -> Tensor {
 
 #[test]
 fn determinants_are_those_of_autograd() {
+    let _alone = alone();
     for (kind, p) in KINDS.into_iter().flat_map(|kind| [1, 2, 4].map(|p| (kind, p))) {
         let flow = transport(kind, p, Kind::Double);
         let (u, context) = (normal(&[200, p], Kind::Double).set_requires_grad(true), normal(&[200, 2], Kind::Double));
@@ -137,6 +146,7 @@ fn masses(flow: &Flow, [a, b]: [&Support; 2], n: i64, width: f64) -> Tensor {
 
 #[test]
 fn densities_integrate_to_one() {
+    let _alone = alone();
     for kind in KINDS {
         for (i, one) in SUPPORTS.iter().enumerate() {
             let flow1 = flow(kind, &prior(&[one.0]));
@@ -167,6 +177,7 @@ fn kolmogorov(mut sample: Vec<f64>, at: &[f64], function: &[f64]) -> f64 {
 
 #[test]
 fn draws_follow_the_density() {
+    let _alone = alone();
     let (a, b) = (&SUPPORTS[0], &SUPPORTS[2]);
     for kind in KINDS {
         let flow = flow(kind, &prior(&[a.0, b.0]));
@@ -196,6 +207,7 @@ fn draws_follow_the_density() {
 
 #[test]
 fn slopes_are_those_of_differences() {
+    let _alone = alone();
     let prior = prior(&SUPPORTS.map(|s| s.0));
     for kind in KINDS {
         let flow = flow(kind, &prior);
@@ -230,12 +242,16 @@ fn jump(flow: &Transport, n: i64) -> f64 {
 /// Steps become smaller with those of the line; where a second derivative jumps, it jumps however near one looks.
 #[test]
 fn curvatures_are_continuous_but_for_splines() {
+    let _alone = alone();
     for kind in KINDS {
         let flow = transport(kind, 1, Kind::Double);
-        let ratio = jump(&flow, 16_000) / jump(&flow, 4_000);
+        let [fine, coarse] = [16_000, 4_000].map(|n| jump(&flow, n));
         match kind {
-            FlowKind::SplineAutoregressive | FlowKind::SplineCoupling => assert!(ratio > 0.8, "{kind:?}: {ratio}"),
-            _ => assert!(ratio < 0.3, "{kind:?}: {ratio}"),
+            FlowKind::SplineAutoregressive | FlowKind::SplineCoupling => {
+                assert!(fine > 0.8 * coarse && coarse > 1e-3, "{kind:?}: {fine}, {coarse}")
+            }
+            FlowKind::Maf | FlowKind::RealNvp => assert!(coarse < 1e-9, "a Gaussian: {coarse}"),
+            _ => assert!(fine < 0.3 * coarse, "{kind:?}: {fine}, {coarse}"),
         }
     }
 }
@@ -243,6 +259,7 @@ fn curvatures_are_continuous_but_for_splines() {
 /// Two dimensions of which one does not vary: the density of the other by itself.
 #[test]
 fn what_is_not_active_has_no_density() {
+    let _alone = alone();
     let active = Tensor::from_slice(&[1.0, 0.0, 1.0]);
     for kind in KINDS {
         let flow = transport(kind, 3, Kind::Double);
@@ -258,6 +275,7 @@ fn what_is_not_active_has_no_density() {
 
 #[test]
 fn untrained_flows_are_the_identity_or_nearly() {
+    let _alone = alone();
     for kind in KINDS {
         polycosm::nets::seed(3);
         let mut vs = VarStore::new(Device::Cpu);
