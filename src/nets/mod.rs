@@ -13,7 +13,7 @@ mod unbounded;
 mod velocity;
 mod whitened;
 
-pub use cnn::{Cnn, CnnConfig};
+pub use cnn::{Cnn, CnnConfig, CnnKind, Draw};
 pub use familiar::Novelty;
 pub use flow::{Flow, FlowConfig, FlowKind, Transport};
 pub use linear::{Linear, WIDEST};

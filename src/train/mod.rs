@@ -22,7 +22,7 @@ mod tensors;
 pub mod trainer;
 mod turn;
 mod view;
-mod weights;
+pub mod weights;
 
 pub use crate::models::Rule;
 pub use chain::Trained;
