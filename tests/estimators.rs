@@ -188,7 +188,6 @@ fn a_likelihood_and_a_velocity_go_the_whole_way() {
     file.new_dataset::<u8>().shape([n]).create("split").unwrap().write_raw(&split).unwrap();
     drop(file);
     says(1, at, "check run.toml", 0, &["ok"]);
-    says(1, at, "plan run.toml", 0, &["posterior"]);
     says(2, at, "train run.toml", 0, &["the held-out samples give the linear model"]);
     says(3, at, "run run.toml", 0, &["train posterior: done before", "infer posterior: 20 universes"]);
     assert!(at.join("run/report/index.html").exists());

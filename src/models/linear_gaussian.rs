@@ -275,7 +275,7 @@ fn predictive(n: i64, k: i64) -> f64 {
 }
 
 /// Solves a symmetric system, whose null space has no say.
-pub(super) fn solve(matrix: &Tensor, right: &Tensor) -> Tensor {
+fn solve(matrix: &Tensor, right: &Tensor) -> Tensor {
     let scale = matrix.diag(0).clamp_min(f64::MIN_POSITIVE).sqrt();
     let (s, v) = (matrix / (scale.unsqueeze(0) * scale.unsqueeze(1))).linalg_eigh("L");
     let inverse = s.reciprocal().where_self(&s.gt(1e-12), &s.zeros_like());

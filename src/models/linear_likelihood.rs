@@ -2,7 +2,6 @@
 //! squares whose slopes are shrunk by what chance makes of them (James & Stein 1961), and a covariance whose correlations
 //! are shrunk likewise (Schäfer & Strimmer 2005).
 
-use super::linear_gaussian::solve;
 use super::{Batch, Stream};
 use crate::error::Result;
 use crate::nets::{Whitened, put};
@@ -30,7 +29,10 @@ pub fn fit(to: &Whitened, look: &dyn Fn(&Batch) -> Result<Tensor>, all: &mut dyn
     let with = moments.narrow(0, d, p).narrow(1, 0, d) / scale.unsqueeze(1);
 
     let variance = data.diag(0).clamp_min(0.0);
-    let slopes = solve(&own, &with);
+    // Parameters that go together exactly share what they explain.
+    let (s, v) = own.linalg_eigh("L");
+    let inverse = s.reciprocal().where_self(&s.gt(1e-12), &s.zeros_like());
+    let slopes = (&v * inverse).matmul(&v.tr().matmul(&with));
     let explained = (&slopes * &with).sum_dim_intlist([0i64].as_slice(), false, None::<Kind>);
     let chance = (&variance - &explained).clamp_min(0.0) * (p as f64 / n);
     let kept = (-chance / explained.clamp_min(f64::MIN_POSITIVE) + 1.0).clamp_min(0.0);
