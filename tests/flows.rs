@@ -158,7 +158,7 @@ fn densities_integrate_to_one() {
             assert!((whole - 1.0).abs() < 1e-3, "{kind:?} over {:?}: {whole}", one.0);
             let other = &SUPPORTS[(i + 1) % 3];
             let flow2 = flow(kind, &prior(&[one.0, other.0]));
-            let whole = masses(&flow2, [one, other], 700, 24.0).sum(Kind::Double).double_value(&[]);
+            let whole = masses(&flow2, [one, other], 400, 24.0).sum(Kind::Double).double_value(&[]);
             assert!((whole - 1.0).abs() < 1e-3, "{kind:?} over {:?} and {:?}: {whole}", one.0, other.0);
         }
         let boxed = flow(kind, &prior(&[SUPPORTS[0].0]));
@@ -181,7 +181,7 @@ fn draws_follow_the_density() {
     let (a, b) = (&SUPPORTS[0], &SUPPORTS[2]);
     for kind in KINDS {
         let flow = flow(kind, &prior(&[a.0, b.0]));
-        let (n, width, draws) = (600, 24.0, 20_000);
+        let (n, width, draws) = (400, 24.0, 20_000);
         let masses = masses(&flow, [a, b], n, width);
         polycosm::nets::seed(5);
         let z = normal(&[draws, 2], Kind::Double);
@@ -263,7 +263,7 @@ fn what_is_not_active_has_no_density() {
     let active = Tensor::from_slice(&[1.0, 0.0, 1.0]);
     for kind in KINDS {
         let flow = transport(kind, 3, Kind::Double);
-        let (n, width) = (600, 24.0);
+        let (n, width) = (400, 24.0);
         let (a, b) = (line(n, width).repeat_interleave_self_int(n, None, None), line(n, width).repeat([n]));
         let u = Tensor::stack(&[&a, &a.zeros_like(), &b], 1);
         let context = Tensor::full([n * n, 2], 0.7, (Kind::Double, Device::Cpu));

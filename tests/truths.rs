@@ -74,7 +74,7 @@ fn of_two_widths() -> Problem {
         ((density(1.0) + density(0.1)) / (within(1.0) + within(0.1))).ln()
     };
     let about = |x: &[f64]| [x[0], x[1]];
-    Problem { name: "of two widths", bound: 10.0, data: Box::new(data), ln: Box::new(ln), about, reach: 5.0 }
+    Problem { name: "of two widths", bound: 10.0, data: Box::new(data), ln: Box::new(ln), about, reach: 4.5 }
 }
 
 fn pairs(problem: &Problem, n: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
@@ -90,7 +90,7 @@ fn pairs(problem: &Problem, n: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
 
 /// ln of a model's p(θ | x) at one θ. A likelihood is normalised by a sum over a window about its posterior.
 fn ln_posterior(model: &dyn Model, problem: &Problem, theta: &[f64], x: &[f64]) -> f64 {
-    const SIDE: usize = 60;
+    const SIDE: usize = 48;
     let density = model.density().unwrap();
     let axis = |centre: f64| {
         let (from, to) = ((centre - problem.reach).max(-problem.bound), (centre + problem.reach).min(problem.bound));
@@ -113,7 +113,7 @@ fn ln_posterior(model: &dyn Model, problem: &Problem, theta: &[f64], x: &[f64]) 
 fn gap(comm: &Comm, problem: &Problem, network: &str) -> (f64, f64, Vec<f64>) {
     polycosm::nets::set_threads(1);
     polycosm::nets::seed(1);
-    let (n, fresh) = (1000, 300);
+    let (n, fresh) = (1000, 200);
     let (theta, x) = pairs(problem, n, 1);
     let f = (x.len() / n) as i64;
     let text = format!("name = \"s\"\ninput = \"x\"\n{network}");
@@ -163,23 +163,24 @@ fn a_posterior_of_two_ten_thousandths_is_found_as_well_as_one_of_a_tenth() {
     });
 }
 
-/// No linear model has two widths: 0.9 nats are missing to it.
+/// No linear model has two widths: 0.92 nats are missing to the best Gaussian.
 #[test]
 fn what_is_no_gaussian_is_learned() {
-    mpi::on_ranks("what_is_no_gaussian_is_learned", &[2], |comm| {
-        for kind in FLOWS {
-            let more = "epochs = 30\npatience = 30\nlearning_rate = 3e-3";
-            let network = format!("{more}\nnetwork = {{ kind = \"npe\", ensemble = 1, flow.kind = {kind:?} }}");
+    mpi::on_ranks("what_is_no_gaussian_is_learned", &[1], |comm| {
+        let learned = |kind: &str, keys: &str, epochs: usize, most: f64| {
+            let more = format!("epochs = {epochs}\npatience = {epochs}\nlearning_rate = 3e-3");
+            let network = format!("{more}\nnetwork = {{ kind = {kind:?}, ensemble = 1{keys} }}");
             let (off, error, shares) = gap(comm, &of_two_widths(), &network);
-            // Shift and scale of one parameter after another make no narrow peak on a wide foot.
-            let most = if ["maf", "realnvp"].contains(&kind) { 0.9 } else { 0.6 };
-            assert!(off < most, "{kind}: {off} ± {error} nats, shares {shares:?}");
-            let network = network.replace("npe", "nle");
-            let (off, error, shares) = gap(comm, &of_two_widths(), &network);
-            assert!(off < most, "{kind} as a likelihood: {off} ± {error} nats, shares {shares:?}");
+            assert!(off < most && shares[0] > 0.5, "{kind}{keys}: {off} ± {error} nats, shares {shares:?}");
+        };
+        for flow in FLOWS {
+            // Shift and scale alone make no narrow peak on a wide foot of the first parameter.
+            let most = if ["maf", "realnvp"].contains(&flow) { 0.8 } else { 0.6 };
+            learned("npe", &format!(", flow.kind = {flow:?}"), 20, most);
         }
-        let network = "epochs = 60\npatience = 60\nlearning_rate = 3e-3\nnetwork = { kind = \"fmpe\", ensemble = 1 }";
-        let (off, error, shares) = gap(comm, &of_two_widths(), network);
-        assert!(off < 0.6 && shares[0] > 0.5, "{off} ± {error} nats, shares {shares:?}");
+        for flow in ["spline-autoregressive", "mixture"] {
+            learned("nle", &format!(", flow.kind = {flow:?}"), 20, 0.6);
+        }
+        learned("fmpe", "", 40, 0.7);
     });
 }

@@ -48,8 +48,9 @@ impl FlowKind {
 #[serde(deny_unknown_fields, default)]
 pub struct FlowConfig {
     /// What it is made of: splines (`"spline-autoregressive"`, `"spline-coupling"`), shift and scale (`"maf"`,
-    /// `"realnvp"`), sigmoids (`"smooth"`) or Gaussians (`"mixture"`), see below.
+    /// `"realnvp"`), sigmoids (`"smooth"`) or Gaussians (`"mixture"`).
     #[serde(skip_serializing_if = "FlowKind::is_default")]
+    #[schemars(extend("x-default" = "`\"spline-autoregressive\"`"))]
     pub kind: FlowKind,
     /// Layers one after another; a `mixture` has none.
     pub layers: i64,
@@ -59,6 +60,7 @@ pub struct FlowConfig {
     pub bins: i64,
     /// Gaussians of a `mixture`, or sigmoids of each map of a `smooth` flow.
     #[serde(skip_serializing_if = "is_usual")]
+    #[schemars(extend("x-default" = "8"))]
     pub components: i64,
 }
 
