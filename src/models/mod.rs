@@ -10,6 +10,7 @@ mod linear_gaussian;
 mod linear_likelihood;
 mod nle;
 mod npe;
+mod nre;
 mod regression;
 mod section;
 mod stacking;
@@ -24,6 +25,7 @@ pub use eye::Eye;
 pub use fmpe::FmpeConfig;
 pub use nle::NleConfig;
 pub use npe::NpeConfig;
+pub use nre::{Loss, NreConfig};
 pub use regression::RegressionConfig;
 pub use section::{Section, Size};
 pub use stream::Stream;
@@ -56,6 +58,7 @@ pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
     kind::<NpeConfig>("npe"),
     kind::<NleConfig>("nle"),
     kind::<FmpeConfig>("fmpe"),
+    kind::<NreConfig>("nre"),
 ]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
