@@ -386,7 +386,7 @@ class Stage(nn.Module):
         self.network, self.p = config["network"], len(record["prior"])
         self.inputs = [config["input"]] if isinstance(config["input"], str) else config["input"]
         self.unbounded = Unbounded(self.prior)
-        if self.network.get("flow", {}).get("kind") not in (None, "spline"):
+        if self.network.get("flow", {}).get("kind") not in (None, "spline-autoregressive"):
             raise NotImplementedError(f"a flow of kind {self.network['flow']['kind']}")
         axes = {of["field"]: of.get("axes", []) for of in record["dataset"]["fields"]}
         ends = [(axes.get(name.strip("/")) or ["none"])[-1] for name in self.inputs]

@@ -5,11 +5,15 @@ mod compressor;
 mod contract;
 mod density;
 mod eye;
+mod fmpe;
 mod linear_gaussian;
+mod linear_likelihood;
+mod nle;
 mod npe;
 mod nre;
 mod regression;
 mod section;
+mod stacking;
 mod stream;
 mod task;
 mod vmim;
@@ -18,6 +22,8 @@ pub use batch::{Batch, Column, Pass, SampleId, is_list};
 pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
+pub use fmpe::FmpeConfig;
+pub use nle::NleConfig;
 pub use npe::NpeConfig;
 pub use nre::{Loss, NreConfig};
 pub use regression::RegressionConfig;
@@ -50,6 +56,8 @@ pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
     kind::<VmimConfig>("vmim"),
     kind::<RegressionConfig>("regression"),
     kind::<NpeConfig>("npe"),
+    kind::<NleConfig>("nle"),
+    kind::<FmpeConfig>("fmpe"),
     kind::<NreConfig>("nre"),
 ]);
 

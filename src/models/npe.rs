@@ -3,19 +3,13 @@
 //! model, and what is used is the mixture of all that the held-out samples bear out, that one included (stacking, Yao et
 //! al. 2018, arXiv:1704.02030).
 
-use super::{Draws, eye::check_names, linear_gaussian, prelude::*};
+use super::{Draws, eye::check_names, linear_gaussian, prelude::*, stacking};
 use crate::limits;
-use crate::nets::{Flow, FlowConfig, Linear, Mlp, MlpConfig, Transform, Transforms, host, kept, put};
+use crate::nets::{FlowConfig, Linear, Mlp, MlpConfig, Transform, Transforms, Transport, Unbounded, host};
 use crate::rng::stream;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, StandardNormal};
-
-/// Held-out samples that the linear model counts for beforehand, when the shares of the mixture are looked for.
-const TRUST: f64 = 2.0;
-/// Steps of that.
-const STEPS: usize = 500;
-/// Standard errors of the held-out samples above which the mixture is better than the linear model alone.
-const SURE: f64 = 2.0;
+use tch::nn;
 
 /// An ensemble of neural posterior estimators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,7 +53,9 @@ impl Section for NpeConfig {
 
     fn unused(&self, _: &[FieldSpec]) -> Option<(&'static str, String)> {
         let idle = self.embedding == 0 && self.mlp != MlpConfig::default();
-        idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()))
+        let idle =
+            idle.then(|| ("mlp", "it is the embedding's, and embedding = 0 leaves the inputs as they are".into()));
+        idle.or_else(|| self.flow.unused())
     }
 
     fn density(&self) -> Option<Estimand> {
@@ -88,9 +84,35 @@ impl Section for NpeConfig {
     }
 }
 
+/// A density of u (n, p), of which the linear model or the prior's support makes θ.
+pub(super) trait Conditional {
+    /// ln q(u | context) added to `start`, (n).
+    fn ln_density(&self, u: Tensor, start: Tensor, context: &Tensor) -> Tensor;
+    /// u (n, p) at normal z (n, p).
+    fn inverse(&self, z: &Tensor, context: &Tensor) -> Tensor;
+    /// What is minimised, (n): by member m of an ensemble, to which ln q is added at `start`.
+    fn loss(&self, _m: usize, u: Tensor, start: Tensor, context: &Tensor, _batch: &Batch) -> Tensor {
+        -self.ln_density(u, start, context)
+    }
+    /// Of that.
+    fn name(&self) -> &'static str {
+        "−E[ln q]"
+    }
+}
+
+impl Conditional for Transport {
+    fn ln_density(&self, u: Tensor, start: Tensor, context: &Tensor) -> Tensor {
+        Transport::ln_density(self, u, start, context, None)
+    }
+
+    fn inverse(&self, z: &Tensor, context: &Tensor) -> Tensor {
+        Transport::inverse(self, z, context)
+    }
+}
+
 struct Member {
     embedding: Option<Mlp>,
-    flow: Flow,
+    density: Box<dyn Conditional>,
 }
 
 /// The ensemble.
@@ -98,6 +120,7 @@ pub struct Npe {
     parts: Vec<Part>,
     eyes: Vec<Eye>,
     members: Vec<Member>,
+    unbounded: Unbounded,
     linear: Option<Linear>,
     /// What each member counts, and the linear model; `None`: all members the same.
     shares: Option<Tensor>,
@@ -107,6 +130,14 @@ pub struct Npe {
 impl Npe {
     /// For samples of such fields, as one vector.
     pub fn new(config: &NpeConfig, task: &Task) -> Result<Self> {
+        let flow = |path: &nn::Path, p, context| -> Box<dyn Conditional> {
+            Box::new(Transport::new(&(path / "flow"), p, context, &config.flow))
+        };
+        Npe::of(config, task, &flow)
+    }
+
+    /// With such members: of p parameters with a context of so many numbers.
+    pub(super) fn of(config: &NpeConfig, task: &Task, member: &Made) -> Result<Self> {
         let inputs = task.arrays()?;
         let mut eyes: Vec<Eye> = inputs.iter().map(Eye::vector).collect();
         let n = eyes.iter().map(|eye| eye.shape[0]).sum();
@@ -122,20 +153,16 @@ impl Npe {
                 0 => (None, n),
                 e => (Some(Mlp::new(&(&root / "embedding"), n, e, &config.mlp)), e),
             };
-            let flow = Flow::new(&(&root / "flow"), task.prior, context, &config.flow);
+            let density = member(&root, task.prior.len() as i64, context);
             parts.push(part);
-            members.push(Member { embedding, flow });
+            members.push(Member { embedding, density });
         }
         check_names(&config.transform, &eyes)?;
         let root = parts[0].vs.root();
         let linear = config.linear.then(|| Linear::new(&(&root / "linear"), task.prior, n));
-        let shares = config.linear.then(|| {
-            let shares = kept(&root, "shares", &[members.len() as i64 + 1], 1.0 / members.len() as f64);
-            // Until the held-out samples are asked.
-            let _ = shares.get(members.len() as i64).fill_(0.0);
-            shares
-        });
-        Ok(Npe { parts, eyes, members, linear, shares, p: task.prior.len() as i64 })
+        let shares = config.linear.then(|| stacking::beforehand(&root, members.len()));
+        let unbounded = Unbounded::new(task.prior, root.device());
+        Ok(Npe { parts, eyes, members, unbounded, linear, shares, p: task.prior.len() as i64 })
     }
 
     /// What each of [`Npe::each`] counts.
@@ -160,40 +187,36 @@ impl Npe {
         })
     }
 
+    /// u and ln |dθ/du|, (n, p) each, at θ (n, p).
+    fn normal(&self, batch: &Batch, theta: &Tensor) -> Result<(Tensor, Tensor)> {
+        let kind = self.parts[0].vs.kind();
+        Ok(match &self.linear {
+            Some(linear) => linear.forward(theta, &self.seen(0, batch)?, kind),
+            None => self.unbounded.forward(theta, kind),
+        })
+    }
+
     /// ln q(θ | x) of each sample by each member, and by the linear model.
     fn each(&self, batch: &Batch, theta: &Tensor) -> Result<Vec<Tensor>> {
-        let kind = self.parts[0].vs.kind();
-        let Some(linear) = &self.linear else {
-            let own = |(m, member): (usize, &Member)| Ok(member.flow.log_prob(theta, &self.context(m, batch)?));
-            return self.members.iter().enumerate().map(own).collect();
-        };
-        let outside = linear.outside(theta);
-        let (u, jacobian) = linear.forward(theta, &self.seen(0, batch)?, kind);
+        let (u, jacobian) = self.normal(batch, theta)?;
         let own = |(m, member): (usize, &Member)| {
-            Ok(member.flow.ln_density(u.shallow_clone(), &jacobian, &self.context(m, batch)?))
+            Ok(member.density.ln_density(u.shallow_clone(), -along(&jacobian), &self.context(m, batch)?))
         };
         let mut all = self.members.iter().enumerate().map(own).collect::<Result<Vec<_>>>()?;
-        let ln = u.square() * -0.5 - &jacobian - 0.5 * std::f64::consts::TAU.ln();
-        all.push(ln.sum_dim_intlist(1i64, false, None::<Kind>));
+        if self.linear.is_some() {
+            all.push(along(&(u.square() * -0.5 - &jacobian - 0.5 * std::f64::consts::TAU.ln())));
+        }
+        let outside = self.unbounded.outside(theta);
         Ok(all.into_iter().map(|ln| ln.masked_fill(&outside, f64::NEG_INFINITY)).collect())
     }
 }
 
-/// The shares of a mixture that make samples most likely, of whose components ln q (n, k) are known, each with so many samples
-/// beforehand: by expectation and maximisation.
-fn shares(ln: &Tensor, beforehand: &Tensor) -> Tensor {
-    let ln = ln.nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
-    let known = ln.isfinite().any_dim(1, false).nonzero().view([-1]);
-    let ln = ln.index_select(0, &known);
-    let k = beforehand.numel() as i64;
-    let mut shares = Tensor::full([k], 1.0 / k as f64, (Kind::Double, ln.device()));
-    for _ in 0..STEPS {
-        let counts =
-            (&ln + shares.log()).softmax(1, Kind::Double).sum_dim_intlist(0i64, false, Kind::Double) + beforehand;
-        shares = &counts / counts.sum(Kind::Double);
-    }
-    shares
+fn along(t: &Tensor) -> Tensor {
+    t.sum_dim_intlist(-1i64, false, None::<Kind>)
 }
+
+/// What makes a member's density, at a path, of p parameters with a context of so many numbers.
+pub(super) type Made<'a> = dyn Fn(&nn::Path, i64, i64) -> Box<dyn Conditional> + 'a;
 
 impl Model for Npe {
     fn parts(&self) -> &[Part] {
@@ -206,8 +229,15 @@ impl Model for Npe {
 
     fn score(&self, _: usize, batch: &Batch) -> Result<Vec<Score>> {
         let theta = batch.array("theta")?;
-        let all = self.each(batch, theta)?.into_iter().enumerate().take(self.members.len());
-        Ok(all.map(|(m, ln)| Score::new(format!("−E[ln q] of member {m}"), -ln, &[m])).collect())
+        let (u, jacobian) = self.normal(batch, theta)?;
+        let outside = self.unbounded.outside(theta);
+        let own = |(m, member): (usize, &Member)| {
+            let Member { density, .. } = member;
+            let loss = density.loss(m, u.shallow_clone(), -along(&jacobian), &self.context(m, batch)?, batch);
+            let name = format!("{} of member {m}", density.name());
+            Ok(Score::new(name, loss.masked_fill(&outside, f64::INFINITY), &[m]))
+        };
+        self.members.iter().enumerate().map(own).collect()
     }
 
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
@@ -219,24 +249,7 @@ impl Model for Npe {
     fn conclude(&self, held: &mut dyn Stream) -> Result<()> {
         let Some(kept) = &self.shares else { return Ok(()) };
         let ln = held.gather(&mut |batch| Ok(Tensor::stack(&self.each(batch, batch.array("theta")?)?, 1)))?;
-        let mut beforehand = vec![0.0; self.members.len()];
-        beforehand.push(TRUST);
-        let mixed = shares(&ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));
-        let of_linear = ln.select(1, beforehand.len() as i64 - 1);
-        let gain = (&ln + mixed.log()).logsumexp(1i64, false) - of_linear;
-        let (mean, scatter) = (gain.mean(Kind::Double).double_value(&[]), gain.std(false).double_value(&[]));
-        // Shares were chosen by the same samples: a gain that these do not bear out is none, and the linear model is used alone.
-        let told = mean > SURE * scatter / (ln.size()[0] as f64 - 1.0).sqrt() || mean == f64::INFINITY;
-        let alone = mixed.zeros_like().index_fill(0, &Tensor::from_slice(&[beforehand.len() as i64 - 1]), 1.0);
-        let (found, gain) = if told { (mixed, mean) } else { (alone, 0.0) };
-        put(kept, &found);
-        let each: Vec<String> = host(&found).iter().map(|share| format!("{share:.2}")).collect();
-        let (linear, flows) = each.split_last().expect("the linear model has a share");
-        log::info!(
-            "the held-out samples give the linear model {linear} of the mixture, the flows {}; on them it is {gain:.2} nats above the \
-             linear model",
-            flows.join(", ")
-        );
+        stacking::settle(kept, &ln);
         Ok(())
     }
 
@@ -285,11 +298,11 @@ impl Density for Npe {
                 let of = |t: &Tensor| t.expand([own.size()[0], t.size()[1]], true);
                 let mut u = z.index_select(0, &own);
                 if let Some(member) = self.members.get(m) {
-                    u = member.flow.transport(&u, &of(&self.context(m, &one)?));
+                    u = member.density.inverse(&u, &of(&self.context(m, &one)?));
                 }
-                let theta = match (&self.linear, self.members.get(m)) {
-                    (Some(linear), _) => linear.inverse(&u, &of(&x)),
-                    (None, member) => member.expect("a member").flow.support(&u),
+                let theta = match &self.linear {
+                    Some(linear) => linear.inverse(&u, &of(&x)),
+                    None => self.unbounded.inverse(&u),
                 };
                 out = out.index_copy(0, &own, &theta);
             }

@@ -101,12 +101,7 @@ impl FlowConfig {
             ("flow.layers", self.layers, [1, layers]),
             ("flow.hidden", self.hidden, [1, units]),
             ("flow.bins", self.bins, [2, bins]),
+            ("flow.components", self.components, [1, bins]),
         ]
-    }
-
-    /// About how many weights it has, for p parameters and a context of so many numbers.
-    pub fn weights(&self, context: f64, p: usize) -> f64 {
-        let (hidden, bins) = (self.hidden as f64, self.bins as f64);
-        self.layers as f64 * hidden * (context + hidden + p as f64 * (2.0 + 3.0 * bins))
     }
 }

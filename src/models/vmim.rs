@@ -36,7 +36,7 @@ impl Default for VmimConfig {
             transform: Transform::Log1p.into(),
             cnn: CnnConfig::default(),
             mlp: MlpConfig::default(),
-            flow: FlowConfig { layers: 2, hidden: 32, bins: 6 },
+            flow: FlowConfig { layers: 2, hidden: 32, bins: 6, ..FlowConfig::default() },
         }
     }
 }
@@ -72,7 +72,7 @@ impl Section for VmimConfig {
     }
 
     fn unused(&self, inputs: &[FieldSpec]) -> Option<(&'static str, String)> {
-        self.keys().unused(inputs)
+        self.keys().unused(inputs).or_else(|| self.flow.unused())
     }
 
     fn build(&self, task: &Task) -> Result<Box<dyn Model>> {

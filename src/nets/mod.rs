@@ -12,10 +12,12 @@ mod spline;
 mod statistics;
 mod transform;
 mod unbounded;
+mod velocity;
+mod whitened;
 
 pub use cnn::{Cnn, CnnConfig, CnnKind, Draw};
 pub use familiar::Novelty;
-pub use flow::{Flow, FlowConfig};
+pub use flow::{Flow, FlowConfig, FlowKind, Transport};
 pub use linear::{Linear, WIDEST};
 pub use ln_prior::LnPrior;
 pub use mlp::{Mlp, MlpConfig};
@@ -24,6 +26,8 @@ pub use residual::{Residual, ResidualConfig};
 pub use spline::rational_quadratic;
 pub use transform::{Each, Transform, Transforms};
 pub use unbounded::Unbounded;
+pub use velocity::Velocity;
+pub use whitened::Whitened;
 
 pub use tch::{Device, Kind, Tensor};
 

@@ -1,0 +1,58 @@
+//! What each member of an ensemble counts, and the linear model that it begins at: as the held-out samples say (stacking, Yao
+//! et al. 2018, arXiv:1704.02030).
+
+use crate::nets::{host, kept, put};
+use tch::{Kind, Tensor, nn};
+
+/// Held-out samples that the linear model counts for beforehand, when the shares of the mixture are looked for.
+const TRUST: f64 = 2.0;
+/// Steps of that.
+const STEPS: usize = 500;
+/// Standard errors of the held-out samples above which the mixture is better than the linear model alone.
+const SURE: f64 = 2.0;
+
+/// Shares of so many members, and of the linear model, last, which has none until the held-out samples are asked.
+pub fn beforehand(path: &nn::Path, members: usize) -> Tensor {
+    let shares = kept(path, "shares", &[members as i64 + 1], 1.0 / members as f64);
+    let _ = shares.get(members as i64).fill_(0.0);
+    shares
+}
+
+/// The shares of a mixture that make samples most likely, of whose components ln q (n, k) are known, each with so many samples
+/// beforehand: by expectation and maximisation.
+fn likeliest(ln: &Tensor, beforehand: &Tensor) -> Tensor {
+    let ln = ln.nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
+    let known = ln.isfinite().any_dim(1, false).nonzero().view([-1]);
+    let ln = ln.index_select(0, &known);
+    let k = beforehand.numel() as i64;
+    let mut shares = Tensor::full([k], 1.0 / k as f64, (Kind::Double, ln.device()));
+    for _ in 0..STEPS {
+        let counts =
+            (&ln + shares.log()).softmax(1, Kind::Double).sum_dim_intlist(0i64, false, Kind::Double) + beforehand;
+        shares = &counts / counts.sum(Kind::Double);
+    }
+    shares
+}
+
+/// Settles shares by ln q (n, k) of held-out samples.
+pub fn settle(shares: &Tensor, ln: &Tensor) {
+    let members = shares.numel() - 1;
+    let mut beforehand = vec![0.0; members];
+    beforehand.push(TRUST);
+    let mixed = likeliest(ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));
+    let of_linear = ln.select(1, members as i64);
+    let gain = (ln + mixed.log()).logsumexp(1i64, false) - of_linear;
+    let (mean, scatter) = (gain.mean(Kind::Double).double_value(&[]), gain.std(false).double_value(&[]));
+    // Shares were chosen by the same samples: a gain that these do not bear out is none, and the linear model is used alone.
+    let told = mean > SURE * scatter / (ln.size()[0] as f64 - 1.0).sqrt() || mean == f64::INFINITY;
+    let alone = mixed.zeros_like().index_fill(0, &Tensor::from_slice(&[members as i64]), 1.0);
+    let (found, gain) = if told { (mixed, mean) } else { (alone, 0.0) };
+    put(shares, &found);
+    let each: Vec<String> = host(&found).iter().map(|share| format!("{share:.2}")).collect();
+    let (linear, flows) = each.split_last().expect("the linear model has a share");
+    log::info!(
+        "the held-out samples give the linear model {linear} of the mixture, the flows {}; on them it is {gain:.2} nats above the \
+         linear model",
+        flows.join(", ")
+    );
+}
