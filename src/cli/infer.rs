@@ -7,7 +7,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result, campaign};
-use crate::infer::{InferConfig, observation, test_split};
+use crate::infer::{InferConfig, Regression, observation, test_split};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
@@ -240,6 +240,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
             for stage in stages.iter().filter(|stage| due.iter().any(|(_, of)| of.stage == **stage)) {
                 let context = context(plan, comm, &current, &dataset, stage, &provenance)?;
                 let trained = comm.agree(Trained::load(&context, stage))?;
+                let regression = Regression::fit(comm, &trained, &columns(&context, stage)?)?;
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let opened = looked.is_none().then(|| FieldFile::open(&file, row, &learned)).transpose()?;
@@ -253,7 +254,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         let read = opened.as_ref().map_or(Ok(None), one)?;
                         let Some(Observed { fields, truth }) = read.as_ref().or(looked.as_ref()) else { continue };
                         let (mut samples, told) =
-                            observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
+                            observation(&trained, fields, truth.as_deref(), regression.as_ref(), config.draws, plan.config.seed)
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));

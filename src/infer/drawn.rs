@@ -41,6 +41,8 @@ pub(super) struct Drawn {
     pub most: Vec<u64>,
     pub distance: Vec<f64>,
     pub spread: Vec<f64>,
+    /// What a regression says of them, where there is one.
+    pub regression: Vec<f64>,
 }
 
 impl Drawn {

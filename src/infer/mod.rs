@@ -3,12 +3,14 @@
 mod averaged;
 mod config;
 mod drawn;
+mod regression;
 mod sampler;
 mod tempered;
 mod words;
 
 pub use averaged::Averaged;
 pub use config::InferConfig;
+pub use regression::Regression;
 pub use sampler::{Direct, Sampler, Target};
 pub use tempered::Tempered;
 
@@ -43,6 +45,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, draws: usiz
     let all = [rows.len(), draws, p + 1];
     let remedy = "lower it, or set aside fewer test universes";
     comm.agree(limits::product_at_most("infer.draws", &all, "numbers", limits::NUMBERS, remedy))?;
+    let regression = Regression::fit(comm, trained, columns)?;
     let (mut drawn, mut unfit) = (Drawn::default(), Unfit::default());
     let mut work = || -> Result<()> {
         for chunk in mine.chunks(16) {
@@ -56,6 +59,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, draws: usiz
             let (batch, looks) = (batch.rows(&kept), looks.of(&kept));
             let truth = dataset.thetas(&kept.iter().map(|&i| chunk[i]).collect::<Vec<_>>());
             drawn.extend(trained, &batch, looks, Some(&truth), draws, seed)?;
+            drawn.regression.extend(regression.as_ref().map_or(Ok(vec![]), |r| r.say(trained, &batch))?);
         }
         Ok(())
     };
@@ -74,6 +78,8 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, draws: usiz
             outside: comm.all_gather(&drawn.outside),
             distance: comm.all_gather(&drawn.distance),
             spread: comm.all_gather(&drawn.spread),
+            regression: comm.all_gather(&drawn.regression),
+            regression_covariance: regression.as_ref().map_or(vec![], Regression::covariance),
             left_out: unfit.rows(),
             drawn_from: dataset.drawn_from,
             ..Extras::default()
@@ -85,11 +91,13 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, draws: usiz
     Ok(samples)
 }
 
-/// Posterior samples of one observation, whose fields are whole on this rank, and what its reader should know.
+/// Posterior samples of one observation, whose fields are whole on this rank, with what a regression says of it, and what
+/// its reader should know.
 pub fn observation(
     trained: &Trained,
     fields: &[Field],
     truth: Option<&[f64]>,
+    regression: Option<&Regression>,
     draws: usize,
     seed: u64,
 ) -> Result<(Samples, Vec<String>)> {
@@ -123,6 +131,7 @@ pub fn observation(
     }
     let mut drawn = Drawn::default();
     drawn.extend(trained, &batch, looks, truth, draws, seed)?;
+    let said = regression.map_or(Ok(vec![]), |r| r.say(trained, &batch))?;
     let p = trained.prior.len();
     let samples = Samples {
         prior: trained.prior.clone(),
@@ -132,7 +141,14 @@ pub fn observation(
         ln_prob: drawn.ln_prob,
         truth: truth.map_or(vec![f64::NAN; p], <[f64]>::to_vec),
         ln_prob_truth: if truth.is_some() { drawn.ln_prob_truth } else { vec![f64::NAN] },
-        extras: Extras { outside: drawn.outside, distance: drawn.distance, spread: drawn.spread, ..Extras::default() },
+        extras: Extras {
+            outside: drawn.outside,
+            distance: drawn.distance,
+            spread: drawn.spread,
+            regression_covariance: regression.filter(|_| !said.is_empty()).map_or(vec![], Regression::covariance),
+            regression: said,
+            ..Extras::default()
+        },
     };
     let beyond = unfamiliar(&samples, 0, trained, drawn.most[0]);
     if let Some(q) = (0..p).find(|&j| samples.no_width(0, j)) {

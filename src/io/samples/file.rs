@@ -101,6 +101,8 @@ impl Extras {
             ("outside", &self.outside, vec![n], outside),
             ("distance", &self.distance, vec![n], distance),
             ("spread", &self.spread, vec![n, p], spread),
+            ("regression", &self.regression, vec![n, p], "a linear regression of the parameters' coordinates on the input"),
+            ("regression_covariance", &self.regression_covariance, vec![p, p], "covariance of that regression's errors"),
             ("ln_evidence", &self.ln_evidence, vec![n], "ln p(x), the likelihood averaged over the prior"),
         ];
         for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
@@ -122,6 +124,8 @@ impl Extras {
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
             left_out: optional(file, "left_out")?,
+            regression: optional(file, "regression")?,
+            regression_covariance: optional(file, "regression_covariance")?,
             ln_evidence: optional(file, "ln_evidence")?,
             derived: optional(file, "derived")?,
             derived_truth: optional(file, "derived_truth")?,
