@@ -7,9 +7,9 @@
 //! polycosm than that of this build.
 #![cfg(feature = "torch")]
 
-mod mpi;
 #[path = "sbibm/c2st.rs"]
 mod c2st;
+mod mpi;
 #[path = "sbibm/tasks.rs"]
 mod tasks;
 
@@ -61,17 +61,23 @@ impl Results {
     }
 
     fn find(&self, task: &str, simulations: usize, network: &str, seed: u64, observations: usize) -> Option<&Cell> {
-        let same = |c: &&Cell| (c.task.as_str(), c.simulations, c.network.as_str(), c.seed) == (task, simulations, network, seed);
+        let same = |c: &&Cell| {
+            (c.task.as_str(), c.simulations, c.network.as_str(), c.seed) == (task, simulations, network, seed)
+        };
         self.cell.iter().find(same).filter(|c| c.c2st.len() >= observations)
     }
 
     /// Keeps a cell; the file is whole at any time.
     fn keep(cell: Cell) {
         let mut all = Results::read();
-        all.cell.retain(|c| (&c.task, c.simulations, &c.network, c.seed) != (&cell.task, cell.simulations, &cell.network, cell.seed));
+        all.cell.retain(|c| {
+            (&c.task, c.simulations, &c.network, c.seed) != (&cell.task, cell.simulations, &cell.network, cell.seed)
+        });
         all.cell.push(cell);
         let place = |c: &Cell| TASKS.iter().position(|t| t.name == c.task);
-        all.cell.sort_by(|a, b| (&a.network, a.simulations, place(a), a.seed).cmp(&(&b.network, b.simulations, place(b), b.seed)));
+        all.cell.sort_by(|a, b| {
+            (&a.network, a.simulations, place(a), a.seed).cmp(&(&b.network, b.simulations, place(b), b.seed))
+        });
         let new = file().with_extension("new");
         std::fs::write(&new, toml::to_string(&all).unwrap()).unwrap();
         std::fs::rename(new, file()).unwrap();
@@ -171,7 +177,10 @@ fn defaults_are_as_good_as_what_is_published() {
     let names: Vec<&str> = TASKS.iter().map(|t| t.name).collect();
     let wanted = list("TASKS", &names.join(" "), ' ');
     let numbers = |name: &str, otherwise: &str| -> Vec<u64> {
-        list(name, otherwise, ' ').iter().map(|t| t.parse().unwrap_or_else(|_| panic!("{name}: {t} is no number"))).collect()
+        list(name, otherwise, ' ')
+            .iter()
+            .map(|t| t.parse().unwrap_or_else(|_| panic!("{name}: {t} is no number")))
+            .collect()
     };
     let (simulations, seeds) = (numbers("SIMULATIONS", "1000"), numbers("SEEDS", "1"));
     let observations = numbers("OBSERVATIONS", "10")[0].min(OBSERVATIONS as u64) as usize;
@@ -179,7 +188,8 @@ fn defaults_are_as_good_as_what_is_published() {
     for network in list("NETWORKS", "{ kind = \"npe\" }", ';') {
         for &n in &simulations {
             for name in &wanted {
-                let task = TASKS.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("{name}: choose of {names:?}"));
+                let task =
+                    TASKS.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("{name}: choose of {names:?}"));
                 let mut all = vec![];
                 for &seed in &seeds {
                     let known = Results::read().find(name, n as usize, &network, seed, observations).cloned();
@@ -188,7 +198,11 @@ fn defaults_are_as_good_as_what_is_published() {
                         Results::keep(cell.clone());
                         cell
                     });
-                    println!("{name}, {n} simulations, {network}, seed {seed}: {:.3} {:.3?}", mean(&cell.c2st), cell.c2st);
+                    println!(
+                        "{name}, {n} simulations, {network}, seed {seed}: {:.3} {:.3?}",
+                        mean(&cell.c2st),
+                        cell.c2st
+                    );
                     all.extend(cell.c2st);
                 }
                 let Some(published) = published(task, n as usize, &network) else { continue };
@@ -210,7 +224,9 @@ fn published(task: &Task, simulations: usize, network: &str) -> Option<f64> {
 
 /// One row per network, number of simulations and task.
 fn table(results: &Results) -> String {
-    let mut text = "| task | simulations | network | seeds | observations | C2ST | published |\n|---|---|---|---|---|---|---|\n".to_string();
+    let mut text =
+        "| task | simulations | network | seeds | observations | C2ST | published |\n|---|---|---|---|---|---|---|\n"
+            .to_string();
     let mut done: Vec<(&str, usize, &str)> = vec![];
     for cell in &results.cell {
         let key = (cell.task.as_str(), cell.simulations, cell.network.as_str());
@@ -218,7 +234,8 @@ fn table(results: &Results) -> String {
             continue;
         }
         done.push(key);
-        let same: Vec<&Cell> = results.cell.iter().filter(|c| (c.task.as_str(), c.simulations, c.network.as_str()) == key).collect();
+        let same: Vec<&Cell> =
+            results.cell.iter().filter(|c| (c.task.as_str(), c.simulations, c.network.as_str()) == key).collect();
         let all: Vec<f64> = same.iter().flat_map(|c| c.c2st.clone()).collect();
         let task = TASKS.iter().find(|t| t.name == cell.task).expect("a task of these");
         let seeds: Vec<String> = same.iter().map(|c| c.seed.to_string()).collect();
@@ -283,7 +300,8 @@ fn simulators_have_the_moments_of_their_definitions() {
         let n = 20_000;
         let all: Vec<Vec<f64>> = (0..n).map(|_| (task.simulate)(t, rng)).collect();
         let mean: Vec<f64> = (0..task.d).map(|j| all.iter().map(|x| x[j]).sum::<f64>() / n as f64).collect();
-        let product = |i: usize, j: usize| all.iter().map(|x| (x[i] - mean[i]) * (x[j] - mean[j])).sum::<f64>() / n as f64;
+        let product =
+            |i: usize, j: usize| all.iter().map(|x| (x[i] - mean[i]) * (x[j] - mean[j])).sum::<f64>() / n as f64;
         (mean.clone(), product(0, 0), product(0, 1), product(1, 1))
     };
     let find = |name: &str| TASKS.iter().find(|t| t.name == name).unwrap();

@@ -136,7 +136,8 @@ fn a_regression_on_the_input_stands_beside_draws_whatever_the_ranks() {
         assert!(ended.success, "{}", ended.text);
         let samples = Samples::read(&path).unwrap();
         let (n, said) = (samples.len(), &samples.extras.regression);
-        let square = |j: usize| (0..n).map(|i| (said[2 * i + j] - samples.truth[2 * i + j]).powi(2)).sum::<f64>() / n as f64;
+        let square =
+            |j: usize| (0..n).map(|i| (said[2 * i + j] - samples.truth[2 * i + j]).powi(2)).sum::<f64>() / n as f64;
         for j in 0..2 {
             // 1/variance = 12 + 1/0.1².
             let [found, told] = [square(j), samples.extras.regression_covariance[3 * j]].map(|v| v * 112.0);
@@ -159,7 +160,13 @@ fn a_regression_on_the_input_stands_beside_draws_whatever_the_ranks() {
     says(
         &polycosm(folder, "calibrate", &sets),
         0,
-        &["likelihood of a regression", "pair, a and b", "TARP about a regression", "seen: ", "local two-sample test, p = "],
+        &[
+            "likelihood of a regression",
+            "pair, a and b",
+            "TARP about a regression",
+            "seen: ",
+            "local two-sample test, p = ",
+        ],
     );
     let verdict = json(folder);
     assert_eq!(verdict["local"][0]["universes"], first.unwrap().len());

@@ -61,7 +61,8 @@ fn underived(samples: &Samples) -> Option<String> {
 fn no_regression(samples: &Samples) -> Option<String> {
     let none = samples.extras.regression.is_empty() && samples.extras.ln_evidence.is_empty();
     none.then(|| {
-        "no regression on the input stands beside these draws: a parameter that was ignored would not be found".to_string()
+        "no regression on the input stands beside these draws: a parameter that was ignored would not be found"
+            .to_string()
     })
 }
 

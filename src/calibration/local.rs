@@ -4,18 +4,20 @@
 //!
 //! Its terms are 1, w and w² (all products, up to [`ALL`] parameters) times 1, s and s² of each parameter: w the parameters,
 //! whitened by their posterior's draws, and s what a regression on the input says of them. It is a logistic regression by
-//! one step of Newton's method from d = ½, with a penalty, so that all relabellings share one matrix. In each pair of truth
-//! and draw the labels may be exchanged where all posteriors are exact: the p-value is the fraction of relabellings whose
-//! T is as large.
+//! one step of Newton's method from d = ½, with a penalty, so that all relabellings share one matrix. Of truth and draws of a
+//! universe any may be the truth where all posteriors are exact: the p-value is the fraction of relabellings whose T is as
+//! large.
 
 use crate::error::{Error, Result};
 use crate::io::samples::{Of, Samples};
 use crate::rng;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use ndarray_linalg::{Cholesky, FactorizeC, SolveC, UPLO};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+/// Draws of each universe beside its truth.
+const BESIDE: usize = 8;
 /// Relabellings.
 const RELABELLED: usize = 999;
 /// Universes that it learns from at most, and at least.
@@ -52,7 +54,7 @@ impl Whitening {
     /// Of draws (n, p); `None` where they have no width.
     fn of(draws: &[f64], p: usize) -> Option<Whitening> {
         let draws = Array2::from_shape_vec((draws.len() / p, p), draws.to_vec()).expect("whole rows");
-        let mean = draws.mean_axis(ndarray::Axis(0))?;
+        let mean = draws.mean_axis(Axis(0))?;
         let off = &draws - &mean;
         let root = (off.t().dot(&off) / (draws.nrows() as f64 - 1.0)).cholesky(UPLO::Lower).ok()?;
         root.diag().iter().all(|d| *d > 0.0).then_some(Whitening { mean, root })
@@ -72,7 +74,7 @@ impl Whitening {
 fn terms(w: &[f64], s: &[f64]) -> Vec<f64> {
     let p = w.len();
     let pairs = (0..p).flat_map(|j| (j..p).map(move |k| (j, k))).filter(|(j, k)| p <= ALL || j == k);
-    let own: Vec<f64> = w.iter().copied().chain(pairs.map(|(j, k)| w[j] * w[k])).collect();
+    let own: Vec<f64> = [1.0].into_iter().chain(w.iter().copied()).chain(pairs.map(|(j, k)| w[j] * w[k])).collect();
     let beside: Vec<f64> = [1.0].into_iter().chain(s.iter().flat_map(|s| [*s, s * s - 1.0])).collect();
     beside.iter().flat_map(|b| own.iter().map(move |o| o * b)).collect()
 }
@@ -103,34 +105,38 @@ impl Classifier {
         let seen: Vec<(f64, f64)> = (0..p).map(moments).collect();
         let (mut terms_of, mut universes) = (vec![], 0);
         for &i in &rows {
-            // Truth and first draw are seen by the others alone, as if either were the truth.
+            // Truth and first draws are seen by the others alone, as if any were the truth.
             let (Some(truth), draws) = (tests.truth_of(i), tests.theta_of(i)) else { continue };
-            let Some(white) = Whitening::of(&draws[p..], p) else { continue };
+            let Some((first, others)) = draws.split_at_checked(BESIDE * p) else { continue };
+            let Some(white) = Whitening::of(others, p) else { continue };
             let s = standard(&seen, &said[i * p..][..p]);
-            terms_of.extend(terms(&white.white(truth), &s));
-            terms_of.extend(terms(&white.white(&draws[..p]), &s));
+            terms_of.extend([truth].into_iter().chain(first.chunks_exact(p)).flat_map(|t| terms(&white.white(t), &s)));
             universes += 1;
         }
         if universes < LEAST {
             return Ok(None);
         }
-        let k = terms_of.len() / (2 * universes);
-        let mut all = Array2::from_shape_vec((2 * universes, k), terms_of).expect("whole rows");
-        let scale = all.map_axis(ndarray::Axis(0), |t| (t.dot(&t) / (2 * universes) as f64).sqrt().max(1e-12));
+        let k = terms_of.len() / (universes * (1 + BESIDE));
+        let mut all = Array2::from_shape_vec((universes * (1 + BESIDE), k), terms_of).expect("whole rows");
+        let scale = all.map_axis(Axis(0), |t| (t.dot(&t) / t.len() as f64).sqrt().max(1e-12));
         all /= &scale;
-        let mut curvature = all.t().dot(&all) / 4.0;
+        // Truths count as much as their draws together.
+        let mut curvature = all.t().dot(&all) / (2 * (1 + BESIDE)) as f64;
         curvature.diag_mut().mapv_inplace(|c| c + PENALTY * universes as f64 / 2.0);
         let root = curvature.factorizec(UPLO::Lower).map_err(unsolved)?;
-        // Half of truth minus draw: exchanged labels are the other sign.
-        let half = Array2::from_shape_fn((universes, k), |(i, t)| 0.5 * (all[[2 * i, t]] - all[[2 * i + 1, t]]));
+        for mut of_one in all.axis_chunks_iter_mut(Axis(0), 1 + BESIDE) {
+            let mean = of_one.mean_axis(Axis(0)).expect("there are some");
+            of_one.zip_mut_with(&mean, |t, mean| *t = 0.5 * (1 + BESIDE) as f64 / BESIDE as f64 * (*t - mean));
+        }
         let mut rng = rng::stream(seed, 0, "relabelled", 0);
-        let signs = Array2::from_shape_fn((1 + RELABELLED, universes), |(b, _)| {
-            if b == 0 || rng.random::<bool>() { 1.0 } else { -1.0 }
-        });
-        let slopes = signs.dot(&half);
         let mut weights = Array2::zeros((k, 1 + RELABELLED));
-        for (slope, mut column) in slopes.rows().into_iter().zip(weights.columns_mut()) {
-            column.assign(&root.solvec(&slope.to_owned()).map_err(unsolved)?);
+        for (b, mut column) in weights.columns_mut().into_iter().enumerate() {
+            let mut slope = Array1::zeros(k);
+            for i in 0..universes {
+                let label = if b == 0 { 0 } else { rng.random_range(0..=BESIDE) };
+                slope += &all.row(i * (1 + BESIDE) + label);
+            }
+            column.assign(&root.solvec(&slope).map_err(unsolved)?);
         }
         Ok(Some(Classifier { seen, scale, weights, universes }))
     }
@@ -143,7 +149,7 @@ impl Classifier {
         let all: Vec<f64> = draws.chunks_exact(p).flat_map(|t| terms(&white.white(t), &s)).collect();
         let all = Array2::from_shape_vec((observed.draws, self.scale.len()), all).ok()? / &self.scale;
         let sure = |logit: f64| (1.0 / (1.0 + (-logit).exp()) - 0.5).powi(2);
-        let t = all.dot(&self.weights).mapv(sure).mean_axis(ndarray::Axis(0))?;
+        let t = all.dot(&self.weights).mapv(sure).mean_axis(Axis(0))?;
         let as_large = t.iter().filter(|other| **other >= t[0]).count();
         Some(Local {
             of: observed.extras.of.clone()?,

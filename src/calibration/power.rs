@@ -205,7 +205,8 @@ mod tests {
         });
         let share = outside.count() as f64 / 1000.0;
         assert!((share - POWER).abs() < 0.04, "{rho} {share}");
-        let all: Vec<f64> = [20, 100, 500, 4000].iter().map(|&n| correlation(&Envelope::new(n, level)).unwrap_or(1.0)).collect();
+        let all: Vec<f64> =
+            [20, 100, 500, 4000].iter().map(|&n| correlation(&Envelope::new(n, level)).unwrap_or(1.0)).collect();
         assert!(all.windows(2).all(|w| w[1] < w[0]) && all[2] < 0.35, "{all:?}");
         assert!(correlation(&Envelope::new(3, level)).is_none());
     }

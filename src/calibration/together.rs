@@ -79,7 +79,9 @@ impl Likelihood {
         let inverse = |covariance: Array2<f64>| {
             covariance.inv().map_err(|_| {
                 let error = Error::failed("the covariance of the regression's errors has no inverse");
-                error.key("regression_covariance").remedy("remove this file and run `polycosm infer`, which draws again")
+                error
+                    .key("regression_covariance")
+                    .remedy("remove this file and run `polycosm infer`, which draws again")
             })
         };
         Ok(Likelihood {

@@ -137,7 +137,8 @@ impl Calibration {
             counted.retain(|(_, d)| *d != Direction::Biased);
         }
         // Where each parameter is right by itself, their correlations explain the rest; where one is not, products are wrong for that.
-        let single = |c: &&super::Curve| matches!(c.diagnostic, Diagnostic::Rank | Diagnostic::Central | Diagnostic::Hpd);
+        let single =
+            |c: &&super::Curve| matches!(c.diagnostic, Diagnostic::Rank | Diagnostic::Central | Diagnostic::Hpd);
         if self.curves.iter().filter(single).any(|c| !c.pass) {
             counted.retain(|(_, d)| *d != Direction::Correlation);
         }
@@ -170,13 +171,11 @@ impl Calibration {
     /// What would have been found, in a sentence; nothing where the verdict says that it is too little.
     pub fn found(&self) -> Option<String> {
         let percent = 100.0 * power::POWER;
-        self.smallest_width_error
-            .filter(|width| width.is_enough() || self.outcome == Outcome::Fails)
-            .map(|w| {
-                let correlation = |rho: f64| format!(", and one without a correlation that is ±{rho:.2} or stronger");
-                let correlation = self.smallest_correlation.map_or(String::new(), correlation);
-                format!("with {percent}% probability these universes show a posterior that is {w}{correlation}")
-            })
+        self.smallest_width_error.filter(|width| width.is_enough() || self.outcome == Outcome::Fails).map(|w| {
+            let correlation = |rho: f64| format!(", and one without a correlation that is ±{rho:.2} or stronger");
+            let correlation = self.smallest_correlation.map_or(String::new(), correlation);
+            format!("with {percent}% probability these universes show a posterior that is {w}{correlation}")
+        })
     }
 }
 

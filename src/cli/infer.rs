@@ -253,9 +253,15 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         };
                         let read = opened.as_ref().map_or(Ok(None), one)?;
                         let Some(Observed { fields, truth }) = read.as_ref().or(looked.as_ref()) else { continue };
-                        let (mut samples, told) =
-                            observation(&trained, fields, truth.as_deref(), regression.as_ref(), config.draws, plan.config.seed)
-                                .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
+                        let (mut samples, told) = observation(
+                            &trained,
+                            fields,
+                            truth.as_deref(),
+                            regression.as_ref(),
+                            config.draws,
+                            plan.config.seed,
+                        )
+                        .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());

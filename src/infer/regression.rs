@@ -116,7 +116,11 @@ impl Regression {
         let centre = z.mean_axis(Axis(0)).expect("there are samples");
         let z = z - &centre;
         let failed = |_| Error::failed("the moments of the inputs have no eigenvalues");
-        let (s, v) = if facts.is_empty() { (Array1::zeros(0), Array2::zeros((0, 0))) } else { z.t().dot(&z).eigh(UPLO::Lower).map_err(failed)? };
+        let (s, v) = if facts.is_empty() {
+            (Array1::zeros(0), Array2::zeros((0, 0)))
+        } else {
+            z.t().dot(&z).eigh(UPLO::Lower).map_err(failed)?
+        };
         let s = s.mapv(|s: f64| s.max(0.0));
         let (most, turned) = (s.iter().fold(0.0, |a: f64, &s| a.max(s)), z.dot(&v));
         let square = turned.mapv(|t| t * t);

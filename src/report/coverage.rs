@@ -24,7 +24,11 @@ pub fn figure(calibration: &Calibration) -> Canvas {
     let panels: [(&str, &str, &[Diagnostic]); 3] = [
         ("SBC ranks", "rank of the truth", &[Diagnostic::Rank]),
         ("Coverage per parameter", "nominal credibility", &[Diagnostic::Hpd, Diagnostic::Central]),
-        ("Joint coverage", "nominal credibility", &[Diagnostic::JointHpd, Diagnostic::Tarp, Likelihood, Regression, Pair]),
+        (
+            "Joint coverage",
+            "nominal credibility",
+            &[Diagnostic::JointHpd, Diagnostic::Tarp, Likelihood, Regression, Pair],
+        ),
     ];
     for (i, (title, x_label, diagnostics)) in panels.into_iter().enumerate() {
         let x0 = i as f64 * wide + left;

@@ -101,8 +101,18 @@ impl Extras {
             ("outside", &self.outside, vec![n], outside),
             ("distance", &self.distance, vec![n], distance),
             ("spread", &self.spread, vec![n, p], spread),
-            ("regression", &self.regression, vec![n, p], "a linear regression of the parameters' coordinates on the input"),
-            ("regression_covariance", &self.regression_covariance, vec![p, p], "covariance of that regression's errors"),
+            (
+                "regression",
+                &self.regression,
+                vec![n, p],
+                "a linear regression of the parameters' coordinates on the input",
+            ),
+            (
+                "regression_covariance",
+                &self.regression_covariance,
+                vec![p, p],
+                "covariance of that regression's errors",
+            ),
             ("ln_evidence", &self.ln_evidence, vec![n], "ln p(x), the likelihood averaged over the prior"),
         ];
         for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
