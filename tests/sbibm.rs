@@ -225,7 +225,7 @@ fn published(task: &Task, simulations: usize, network: &str) -> Option<f64> {
 /// One row per network, number of simulations and task.
 fn table(results: &Results) -> String {
     let mut text =
-        "| task | simulations | network | seeds | observations | C2ST | published |\n|---|---|---|---|---|---|---|\n"
+        "| task | simulations | network | seeds | observations | C2ST | published | program |\n|---|---|---|---|---|---|---|---|\n"
             .to_string();
     let mut done: Vec<(&str, usize, &str)> = vec![];
     for cell in &results.cell {
@@ -239,16 +239,19 @@ fn table(results: &Results) -> String {
         let all: Vec<f64> = same.iter().flat_map(|c| c.c2st.clone()).collect();
         let task = TASKS.iter().find(|t| t.name == cell.task).expect("a task of these");
         let seeds: Vec<String> = same.iter().map(|c| c.seed.to_string()).collect();
+        let mut versions: Vec<&str> = same.iter().map(|c| c.version.trim_start_matches("polycosm ")).collect();
+        versions.dedup();
         let published = published(task, cell.simulations, &cell.network).map_or("–".into(), |p| format!("{p:.3}"));
         text += &format!(
-            "| {} | {} | `{}` | {} | {} | {:.3} ± {:.3} | {published} |\n",
+            "| {} | {} | `{}` | {} | {} | {:.3} ± {:.3} | {published} | {} |\n",
             cell.task,
             cell.simulations,
             cell.network,
             seeds.join(", "),
             same.iter().map(|c| c.c2st.len()).min().unwrap_or(0),
             mean(&all),
-            error(&all)
+            error(&all),
+            versions.join(", ")
         );
     }
     text
