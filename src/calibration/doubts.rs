@@ -59,16 +59,28 @@ fn underived(samples: &Samples) -> Option<String> {
 
 /// Nothing tells from the inputs what the parameters should be.
 fn no_regression(samples: &Samples) -> Option<String> {
-    let none = samples.extras.regression.is_empty() && samples.extras.ln_evidence.is_empty();
-    none.then(|| {
+    let none = [&samples.extras.regression, &samples.extras.ln_evidence].iter().all(|numbers| numbers.is_empty());
+    (none && samples.extras.marginals.is_none()).then(|| {
         "no regression on the input stands beside these draws: a parameter that was ignored would not be found"
+            .to_string()
+    })
+}
+
+/// Only marginals are known.
+fn marginal(samples: &Samples) -> Option<String> {
+    samples.extras.marginals.is_some().then(|| {
+        "only the marginals of single parameters are judged: no joint posterior is known, so that there is no joint coverage and no \
+         TARP; the gain is the mean of a parameter's marginal over its prior"
             .to_string()
     })
 }
 
 /// All that a reader of a verdict on them should know.
 pub fn all(samples: &Samples) -> Vec<String> {
-    [no_width, unlike, torn, left_out, underived, no_regression].iter().filter_map(|look| look(samples)).collect()
+    [marginal, no_width, unlike, torn, left_out, underived, no_regression]
+        .iter()
+        .filter_map(|look| look(samples))
+        .collect()
 }
 
 #[cfg(test)]

@@ -94,7 +94,9 @@ impl Classifier {
     /// Learns from test universes with a truth and a regression; `None` where these are fewer than [`LEAST`].
     pub fn learn(tests: &Samples, seed: u64) -> Result<Option<Classifier>> {
         let (p, said) = (tests.dim(), &tests.extras.regression);
-        let known = |i: &usize| tests.truth_of(*i).is_some() && !said.is_empty();
+        // Of marginals no joint draws are known.
+        let joint = tests.extras.marginals.is_none();
+        let known = |i: &usize| joint && tests.truth_of(*i).is_some() && !said.is_empty();
         let rows: Vec<usize> = (0..tests.len()).filter(known).take(MOST).collect();
         let n = rows.len() as f64;
         let moments = |j: usize| {

@@ -191,8 +191,10 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);
     } else {
         curves = curves::all((samples, whole), &rows, config.seed);
-        curves.extend(together::pairs(samples, &rows, config.seed));
-        curves.extend(together::with_input(samples, &rows, config.seed)?);
+        if samples.extras.marginals.is_none() {
+            curves.extend(together::pairs(samples, &rows, config.seed));
+            curves.extend(together::with_input(samples, &rows, config.seed)?);
+        }
         match samples.extras.extrapolated {
             true => notes.push(
                 "the gain is left out: at the truths the density of a posterior that was spoilt on purpose \
@@ -223,7 +225,9 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         tarp_bootstrap: tarp.map(|t| bootstrap(&t.ranks, config)).unwrap_or_default(),
         parameters,
         gain,
-        smallest_correlation: (judged && samples.dim() > 1).then(|| power::correlation(&envelope)).flatten(),
+        smallest_correlation: (judged && samples.dim() > 1 && samples.extras.marginals.is_none())
+            .then(|| power::correlation(&envelope))
+            .flatten(),
         smallest_width_error: judged.then(|| WidthError::within(&envelope)),
         envelope,
         outcome: Outcome::NotJudged,
