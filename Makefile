@@ -14,10 +14,10 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sim build demo test fuzz bench validate figures reference lint docs sim install bundle clean
+.PHONY: help setup setup-sim build demo test fuzz bench validate validate-sbibm figures reference lint docs sim install bundle clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (quick when nothing is)
 	@scripts/setup.sh
@@ -49,6 +49,11 @@ CHECKS = cosmology easy flat gravity lognormal_box perturbation pytorch sphere s
 validate: setup ## the long checks against published numbers, with their figures (docs/validation.md)
 	cargo test --release $(CHECKS:%=--test %) -- --include-ignored --nocapture --test-threads=1
 	@$(MAKE) --no-print-directory figures
+
+# TASKS, SIMULATIONS, NETWORKS, SEEDS and OBSERVATIONS choose cells; those that are there are not run again.
+validate-sbibm: setup ## C2ST against sbibm's reference posteriors, cell by cell (docs/validation.md)
+	cargo test --release --test sbibm -- --ignored --nocapture
+	POLYCOSM_WRITE=1 cargo test --release --test sbibm table
 
 figures: setup ## docs/images/validation-*.png, from what the tests left in target/validation
 	cargo test --release --test figures -- --ignored --nocapture

@@ -7,6 +7,7 @@ mod mpi;
 
 use common::says;
 use polycosm::io::hdf::File;
+use polycosm::io::samples::Samples;
 use polycosm::rng;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -116,6 +117,62 @@ fn guessed_priors_and_holes_are_named_in_status_verdict_and_report() {
     says(&polycosm(folder, "status", &[]), 0, &["failures ", "more often where b is high"]);
     let status = polycosm(folder, "status", &["--json"]).1;
     assert!(status.contains("\"depend_on\"") && status.contains("\"side\": \"high\""), "{status}");
+}
+
+#[test]
+fn a_regression_on_the_input_stands_beside_draws_whatever_the_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    write(folder, 300, 0.1, 2.0);
+    let sets = ["--set", PRIOR];
+    says(&polycosm(folder, "train", &sets), 0, &[]);
+    let path = folder.join("out/posterior/posterior.h5");
+    let mut first: Option<Samples> = None;
+    for ranks in 1..=4 {
+        let _ = std::fs::remove_file(&path);
+        let mut run = mpi::mpirun(ranks);
+        run.current_dir(folder).arg(env!("CARGO_BIN_EXE_polycosm")).args(["infer", "run.toml"]).args(sets);
+        let ended = mpi::finish(run, Duration::from_secs(200));
+        assert!(ended.success, "{}", ended.text);
+        let samples = Samples::read(&path).unwrap();
+        let (n, said) = (samples.len(), &samples.extras.regression);
+        let square =
+            |j: usize| (0..n).map(|i| (said[2 * i + j] - samples.truth[2 * i + j]).powi(2)).sum::<f64>() / n as f64;
+        for j in 0..2 {
+            // 1/variance = 12 + 1/0.1².
+            let [found, told] = [square(j), samples.extras.regression_covariance[3 * j]].map(|v| v * 112.0);
+            assert!((0.6..1.8).contains(&found) && (0.7..1.6).contains(&told), "{found} {told}");
+        }
+        let same = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        if let Some(first) = &first {
+            assert!(same(said, &first.extras.regression), "{ranks} ranks");
+            assert!(same(&samples.extras.regression_covariance, &first.extras.regression_covariance), "{ranks} ranks");
+        }
+        first.get_or_insert(samples);
+    }
+    // An observation has one too, and a verdict of its own, which the report shows.
+    let file = File::create(&folder.join("seen.h5")).unwrap();
+    file.write(None, "x", &[2], &[0.3f32, 0.6]).unwrap();
+    file.close().unwrap();
+    says(&polycosm(folder, "infer", &["--set", PRIOR, "--observation", "seen.h5"]), 0, &[]);
+    let seen = Samples::read(&folder.join("out/posterior/observation-seen-posterior.h5")).unwrap();
+    assert!((seen.extras.regression[0] - 0.3).abs() < 0.1 && (seen.extras.regression[1] - 0.6).abs() < 0.1, "{seen:?}");
+    says(
+        &polycosm(folder, "calibrate", &sets),
+        0,
+        &[
+            "likelihood of a regression",
+            "pair, a and b",
+            "TARP about a regression",
+            "seen: ",
+            "local two-sample test, p = ",
+        ],
+    );
+    let verdict = json(folder);
+    assert_eq!(verdict["local"][0]["universes"], first.unwrap().len());
+    assert!(verdict["smallest_correlation"].as_f64().is_some_and(|rho| (0.2..0.9).contains(&rho)), "{verdict:#}");
+    says(&polycosm(folder, "report", &sets), 0, &[]);
+    assert!(page(folder).contains("L-C2ST") && page(folder).contains("local two-sample test"));
 }
 
 #[test]

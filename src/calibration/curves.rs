@@ -6,6 +6,8 @@
 //! | central | \|2 rank − 1\|: the smallest central interval that holds the truth | the same ranks, folded |
 //! | HPD | minus the marginal density (KDE of truth and draws together) | Hyndman 1996 |
 //! | joint HPD | −ln q: the smallest highest-density region that holds the truth | Hermans et al. 2022, arXiv:2110.06581 |
+//! | pair | product of two parameters, standardised | [`super::together`] |
+//! | likelihood, regression | what a regression on the input says of the parameters | [`super::together`] |
 //! | TARP | distance from a random reference point, in units of the prior's width | Lemos et al. 2023, arXiv:2302.03026 |
 //!
 //! The truth is one more draw of an exact posterior, so the rank of any statistic that treats the draws + 1 points
@@ -38,6 +40,12 @@ pub enum Diagnostic {
     JointHpd,
     /// Coverage of balls around random reference points.
     Tarp,
+    /// Calibration rank of the product of two parameters.
+    Pair,
+    /// Calibration rank of the likelihood of a linear-Gaussian model.
+    Likelihood,
+    /// Coverage of balls around what a linear regression on the input says.
+    Regression,
 }
 
 /// What is wrong with a posterior.
@@ -58,6 +66,10 @@ pub enum Direction {
     Misshapen,
     /// Its density at the truths is below the prior's.
     WorseThanPrior,
+    /// Two parameters are correlated otherwise.
+    Correlation,
+    /// Truths lie nearer than its draws to what a linear regression says of the input.
+    Ignores,
 }
 
 impl std::fmt::Display for Direction {
@@ -70,6 +82,8 @@ impl std::fmt::Display for Direction {
             Direction::Biased => "biased",
             Direction::Misshapen => "misshapen",
             Direction::WorseThanPrior => "worse than its prior",
+            Direction::Correlation => "wrong in its correlations",
+            Direction::Ignores => "blind to what its input says",
         })
     }
 }
@@ -80,6 +94,9 @@ pub struct Curve {
     pub diagnostic: Diagnostic,
     /// Name of the parameter, for those that look at one.
     pub parameter: Option<String>,
+    /// The other one, for those that look at two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
     /// The universes' numbers, sorted (n).
     pub ranks: Vec<f64>,
     /// Kolmogorov–Smirnov distance from uniform.
@@ -95,12 +112,13 @@ pub struct Curve {
 }
 
 impl Curve {
-    fn new(diagnostic: Diagnostic, parameter: Option<&str>, mut ranks: Vec<f64>) -> Curve {
+    pub(super) fn new(diagnostic: Diagnostic, parameter: Option<&str>, mut ranks: Vec<f64>) -> Curve {
         ranks.sort_by(f64::total_cmp);
         let ks = ks_distance(&ranks);
         Curve {
             diagnostic,
             parameter: parameter.map(str::to_string),
+            beside: None,
             ks,
             ks_p_value: ks_p_value(ranks.len(), ks),
             p_value: envelope_p_value(&ranks),
@@ -133,6 +151,7 @@ impl Curve {
         let z = |f: &dyn Fn(f64) -> f64| (self.ranks.iter().map(|u| f(*u)).sum::<f64>() / n - 0.5) * (12.0 * n).sqrt();
         let (centre, spread) = match self.diagnostic {
             Diagnostic::Rank | Diagnostic::Tarp => (z(&|u| u), z(&|u: f64| (2.0 * u - 1.0).abs())),
+            Diagnostic::Pair => return vec![Correlation],
             _ => (0.0, z(&|u| u)),
         };
         let side = match (self.diagnostic, centre > 0.0) {
@@ -140,7 +159,11 @@ impl Curve {
             (_, true) => BiasedLow,
             (_, false) => BiasedHigh,
         };
-        let width = if spread > 0.0 { Overconfident } else { Underconfident };
+        let width = match (self.diagnostic, spread > 0.0) {
+            (_, true) => Overconfident,
+            (Diagnostic::Likelihood | Diagnostic::Regression, false) => Ignores,
+            (_, false) => Underconfident,
+        };
         let mut named = vec![(centre.abs(), side), (spread.abs(), width)];
         named.retain(|(z, _)| *z > NAMED);
         named.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -155,8 +178,12 @@ impl Curve {
             Diagnostic::Hpd => "HPD interval",
             Diagnostic::JointHpd => "joint HPD",
             Diagnostic::Tarp => "TARP",
+            Diagnostic::Pair => "pair",
+            Diagnostic::Likelihood => "likelihood of a regression",
+            Diagnostic::Regression => "TARP about a regression",
         };
-        self.parameter.as_ref().map_or(what.to_string(), |p| format!("{what}, {p}"))
+        let of = [&self.parameter, &self.beside].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        if of.is_empty() { what.into() } else { format!("{what}, {}", of.join(" and ")) }
     }
 
     /// Why the curve fails.
@@ -226,7 +253,7 @@ pub(super) fn all((samples, whole): (&Samples, &Samples), rows: &[usize], seed: 
 
 /// Fractional rank of the truth's statistic among the draws', uniform for an exchangeable truth: a place among the
 /// ties, and within the last step of 1 / (draws + 1), is drawn at random.
-fn rank(truth: f64, draws: impl Iterator<Item = f64>, rng: &mut ChaCha8Rng) -> f64 {
+pub(super) fn rank(truth: f64, draws: impl Iterator<Item = f64>, rng: &mut ChaCha8Rng) -> f64 {
     let (mut below, mut ties, mut n) = (0usize, 0usize, 0usize);
     for d in draws {
         below += (d < truth) as usize;

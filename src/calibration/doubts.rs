@@ -57,6 +57,15 @@ fn underived(samples: &Samples) -> Option<String> {
     })
 }
 
+/// Nothing tells from the inputs what the parameters should be.
+fn no_regression(samples: &Samples) -> Option<String> {
+    let none = [&samples.extras.regression, &samples.extras.ln_evidence].iter().all(|numbers| numbers.is_empty());
+    (none && samples.extras.marginals.is_none()).then(|| {
+        "no regression on the input stands beside these draws: a parameter that was ignored would not be found"
+            .to_string()
+    })
+}
+
 /// Only marginals are known.
 fn marginal(samples: &Samples) -> Option<String> {
     samples.extras.marginals.is_some().then(|| {
@@ -68,7 +77,10 @@ fn marginal(samples: &Samples) -> Option<String> {
 
 /// All that a reader of a verdict on them should know.
 pub fn all(samples: &Samples) -> Vec<String> {
-    [marginal, no_width, unlike, torn, left_out, underived].iter().filter_map(|look| look(samples)).collect()
+    [marginal, no_width, unlike, torn, left_out, underived, no_regression]
+        .iter()
+        .filter_map(|look| look(samples))
+        .collect()
 }
 
 #[cfg(test)]
@@ -92,7 +104,14 @@ mod tests {
             ln_prob: vec![0.0; n * draws],
             truth: (0..n).map(|_| rng.random()).collect(),
             ln_prob_truth: vec![0.0; n],
-            extras: Extras { outside: vec![0.0; n], distance: vec![0.0; n], spread: vec![0.1; n], ..Extras::default() },
+            extras: Extras {
+                outside: vec![0.0; n],
+                distance: vec![0.0; n],
+                spread: vec![0.1; n],
+                regression: vec![0.5; n],
+                regression_covariance: vec![1.0 / 12.0],
+                ..Extras::default()
+            },
         };
         let notes = |samples: &Samples| assess(samples, &CalibrateConfig::default()).unwrap().notes;
         assert_eq!(notes(&samples), [""; 0]);

@@ -1,10 +1,12 @@
-//! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls.
+//! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls, of parameters alone and with the input ([`together`]).
 //!
 //! Every diagnostic reduces a universe to one number that is uniform on (0, 1) if the posterior is exact, whatever the
 //! number of draws: the rank of the truth's statistic among those of the draws, ties and the last digit broken at
 //! random. [`curves`] names the statistics. The empirical distribution of each such number over the universes is a
 //! curve, and all curves are judged by the same exact machinery ([`uniform`]): the envelope of equal local levels, and
 //! for the SBC ranks the Kolmogorov–Smirnov distance too.
+//!
+//! Single observations have a test of their own ([`local`]), beside the verdict.
 //!
 //! One more test looks at the density itself, beyond the farthest draw: is the posterior worse than its prior
 //! ([`bet`])?
@@ -25,9 +27,11 @@ pub mod curves;
 pub mod doubts;
 pub mod holes;
 pub mod kde;
+pub mod local;
 pub mod power;
 pub mod skill;
 pub mod spoil;
+mod together;
 pub mod uniform;
 mod verdict;
 
@@ -36,6 +40,7 @@ use crate::io::samples::Samples;
 use crate::prior::DrawnFrom;
 use crate::rng;
 pub use curves::{Curve, Diagnostic, Direction};
+pub use local::{Classifier, Local};
 use power::WidthError;
 use rand::Rng;
 use schemars::JsonSchema;
@@ -95,7 +100,8 @@ pub struct Calibration {
     pub level_each: f64,
     /// Simultaneous band of every curve at `level_each`.
     pub envelope: Envelope,
-    /// The judged curves: per parameter SBC rank, central interval and HPD; joint HPD; TARP.
+    /// The judged curves: per parameter SBC rank, central interval and HPD; joint HPD; TARP; per pair the product; with the
+    /// input the likelihood and TARP about a regression.
     pub curves: Vec<Curve>,
     /// TARP's expected coverage with its bootstrap scatter.
     pub tarp_bootstrap: Vec<Coverage>,
@@ -105,6 +111,10 @@ pub struct Calibration {
     pub gain: Gain,
     /// The smallest error of a posterior's width that would have been found; none without a verdict.
     pub smallest_width_error: Option<WidthError>,
+    /// The smallest correlation of two parameters that would have been missed if the posterior had left it out; none without
+    /// a verdict, or with one parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_correlation: Option<f64>,
     /// The verdict.
     pub outcome: Outcome,
     /// True if the outcome is a pass.
@@ -115,6 +125,9 @@ pub struct Calibration {
     pub remedy: Option<String>,
     /// What else a reader of the verdict should know.
     pub notes: Vec<String>,
+    /// What was found of single observations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<Local>,
     /// Parameters whose truths were plainly not drawn from the prior, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_of_the_prior: Option<String>,
@@ -133,10 +146,10 @@ pub struct Coverage {
     pub upper: f64,
 }
 
-/// Tests that a posterior of so many parameters, derived ones among them, has to pass: four per parameter (its rank twice), joint HPD, TARP, and
-/// the bet.
-pub fn tests(parameters: usize) -> usize {
-    4 * parameters + 3
+/// Tests that a posterior of so many parameters and derived ones has to pass: four of each (its rank twice), one per pair
+/// of parameters, joint HPD, TARP, two with the input, and the bet.
+pub fn tests(parameters: usize, derived: usize) -> usize {
+    4 * (parameters + derived) + parameters * parameters.saturating_sub(1) / 2 + 5
 }
 
 /// Level of each of so many tests.
@@ -178,6 +191,10 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         parameters.iter_mut().for_each(|p| p.contraction = f64::NAN);
     } else {
         curves = curves::all((samples, whole), &rows, config.seed);
+        if samples.extras.marginals.is_none() {
+            curves.extend(together::pairs(samples, &rows, config.seed));
+            curves.extend(together::with_input(samples, &rows, config.seed)?);
+        }
         match samples.extras.extrapolated {
             true => notes.push(
                 "the gain is left out: at the truths the density of a posterior that was spoilt on purpose \
@@ -208,6 +225,9 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         tarp_bootstrap: tarp.map(|t| bootstrap(&t.ranks, config)).unwrap_or_default(),
         parameters,
         gain,
+        smallest_correlation: (judged && samples.dim() > 1 && samples.extras.marginals.is_none())
+            .then(|| power::correlation(&envelope))
+            .flatten(),
         smallest_width_error: judged.then(|| WidthError::within(&envelope)),
         envelope,
         outcome: Outcome::NotJudged,
@@ -215,6 +235,7 @@ pub fn assess(samples: &Samples, config: &CalibrateConfig) -> Result<Calibration
         reasons: drawn_from.no_prior().map(String::from).into_iter().collect(),
         remedy: None,
         notes,
+        local: vec![],
         not_of_the_prior: judged.then(|| skill::not_of_the_prior(samples, &rows)).flatten(),
         curves,
     };

@@ -1,14 +1,18 @@
-//! What a verdict could have found: the smallest error of a posterior's width that so many universes show.
+//! What a verdict could have found: the smallest error of a posterior's width, and the smallest correlation left out, that
+//! so many universes show.
 //!
 //! In units of its own standard deviation a Gaussian posterior that is too narrow by a factor s has truths that scatter
 //! s times too far. The central interval that reaches the truth, v = erf(s |g| / √2) with g normal, then has the
 //! distribution P(v ≤ t) = erf(erf⁻¹(t) / s) in place of t, and the probability that its curve leaves the envelope is
 //! exact ([`band_probability`]). The other curves can only add to it.
+//!
+//! If two parameters have the correlation ρ and their posterior none, the product of both has the distribution F_ρ at the
+//! truth and F_0 among the draws, and its rank P(v ≤ t) = F_ρ(F_0⁻¹(t)).
 
 use super::number;
 use super::uniform::{Envelope, band_probability};
 use serde::{Deserialize, Serialize};
-use statrs::function::erf::{erf, erf_inv};
+use statrs::function::erf::{erf, erf_inv, erfc};
 
 /// Probability with which an error "would have been found".
 pub const POWER: f64 = 0.9;
@@ -19,6 +23,10 @@ pub const COARSEST: f64 = 2.0;
 const LARGEST: f64 = 100.0;
 /// Beyond so many universes the factor's logarithm falls as 1/√n.
 const MANY: usize = 1000;
+/// Largest correlation that is looked for.
+const LARGEST_CORRELATION: f64 = 0.999;
+/// Half the points at which products of two numbers are looked at.
+const PRODUCTS: i32 = 250;
 
 /// Smallest factors by which the standard deviation of one parameter can be wrong and be found; infinite if none is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -85,6 +93,46 @@ fn found(envelope: &Envelope, s: f64) -> f64 {
     1.0 - band_probability(&moved(&envelope.lower), &moved(&envelope.upper))
 }
 
+/// The smallest correlation (of either sign) that is found, if a Gaussian posterior of two parameters has none; `None`
+/// where not even the largest is.
+pub fn correlation(envelope: &Envelope) -> Option<f64> {
+    let n = envelope.lower.len();
+    let most = if n > MANY { Some(Envelope::new(MANY, envelope.level)) } else { None };
+    let envelope = most.as_ref().unwrap_or(envelope);
+    let y: Vec<f64> = (-PRODUCTS..=PRODUCTS).map(|i| (8.0 * i as f64 / PRODUCTS as f64).sinh() / 60.0).collect();
+    let none: Vec<f64> = y.iter().map(|y| product(*y, 0.0)).collect();
+    let found = |rho: f64| {
+        let some: Vec<f64> = y.iter().map(|y| product(*y, rho)).collect();
+        let moved = |t: &f64| {
+            let i = none.partition_point(|f| f < t).clamp(1, none.len() - 1);
+            let part = (t - none[i - 1]) / (none[i] - none[i - 1]).max(f64::MIN_POSITIVE);
+            (some[i - 1] + part.clamp(0.0, 1.0) * (some[i] - some[i - 1])).clamp(0.0, 1.0)
+        };
+        let bounds = |bounds: &[f64]| bounds.iter().map(moved).collect::<Vec<_>>();
+        1.0 - band_probability(&bounds(&envelope.lower), &bounds(&envelope.upper))
+    };
+    let (mut low, mut high) = (0.0, LARGEST_CORRELATION.atanh());
+    if found(LARGEST_CORRELATION) < POWER {
+        return None;
+    }
+    for _ in 0..10 {
+        let middle: f64 = 0.5 * (low + high);
+        if found(middle.tanh()) < POWER { low = middle } else { high = middle }
+    }
+    Some((high * (MANY as f64 / n.max(MANY) as f64).sqrt()).tanh())
+}
+
+/// P(z₁ z₂ ≤ y) of two normal numbers with correlation ρ: 2 ∫₀^∞ φ(z) Φ((y/z − ρ z) / √(1 − ρ²)) dz, in ln z.
+fn product(y: f64, rho: f64) -> f64 {
+    const STEP: f64 = 0.08;
+    let below = |z: f64| 0.5 * erfc(-z / std::f64::consts::SQRT_2);
+    let at = |i: i32| {
+        let z = (i as f64 * STEP).exp();
+        z * (-0.5 * z * z).exp() * below((y / z - rho * z) / (1.0 - rho * rho).sqrt())
+    };
+    2.0 * STEP / (2.0 * std::f64::consts::PI).sqrt() * (-200..=28).map(at).sum::<f64>()
+}
+
 /// The fewest universes that [`WidthError::is_enough`] for.
 pub fn fewest(level_each: f64) -> usize {
     let enough = |n: usize| WidthError::of(n, level_each).is_enough();
@@ -122,6 +170,45 @@ mod tests {
             let share = outside.count() as f64 / 2000.0;
             assert!((share - POWER).abs() < 0.025, "{s} {share}");
         }
+    }
+
+    #[test]
+    fn products_of_normal_numbers_have_their_distribution() {
+        // P(z₁ z₂ ≤ 0) = 1/2 − asin(ρ)/π; Var z₁z₂ = 1 + ρ²; all is 1.
+        for rho in [-0.7f64, 0.0, 0.3, 0.95] {
+            assert!((product(0.0, rho) - 0.5 + rho.asin() / std::f64::consts::PI).abs() < 1e-6, "{rho}");
+            assert!((product(60.0, rho) - 1.0).abs() < 1e-6 && product(-60.0, rho) < 1e-6, "{rho}");
+            let mut rng = crate::rng::stream(2, 0, "products", 0);
+            let mut draw = || {
+                let [a, b]: [f64; 2] = std::array::from_fn(|_| rng.sample(StandardNormal));
+                a * (rho * a + (1.0 - rho * rho).sqrt() * b)
+            };
+            let below = (0..40_000).filter(|_| draw() <= 0.4).count() as f64 / 40_000.0;
+            assert!((product(0.4, rho) - below).abs() < 0.01, "{rho}");
+        }
+    }
+
+    #[test]
+    fn the_correlation_is_found_nine_times_in_ten() {
+        let (n, level) = (100, 0.999);
+        let envelope = Envelope::new(n, level);
+        let rho = correlation(&envelope).unwrap();
+        let mut rng = crate::rng::stream(2, 0, "correlation", 0);
+        let outside = (0..1000).filter(|_| {
+            let one = |_| {
+                let [a, b]: [f64; 2] = std::array::from_fn(|_| rng.sample(StandardNormal));
+                product(a * (rho * a + (1.0 - rho * rho).sqrt() * b), 0.0)
+            };
+            let mut v: Vec<f64> = (0..n).map(one).collect();
+            v.sort_by(f64::total_cmp);
+            (0..n).any(|i| v[i] < envelope.lower[i] || v[i] > envelope.upper[i])
+        });
+        let share = outside.count() as f64 / 1000.0;
+        assert!((share - POWER).abs() < 0.04, "{rho} {share}");
+        let all: Vec<f64> =
+            [20, 100, 500, 4000].iter().map(|&n| correlation(&Envelope::new(n, level)).unwrap_or(1.0)).collect();
+        assert!(all.windows(2).all(|w| w[1] < w[0]) && all[2] < 0.35, "{all:?}");
+        assert!(correlation(&Envelope::new(3, level)).is_none());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The verdict: what it is, why, what to do; in one sentence, and as a compact table for the terminal.
 
 use super::curves::p_value;
-use super::{Calibration, Direction, power};
+use super::{Calibration, Diagnostic, Direction, power};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// So many pairs of parameters are shown one by one.
+const FEW: usize = 3;
 
 /// What is found of a posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,13 @@ impl Calibration {
             Direction::Misshapen => {
                 "of another shape: raise the flow's `layers` and `bins`, or train on more universes"
             }
+            Direction::Correlation => {
+                "wrong in its correlations: raise the flow's `layers`, or train for more `epochs` and on more universes"
+            }
+            Direction::Ignores => {
+                "blind to what its input says, which a linear regression of it tells: train for more `epochs`, with a larger \
+                 network or another `transform`"
+            }
             Direction::WorseThanPrior => {
                 "worse than its prior: it has learned its training universes by heart, or the test's are of another kind; train on \
                  more universes or with smaller networks, and look at the losses"
@@ -126,6 +136,13 @@ impl Calibration {
         if counted.iter().any(|(_, d)| matches!(d, Direction::BiasedLow | Direction::BiasedHigh)) {
             counted.retain(|(_, d)| *d != Direction::Biased);
         }
+        // Where each parameter is right by itself, their correlations explain the rest; where one is not, products are wrong for that.
+        let single =
+            |c: &&super::Curve| matches!(c.diagnostic, Diagnostic::Rank | Diagnostic::Central | Diagnostic::Hpd);
+        if self.curves.iter().filter(single).any(|c| !c.pass) {
+            counted.retain(|(_, d)| *d != Direction::Correlation);
+        }
+        counted.sort_by_key(|(_, d)| *d != Direction::Correlation);
         counted.into_iter().map(|(_, d)| d).collect()
     }
 
@@ -154,9 +171,11 @@ impl Calibration {
     /// What would have been found, in a sentence; nothing where the verdict says that it is too little.
     pub fn found(&self) -> Option<String> {
         let percent = 100.0 * power::POWER;
-        self.smallest_width_error
-            .filter(|width| width.is_enough() || self.outcome == Outcome::Fails)
-            .map(|w| format!("with {percent}% probability these universes show a posterior that is {w}"))
+        self.smallest_width_error.filter(|width| width.is_enough() || self.outcome == Outcome::Fails).map(|w| {
+            let correlation = |rho: f64| format!(", and one without a correlation that is ±{rho:.2} or stronger");
+            let correlation = self.smallest_correlation.map_or(String::new(), correlation);
+            format!("with {percent}% probability these universes show a posterior that is {w}{correlation}")
+        })
     }
 }
 
@@ -170,7 +189,7 @@ impl fmt::Display for Calibration {
                 writeln!(f, "  {:<30} {:>9} {:>9}", "curve", "p (band)", "p (KS)")?;
             }
         }
-        for curve in &self.curves {
+        for curve in self.curves.iter().filter(|c| self.tells(c)) {
             let words: Vec<String> = curve.directions.iter().map(Direction::to_string).collect();
             let word = if curve.pass { "ok".to_string() } else { words.join(" and ") };
             writeln!(f, "  {:<30} {:>9.2e} {:>9.2e}  {word}", curve.name(), curve.p_value, curve.ks_p_value)?;
@@ -186,6 +205,13 @@ impl fmt::Display for Calibration {
 }
 
 impl Calibration {
+    /// Of many pairs only those that fail, and the worst.
+    pub fn tells(&self, curve: &super::Curve) -> bool {
+        let pairs = || self.curves.iter().filter(|c| c.diagnostic == Diagnostic::Pair);
+        let worst = pairs().map(|c| c.p_value).fold(1.0, f64::min);
+        curve.diagnostic != Diagnostic::Pair || pairs().count() <= FEW || !curve.pass || curve.p_value == worst
+    }
+
     /// What there is to know beside the curves, the verdict last.
     pub fn conclusion(&self) -> String {
         let (gain, mut lines) = (&self.gain, vec![]);

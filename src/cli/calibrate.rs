@@ -2,11 +2,11 @@
 
 use super::ahead::Ahead;
 use super::campaign::Campaign;
-use super::current::{Current, Judged};
+use super::current::{Current, Judged, drawn};
 use super::start::say;
 use crate::calibration::holes::{Holes, holes};
 use crate::calibration::power::{WidthError, fewest};
-use crate::calibration::{Calibration, assess, compare, level_each, spoil, tests};
+use crate::calibration::{Calibration, Classifier, Local, assess, compare, level_each, spoil, tests};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result};
@@ -74,11 +74,15 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
             plan.derive(&mut samples);
             let mut calibration = assess(&samples, &plan.config.calibrate).map_err(|e| e.file(&path))?;
             calibration.notes.extend(holes.iter().map(Holes::to_string));
+            if scale_sd.is_none() {
+                calibration.local = local(plan, &current, &stage, &samples)?;
+            }
             say(format_args!("posterior `{stage}`"));
             match brief {
                 true => say(calibration.conclusion()),
                 false => say(&calibration),
             }
+            calibration.local.iter().for_each(|found| say(format_args!("  {}", found.words(calibration.level))));
             if scale_sd.is_none() {
                 if held.is_none() {
                     held = Some(Lock::to_publish(&folder, "is judging into")?);
@@ -111,6 +115,23 @@ pub fn calibrate(plan: &Plan, comm: &Comm, scale_sd: Option<f64>, strict: bool, 
     })
 }
 
+/// The observations of a stage, judged by the test universes.
+fn local(plan: &Plan, current: &Current, stage: &str, tests: &Samples) -> Result<Vec<Local>> {
+    let mut observed = vec![];
+    for path in drawn(plan) {
+        let Ok(samples) = Samples::read(&path) else { continue };
+        let of = samples.extras.of.as_ref();
+        if of.is_some_and(|of| of.stage == stage && of.observation.is_some()) && current.outdated(&samples)?.is_none() {
+            observed.push(samples);
+        }
+    }
+    if observed.is_empty() {
+        return Ok(vec![]);
+    }
+    let classifier = Classifier::learn(tests, plan.config.calibrate.seed)?;
+    Ok(classifier.iter().flat_map(|c| observed.iter().filter_map(|samples| c.ask(samples))).collect())
+}
+
 /// Failed universes worth a word, among those that have run.
 pub fn holes_of(dataset: &Dataset) -> Option<Holes> {
     let ran = dataset.ran();
@@ -128,8 +149,7 @@ pub fn foresee(plan: &Plan, ahead: &Ahead) -> Option<(String, Option<String>)> {
         return Some(("no posterior: there will be no verdict".into(), Some(why.into())));
     }
     let n = ahead.count(Split::Test);
-    let parameters = ahead.parameters + plan.prior.derived.len();
-    let level = level_each(plan.config.calibrate.level, tests(parameters));
+    let level = level_each(plan.config.calibrate.level, tests(ahead.parameters, plan.prior.derived.len()));
     let width = WidthError::of(n, level);
     let text = format!("{n} test universes, which will show a posterior that is {width}");
     let few = !width.is_enough();

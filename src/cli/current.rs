@@ -278,7 +278,7 @@ pub fn place(file: &Path) -> String {
 }
 
 /// Version of what judging computes; raised when the same draws give another verdict.
-const JUDGING: u32 = 1;
+const JUDGING: u32 = 2;
 
 /// What a verdict is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

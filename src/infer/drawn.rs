@@ -84,6 +84,8 @@ pub(super) struct Drawn {
     pub most: Vec<u64>,
     pub distance: Vec<f64>,
     pub spread: Vec<f64>,
+    /// What a regression says of them, where there is one.
+    pub regression: Vec<f64>,
     pub r_hat: Vec<f64>,
     pub ess: Vec<f64>,
     /// Of marginals: draws of pairs of parameters (n, draws, pairs, 2), and ln p(θ_j | x) at the truths (n, p).

@@ -5,6 +5,7 @@ mod chains;
 mod combined;
 mod config;
 mod drawn;
+mod regression;
 mod sampler;
 mod tempered;
 mod weighted;
@@ -14,6 +15,7 @@ pub use averaged::Averaged;
 pub use chains::{Method, Mixing};
 pub use combined::Combined;
 pub use config::InferConfig;
+pub use regression::Regression;
 pub use sampler::{Direct, Sampler, Target};
 pub use tempered::Tempered;
 pub use weighted::Weighted;
@@ -74,6 +76,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, how: Sampli
     let all = [rows.len(), draws, p + 1];
     let remedy = "lower it, or set aside fewer test universes";
     comm.agree(limits::product_at_most("infer.draws", &all, "numbers", limits::NUMBERS, remedy))?;
+    let regression = Regression::fit(comm, trained, columns)?;
     let pairs = comm.agree(with_density(trained, |density| Ok(Blocks::of(density, &dataset.prior)?.pairs())))?;
     let (mut drawn, mut unfit) = (Drawn::default(), Unfit::default());
     let mut work = || -> Result<()> {
@@ -88,6 +91,7 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, how: Sampli
             let (batch, looks) = (batch.rows(&kept), looks.of(&kept));
             let truth = dataset.thetas(&kept.iter().map(|&i| chunk[i]).collect::<Vec<_>>());
             with_density(trained, |density| drawn.extend((density, &dataset.prior), &batch, looks, Some(&truth), how))?;
+            drawn.regression.extend(regression.as_ref().map_or(Ok(vec![]), |r| r.say(trained, &batch))?);
         }
         Ok(())
     };
@@ -106,6 +110,8 @@ pub fn test_split(comm: &Comm, trained: &Trained, columns: &Columns, how: Sampli
             outside: comm.all_gather(&drawn.outside),
             distance: comm.all_gather(&drawn.distance),
             spread: comm.all_gather(&drawn.spread),
+            regression: comm.all_gather(&drawn.regression),
+            regression_covariance: regression.as_ref().map_or(vec![], Regression::covariance),
             r_hat: comm.all_gather(&drawn.r_hat),
             ess: comm.all_gather(&drawn.ess),
             marginals: pairs.map(|pairs| Marginals {
@@ -166,6 +172,13 @@ pub fn observation(
 ) -> Result<(Samples, Vec<String>)> {
     let (batch, looks) = seen(trained, fields)?;
     with_density(trained, |density| observed(trained, density, (&batch, looks), truth, how))
+}
+
+/// Puts beside the draws of an observation what a regression says of it.
+pub fn regressed(trained: &Trained, fields: &[Field], regression: &Regression, samples: &mut Samples) -> Result<()> {
+    samples.extras.regression = regression.say(trained, &seen(trained, fields)?.0)?;
+    samples.extras.regression_covariance = regression.covariance();
+    Ok(())
 }
 
 /// Posterior samples of several observations of the same parameters together, the prior counted once ([`Combined`]).

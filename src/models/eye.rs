@@ -113,6 +113,12 @@ impl Eye {
         self.preprocess().novelty(&x, views)
     }
 
+    /// What inputs (n, …) are compared with the training's by, in their standard deviations: (n, numbers).
+    pub fn facts(&self, x: &Tensor) -> Tensor {
+        let (n, (x, _)) = (x.size()[0], self.seen(x));
+        self.preprocess().standard_facts(&x).reshape([n, -1])
+    }
+
     /// Of each input (n, …): how many of its numbers are not finite, and how many the transform does not take.
     pub fn unfit(&self, x: &Tensor) -> Vec<[i64; 2]> {
         let (x, views) = self.seen(x);

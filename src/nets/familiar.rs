@@ -88,7 +88,8 @@ impl Familiar {
         own.into_iter().chain(joint).map(Tensor::shallow_clone).collect()
     }
 
-    fn standardised(&self, x: &Tensor) -> Tensor {
+    /// In standard deviations of the training samples; 0 of what was constant there.
+    pub fn standardised(&self, x: &Tensor) -> Tensor {
         (x - &self.mean) / &self.sd * self.width.gt(0.0).to_kind(Kind::Double)
     }
 

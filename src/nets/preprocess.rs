@@ -269,6 +269,12 @@ impl Preprocess {
         tch::no_grad(|| self.familiar.novelty(&self.facts(self.rows(x)), views))
     }
 
+    /// What [`Preprocess::novelty`] compares samples (n · views, …) by, in standard deviations of the training samples, up to
+    /// 10 of them: (n · views, numbers).
+    pub fn standard_facts(&self, x: &Tensor) -> Tensor {
+        tch::no_grad(|| self.familiar.standardised(&self.facts(self.rows(x))).clamp(-LIMIT, LIMIT))
+    }
+
     /// Of each sample (n · views, …): how many numbers are not finite, and how many the transform does not take.
     pub fn unfit(&self, x: &Tensor, views: i64) -> Vec<[i64; 2]> {
         let n = x.size()[0] / views.max(1);

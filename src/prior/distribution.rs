@@ -29,6 +29,14 @@ pub struct Coordinate {
     pub boxed: bool,
 }
 
+impl Coordinate {
+    /// u of a value; of one on the edge of a half-line a large negative number.
+    pub fn of(&self, value: f64) -> f64 {
+        let t = self.log.map_or(value, |(edge, side)| (side * (value - edge)).max(f64::MIN_POSITIVE).ln());
+        (t - self.low) / self.width
+    }
+}
+
 /// Where there is no bound, plots and corners reach to the quantiles of this fraction and of the rest.
 const OUTSKIRTS: f64 = 0.001;
 /// Below this part of a Gaussian, cut off so that next to nothing is left, its numbers are not to be trusted.

@@ -42,6 +42,17 @@ pub(super) fn observations(inputs: &Inputs) -> Markup {
             }
             (note())
         }
+        @for (observation, name, s) in &rows {
+            @for c in inputs.calibrations.iter().filter(|c| c.0 == *name).map(|c| &c.1) {
+                @for found in c.local.iter().filter(|found| s.extras.of.as_ref() == Some(&found.of)) {
+                    p {
+                        b { @if found.fails(c.level) { "⚠ " } (observation.name) ", posterior " (name) ": " }
+                        (found.words(c.level)) ". A classifier of test universes is asked whether it can tell these draws from truths \
+                        (L-C2ST)."
+                    }
+                }
+            }
+        }
         @for o in &inputs.observations {
             @for (name, s) in o.posteriors.iter().filter(|(_, s)| !s.extras.ln_evidence.is_empty()) {
                 p { b { (o.name) ", posterior " (name) ": " } (s.words(0)) "." }

@@ -2,6 +2,7 @@
 
 use super::axes::{Axes, Key, LABEL, Scale, legend, reference};
 use super::canvas::{Canvas, GREY, INK, PALETTE, Pen, pen, series};
+use crate::calibration::Diagnostic::{Likelihood, Pair, Regression};
 use crate::calibration::{Calibration, Curve, Diagnostic, Outcome};
 
 /// Nominal levels at which curves are drawn.
@@ -11,7 +12,11 @@ const POINTS: usize = 401;
 pub fn figure(calibration: &Calibration) -> Canvas {
     let (wide, high, left, top) = (318.0, 236.0, 66.0, 50.0);
     let parameters = calibration.parameters.len();
-    let legend_rows = (2 * parameters + 1).min(2 * PALETTE.len() + 1) as f64;
+    let told = |diagnostics: &[Diagnostic]| -> Vec<&Curve> {
+        calibration.curves.iter().filter(|c| diagnostics.contains(&c.diagnostic) && calibration.tells(c)).collect()
+    };
+    let together = told(&[Diagnostic::JointHpd, Diagnostic::Tarp, Likelihood, Regression, Pair]).len();
+    let legend_rows = (2 * parameters).max(together).min(2 * PALETTE.len()) as f64 + 1.0;
     let mut c = Canvas::new(3.0 * wide + 12.0, top + high + 56.0 + 17.0 * legend_rows);
     let all = calibration.curves.iter().flat_map(|curve| levels().map(|t| (curve.ecdf(t) - t).abs()));
     let band = levels().map(|t| calibration.envelope.ecdf_range(t)).zip(levels());
@@ -19,7 +24,11 @@ pub fn figure(calibration: &Calibration) -> Canvas {
     let panels: [(&str, &str, &[Diagnostic]); 3] = [
         ("SBC ranks", "rank of the truth", &[Diagnostic::Rank]),
         ("Coverage per parameter", "nominal credibility", &[Diagnostic::Hpd, Diagnostic::Central]),
-        ("Joint coverage", "nominal credibility", &[Diagnostic::JointHpd, Diagnostic::Tarp]),
+        (
+            "Joint coverage",
+            "nominal credibility",
+            &[Diagnostic::JointHpd, Diagnostic::Tarp, Likelihood, Regression, Pair],
+        ),
     ];
     for (i, (title, x_label, diagnostics)) in panels.into_iter().enumerate() {
         let x0 = i as f64 * wide + left;
@@ -31,7 +40,7 @@ pub fn figure(calibration: &Calibration) -> Canvas {
         let range = |t: f64| calibration.envelope.ecdf_range(t);
         axes.band(&mut c, levels().map(|t| (t, range(t).0 - t, range(t).1 - t)), GREY, 0.20);
         axes.line(&mut c, [(0.0, 0.0), (1.0, 0.0)], reference());
-        let curves: Vec<&Curve> = calibration.curves.iter().filter(|c| diagnostics.contains(&c.diagnostic)).collect();
+        let curves = told(diagnostics);
         let mut entries = Vec::new();
         for curve in &curves {
             let pen = style(curve, calibration);
@@ -67,6 +76,9 @@ fn style(curve: &Curve, calibration: &Calibration) -> Pen {
         Diagnostic::Central => pen(series(index.unwrap_or(0)), 1.5).dashed(),
         Diagnostic::JointHpd => pen(INK, 1.8),
         Diagnostic::Tarp => pen(PALETTE[3], 1.8),
+        Likelihood => pen(PALETTE[0], 1.8),
+        Regression => pen(PALETTE[1], 1.8),
+        Pair => pen(series(index.unwrap_or(0)), 1.2).dashed(),
         _ => pen(series(index.unwrap_or(0)), 1.8),
     }
 }
@@ -81,5 +93,11 @@ fn entry(curve: &Curve, calibration: &Calibration) -> String {
         Diagnostic::Central => format!("{name}, central  ({})", p(curve.p_value)),
         Diagnostic::JointHpd => format!("joint highest density  ({})", p(curve.p_value)),
         Diagnostic::Tarp => format!("TARP  ({})", p(curve.p_value)),
+        Likelihood => format!("likelihood of a regression  ({})", p(curve.p_value)),
+        Regression => format!("TARP about a regression  ({})", p(curve.p_value)),
+        Pair => {
+            let other = calibration.parameters.iter().find(|p| Some(&p.name) == curve.beside.as_ref());
+            format!("{name} times {}  ({})", other.map_or("", |p| &p.latex), p(curve.p_value))
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result, campaign};
-use crate::infer::{InferConfig, Sampling, observation, test_split, unmixed};
+use crate::infer::{InferConfig, Regression, Sampling, observation, regressed, test_split, unmixed};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
@@ -266,6 +266,7 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool, strict: bool
             for stage in stages.iter().filter(|stage| due.iter().any(|(_, of)| of.stage == **stage)) {
                 let context = context(plan, comm, &current, &dataset, stage, &provenance)?;
                 let trained = comm.agree(Trained::load(&context, stage))?;
+                let regression = Regression::fit(comm, &trained, &columns(&context, stage)?)?;
                 // One universe is little work: the root does it.
                 comm.on_root(|| {
                     let opened = looked.is_none().then(|| FieldFile::open(&file, row, &learned)).transpose()?;
@@ -283,6 +284,9 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool, strict: bool
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
                         mixed(&samples, strict)
                             .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e })?;
+                        if let Some(regression) = &regression {
+                            regressed(&trained, fields, regression, &mut samples)?;
+                        }
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());

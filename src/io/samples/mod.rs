@@ -53,6 +53,10 @@ pub struct Extras {
     pub marginals: Option<Marginals>,
     /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
     pub left_out: Vec<u64>,
+    /// What a linear regression says of the parameters from each universe's input (n, p), and the covariance of its errors
+    /// (p, p), in the coordinates u of [`crate::prior::Coordinate`].
+    pub regression: Vec<f64>,
+    pub regression_covariance: Vec<f64>,
     /// ln p(x) of each universe (n), of exact posteriors.
     pub ln_evidence: Vec<f64>,
     /// Derived parameters of the draws (n, draws, d), and of the truths (n, d); NaN of universes that cannot be made.
@@ -195,6 +199,12 @@ impl Samples {
             optional("outside", &self.extras.outside, n),
             optional("distance", &self.extras.distance, n),
             optional("spread", &self.extras.spread, n * p),
+            optional("regression", &self.extras.regression, n * p),
+            optional(
+                "regression_covariance",
+                &self.extras.regression_covariance,
+                if self.extras.regression.is_empty() { 0 } else { p * p },
+            ),
             optional("r_hat", &self.extras.r_hat, n * p),
             optional("ess", &self.extras.ess, n * p),
             ("draws of pairs", pairs.theta.len(), n * d * pairs.pairs.len() * 2),
@@ -235,6 +245,8 @@ mod tests {
                 outside: vec![0.0, f64::INFINITY],
                 distance: vec![0.3, 2.5],
                 spread: vec![0.1, 0.2, f64::INFINITY, 0.1],
+                regression: vec![0.3, 0.8, 0.4, 0.7],
+                regression_covariance: vec![0.1, 0.0, 0.0, 0.2],
                 r_hat: vec![1.0, 1.01, f64::INFINITY, 1.1],
                 ess: vec![900.0, 800.0, 0.0, 20.0],
                 left_out: vec![9],
