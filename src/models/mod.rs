@@ -1,6 +1,7 @@
 //! Models: one file each behind one trait. The trainer knows nothing else about networks.
 
 mod batch;
+mod classifier;
 mod compressor;
 mod contract;
 mod density;
@@ -14,6 +15,7 @@ mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
+pub use classifier::ClassifierConfig;
 pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
@@ -44,8 +46,12 @@ pub mod prelude {
 }
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> =
-    Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<RegressionConfig>("regression"), kind::<NpeConfig>("npe")]);
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
+    kind::<VmimConfig>("vmim"),
+    kind::<RegressionConfig>("regression"),
+    kind::<NpeConfig>("npe"),
+    kind::<ClassifierConfig>("classifier"),
+]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;
