@@ -8,6 +8,7 @@ mod density;
 mod eye;
 mod linear_gaussian;
 mod npe;
+mod nre;
 mod regression;
 mod section;
 mod stream;
@@ -20,6 +21,7 @@ pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
 pub use npe::NpeConfig;
+pub use nre::{Loss, NreConfig};
 pub use regression::RegressionConfig;
 pub use section::{Section, Size};
 pub use stream::Stream;
@@ -51,6 +53,7 @@ pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
     kind::<RegressionConfig>("regression"),
     kind::<NpeConfig>("npe"),
     kind::<ClassifierConfig>("classifier"),
+    kind::<NreConfig>("nre"),
 ]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
