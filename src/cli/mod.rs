@@ -31,6 +31,7 @@ pub mod threads;
 pub mod timings;
 #[cfg(feature = "torch")]
 pub mod train;
+mod training;
 pub mod verify;
 
 use crate::comm::{self, Comm, launch};

@@ -5,13 +5,13 @@ use super::campaign::Campaign;
 use super::check::{derived, passed_over};
 use super::current::{Current, drawn};
 use super::start::say;
+use super::training::Training;
 use super::{calibrate, report};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{Error, Result, campaign};
 use crate::io::samples::Samples;
 use crate::io::stages::{State, anew};
-use crate::limits;
 use crate::progress::count;
 use crate::suite::observe::Outdated;
 use crate::suite::status::status;
@@ -124,9 +124,9 @@ struct Outcome {
     name: String,
     #[serde(skip)]
     word: String,
-    /// Epochs done of a training that is not finished.
+    /// Of a training that is not finished.
     #[serde(skip)]
-    epochs: Option<usize>,
+    training: Option<Training>,
     /// What a page does not show though it is there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<String>,
@@ -144,7 +144,7 @@ fn page(plan: &Plan) -> PathBuf {
 fn stages_json(plan: &Plan, results: &[Outcome]) -> Vec<Value> {
     let trained = |r: &Outcome| plan.stages().model(&r.name).exists();
     let stages = results.iter().filter(|r| r.what == "stage");
-    let of = |r: &Outcome| json!({"name": r.name, "trained": trained(r), "epochs": r.epochs, "outdated": r.outdated, "remedy": r.remedy});
+    let of = |r: &Outcome| json!({"name": r.name, "trained": trained(r), "epochs": r.training.as_ref().map(|t| t.epochs), "training": r.training, "outdated": r.outdated, "remedy": r.remedy});
     stages.map(of).collect()
 }
 
@@ -152,12 +152,12 @@ fn stages_json(plan: &Plan, results: &[Outcome]) -> Vec<Value> {
 fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
     let outcome = |what, name: &str, word: &str, outdated: Result<Option<String>>| {
         let told = |e: Error| Some(e.to_string());
-        let (epochs, left_out) = (None, vec![]);
+        let (training, left_out) = (None, vec![]);
         Outcome {
             what,
             name: name.into(),
             word: word.into(),
-            epochs,
+            training,
             left_out,
             outdated: outdated.unwrap_or_else(told),
             remedy: None,
@@ -170,8 +170,13 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
     for stage in plan.stage_names() {
         all.push(match current.stage(&stage) {
             Ok(State::Absent) => {
-                let (word, epochs) = begun(plan, &stage);
-                Outcome { epochs, ..outcome("stage", &stage, &word, Ok(None)) }
+                let training = Training::of(plan, &stage);
+                let word = match &training {
+                    Some(training) => training.words(),
+                    None if Lock::held_elsewhere(&plan.stage(&stage)) => "in training".into(),
+                    None => "not trained".into(),
+                };
+                Outcome { training, ..outcome("stage", &stage, &word, Ok(None)) }
             }
             Ok(State::Trained(record)) => {
                 let whole = current.stages.check_weights(&stage, &record);
@@ -212,18 +217,4 @@ fn results(plan: &Plan, current: &Current) -> Vec<Outcome> {
         all.push(Outcome { left_out, ..outcome("report", "index.html", &word, why) });
     }
     all
-}
-
-/// How far the training of a stage is that is not finished, in words and epochs.
-fn begun(plan: &Plan, stage: &str) -> (String, Option<usize>) {
-    let folder = plan.stage(stage);
-    let history = limits::read_text(&folder.join("history.jsonl"), limits::TABLE).unwrap_or_default();
-    let epochs = history.lines().count();
-    let of = plan.epochs(stage).map_or(String::new(), |all| format!(" of {all}"));
-    match (epochs, Lock::held_elsewhere(&folder)) {
-        (0, false) => ("not trained".into(), None),
-        (0, true) => ("in training".into(), None),
-        (n, true) => (format!("in training, {n}{of} epochs done"), Some(n)),
-        (n, false) => (format!("stopped, {n}{of} epochs done"), Some(n)),
-    }
 }

@@ -248,6 +248,17 @@ impl Plan {
         names
     }
 
+    /// Samples of a step of a stage; `None` in a program without libtorch.
+    pub fn batch_size(&self, stage: &str) -> Option<usize> {
+        #[cfg(feature = "torch")]
+        return self.config.train.iter().find(|s| s.name == stage).map(|s| s.batch_size);
+        #[cfg(not(feature = "torch"))]
+        {
+            let _ = stage;
+            None
+        }
+    }
+
     /// Epochs of a stage, all phases together; `None` where nobody can tell.
     pub fn epochs(&self, stage: &str) -> Option<u64> {
         #[cfg(feature = "torch")]

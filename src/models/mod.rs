@@ -1,6 +1,7 @@
 //! Models: one file each behind one trait. The trainer knows nothing else about networks.
 
 mod batch;
+mod classifier;
 mod compressor;
 mod contract;
 mod density;
@@ -19,6 +20,7 @@ mod task;
 mod vmim;
 
 pub use batch::{Batch, Column, Pass, SampleId, is_list};
+pub use classifier::ClassifierConfig;
 pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
@@ -58,6 +60,7 @@ pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
     kind::<NpeConfig>("npe"),
     kind::<NleConfig>("nle"),
     kind::<FmpeConfig>("fmpe"),
+    kind::<ClassifierConfig>("classifier"),
     kind::<NreConfig>("nre"),
 ]);
 

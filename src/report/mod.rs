@@ -19,7 +19,7 @@ mod scatter;
 pub mod sky;
 #[cfg(test)]
 mod tests;
-mod timings;
+pub mod timings;
 
 use crate::calibration::{Calibration, Comparison, compare};
 use crate::error::{At, Error, Result};

@@ -62,7 +62,7 @@ pub struct StageConfig {
     /// field's where it makes several, `"compressor/summaries"`; or several of these, `["maps", "power_z0.500"]`.
     #[schemars(extend("x-type" = "string, or [string, …]"))]
     pub input: OneOrMany<String>,
-    /// What it is to make of that, for models of your own that learn it (those that come with polycosm learn the
+    /// What it is to make of that, for `classifier` (its labels) and models of your own (all others learn the
     /// parameters): fields, or parameters by their names; a name that is both is refused, here and in `input`.
     #[serde(default, skip_serializing_if = "no_names")]
     #[schemars(extend("x-type" = "string, or [string, …]", "x-default" = "none"))]
