@@ -44,7 +44,7 @@ bench: build ## the kernels' speed on NP ranks
 	@for kernel in fft pm train; do $(RUN) $(PROGRAM) bench $$kernel || exit; done
 
 # The tests that measure what docs/validation.md draws, the long ones among them.
-CHECKS = cosmology easy flat gravity lognormal_box perturbation sphere statistics validation
+CHECKS = cosmology easy flat gravity lognormal_box perturbation pytorch sphere statistics validation
 
 validate: setup ## the long checks against published numbers, with their figures (docs/validation.md)
 	cargo test --release $(CHECKS:%=--test %) -- --include-ignored --nocapture --test-threads=1

@@ -25,7 +25,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 die() { printf 'setup: error: %s\n' "$1" >&2; [ $# -gt 1 ] && printf 'setup: remedy: %s\n' "$2" >&2; exit 1; }
 
 if [ "${1:-}" = "--python" ]; then
-    packages="h5py numpy zarr pandas getdist astropy healpy"
+    packages="h5py numpy zarr pandas getdist astropy healpy xarray h5netcdf arviz"
     PYTHONPATH=$cache/python python3 -c "import ${packages// /, }" 2>/dev/null && exit 0
     rm -rf "$cache/python"
     say "fetching ${packages// /, } for Python (kept in $cache/python)"

@@ -4,7 +4,7 @@
 mod common;
 mod mpi;
 
-use common::{repository, says};
+use common::{python, repository, says};
 use polycosm::comm::Comm;
 use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
@@ -17,7 +17,6 @@ use polycosm::suite::design::DesignConfig;
 use polycosm::suite::{Options, Suite, SuiteConfig, simulate};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 /// Maps and lists that depend on parameters alone; universe 3 fails.
 struct Fake;
@@ -95,6 +94,29 @@ impl Place {
 
     fn data(&self) -> Dataset {
         Dataset::open(self.path("runs/mine/dataset.h5"), "theta").unwrap()
+    }
+
+    /// A compressor and a posterior of its maps, trained in a trice, with their draws, in `runs/mine`.
+    #[cfg(feature = "torch")]
+    fn trained(&self) {
+        let data = "[dataset]\nfile = \"runs/mine/dataset.h5\"\nx = \"maps\"\n";
+        let stage = |name: &str, input: &str, kind: &str| {
+            format!("[[train]]\nname = {name:?}\ninput = {input:?}\nepochs = 2\nnetwork = {{ kind = {kind:?} }}\n")
+        };
+        let stages = stage("compressor", "maps", "vmim") + &stage("posterior", "compressor", "npe");
+        std::fs::write(
+            self.path("train.toml"),
+            format!("output = \"trained\"\n{stages}{data}[infer]\nposterior = \"posterior\"\n"),
+        )
+        .unwrap();
+        for command in ["train", "infer"] {
+            let mut run = mpi::mpirun(1);
+            run.current_dir(self.0.path()).arg(env!("CARGO_BIN_EXE_polycosm")).args([command, "train.toml"]);
+            mpi::succeed(run);
+        }
+        for folder in ["train", "posterior"] {
+            std::fs::rename(self.path("trained").join(folder), self.path("runs/mine").join(folder)).unwrap();
+        }
     }
 
     /// `polycosm export run.toml --to TO` with these words.
@@ -193,26 +215,6 @@ fn an_exported_folder_replaces_nothing_but_itself() {
     }
     let names = polycosm::suite::status::names(&place.path("e")).unwrap();
     assert_eq!(names, ["dataset", "dataset.zarr"]);
-}
-
-/// Python that finds these packages: `POLYCOSM_PYTHON`, or `python3` with what `scripts/setup.sh` put into its cache;
-/// told where there is none, and then what needs them is not tested.
-fn python(packages: &[&str]) -> Option<Command> {
-    static TOLD: OnceLock<()> = OnceLock::new();
-    let cache = ["POLYCOSM_CACHE", "XDG_CACHE_HOME", "HOME"].iter().zip(["", "polycosm", ".cache/polycosm"]);
-    let cache = cache.filter_map(|(name, below)| std::env::var_os(name).map(|at| Path::new(&at).join(below))).next();
-    let command = || {
-        let mut python = Command::new(std::env::var_os("POLYCOSM_PYTHON").unwrap_or("python3".into()));
-        python.env("PYTHONPATH", cache.clone().unwrap_or_default().join("python")).env("MPLBACKEND", "agg");
-        python
-    };
-    let imports = packages.iter().map(|name| format!("import {name}\n")).collect::<String>();
-    if command().args(["-c", &imports]).output().is_ok_and(|ran| ran.status.success()) {
-        return Some(command());
-    }
-    TOLD.get_or_init(|| eprintln!("NOT TESTED: no Python with all it needs: scripts/setup.sh --python fetches it"));
-    eprintln!("NOT TESTED: python3 cannot import {}", packages.join(", "));
-    None
 }
 
 #[track_caller]
@@ -333,7 +335,7 @@ class DataLoader:
 ];
 
 /// For each example, a word of it, the packages that it needs, and what must hold when it ran.
-const EXAMPLES: [(&str, &[&str], &str); 6] = [
+const EXAMPLES: [(&str, &[&str], &str); 8] = [
     ("axes_kinds", &[], "assert maps.shape == (2, 3, 3) and len(halos) == 0 and len(theta) == 39"),
     ("mmap_mode", &[], "assert maps.shape == (39, 2, 3, 3) and len(heavy) == 39 and max(heavy) > 2"),
     ("import zarr", &["zarr"], "assert first.shape == (10, 2, 3, 3)"),
@@ -353,6 +355,16 @@ for _ in range(2):
     passes.append([t for t, _ in got])
 assert passes[0] == passes[1] and passes[0] != list(want)
 "#,
+    ),
+    (
+        "polycosm_torch",
+        &["torch", "safetensors"],
+        "assert off < 1e-5 and draws.shape == (1000, 2) and torch.isfinite(posterior.log_prob(draws, summaries)).all()",
+    ),
+    (
+        "xarray",
+        &["arviz", "xarray"],
+        "assert names == ['Omega_m', 'sigma8'] and arviz.from_netcdf('posterior.nc').posterior.sizes['draw'] == len(ln_q)",
     ),
     ("getdist", &["getdist"], "assert names == ['Omega_m', 'sigma8'] and 0.1 < chain.mean('Omega_m') < 0.5"),
 ];
@@ -374,16 +386,26 @@ fn the_examples_for_python_run() {
     let (truth, ln_prob_truth) = (vec![0.3, 0.8], vec![0.0]);
     let samples = Samples { prior, index, draws: 100, theta, ln_prob, truth, ln_prob_truth, extras };
     samples.to_getdist(&place.path("exported/chains-posterior")).unwrap();
+    #[cfg(feature = "torch")]
+    place.trained();
     for (block, (word, packages, holds)) in blocks.iter().zip(EXAMPLES) {
         assert!(block.contains(word), "{word}:\n{block}");
-        if block.contains("torch") && python(&["torch"]).is_none() {
+        // Trained stages are those of a program with libtorch.
+        if cfg!(not(feature = "torch")) && block.contains("posterior.h5") {
+            continue;
+        }
+        if block.contains("DataLoader") && python(&["torch"]).is_none() {
             eprintln!("torch: a stand-in is tested with, of the same names");
             for (name, text) in TORCH {
                 std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
                 std::fs::write(place.path(name), text).unwrap();
             }
         }
-        let Some(python) = python(packages) else { continue };
+        let Some(mut python) = python(packages) else { continue };
+        let mut all = vec![repository("scripts")];
+        let before = python.get_envs().find(|(name, _)| *name == "PYTHONPATH").and_then(|(_, path)| path);
+        all.extend(before.map(PathBuf::from));
+        python.env("PYTHONPATH", std::env::join_paths(all).unwrap()).env("PYTHONDONTWRITEBYTECODE", "1");
         runs(python, place.0.path(), &format!("{block}\n{holds}\n"));
     }
 }

@@ -221,7 +221,7 @@ fn a_stopped_run_counts_what_it_ran() {
     let mut run = case.command("simulate run.toml");
     let mut child = run.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
     let start = Instant::now();
-    while !case.path("o/sims/000003.h5").exists() && start.elapsed() < Duration::from_secs(60) {
+    while !case.path("o/shards/00001.h5").exists() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
     mpi::send("TERM", &child.id().to_string());

@@ -19,7 +19,8 @@ const SIMULATED: [&str; 3] = ["cosmology", "design", "suite"];
 
 /// Validate a campaign file; print the resolved values, where each came from, and a summary that ends in "ok"
 ///
-/// Of a folder that was begun it tells whether it is this campaign's. Data made elsewhere are looked at too: rows outside the prior, splits without rows, tests that cannot be used.
+/// Of a folder that was begun it tells whether it is this campaign's. Data made elsewhere are looked at too: rows outside the
+/// prior, splits without rows, tests that cannot be used.
 ///
 /// Example: polycosm check run.toml --set cosmology.h=0.7
 #[derive(Debug, clap::Args)]

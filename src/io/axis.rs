@@ -285,6 +285,29 @@ impl Picture {
     }
 }
 
+/// How the numbers of a field are cubes: (views, channels, sides).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cube {
+    pub views: usize,
+    pub channels: usize,
+    pub sides: [usize; 3],
+    pub periodic: bool,
+}
+
+impl Cube {
+    /// Of a field of this shape with axes of these kinds, where the last three are alike and lie in space.
+    pub fn of(kinds: &[AxisKind], shape: &[usize]) -> Option<Cube> {
+        let (rest, &[depth, rows, columns]) = kinds.split_last_chunk()?;
+        let (sizes, &sides) = shape.split_last_chunk()?;
+        if depth != rows || rows != columns || !matches!(rows, AxisKind::Periodic | AxisKind::Flat) {
+            return None;
+        }
+        let views = rest.iter().take_while(|kind| **kind == AxisKind::View).count();
+        let [views, channels] = [&sizes[..views], &sizes[views..]].map(|s| s.iter().product());
+        Some(Cube { views, channels, sides, periodic: rows == AxisKind::Periodic })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,6 +340,12 @@ mod tests {
             assert_eq!(of(&kinds, &[10, 16]), None, "{kinds:?}");
         }
         assert_eq!(of(&[Healpix { nside: 1, order: HealpixOrder::Ring }], &[12]), None);
+        let cube = |kinds: &[AxisKind], shape: &[usize]| {
+            Cube::of(kinds, shape).map(|c| ([c.views, c.channels], c.sides, c.periodic))
+        };
+        assert_eq!(cube(&[View, Channel, Flat, Flat, Flat], &[2, 4, 8, 9, 10]), Some(([2, 4], [8, 9, 10], false)));
+        assert_eq!(cube(&[Periodic; 3], &[8, 8, 8]), Some(([1, 1], [8, 8, 8], true)));
+        assert_eq!(cube(&[Slab, Periodic, Periodic], &[4, 8, 8]), None);
         assert_eq!(Picture::guessed(&[10, 16]).map(|p| [p.views, p.channels, p.height, p.width]), Some([1, 1, 10, 16]));
         assert_eq!(
             [Picture::guessed(&[10, 7]), Picture::guessed(&[16]), Picture::guessed(&[2, 5, 3, 64, 64])],

@@ -1,6 +1,6 @@
 //! Named, self-describing arrays: what a simulator hands to the suite, and a dataset's columns.
 
-pub use super::axis::{Axis, AxisKind, HealpixOrder, Picture};
+pub use super::axis::{Axis, AxisKind, Cube, HealpixOrder, Picture};
 
 use crate::comm::Comm;
 use crate::prior::Prior;
@@ -60,6 +60,11 @@ impl FieldSpec {
     /// How its numbers are pictures, where they are.
     pub fn picture(&self) -> Option<Picture> {
         Picture::of(&self.kinds(), &self.shape)
+    }
+
+    /// How its numbers are cubes, where they are.
+    pub fn cube(&self) -> Option<Cube> {
+        Cube::of(&self.kinds(), &self.shape)
     }
 
     /// Bytes of one universe's array; 0 for a list, whose length nobody knows before.

@@ -1,12 +1,12 @@
-//! How models look at any inputs: maps through a CNN, all else as vectors through a perceptron, several side by side.
+//! How models look at any inputs: maps or cubes through a CNN, all else as vectors through a perceptron, several side by side.
 
 use super::eye::check_names;
 use super::section::Size;
-use super::{Batch, Eye, Task};
-use crate::error::Result;
+use super::{Batch, Eye, Pass, Task};
+use crate::error::{Error, Result};
 use crate::io::field::{FieldSpec, Picture};
 use crate::limits;
-use crate::nets::{Cnn, CnnConfig, Mlp, MlpConfig, Transforms};
+use crate::nets::{Cnn, CnnConfig, CnnKind, Draw, Mlp, MlpConfig, Transforms};
 use tch::{Kind, Tensor, nn};
 
 /// Keys of a section by which its inputs are looked at.
@@ -36,28 +36,76 @@ impl Keys<'_> {
 
     /// About how many weights its networks have, for inputs of so many numbers.
     pub fn weights(&self, inputs: f64, outputs: f64) -> f64 {
-        let channels = |stage: usize| self.cnn.width as f64 * 2f64.powi(stage as i32);
-        let stage = |(s, blocks): (usize, &i64)| *blocks as f64 * 18.0 * channels(s).powi(2);
-        let cnn: f64 = self.cnn.blocks.iter().enumerate().map(stage).sum();
-        cnn.max(self.mlp.weights(inputs, outputs))
+        self.cnn.weights(inputs).max(self.mlp.weights(inputs, outputs))
     }
 
     /// That `cnn` is given, and no input is a map.
     pub fn unused(&self, inputs: &[FieldSpec]) -> Option<(&'static str, String)> {
-        let idle = *self.cnn != CnnConfig::default() && inputs.iter().all(|input| Eye::maps(input).1.is_none());
+        let (begin, least) = match self.cnn.dimensions() {
+            2 => ("maps begin at", vec![self.cnn.least().max(LEAST); 2]),
+            _ => ("cubes begin at", vec![self.cnn.least().max(LEAST); 3]),
+        };
+        let pictured = |input: &FieldSpec| match self.cnn.kind {
+            CnnKind::Small => Eye::maps(input).1.is_some(),
+            _ => input.picture().is_some(),
+        };
+        let idle = *self.cnn != CnnConfig::default() && !inputs.iter().any(pictured);
         let told = |input: &FieldSpec| match input.picture() {
             Some(Picture { height, width, .. }) => format!("maps of {height} × {width} pixels"),
             None => format!("{:?}, no maps", input.shape),
         };
         let all: Vec<String> = inputs.iter().map(told).collect();
         idle.then(|| {
-            ("cnn", format!("its maps begin at 8 × 8, and the input is {}: a vector for `mlp`", all.join(" and ")))
+            let least = least.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+            ("cnn", format!("its {begin} {least}, and the input is {}: a vector for `mlp`", all.join(" and ")))
         })
+    }
+
+    /// An input as `cnn` takes it, and whether its pictures are periodic; else as a vector, and `None`.
+    fn eye(&self, input: &FieldSpec) -> Result<(Eye, Option<bool>)> {
+        let refused = |problem: String, remedy: String| {
+            Err(Error::input(problem).key("train.network.cnn.kind").value(self.cnn.kind.name()).remedy(remedy))
+        };
+        let (eye, sides, periodic) = match (self.cnn.dimensions(), input.picture(), input.cube()) {
+            // Those that are too small for ours are vectors.
+            _ if self.cnn.kind == CnnKind::Small => return Ok(Eye::maps(input)),
+            (2, Some(p), _) => (Eye::pictures(input, p), vec![p.height, p.width], p.periodic),
+            (3, _, Some(cube)) => (Eye::cubes(input, cube), cube.sides.to_vec(), cube.periodic),
+            (_, Some(_), _) => {
+                let problem = format!("looks at cubes, and {} is maps {:?}", input.name, input.shape);
+                return refused(
+                    problem,
+                    "give a field whose last three axes lie in space, or choose another kind".into(),
+                );
+            }
+            _ => return Ok((Eye::vector(input), None)),
+        };
+        let least = self.cnn.least().max(LEAST);
+        if sides.iter().any(|&side| side < least) {
+            let problem = format!(
+                "is too deep for {} of {sides:?} points: nothing would be left of fewer than {least} a side",
+                input.name
+            );
+            return refused(problem, "choose a kind that halves less often, or fewer stages in `blocks`".into());
+        }
+        Ok((eye, Some(periodic)))
+    }
+
+    fn check(&self) -> Result<()> {
+        let dropped = self.cnn.dropped();
+        if (0.0..1.0).contains(&dropped) {
+            return Ok(());
+        }
+        let error = Error::input("is no share of numbers that can be missed").key("train.network.cnn.dropout");
+        Err(error.value(dropped).remedy("give a number from 0 to below 1"))
     }
 }
 
-/// Standardised inputs (n · views, …) → (n · views, outputs).
-type Network = Box<dyn Fn(&Tensor) -> Tensor>;
+/// Points along a side below which nothing is a picture.
+const LEAST: usize = 8;
+
+/// Standardised inputs (n · views, …) → (n · views, outputs); with draws in training.
+type Network = Box<dyn Fn(&Tensor, Option<&Draw>) -> Tensor>;
 
 /// Some inputs to so many numbers.
 pub struct Compressor {
@@ -72,20 +120,21 @@ pub struct Compressor {
 impl Compressor {
     /// For samples of such fields. Of maps that are too small to be halved a few times it makes vectors.
     pub fn new(root: &nn::Path, task: &Task, keys: Keys, outputs: i64) -> Result<Self> {
+        keys.check()?;
         let inputs = task.arrays()?;
         let alone = inputs.len() == 1;
         let (mut eyes, mut networks): (_, Vec<Network>) = (vec![], vec![]);
         for (i, input) in inputs.iter().enumerate() {
             let own = if alone { root.clone() } else { root / format!("input{i}") };
-            let (mut eye, periodic) = Eye::maps(input);
+            let (mut eye, periodic) = keys.eye(input)?;
             networks.push(match periodic {
                 Some(periodic) => {
-                    let cnn = Cnn::new(&(&own / "cnn"), eye.shape[1], outputs, keys.cnn, periodic);
-                    Box::new(move |x| cnn.forward(x))
+                    let cnn = Cnn::new(&(&own / "cnn"), eye.shape[1], &eye.shape[2..], outputs, keys.cnn, periodic);
+                    Box::new(move |x, draw| cnn.forward(x, draw))
                 }
                 None => {
                     let mlp = Mlp::new(&(&own / "mlp"), eye.shape[0], outputs, keys.mlp);
-                    Box::new(move |x| mlp.forward(x))
+                    Box::new(move |x, _| mlp.forward(x))
                 }
             });
             eye.keep(&(&own / "input"), keys.transform);
@@ -101,7 +150,12 @@ impl Compressor {
     pub fn forward(&self, batch: &Batch) -> Result<Tensor> {
         let one = |(eye, network): (&Eye, &Network)| {
             let (x, views) = eye.look(0, batch)?;
-            Ok(network(&x).view([-1, views, self.outputs]).mean_dim(1i64, false, None::<Kind>))
+            // Each sample misses others, the same on any rank.
+            let draw = |layer: usize, units: i64| {
+                batch.uniform(&format!("dropout {layer} of {}", eye.column), &[views * units]).view([-1, units])
+            };
+            let learns = matches!(batch.pass, Pass::Train { .. });
+            Ok(network(&x, learns.then_some(&draw)).view([-1, views, self.outputs]).mean_dim(1i64, false, None::<Kind>))
         };
         let mut each = self.eyes.iter().zip(&self.networks).map(one).collect::<Result<Vec<_>>>()?;
         Ok(match &self.joint {

@@ -3,7 +3,7 @@
 
 use super::{Batch, Stream};
 use crate::error::{Error, Result};
-use crate::io::field::{FieldSpec, Picture};
+use crate::io::field::{Cube, FieldSpec, Picture};
 use crate::nets::{Novelty, Preprocess, Transforms};
 use tch::{Tensor, nn};
 
@@ -14,7 +14,7 @@ const NUMBERS: usize = 1 << 24;
 pub struct Eye {
     /// Its column in a batch.
     pub column: String,
-    /// (views, channels, H, W) of maps, or how many numbers a vector has.
+    /// (views, channels, H, W) of maps, (views, channels, D, H, W) of cubes, or how many numbers a vector has.
     pub shape: Vec<i64>,
     /// Of a sample.
     given: Vec<usize>,
@@ -32,20 +32,33 @@ impl Eye {
     /// On maps that are large enough to be halved a few times, and whether these are periodic; else as a vector, and
     /// `None`.
     pub fn maps(input: &FieldSpec) -> (Self, Option<bool>) {
-        let vector = Eye::vector(input);
         match input.picture().filter(Picture::is_large) {
-            Some(Picture { views, channels, height, width, periodic }) => {
-                let shape = [views, channels, height, width].map(|n| n as i64).to_vec();
-                (Eye { shape, ..vector }, Some(periodic))
-            }
-            None => (vector, None),
+            Some(picture) => (Eye::pictures(input, picture), Some(picture.periodic)),
+            None => (Eye::vector(input), None),
         }
+    }
+
+    /// On maps of any size.
+    pub fn pictures(input: &FieldSpec, picture: Picture) -> Self {
+        let Picture { views, channels, height, width, .. } = picture;
+        Eye { shape: [views, channels, height, width].map(|n| n as i64).to_vec(), ..Eye::vector(input) }
+    }
+
+    /// On cubes, the last three axes of a field.
+    pub fn cubes(input: &FieldSpec, cube: Cube) -> Self {
+        let Cube { views, channels, sides: [d, h, w], .. } = cube;
+        Eye { shape: [views, channels, d, h, w].map(|n| n as i64).to_vec(), ..Eye::vector(input) }
+    }
+
+    /// Axes of its pixels: 0 of a vector.
+    fn axes(&self) -> usize {
+        self.shape.len().max(2) - 2
     }
 
     /// The same, with one more network's own standardisation in it.
     pub fn keep(&mut self, path: &nn::Path, transforms: &Transforms) {
-        let (groups, maps) = if self.shape.len() == 4 { (self.shape[1], true) } else { (self.shape[0], false) };
-        self.copies.push(Preprocess::new(path, &transforms.of(&self.column), groups, maps));
+        let groups = if self.axes() > 0 { self.shape[1] } else { self.shape[0] };
+        self.copies.push(Preprocess::new(path, &transforms.of(&self.column), groups, self.axes()));
     }
 
     /// Refuses transforms that do not divide its first axis.
@@ -68,7 +81,7 @@ impl Eye {
     /// The same from all that a stage learns from, in as many passes as it needs. Of vectors that are more than 2²⁴ numbers
     /// all together evenly spaced samples of that size count: their quantiles need all numbers at once. Collective.
     pub fn prepare(&self, all: &mut dyn Stream) -> Result<()> {
-        let most = if self.shape.len() == 4 { usize::MAX } else { (NUMBERS / self.shape[0].max(1) as usize).max(2) };
+        let most = if self.axes() > 0 { usize::MAX } else { (NUMBERS / self.shape[0].max(1) as usize).max(2) };
         self.preprocess().fit(&mut |f| all.each(&self.column, most, &mut |x| f(&self.seen(x).0)))?;
         self.copies[1..].iter().for_each(|copy| copy.copy(&self.copies[0]));
         Ok(())
@@ -83,7 +96,7 @@ impl Eye {
     pub fn seen(&self, x: &Tensor) -> (Tensor, i64) {
         let n = x.size()[0];
         match self.shape[..] {
-            [views, channels, h, w] => (x.reshape([n * views, channels, h, w]), views),
+            [views, ref rest @ ..] if !rest.is_empty() => (x.reshape([&[n * views], rest].concat()), views),
             _ => (x.reshape([n, -1]), 1),
         }
     }

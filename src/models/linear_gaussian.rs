@@ -17,6 +17,8 @@ const CHUNK: i64 = 4096;
 /// Penalties, in units of the largest eigenvalue.
 const PENALTIES: [f64; 16] =
     [1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0];
+/// Samples for each term, with fewer than which inputs tell nothing.
+const FEW: i64 = 3;
 /// Steps of Newton's method at most, and a gain in ln q of a sample that is none.
 const STEPS: usize = 60;
 const NO_GAIN: f64 = 1e-9;
@@ -125,15 +127,21 @@ pub fn fit(to: &Linear, look: &dyn Fn(&Batch) -> Result<Tensor>, all: &mut dyn S
     let (x, w): (Vec<f64>, Vec<f64>) = nodes.iter().map(|&(x, w)| (x, w)).unzip();
     let nodes = [x, w].map(|v| Tensor::from_slice(&v).to_device(rows.device()));
     for i in 0..p {
-        // A parameter is given the projections and those before it.
-        let terms = terms.narrow(1, 0, 1 + p + i);
-        let (mut one, boxed) = (Natural::unbounded(&terms, &r.select(1, i)), to.is_boxed(i));
+        // A parameter is given the projections and those before it, where there are enough samples to tell what they say;
+        // else its mean alone, and in a box nothing but the prior.
+        let (n, some, boxed) = (rows.size()[0], 1 + p + i, to.is_boxed(i));
+        let few = n < FEW * some;
+        if few && boxed {
+            continue;
+        }
+        let terms = terms.narrow(1, 0, if few { 1 } else { some });
+        let mut one = Natural::unbounded(&terms, &r.select(1, i));
         if boxed {
             one.within_bounds(&terms, &r.select(1, i), &nodes);
         }
         let own = &one.first + &one.a * (one.sigma / one.c);
-        put(&to.slopes.get(i), &own.constant_pad_nd([0, p - i]));
-        let sigma = one.sigma / one.c.sqrt();
+        put(&to.slopes.get(i), &own.constant_pad_nd([0, 1 + 2 * p - own.numel() as i64]));
+        let sigma = one.sigma / one.c.sqrt() * predictive(n, own.numel() as i64);
         let _ = to.sigma.get(i).fill_(if boxed { sigma.min(WIDEST) } else { sigma });
     }
     Ok(())
@@ -189,10 +197,9 @@ struct Natural {
 impl Natural {
     /// Least squares: terms (n, k), r (n).
     fn unbounded(terms: &Tensor, r: &Tensor) -> Natural {
-        let [n, k] = terms.size()[..] else { unreachable!("terms are a matrix") };
         let first = solve(&terms.tr().matmul(terms), &terms.tr().matmul(r));
         let rest = (r - terms.matmul(&first)).square().sum(Kind::Double).double_value(&[]);
-        let sigma = (rest / (n - k).max(1) as f64).sqrt().max(1e-12);
+        let sigma = (rest / r.size()[0] as f64).sqrt().max(1e-12);
         Natural { a: first.zeros_like(), first, sigma, c: 1.0 }
     }
 
@@ -259,6 +266,12 @@ impl Natural {
             Tensor::cat(&[Tensor::cat(&[&curve, &side], 1), Tensor::cat(&[side.tr(), corner.view([1, 1])], 1)], 0);
         flat(&[&value, &slope, &slope_c, &rows])
     }
+}
+
+/// What the likeliest σ, of a regression on k terms by n samples, is times for another sample: the σ that makes it likeliest
+/// on average, σ² (n + k)/(n − k − 2), for the terms' weights are not known exactly, and 1/σ² is on average too large.
+fn predictive(n: i64, k: i64) -> f64 {
+    ((n + k) as f64 / (n - k - 2).max(1) as f64).sqrt()
 }
 
 /// Solves a symmetric system, whose null space has no say.

@@ -14,6 +14,8 @@ use rand_distr::{Distribution, StandardNormal};
 const TRUST: f64 = 2.0;
 /// Steps of that.
 const STEPS: usize = 500;
+/// Standard errors of the held-out samples above which the mixture is better than the linear model alone.
+const SURE: f64 = 2.0;
 
 /// An ensemble of neural posterior estimators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -180,7 +182,7 @@ impl Npe {
 /// The shares of a mixture that make samples most likely, of whose components ln q (n, k) are known, each with so many samples
 /// beforehand: by expectation and maximisation.
 fn shares(ln: &Tensor, beforehand: &Tensor) -> Tensor {
-    let ln = ln.nan_to_num(f64::NEG_INFINITY, None::<f64>, None::<f64>);
+    let ln = ln.nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
     let known = ln.isfinite().any_dim(1, false).nonzero().view([-1]);
     let ln = ln.index_select(0, &known);
     let k = beforehand.numel() as i64;
@@ -219,16 +221,21 @@ impl Model for Npe {
         let ln = held.gather(&mut |batch| Ok(Tensor::stack(&self.each(batch, batch.array("theta")?)?, 1)))?;
         let mut beforehand = vec![0.0; self.members.len()];
         beforehand.push(TRUST);
-        let found = shares(&ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));
+        let mixed = shares(&ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));
+        let of_linear = ln.select(1, beforehand.len() as i64 - 1);
+        let gain = (&ln + mixed.log()).logsumexp(1i64, false) - of_linear;
+        let (mean, scatter) = (gain.mean(Kind::Double).double_value(&[]), gain.std(false).double_value(&[]));
+        // Shares were chosen by the same samples: a gain that these do not bear out is none, and the linear model is used alone.
+        let told = mean > SURE * scatter / (ln.size()[0] as f64 - 1.0).sqrt() || mean == f64::INFINITY;
+        let alone = mixed.zeros_like().index_fill(0, &Tensor::from_slice(&[beforehand.len() as i64 - 1]), 1.0);
+        let (found, gain) = if told { (mixed, mean) } else { (alone, 0.0) };
         put(kept, &found);
-        let gain = (&ln + found.log()).logsumexp(1i64, false) - ln.select(1, beforehand.len() as i64 - 1);
         let each: Vec<String> = host(&found).iter().map(|share| format!("{share:.2}")).collect();
         let (linear, flows) = each.split_last().expect("the linear model has a share");
         log::info!(
-            "the held-out samples give the linear model {linear} of the mixture, the flows {}; on them it is {:.2} nats above the \
+            "the held-out samples give the linear model {linear} of the mixture, the flows {}; on them it is {gain:.2} nats above the \
              linear model",
-            flows.join(", "),
-            gain.mean(Kind::Double).double_value(&[])
+            flows.join(", ")
         );
         Ok(())
     }

@@ -32,6 +32,7 @@ pub struct RegressionConfig {
     /// Of the inputs, as for `vmim`.
     pub transform: Transforms,
     /// Network for maps, as for `vmim`.
+    #[schemars(extend("x-default" = "its defaults"))]
     pub cnn: CnnConfig,
     /// Network for anything else, as for `vmim`.
     pub mlp: MlpConfig,

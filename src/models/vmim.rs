@@ -20,7 +20,8 @@ pub struct VmimConfig {
     pub transform: Transforms,
     /// Network for maps: fields whose last two axes are both `periodic` or both `flat`, of at least 8 × 8 pixels. Axes
     /// before these are channels, the `view`s among them are seen one by one and averaged. A cube is its slices, as
-    /// channels.
+    /// channels, but to `cosmoflow`.
+    #[schemars(extend("x-default" = "its defaults"))]
     pub cnn: CnnConfig,
     /// Network for anything else, as a vector; and for the summaries of several inputs, side by side.
     pub mlp: MlpConfig,

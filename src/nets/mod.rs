@@ -11,7 +11,7 @@ mod statistics;
 mod transform;
 mod unbounded;
 
-pub use cnn::{Cnn, CnnConfig};
+pub use cnn::{Cnn, CnnConfig, CnnKind, Draw};
 pub use familiar::Novelty;
 pub use flow::{Flow, FlowConfig};
 pub use linear::{Linear, WIDEST};

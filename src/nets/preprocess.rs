@@ -12,6 +12,8 @@ use tch::{Device, Kind, Tensor, nn};
 
 /// Samples that are looked at a time.
 const CHUNK: i64 = 64;
+/// Numbers of cubes that are looked at a time.
+const CUBES: i64 = 1 << 24;
 
 /// Units in the last place by which a constant may differ: rounding of single numbers, and of long sums in double
 /// precision.
@@ -24,13 +26,14 @@ const LIMIT: f64 = 10.0;
 /// Kind and device of numbers that are kept.
 const OF: (Kind, Device) = (Kind::Double, Device::Cpu);
 
-/// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps, channel by channel (n, groups, H,
-/// W). Its state is kept with the weights.
+/// Standardisation of numbers, each by itself (n, groups), or of the pixels of maps and cubes, channel by channel (n, groups,
+/// H, W). Its state is kept with the weights.
 pub struct Preprocess {
     transforms: Each,
     /// What the network computes in.
     kind: Kind,
-    maps: bool,
+    /// Axes of a channel's pixels: 0 of plain numbers.
+    axes: usize,
     groups: i64,
     /// Of `Transform::Asinh` and `Transform::Auto`.
     unit: Tensor,
@@ -64,13 +67,14 @@ impl Rows {
 pub type Samples<'a> = dyn FnMut(&mut dyn FnMut(&Tensor)) -> Result<()> + 'a;
 
 impl Preprocess {
-    pub fn new(path: &nn::Path, transforms: &Each, groups: i64, maps: bool) -> Self {
-        let shape = if maps { vec![groups, 1, 1] } else { vec![groups] };
+    /// Of so many numbers, or of so many channels of pixels along so many axes.
+    pub fn new(path: &nn::Path, transforms: &Each, groups: i64, axes: usize) -> Self {
+        let (shape, maps) = ([vec![groups], vec![1; axes]].concat(), axes > 0);
         let one = |name: &str| super::kept(path, name, &shape, 1.0);
         Preprocess {
             transforms: transforms.clone(),
             kind: path.kind(),
-            maps,
+            axes,
             groups,
             unit: one("unit"),
             bent: (!maps && transforms.contains(&Transform::Auto))
@@ -87,7 +91,7 @@ impl Preprocess {
     pub fn check(&self) -> Result<()> {
         let parts = self.transforms.len();
         // Of maps each channel has one; a vector's first axis is not known any more.
-        if self.groups % parts as i64 == 0 && (!self.maps || parts == 1 || parts as i64 == self.groups) {
+        if self.groups % parts as i64 == 0 && (self.axes == 0 || parts == 1 || parts as i64 == self.groups) {
             return Ok(());
         }
         let problem = format!("{parts} transforms do not fit the {} numbers or channels of a sample", self.groups);
@@ -120,7 +124,12 @@ impl Preprocess {
 
     /// Runs over samples in parts of bounded size; what `f` makes of each, put together again.
     fn over<const N: usize>(&self, x: &Tensor, f: impl Fn(&Tensor) -> [Tensor; N]) -> [Tensor; N] {
-        in_parts(x.size()[0], CHUNK, |start, len| f(&x.narrow(0, start, len)))
+        let many = if self.axes > 2 {
+            (CUBES / (x.numel() as i64 / x.size()[0].max(1)).max(1)).clamp(1, CHUNK)
+        } else {
+            CHUNK
+        };
+        in_parts(x.size()[0], many, |start, len| f(&x.narrow(0, start, len)))
     }
 
     /// As (n, groups, pixels).
@@ -137,7 +146,7 @@ impl Preprocess {
     }
 
     fn rows(&self, x: &Tensor) -> Rows {
-        if !self.maps {
+        if self.axes == 0 {
             let [mean] = self.over(x, |x| [self.transformed(x)]);
             return Rows::of_numbers(mean);
         }
@@ -148,9 +157,9 @@ impl Preprocess {
     /// The numbers by which samples are compared with the training samples: theirs, or of each channel its pixels'
     /// mean, scatter, least and largest.
     fn facts(&self, rows: Rows) -> Tensor {
-        match self.maps {
-            false => rows.mean,
-            true => Tensor::cat(&[rows.mean, rows.variance.sqrt(), rows.low, rows.high], 1),
+        match self.axes {
+            0 => rows.mean,
+            _ => Tensor::cat(&[rows.mean, rows.variance.sqrt(), rows.low, rows.high], 1),
         }
     }
 
@@ -196,7 +205,7 @@ impl Preprocess {
             put(&self.unit, &unit.where_self(&auto.gt(0.0), &self.unit));
         }
 
-        let rows = match self.maps {
+        let rows = match self.axes > 0 {
             true => self.of_all(all, |x| self.of_maps(x)).map(|[mean, variance, low, high]| Rows {
                 mean,
                 variance,
@@ -290,7 +299,7 @@ impl Preprocess {
 
     /// Name of a number or channel of a sample of this shape.
     pub fn name(&self, group: usize, what: &str, shape: &[usize]) -> String {
-        if self.maps {
+        if self.axes > 0 {
             return if self.groups == 1 { what.into() } else { format!("channel {group} of {what}") };
         }
         let (mut rest, mut at) = (group, vec![]);
@@ -304,7 +313,7 @@ impl Preprocess {
     /// Name of what [`Novelty::most`] counts.
     pub fn fact(&self, fact: i64, what: &str, shape: &[usize]) -> String {
         let name = self.name((fact % self.groups) as usize, what, shape);
-        match (self.maps, fact / self.groups) {
+        match (self.axes > 0, fact / self.groups) {
             (false, _) => name,
             (true, 0) => format!("the mean of {name}"),
             (true, 1) => format!("the scatter of {name}"),

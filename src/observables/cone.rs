@@ -49,7 +49,8 @@ pub struct ConeConfig {
     #[schemars(extend("x-unit" = "per square degree"))]
     pub n_gal: Option<f64>,
     /// HDF5 file with an array `mask` (12 nside², RING order) of numbers from 0 (masked) to 1 (seen): the part of the galaxies
-    /// that is seen in each direction. One that says it is NESTED (attribute `ORDERING`) is put into RING order. z is the axis of its poles, x has longitude 0.
+    /// that is seen in each direction. One that says it is NESTED (attribute `ORDERING`) is put into RING order. z is the axis of
+    /// its poles, x has longitude 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub mask: Option<PathBuf>,

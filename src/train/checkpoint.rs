@@ -250,7 +250,8 @@ pub fn resume(comm: &Comm, folder: &Path, state: &mut State, flats: &mut [Flat],
     Ok(prepared)
 }
 
-/// A checkpoint's state, the sums of its shares on all ranks, four vectors of each part and its average where it has one, and the kept variables.
+/// A checkpoint's state, the sums of its shares on all ranks, four vectors of each part and its average where it has one, and
+/// the kept variables.
 type Read = (State, Vec<f64>, Vec<([Tensor; 4], Option<Tensor>)>, Vec<Tensor>);
 
 fn read(path: &Path, flats: &[Flat], kept: &[(String, Tensor)]) -> Result<Read> {

@@ -22,7 +22,7 @@ mod tensors;
 pub mod trainer;
 mod turn;
 mod view;
-mod weights;
+pub mod weights;
 
 pub use crate::models::Rule;
 pub use chain::Trained;
@@ -166,6 +166,11 @@ impl StageConfig {
         Wanted { name: self.name.clone(), inputs, targets, config, average: self.data.average }
     }
 
+    /// Epochs without a better validation loss after which it ends; 0: never.
+    pub fn patience(&self) -> u64 {
+        self.patience.unwrap_or_else(|| self.network.patience())
+    }
+
     /// All that it reads, each with its key.
     pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = [("input", &self.input), ("target", &self.target)];
@@ -187,7 +192,11 @@ impl StageConfig {
             network.map(|network| network.entry(key).or_insert(value));
         }
         let config = read(&recorded);
-        let config = config.map(|config| StageConfig { data: config.data.clone().normal(), ..config });
+        let config = config.map(|config| StageConfig {
+            data: config.data.clone().normal(),
+            patience: Some(config.patience()),
+            ..config
+        });
         let config = config.and_then(serde_json::to_value);
         let mut config = config.unwrap_or_else(|_| recorded.clone());
         for key in ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints"] {
@@ -391,4 +400,29 @@ fn check_columns(before: &[StageConfig], stage: &StageConfig, all: &[StageConfig
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_of_older_programs_say_what_these_did() {
+        let of = |network: Value, more: Value| {
+            let mut stage = json!({"name": "a", "input": "x", "network": network});
+            more.as_object().into_iter().flatten().for_each(|(key, value)| stage[key] = value.clone());
+            StageConfig::normal(&stage)
+        };
+        let vmim = json!({"kind": "vmim"});
+        assert_eq!(of(vmim.clone(), json!({"patience": 0})), of(vmim.clone(), json!({})));
+        assert_ne!(of(vmim.clone(), json!({"patience": 3})), of(vmim, json!({})));
+        // Without the key flows began nowhere, and the campaign's default is another: that is told.
+        let npe = |linear| of(json!({"kind": "npe", "linear": linear}), json!({}));
+        assert_eq!(of(json!({"kind": "npe"}), json!({})), npe(false));
+        assert_ne!(npe(true), npe(false));
+        let now: StageConfig =
+            serde_json::from_value(json!({"name": "a", "input": "x", "network": {"kind": "npe"}})).unwrap();
+        assert_eq!(now.wanted(0).config.unwrap(), npe(true));
+    }
 }

@@ -390,8 +390,7 @@ impl<'a> Trainer<'a> {
         // What is judged and kept are the averages, where there are some.
         self.flats.iter_mut().for_each(Flat::exchange);
         let scores = self.evaluate(source)?;
-        let patience = config.patience.unwrap_or_else(|| config.network.patience());
-        self.state.judge(&scores, &self.flats, patience);
+        self.state.judge(&scores, &self.flats, config.patience());
         self.flats.iter_mut().for_each(Flat::exchange);
         let judged: Vec<f64> = scores.iter().map(|s| s.0).collect();
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;

@@ -6,6 +6,7 @@ use polycosm::comm::Comm;
 use polycosm::cosmology::{Cosmology, CosmologyConfig};
 use polycosm::mesh::{Decomposition, Fft, Halo, Mesh, Modes, Real, Transform};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A path within the repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -56,4 +57,24 @@ pub fn says(ended: &(Option<i32>, String), code: i32, parts: &[&str]) {
         assert!(ended.1.contains(part), "does not say {part:?}:\n{}", ended.1);
     }
     assert!(!ended.1.contains("panicked") && !ended.1.contains("internal error"), "{}", ended.1);
+}
+
+/// Python that finds these packages: `POLYCOSM_PYTHON`, or `python3` with what `scripts/setup.sh` put into its cache;
+/// told where there is none, and then what needs them is not tested.
+pub fn python(packages: &[&str]) -> Option<Command> {
+    static TOLD: std::sync::OnceLock<()> = std::sync::OnceLock::new();
+    let cache = ["POLYCOSM_CACHE", "XDG_CACHE_HOME", "HOME"].iter().zip(["", "polycosm", ".cache/polycosm"]);
+    let cache = cache.filter_map(|(name, below)| std::env::var_os(name).map(|at| Path::new(&at).join(below))).next();
+    let command = || {
+        let mut python = Command::new(std::env::var_os("POLYCOSM_PYTHON").unwrap_or("python3".into()));
+        python.env("PYTHONPATH", cache.clone().unwrap_or_default().join("python")).env("MPLBACKEND", "agg");
+        python
+    };
+    let imports = packages.iter().map(|name| format!("import {name}\n")).collect::<String>();
+    if command().args(["-c", &imports]).output().is_ok_and(|ran| ran.status.success()) {
+        return Some(command());
+    }
+    TOLD.get_or_init(|| eprintln!("NOT TESTED: no Python with all it needs: scripts/setup.sh --python fetches it"));
+    eprintln!("NOT TESTED: python3 cannot import {}", packages.join(", "));
+    None
 }

@@ -1,6 +1,6 @@
 //! What the networks will cost: one step of each stage is timed, on noise of the input's shape.
 
-use crate::cli::bench::train::steps;
+use crate::cli::bench::train::{Steps, steps};
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::Result;
@@ -52,7 +52,8 @@ pub fn seconds(plan: &Plan, specs: &[FieldSpec], comm: &Comm) -> Result<Vec<(Str
             let numbers: usize = inputs.iter().map(|input| input.shape.iter().product::<usize>()).sum();
             let batch = stage.batch_size.min(NUMBERS / numbers.max(1)).max(1);
             // The fastest: what else the machine does now is not the network's.
-            let (times, _, outputs) = steps(&stage, [&inputs, &targets], &plan.prior, batch, 5, device, &alone)?;
+            let Steps { times, outputs, .. } =
+                steps(&stage, [&inputs, &targets], &plan.prior, batch, 5, device, &alone)?;
             let step = times[0];
             let on_another = stage.input.iter().any(|input| source(&config.train, input).is_some());
             let copies = if on_another { stage.copies } else { 1 };

@@ -81,8 +81,7 @@ pub struct LognormalSphereConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub c_ell: Option<AngularConfig>,
     /// HDF5 file with an array `mask` (12 nside²) of numbers from 0 (masked) to 1, in RING order; one that says it is NESTED
-    /// (attribute `ORDERING`) is put into that. Masked pixels of all maps are 0; spectra do not
-    /// know it.
+    /// (attribute `ORDERING`) is put into that. Masked pixels of all maps are 0; spectra do not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "path"))]
     pub mask: Option<PathBuf>,
