@@ -17,11 +17,12 @@ const LEFT: f64 = 80.0;
 
 type Figure = fn() -> Option<Canvas>;
 
-const FIGURES: [(&str, Figure); 11] = [
+const FIGURES: [(&str, Figure); 12] = [
     ("power", fields::power),
     ("mass-function", fields::mass_function),
     ("convergence", fields::convergence),
     ("skies", fields::skies),
+    ("cones", fields::cones),
     ("f-nl", fields::f_nl),
     ("lognormal", fields::lognormal),
     ("neutrinos", fields::neutrinos),

@@ -6,7 +6,12 @@ mod measured;
 mod mpi;
 
 use common::says;
+use polycosm::comm::Comm;
+use polycosm::cosmology::CosmologyConfig;
+use polycosm::io::field::Data;
 use polycosm::io::samples::Samples;
+use polycosm::prior::{Prior, Theta};
+use polycosm::simulators::{GaussianFlatConfig, Job, LognormalFlatConfig, Section, Universes};
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,7 +82,7 @@ fn exact_posteriors_pass_their_calibration_and_are_as_wide_as_fishers() {
 
     // Another way to share the work makes the same universes.
     let other = ["output=other", "suite.ranks_per_sim=3", "design.simulations=5"];
-    says(&polycosm(3, at, "simulate run.toml", &other), 0, &["with suite.ranks_per_sim = 3 the others idle"]);
+    says(&polycosm(3, at, "simulate run.toml", &other), 0, &["5 simulations"]);
     for field in ["maps", "c_ell", "peaks"] {
         let (one, three) = (read(at, "run", field), read(at, "other", field));
         assert!(one.iter().zip(&three).all(|(a, b)| (a - b).abs() <= 1e-10 * a.abs()) && !three.is_empty(), "{field}");
@@ -502,6 +507,83 @@ fn galaxies_are_counted_beside_sheared_sources() {
     let gaussian = text.replace("lognormal-flat", "gaussian-flat").replace("shift = \"theory\"\n", "");
     std::fs::write(at.join("gaussian.toml"), gaussian).unwrap();
     says(&polycosm(1, at, "check gaussian.toml", &few), 2, &["simulator.sky.galaxies", "less than no galaxies"]);
+}
+
+/// A universe's fields on all ranks together, and on one.
+fn same_on_one(comm: &Comm, section: &dyn Section, of: &Universes) {
+    let (runner, root) = (section.runner(of).unwrap(), comm.is_root());
+    let job = Job { index: 0, realisation: 3, seed: 7, theta: Theta::NONE, folder: None };
+    let alone = runner.simulate(&comm.alone(), &job).unwrap().fields;
+    let parts = runner.simulate(comm, &job).unwrap().fields;
+    assert_eq!(alone.len(), parts.len());
+    for (whole, part) in alone.iter().zip(&parts) {
+        let (name, gathered) = (&whole.spec.name, part.gathered(comm));
+        if root {
+            assert!(gathered.rows == whole.spec.shape[0] && gathered.data.len() == whole.data.len(), "{name}");
+            let numbers = |data: &Data| -> Vec<f64> {
+                match data {
+                    Data::F32(all) => all.iter().map(|x| f64::from(*x)).collect(),
+                    Data::F64(all) => all.clone(),
+                    Data::I64(all) => all.iter().map(|n| *n as f64).collect(),
+                }
+            };
+            let (one, all) = (numbers(&whole.data), numbers(&gathered.data));
+            let most = one.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            let apart = one.iter().zip(&all).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+            assert!(most > 0.0 || name == "achieved", "{name} is empty");
+            assert!(apart <= 1e-10 * most.max(1e-4), "{name}: {apart} of {most} on {} ranks", comm.size());
+        }
+    }
+}
+
+/// Even and odd numbers of pixels, more ranks than columns of modes or than maps, and all that is seen of maps.
+#[test]
+fn maps_are_the_same_on_any_number_of_ranks() {
+    mpi::on_ranks("maps_are_the_same_on_any_number_of_ranks", &[1, 2, 3, 4], |comm| {
+        let prior = Prior::new(vec![]).unwrap();
+        let none = Universes { cosmology: None, prior: &prior, ranks: comm.size() };
+        for pixels in [2, 4, 15, 16] {
+            let seen = if pixels > 4 { "c_ell = { bins = 3 }\npeaks = { bins = 4, periodic = true }" } else { "" };
+            let keys = format!(
+                "{seen}\nspectrum = {{ ln_A = -9.0, slope = -1.0 }}\n\
+                 sky = {{ field_of_view_deg = 5.0, pixels = {pixels}, noise = 0.1, shear = true }}"
+            );
+            same_on_one(comm, &toml::from_str::<GaussianFlatConfig>(&keys).unwrap(), &none);
+            // Everyone hears of a shift that is too small in somebody's rows.
+            let keys = format!("shift = 1e-4\n{keys}");
+            let lognormal = toml::from_str::<LognormalFlatConfig>(&keys).unwrap().runner(&none).unwrap();
+            let job = Job { index: 0, realisation: 3, seed: 7, theta: Theta::NONE, folder: None };
+            assert!(lognormal.simulate(comm, &job).is_err_and(|e| e.problem.contains("are too small")));
+        }
+        let files = mpi::shared_dir();
+        if comm.is_root() {
+            write_mask(&files.join("mask.h5"), 18, |i| [1.0, 0.5, 0.0, 1.0, 1.0][i % 5]);
+            write_spectra(&files.join("spectra.txt"), 0.99999);
+        }
+        comm.barrier();
+        let cosmology = "Omega_m = 0.3\nOmega_b = 0.049\nh = 0.67\nn_s = 0.96\nsigma8 = 0.8";
+        let cosmology: CosmologyConfig = toml::from_str(cosmology).unwrap();
+        let of = Universes { cosmology: Some(&cosmology), ..none };
+        let keys = format!(
+            "shift = \"theory\"\nc_ell = {{ bins = 3 }}\npeaks = {{ bins = 4 }}\n\
+             spectrum.tracers = {{ sources = [{{ gaussian = {{ mean = 0.5, sigma = 0.1 }} }}, {{ gaussian = {{ mean = 1.0, sigma = 0.1 }} }}], \
+             lenses = [{{ tophat = {{ z_min = 0.2, z_max = 0.5 }} }}], limber_from = 0 }}\n\
+             [sky]\nfield_of_view_deg = 10.0\npixels = 18\nshear = true\nmask = {:?}\ngalaxies = {{ n_gal = 0.1 }}\n\
+             shape_noise = {{ sigma_e = 0.3, n_gal = 10.0 }}",
+            files.join("mask.h5")
+        );
+        same_on_one(comm, &toml::from_str::<LognormalFlatConfig>(&keys).unwrap(), &of);
+        // Shifts so far apart that no Gaussian maps have what is asked for: the nearest that do.
+        let keys = format!(
+            "shift = [0.004, 0.2]\nspectrum.file = {:?}\nsky = {{ field_of_view_deg = 5.0, pixels = 24 }}",
+            files.join("spectra.txt")
+        );
+        let lognormal: LognormalFlatConfig = toml::from_str(&keys).unwrap();
+        let job = Job { index: 0, realisation: 3, seed: 7, theta: Theta::NONE, folder: None };
+        let made = lognormal.runner(&none).unwrap().simulate(&comm.alone(), &job).unwrap().fields;
+        assert!(matches!(&made[1].data, Data::F64(achieved) if achieved[1] > 0.0), "{:?}", made[1].data);
+        same_on_one(comm, &lognormal, &none);
+    });
 }
 
 /// Far from the middle of a wide prior, where one shift for all would be too small.

@@ -3,7 +3,8 @@
 mod mpi;
 
 use polycosm::comm::Comm;
-use polycosm::mesh::{Complex, Decomposition, Fft, Halo, Mesh, Real, Transform};
+use polycosm::comm::share;
+use polycosm::mesh::{Complex, Decomposition, Fft, Halo, Mesh, Plane, Real, Transform};
 use std::f64::consts::TAU;
 
 const RANKS: &[usize] = &[1, 2, 3, 4];
@@ -135,6 +136,50 @@ fn adding_halos_is_the_adjoint_of_filling() {
             let adjoint: f64 = x.to_vec().iter().zip(y.to_vec()).map(|(a, b)| a * b).sum();
             let (dot, adjoint, inside) = (comm.sum_of(dot), comm.sum_of(adjoint), comm.sum_of(inside));
             assert!(inside > 0.0 && (dot - adjoint).abs() < 1e-12 * dot.abs().max(1.0), "{shape:?}: {dot} {adjoint}");
+        }
+    });
+}
+
+/// More ranks than rows or columns among them.
+#[test]
+fn planes_that_are_dealt_out_are_whole_ones() {
+    mpi::on_ranks("planes_that_are_dealt_out_are_whole_ones", RANKS, |comm| {
+        for shape in [[8, 12], [5, 7], [9, 4], [1, 6], [2, 2]] {
+            let [n0, n1] = shape;
+            let maps: Vec<f64> = (0..3 * n0 * n1).map(|i| value([i, 1, i % 5])).collect();
+            let held: Vec<usize> = (0..comm.size()).map(|rank| share(3, comm.size(), rank).1).collect();
+            let (first, own) = share(3, comm.size(), comm.rank());
+            let mine = maps[first * n0 * n1..(first + own) * n0 * n1].to_vec();
+            let (mut one, mut all) = (Plane::<f64>::new(shape), Plane::over(comm, shape));
+            let (rows, columns) = (all.rows(), all.columns());
+            assert_eq!(comm.sum_of(rows.len()), n0);
+            let dealt = all.deal(&held, mine.clone());
+            let size = rows.len() * n1;
+            for (map, dealt) in maps.chunks(n0 * n1).zip((0..3).map(|map| &dealt[map * size..(map + 1) * size])) {
+                assert_eq!(dealt, &map[rows.start * n1..rows.end * n1]);
+                let (whole, part) = (one.forward(map), all.forward(dealt));
+                let mut at = whole.chunks(n1 / 2 + 1).flat_map(|row| &row[columns.clone()]);
+                assert!(part.len() == n0 * columns.len());
+                assert!(part.iter().all(|c| (c - at.next().unwrap()).norm() < 1e-13));
+                let back = all.inverse(&part);
+                assert!(back.iter().zip(dealt).all(|(b, x)| (b / (n0 * n1) as f64 - x).abs() < 1e-14));
+                let kernel = |i: i64, j: i64| Complex::new(1.0 / (1 + i * i + 3 * j) as f64, 0.0);
+                let (whole, part) = (one.filtered(&whole, kernel), all.filtered(&part, kernel));
+                let own = &whole[rows.start * n1..rows.end * n1];
+                assert!(part.iter().zip(own).all(|(a, b)| (a - b).abs() < 1e-13));
+                let (mut modes, mut sum) = (0, [0.0]);
+                let part = all.forward(dealt);
+                all.for_each(&part, |[i, j], multiplicity, c| {
+                    modes += multiplicity;
+                    sum[0] += multiplicity as f64 * c.norm_sqr() * (i * i + 2 * j) as f64;
+                });
+                all.sum(&mut sum);
+                let mut expected = 0.0;
+                let whole = one.forward(map);
+                one.for_each(&whole, |[i, j], m, c| expected += m as f64 * c.norm_sqr() * (i * i + 2 * j) as f64);
+                assert!(comm.sum_of(modes) == n0 * n1 && (sum[0] - expected).abs() <= 1e-12 * expected.max(1.0));
+            }
+            assert_eq!(all.collect(&held, dealt), mine);
         }
     });
 }

@@ -1,8 +1,9 @@
 //! Square maps of a flat sky: filters and angular power spectra by FFT.
 //!
-//! A map is small: it is processed whole by one rank, and different ranks may process different maps.
+//! A map is processed whole by one rank, or by several of which each has some rows of it.
 
 use super::bins::{Bins, Spacing};
+use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::mesh::{Complex, Plane};
 use schemars::JsonSchema;
@@ -25,7 +26,7 @@ pub struct AngularConfig {
     pub bins: usize,
     /// Of the edges.
     pub spacing: Spacing,
-    /// Divides out the window of averaging over square pixels.
+    /// Divides out the window of averaging over pixels: square ones, or HEALPix's (their mean, as healpy's `pixwin`).
     pub pixel_window: bool,
 }
 
@@ -134,7 +135,7 @@ pub struct AngularSpectrum {
     pub modes: Vec<u64>,
 }
 
-/// Transforms maps of one geometry.
+/// Transforms maps of one geometry. Over several ranks maps and masks are this rank's rows of them, and all is collective.
 pub struct FlatSky {
     plane: Plane<f64>,
     pixels: usize,
@@ -144,10 +145,19 @@ pub struct FlatSky {
 impl FlatSky {
     /// For square maps of `pixels` per side and a `side` in degrees.
     pub fn new(pixels: usize, side: f64) -> Result<Self> {
+        FlatSky::of(pixels, side, Plane::new)
+    }
+
+    /// The same of maps whose rows are dealt out, as [`Plane::over`].
+    pub fn over(comm: &Comm, pixels: usize, side: f64) -> Result<Self> {
+        FlatSky::of(pixels, side, |shape| Plane::over(comm, shape))
+    }
+
+    fn of(pixels: usize, side: f64, plane: impl FnOnce([usize; 2]) -> Plane<f64>) -> Result<Self> {
         if !(pixels > 0 && side.is_finite() && side > 0.0) {
             return Err(Error::input("a map has pixels and a side in degrees above 0").value((pixels, side)));
         }
-        Ok(FlatSky { plane: Plane::new([pixels; 2]), pixels, side: side.to_radians() })
+        Ok(FlatSky { plane: plane([pixels; 2]), pixels, side: side.to_radians() })
     }
 
     /// Pixels per side.
@@ -186,31 +196,50 @@ impl FlatSky {
     /// where the spectrum hardly varies over the mask's own width in ℓ; the coupling of modes is left as it is. With
     /// `pixel_window`, [sinc(ℓ_x p/2) sinc(ℓ_y p/2)]² is divided out, p being a pixel's side.
     pub fn c_ell(&mut self, bins: &Bins, a: Map, b: Option<Map>, pixel_window: bool) -> Result<AngularSpectrum> {
+        let maps: Vec<Map> = std::iter::once(a).chain(b).collect();
+        let mut all = self.spectra(bins, &maps, &[[0, maps.len() - 1]], pixel_window)?;
+        Ok(all.remove(0))
+    }
+
+    /// The same of pairs of several maps, each of which is transformed once.
+    pub fn spectra(
+        &mut self,
+        bins: &Bins,
+        maps: &[Map],
+        pairs: &[[usize; 2]],
+        pixel_window: bool,
+    ) -> Result<Vec<AngularSpectrum>> {
         let n = self.pixels;
-        let first = self.masked_modes(a)?;
-        let second = b.map(|b| self.masked_modes(b)).transpose()?;
-        let f_sky = overlap(a, b.unwrap_or(a));
-        if f_sky <= 0.0 {
-            return Err(Error::input("the masks leave no pixel to both maps").remedy("look at the masks"));
-        }
-        let norm = self.side.powi(2) / (n as f64).powi(4) / f_sky;
+        let modes = maps.iter().map(|map| self.masked_modes(*map)).collect::<Result<Vec<_>>>()?;
         let fundamental = TAU / self.side;
         let sinc = |i: i64| {
             let x = PI * i as f64 / n as f64;
             if pixel_window && i != 0 { x.sin() / x } else { 1.0 }
         };
-        let mut other = second.as_ref().unwrap_or(&first).iter();
-        let (mut sums, mut modes) = (vec![[0f64; 2]; bins.count()], vec![0u64; bins.count()]);
-        self.plane.for_each(&first, |[i, j], multiplicity, c| {
-            let ell = fundamental * ((i * i + j * j) as f64).sqrt();
-            let (Some(d), Some(bin)) = (other.next(), bins.of(ell)) else { return };
-            let product = (c * d.conj()).re / (sinc(i) * sinc(j)).powi(2);
-            sums[bin][0] += multiplicity as f64 * ell;
-            sums[bin][1] += multiplicity as f64 * product;
-            modes[bin] += multiplicity as u64;
-        });
-        let mean = |q: usize| sums.iter().zip(&modes).map(move |(s, &n)| s[q] / n.max(1) as f64);
-        Ok(AngularSpectrum { ell: mean(0).collect(), c_ell: mean(1).map(|c| norm * c).collect(), modes })
+        let of = |&[a, b]: &[usize; 2]| {
+            let f_sky = self.overlap(maps[a], maps[b]);
+            if f_sky <= 0.0 {
+                return Err(Error::input("the masks leave no pixel to both maps").remedy("look at the masks"));
+            }
+            let norm = self.side.powi(2) / (n as f64).powi(4) / f_sky;
+            let mut other = modes[b].iter();
+            // Σ ℓ, Σ a b*, and how many.
+            let mut sums = vec![0.0; 3 * bins.count()];
+            self.plane.for_each(&modes[a], |[i, j], multiplicity, c| {
+                let ell = fundamental * ((i * i + j * j) as f64).sqrt();
+                let (Some(d), Some(bin)) = (other.next(), bins.of(ell)) else { return };
+                let product = (c * d.conj()).re / (sinc(i) * sinc(j)).powi(2);
+                let sums = &mut sums[3 * bin..];
+                sums[0] += multiplicity as f64 * ell;
+                sums[1] += multiplicity as f64 * product;
+                sums[2] += multiplicity as f64;
+            });
+            self.plane.sum(&mut sums);
+            let mean = |q: usize| sums.chunks_exact(3).map(move |s| s[q] / s[2].max(1.0));
+            let modes = sums.chunks_exact(3).map(|s| s[2] as u64).collect();
+            Ok(AngularSpectrum { ell: mean(0).collect(), c_ell: mean(1).map(|c| norm * c).collect(), modes })
+        };
+        pairs.iter().map(of).collect()
     }
 
     /// Shear γ1, γ2 of a convergence, γ = (ℓ_row + i ℓ_column)² / ℓ² κ (Kaiser & Squires 1993), direction 1 being that of
@@ -237,7 +266,7 @@ impl FlatSky {
 
     /// Refuses a map, or a mask, of another size.
     pub fn fits(&self, map: &[f64]) -> Result<()> {
-        if map.len() == self.pixels * self.pixels {
+        if map.len() == self.plane.rows().len() * self.pixels {
             return Ok(());
         }
         Err(Error::input(format!("a map of {0} × {0} pixels is expected", self.pixels)).value(map.len()))
@@ -255,8 +284,19 @@ impl FlatSky {
         // Whatever stands in a masked pixel, not a number included, must not matter.
         let pairs = || map.values.iter().zip(mask).map(|(&x, &w)| if w > 0.0 { (x, w) } else { (0.0, 0.0) });
         let (sum, weight) = pairs().fold((0.0, 0.0), |(s, t), (x, w)| (s + w * x, t + w));
+        let mut sums = [sum, weight];
+        self.plane.sum(&mut sums);
+        let [sum, weight] = sums;
         let mean = if weight > 0.0 { sum / weight } else { 0.0 };
         self.modes(&pairs().map(|(x, w)| w * (x - mean)).collect::<Vec<_>>())
+    }
+
+    /// ⟨w_a w_b⟩ over the map.
+    fn overlap(&self, a: Map, b: Map) -> f64 {
+        let weight = |map: Map, i: usize| map.mask.map_or(1.0, |mask| mask[i].max(0.0));
+        let mut sum = [(0..a.values.len()).map(|i| weight(a, i) * weight(b, i)).sum::<f64>()];
+        self.plane.sum(&mut sum);
+        sum[0] / (self.pixels * self.pixels) as f64
     }
 }
 
@@ -267,11 +307,4 @@ fn spin2(n: usize, i: i64, j: i64) -> [f64; 2] {
     }
     let (row, column) = (i as f64, j as f64);
     [row * row - column * column, 2.0 * row * column].map(|k| k / (row * row + column * column) / (n * n) as f64)
-}
-
-/// ⟨w_a w_b⟩ over the map.
-fn overlap(a: Map, b: Map) -> f64 {
-    let weight = |map: Map, i: usize| map.mask.map_or(1.0, |mask| mask[i].max(0.0));
-    let cells = a.values.len();
-    (0..cells).map(|i| weight(a, i) * weight(b, i)).sum::<f64>() / cells as f64
 }

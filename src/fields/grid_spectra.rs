@@ -3,17 +3,20 @@
 use crate::error::{Error, Result};
 use crate::mesh::{Complex, Plane};
 use std::f64::consts::{PI, TAU};
+use std::ops::Range;
 
 /// Symmetric matrices P_ij(n) of several maps on the modes n of N × N pixels: the eigenvalues of the pixels' covariance,
 ///
 /// ⟨f_i(x) f_j(y)⟩ = N⁻² Σ_n P_ij(n) exp(2πi n·(x − y)/N),   P_ij(n) = C_ij(ℓ) / A,   ℓ = 2π |n| / side,
 ///
-/// A being a pixel's solid angle: exact on a periodic map. They depend on (|n₀|, |n₁|), of which 0 … N/2 are kept.
+/// A being a pixel's solid angle: exact on a periodic map. They depend on (|n₀|, |n₁|), of which 0 … N/2 are kept, and of
+/// the second those of some columns: all, or those that this rank of a [`Plane`] has.
 #[derive(Debug, Clone)]
 pub struct GridSpectra {
     maps: usize,
     pixels: usize,
-    /// (N/2 + 1, N/2 + 1, pairs i ≤ j), row by row.
+    columns: Range<usize>,
+    /// (N/2 + 1, columns, pairs i ≤ j), row by row.
     values: Vec<f64>,
 }
 
@@ -28,29 +31,31 @@ impl GridSpectra {
         pixel_window: bool,
         c: impl Fn(usize, usize, f64) -> f64,
     ) -> GridSpectra {
+        GridSpectra::of_columns(0..pixels / 2 + 1, maps, (pixels, side), pixel_window, c)
+    }
+
+    /// The same of some columns.
+    pub fn of_columns(
+        columns: Range<usize>,
+        maps: usize,
+        (pixels, side): (usize, f64),
+        pixel_window: bool,
+        c: impl Fn(usize, usize, f64) -> f64,
+    ) -> GridSpectra {
         let (fundamental, area) = (TAU / side.to_radians(), (side.to_radians() / pixels as f64).powi(2));
         let sinc = |i: usize| {
             let x = PI * i as f64 / pixels as f64;
             if pixel_window && i != 0 { x.sin() / x } else { 1.0 }
         };
-        let mut spectra = GridSpectra::none(maps, pixels);
-        // One octant, and its mirror image.
-        for row in 1..spectra.half() {
-            for column in 0..=row {
-                let ell = fundamental * ((row * row + column * column) as f64).sqrt();
-                let window = (sinc(row) * sinc(column)).powi(2) / area;
-                let matrix: Vec<f64> = pairs(maps).map(|(i, j)| c(i, j, ell) * window).collect();
-                spectra.at_mut(row, column).copy_from_slice(&matrix);
-                spectra.at_mut(column, row).copy_from_slice(&matrix);
-            }
+        let mut spectra = GridSpectra { maps, pixels, columns, values: vec![] };
+        spectra.values = vec![0.0; spectra.half() * spectra.columns.len() * spectra.pairs()];
+        for ([row, column], _) in spectra.waves() {
+            let ell = fundamental * ((row * row + column * column) as f64).sqrt();
+            let window = (sinc(row) * sinc(column)).powi(2) / area;
+            let matrix: Vec<f64> = pairs(maps).map(|(i, j)| c(i, j, ell) * window).collect();
+            spectra.set([row, column], &matrix);
         }
         spectra
-    }
-
-    /// Of maps without power.
-    pub fn none(maps: usize, pixels: usize) -> GridSpectra {
-        let half = pixels / 2 + 1;
-        GridSpectra { maps, pixels, values: vec![0.0; half * half * maps * (maps + 1) / 2] }
     }
 
     /// Number of maps.
@@ -67,23 +72,57 @@ impl GridSpectra {
         self.pixels / 2 + 1
     }
 
-    /// P_ij at (|n₀|, |n₁|), pairs i ≤ j row by row.
+    fn pairs(&self) -> usize {
+        self.maps * (self.maps + 1) / 2
+    }
+
+    /// Where the matrix at (|n₀|, |n₁|) stands.
+    fn place(&self, row: usize, column: usize) -> Range<usize> {
+        let size = self.pairs();
+        let start = (row * self.columns.len() + column - self.columns.start) * size;
+        start..start + size
+    }
+
+    /// P_ij at (|n₀|, |n₁|) of one of the columns, pairs i ≤ j row by row.
     pub fn at(&self, row: usize, column: usize) -> &[f64] {
-        let size = self.maps * (self.maps + 1) / 2;
-        &self.values[(row * self.half() + column) * size..][..size]
+        &self.values[self.place(row, column)]
     }
 
-    pub(super) fn at_mut(&mut self, row: usize, column: usize) -> &mut [f64] {
-        let (half, size) = (self.half(), self.maps * (self.maps + 1) / 2);
-        &mut self.values[(row * half + column) * size..][..size]
+    /// Replaces the matrix there, and at (|n₁|, |n₀|) where that is one of the columns.
+    pub(super) fn set(&mut self, [row, column]: [usize; 2], matrix: &[f64]) {
+        let mirror = (row != column && self.columns.contains(&row)).then(|| self.place(column, row));
+        for place in std::iter::once(self.place(row, column)).chain(mirror) {
+            self.values[place].copy_from_slice(matrix);
+        }
     }
 
-    /// (|n₀|, |n₁|) of one octant, |n₀| ≥ |n₁|, and how many modes of the full plane each stands for.
+    /// Adds what the spectra that were `made` lack of those `wanted`, over `scale` of each pair.
+    pub(super) fn feed_back(&mut self, wanted: &GridSpectra, made: &GridSpectra, scale: &[f64]) {
+        let lacking = wanted.values.iter().zip(&made.values).zip(scale.iter().cycle());
+        self.values.iter_mut().zip(lacking).for_each(|(p, ((w, m), scale))| *p += (w - m) / scale);
+    }
+
+    /// (|n₀|, |n₁|) of one octant, |n₀| ≥ |n₁|, and how many modes of the full plane each stands for; of some columns those in
+    /// them, and their mirror images where these are in none.
     pub fn octant(&self) -> impl Iterator<Item = ([usize; 2], usize)> + use<> {
-        let (half, n) = (self.half(), self.pixels);
+        let (half, n, columns) = (self.half(), self.pixels, self.columns.clone());
         let mirrors = move |i: usize| if i == 0 || 2 * i == n { 1 } else { 2 };
-        let one = move |i: usize, j: usize| ([i, j], mirrors(i) * mirrors(j) * if i == j { 1 } else { 2 });
-        (0..half).flat_map(move |i| (0..=i).map(move |j| one(i, j)))
+        (0..half).flat_map(move |i| {
+            let both = columns.contains(&i);
+            let end = if both { i + 1 } else { columns.end };
+            let images = move |j: usize| mirrors(i) * mirrors(j) * if both && i != j { 2 } else { 1 };
+            (columns.start..end).map(move |j| ([i, j], images(j)))
+        })
+    }
+
+    /// The same without the mean.
+    pub fn waves(&self) -> impl Iterator<Item = ([usize; 2], usize)> + use<> {
+        self.octant().filter(|(at, _)| *at != [0, 0])
+    }
+
+    /// What the mean has, where it is in one of the columns.
+    pub fn mean(&self) -> &[f64] {
+        if self.columns.contains(&0) { self.at(0, 0) } else { &[] }
     }
 
     /// Adds white noise of this rms in each pixel of each map.
@@ -95,35 +134,36 @@ impl GridSpectra {
         }
     }
 
-    /// Correlation functions ξ_ij(x) of the pairs i ≤ j, each on all pixels: variances and covariances at x = 0.
+    /// Correlation functions ξ_ij(x) of the pairs i ≤ j, each on all pixels, or on the plane's rows of them: variances and
+    /// covariances at x = 0. Collective over the plane.
     pub fn correlations(&self, plane: &mut Plane<f64>) -> Vec<Vec<f64>> {
-        let (n, half) = (self.pixels, self.half());
+        let (n, wide, first) = (self.pixels, self.columns.len(), self.columns.start);
         let cells = (n * n) as f64;
         let of = |pair: usize| {
-            let mode = |at: usize| self.at(mirrored(at / half, n), at % half)[pair] / cells;
-            plane.inverse(&(0..n * half).map(|at| mode(at).into()).collect::<Vec<_>>())
+            let mode = |at: usize| self.at(mirrored(at / wide, n), first + at % wide)[pair] / cells;
+            plane.inverse(&(0..n * wide).map(|at| mode(at).into()).collect::<Vec<_>>())
         };
-        (0..self.maps * (self.maps + 1) / 2).map(of).collect()
+        (0..self.pairs()).map(of).collect()
     }
 
-    /// The spectra of correlation functions that are even in x, as those of [`Self::correlations`].
+    /// The spectra of correlation functions that are even in x, as those of [`Self::correlations`]. Collective over the plane.
     pub fn of_correlations(maps: usize, pixels: usize, xi: &[Vec<f64>], plane: &mut Plane<f64>) -> GridSpectra {
-        let mut spectra = GridSpectra::none(maps, pixels);
-        let half = spectra.half();
+        let columns = plane.columns();
+        let mut spectra = GridSpectra { maps, pixels, columns: columns.clone(), values: vec![] };
+        let (half, wide, size) = (spectra.half(), columns.len(), spectra.pairs());
+        spectra.values = vec![0.0; half * wide * size];
         for (pair, xi) in xi.iter().enumerate() {
             let modes = plane.forward(xi);
-            for row in 0..half {
-                (0..half).for_each(|column| spectra.at_mut(row, column)[pair] = modes[row * half + column].re);
-            }
+            (0..half * wide).for_each(|at| spectra.values[at * size + pair] = modes[at].re);
         }
         spectra
     }
 
     /// What draws Gaussian maps of these spectra; refused where a matrix is of no fields.
     pub fn roots(&self) -> Result<Roots> {
-        let (maps, half) = (self.maps, self.half());
-        let size = maps * (maps + 1) / 2;
-        let mut lower = vec![0.0; half * half * size];
+        let maps = self.maps;
+        let mut lower =
+            GridSpectra { maps, values: vec![0.0; self.values.len()], columns: self.columns.clone(), ..*self };
         for ([row, column], _) in self.octant() {
             let root = cholesky(maps, self.at(row, column)).map_err(|(map, by)| {
                 let problem = format!(
@@ -132,11 +172,9 @@ impl GridSpectra {
                 );
                 Error::input(problem).remedy("look at the spectra of that map with those before it")
             })?;
-            for at in [row * half + column, column * half + row] {
-                lower[at * size..][..size].copy_from_slice(&root);
-            }
+            lower.set([row, column], &root);
         }
-        Ok(Roots { maps, pixels: self.pixels, lower })
+        Ok(Roots { lower })
     }
 }
 
@@ -181,23 +219,22 @@ pub fn cholesky(maps: usize, p: &[f64]) -> std::result::Result<Vec<f64>, (usize,
 /// Draws Gaussian maps.
 #[derive(Debug, Clone)]
 pub struct Roots {
-    maps: usize,
-    pixels: usize,
-    /// (N/2 + 1, N/2 + 1, lower triangle).
-    lower: Vec<f64>,
+    /// Lower triangles in the place of matrices.
+    lower: GridSpectra,
 }
 
 impl Roots {
-    /// Maps (maps, N, N) of the white noise maps that `white` gives, in units of a standard deviation.
+    /// Maps (maps, N, N) of the white noise maps that `white` gives, in units of a standard deviation; of all the plane's rows.
+    /// Collective over the plane.
     pub fn draw(&self, plane: &mut Plane<f64>, white: impl FnMut(usize) -> Vec<f64>) -> Vec<f64> {
-        let (n, half, size) = (self.pixels, self.pixels / 2 + 1, self.maps * (self.maps + 1) / 2);
-        let cells = (n * n) as f64;
-        let noise: Vec<Vec<f64>> = (0..self.maps).map(white).collect();
+        let GridSpectra { maps, pixels: n, ref columns, .. } = self.lower;
+        let (cells, wide) = ((n * n) as f64, columns.len());
+        let noise: Vec<Vec<f64>> = (0..maps).map(white).collect();
         let mut modes: Vec<Vec<Complex<f64>>> = noise.iter().map(|map| plane.forward(map)).collect();
-        (0..n * half).for_each(|at| {
-            let root = &self.lower[(mirrored(at / half, n) * half + at % half) * size..][..size];
+        (0..n * wide).for_each(|at| {
+            let root = self.lower.at(mirrored(at / wide, n), columns.start + at % wide);
             // The last first: those before it are still what they were.
-            for i in (0..self.maps).rev() {
+            for i in (0..maps).rev() {
                 let row = &root[i * (i + 1) / 2..];
                 modes[i][at] = (0..=i).map(|j| modes[j][at] * row[j]).sum::<Complex<f64>>() / cells;
             }

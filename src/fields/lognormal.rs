@@ -39,33 +39,38 @@ impl Lognormal {
     /// functions, which makes the lognormal maps' spectra those that are `wanted`, pixels and periodic edges included. Where
     /// its spectra are no positive matrix, the nearest one is taken, and what that changes of the maps' spectra is fed back
     /// until it is less than 1e-4 or stays as it is: [`Achieved`] tells what is left. The mean (n = 0), of which spectra
-    /// say nothing, is left to itself. Refused where a correlation is below −λ_i λ_j: the shifts are too small.
+    /// say nothing, is left to itself. Refused where a correlation is below −λ_i λ_j: the shifts are too small. Collective over
+    /// the plane, whose columns `wanted` has.
     pub fn new(wanted: &GridSpectra, shifts: &[f64], plane: &mut Plane<f64>) -> Result<Lognormal> {
         let maps = wanted.maps();
         let scale: Vec<f64> = pairs(maps).map(|(i, j)| shifts[i] * shifts[j]).collect();
         let mut xi = wanted.correlations(plane);
-        for ((pair, xi), scale) in pairs(maps).zip(&mut xi).zip(&scale) {
-            if let Some(low) = xi.iter().copied().find(|x| *x <= -scale) {
+        let low = pairs(maps).zip(&xi).zip(&scale).find_map(|((pair, xi), scale)| {
+            xi.iter().copied().find(|x| *x <= -scale).map(|low| {
                 let problem = format!(
                     "the shifts {} and {} of maps {} and {} are too small: their covariance falls to {low:.3e}, and \
                      lognormal maps cannot have less than {:.3e}",
                     shifts[pair.0], shifts[pair.1], pair.0, pair.1, -scale
                 );
-                return Err(Error::input(problem).remedy("give larger shifts, or smaller spectra"));
-            }
-            each_even(wanted.pixels(), xi, |x| (x / scale).ln_1p());
+                Error::input(problem).remedy("give larger shifts, or smaller spectra")
+            })
+        });
+        plane.agree(low.map_or(Ok(()), Err))?;
+        for (xi, scale) in xi.iter_mut().zip(&scale) {
+            each_even(plane, xi, |x| (x / scale).ln_1p());
         }
         let mut grid = GridSpectra::of_correlations(maps, wanted.pixels(), &xi, plane);
         // What the mean lacks of power is a factor of 1 + ξ/λ_i λ_j: all of it that there is where no other mode is changed.
         let cells = (wanted.pixels() as f64).powi(2);
-        let of_mean = grid.at(0, 0).iter().fold(0.0, |most: f64, p| most.max(p.abs() / cells));
-        let mut achieved = Achieved { deviation: of_mean.exp_m1(), projected: project(&mut grid) };
+        let mut of_mean = [grid.mean().iter().fold(0.0, |most: f64, p| most.max(p.abs() / cells))];
+        plane.sum(&mut of_mean);
+        let mut achieved = Achieved { deviation: of_mean[0].exp_m1(), projected: project(&mut grid, plane) };
         if achieved.projected > 0.0 || achieved.deviation > ENOUGH {
             let mut best = grid.clone();
             achieved.deviation = f64::INFINITY;
             for _ in 0..ROUNDS {
                 let made = forward(&grid, &scale, plane);
-                let deviation = deviation(&made, wanted);
+                let deviation = deviation(&made, wanted, plane);
                 let better = deviation < 0.9 * achieved.deviation;
                 if deviation < achieved.deviation {
                     best = grid.clone();
@@ -74,15 +79,9 @@ impl Lognormal {
                 if !better || deviation < ENOUGH {
                     break;
                 }
-                for ([row, column], _) in wanted.octant().skip(1) {
-                    for [row, column] in [[row, column], [column, row]].into_iter().take(1 + (row != column) as usize) {
-                        let (wanted, made) = (wanted.at(row, column), made.at(row, column));
-                        let change: Vec<f64> =
-                            wanted.iter().zip(made).zip(&scale).map(|((w, m), scale)| (w - m) / scale).collect();
-                        grid.at_mut(row, column).iter_mut().zip(change).for_each(|(p, d)| *p += d);
-                    }
-                }
-                achieved.projected = project(&mut grid);
+                // That of the mean is taken away again.
+                grid.feed_back(wanted, &made, &scale);
+                achieved.projected = project(&mut grid, plane);
             }
             grid = best;
         }
@@ -91,13 +90,14 @@ impl Lognormal {
             let own = own(maps, grid.at(row, column));
             variances.iter_mut().zip(own).for_each(|(v, p)| *v += count as f64 * p / cells);
         }
-        Ok(Lognormal { roots: grid.roots()?, shifts: shifts.to_vec(), variances, achieved })
+        plane.sum(&mut variances);
+        Ok(Lognormal { roots: plane.agree(grid.roots())?, shifts: shifts.to_vec(), variances, achieved })
     }
 
-    /// Maps (maps, N, N) of the white noise maps that `white` gives.
+    /// Maps (maps, N, N) of the white noise maps that `white` gives; of all the plane's rows. Collective over the plane.
     pub fn draw(&self, plane: &mut Plane<f64>, white: impl FnMut(usize) -> Vec<f64>) -> Vec<f64> {
         let mut all = self.roots.draw(plane, white);
-        let size = all.len() / self.shifts.len();
+        let size = (all.len() / self.shifts.len()).max(1);
         for ((map, shift), variance) in all.chunks_exact_mut(size).zip(&self.shifts).zip(&self.variances) {
             map.iter_mut().for_each(|x| *x = shift * (*x - 0.5 * variance).exp_m1());
         }
@@ -106,9 +106,19 @@ impl Lognormal {
 }
 
 /// Replaces the values of a correlation function on n × n pixels, which is even along both axes and the same along either:
-/// one octant says all.
-fn each_even(n: usize, xi: &mut [f64], f: impl Fn(f64) -> f64) {
+/// one octant says all, or of some rows one half.
+fn each_even(plane: &Plane<f64>, xi: &mut [f64], f: impl Fn(f64) -> f64) {
+    let (n, rows) = (plane.shape()[0], plane.rows());
     let mirror = |i: usize| (n - i) % n;
+    if rows.len() < n {
+        for row in xi.chunks_exact_mut(n) {
+            for column in 0..=n / 2 {
+                row[column] = f(row[column]);
+                row[mirror(column)] = row[column];
+            }
+        }
+        return;
+    }
     for row in 0..=n / 2 {
         for column in 0..=row {
             let value = f(xi[row * n + column]);
@@ -129,21 +139,23 @@ fn own(maps: usize, p: &[f64]) -> impl Iterator<Item = f64> {
 /// Spectra of the lognormal maps of Gaussian ones.
 fn forward(grid: &GridSpectra, scale: &[f64], plane: &mut Plane<f64>) -> GridSpectra {
     let mut xi = grid.correlations(plane);
-    xi.iter_mut().zip(scale).for_each(|(xi, scale)| each_even(grid.pixels(), xi, |x| scale * x.exp_m1()));
+    xi.iter_mut().zip(scale).for_each(|(xi, scale)| each_even(plane, xi, |x| scale * x.exp_m1()));
     GridSpectra::of_correlations(grid.maps(), grid.pixels(), &xi, plane)
 }
 
 /// Replaces matrices with negative eigenvalues by the nearest without: the part of the modes, the mean aside, where that
-/// was so. The mean has no power left.
-fn project(grid: &mut GridSpectra) -> f64 {
-    let (maps, mut projected) = (grid.maps(), 0);
-    grid.at_mut(0, 0).fill(0.0);
-    for ([row, column], count) in grid.octant().skip(1) {
+/// was so. The mean has no power left. Collective over the plane.
+fn project(grid: &mut GridSpectra, plane: &Plane<f64>) -> f64 {
+    let (maps, mut projected) = (grid.maps(), [0.0]);
+    if !grid.mean().is_empty() {
+        grid.set([0, 0], &vec![0.0; pairs(maps).count()]);
+    }
+    for ([row, column], count) in grid.waves() {
         let p = grid.at(row, column);
         if cholesky(maps, p).is_ok() {
             continue;
         }
-        projected += count;
+        projected[0] += count as f64;
         let mut matrix = Array2::zeros([maps; 2]);
         pairs(maps).zip(p).for_each(|((i, j), &p)| {
             matrix[[i, j]] = p;
@@ -154,20 +166,20 @@ fn project(grid: &mut GridSpectra) -> f64 {
         let part =
             |i: usize, j: usize| (0..maps).map(|k| values[k].max(0.0) * vectors[[i, k]] * vectors[[j, k]]).sum::<f64>();
         let nearest: Vec<f64> = pairs(maps).map(|(i, j)| part(i, j)).collect();
-        grid.at_mut(row, column).copy_from_slice(&nearest);
-        grid.at_mut(column, row).copy_from_slice(&nearest);
+        grid.set([row, column], &nearest);
     }
-    projected as f64 / (grid.pixels() as f64).powi(2)
+    plane.sum(&mut projected);
+    projected[0] / (grid.pixels() as f64).powi(2)
 }
 
 /// Bands that [`Achieved`] looks at.
 const BANDS: usize = 8;
 
-fn deviation(made: &GridSpectra, wanted: &GridSpectra) -> f64 {
+fn deviation(made: &GridSpectra, wanted: &GridSpectra, plane: &Plane<f64>) -> f64 {
     let (maps, quarter) = (wanted.maps(), wanted.pixels() as f64 / 4.0);
     let count = maps * (maps + 1) / 2;
-    let mut sums = vec![[0.0; 2]; BANDS * count];
-    for ([row, column], modes) in wanted.octant().skip(1) {
+    let mut sums = vec![0.0; 2 * BANDS * count];
+    for ([row, column], modes) in wanted.waves() {
         let n = ((row * row + column * column) as f64).sqrt();
         let band = ((n / 2.0).ln() / (quarter / 2.0).ln() * BANDS as f64).floor();
         if !(0.0..BANDS as f64).contains(&band) {
@@ -176,12 +188,13 @@ fn deviation(made: &GridSpectra, wanted: &GridSpectra) -> f64 {
         let (made, wanted) = (made.at(row, column), wanted.at(row, column));
         let own: Vec<f64> = own(maps, wanted).collect();
         for (pair, (i, j)) in pairs(maps).enumerate() {
-            let sum = &mut sums[band as usize * count + pair];
-            sum[0] += modes as f64 * (made[pair] - wanted[pair]);
-            sum[1] += modes as f64 * (own[i] * own[j]).sqrt();
+            let at = 2 * (band as usize * count + pair);
+            sums[at] += modes as f64 * (made[pair] - wanted[pair]);
+            sums[at + 1] += modes as f64 * (own[i] * own[j]).sqrt();
         }
     }
-    sums.into_iter().filter(|s| s[1] > 0.0).fold(0.0, |most, [d, p]| most.max((d / p).abs()))
+    plane.sum(&mut sums);
+    sums.chunks_exact(2).filter(|s| s[1] > 0.0).fold(0.0, |most: f64, s| most.max((s[0] / s[1]).abs()))
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ impl<T: Real> Mesh<T> {
 
 /// From `[outer][n][inner]`, lays the parts of the middle axis one after another: `[part][outer][len][inner]`. Returns
 /// the number of elements of each part.
-fn pack<T: Copy>(
+pub(super) fn pack<T: Copy>(
     from: &[T],
     to: &mut [T],
     parts: &[(usize, usize)],
@@ -299,7 +299,14 @@ fn pack<T: Copy>(
 }
 
 /// The inverse of [`pack`].
-fn unpack<T: Copy>(from: &[T], to: &mut [T], parts: &[(usize, usize)], outer: usize, n: usize, inner: usize) {
+pub(super) fn unpack<T: Copy>(
+    from: &[T],
+    to: &mut [T],
+    parts: &[(usize, usize)],
+    outer: usize,
+    n: usize,
+    inner: usize,
+) {
     let mut at = 0;
     for &(start, len) in parts {
         for o in 0..outer {
@@ -310,7 +317,13 @@ fn unpack<T: Copy>(from: &[T], to: &mut [T], parts: &[(usize, usize)], outer: us
     }
 }
 
-fn exchange<T: Real>(comm: &Comm, send: &[Complex<T>], counts: &[usize], recv: &mut [Complex<T>], from: &[usize]) {
+pub(super) fn exchange<T: Real>(
+    comm: &Comm,
+    send: &[Complex<T>],
+    counts: &[usize],
+    recv: &mut [Complex<T>],
+    from: &[usize],
+) {
     let reals = |counts: &[usize]| counts.iter().map(|c| 2 * c).collect::<Vec<_>>();
     let (s, r) = (counts.iter().sum(), from.iter().sum::<usize>());
     let send: &[T] = bytemuck::cast_slice(&send[..s]);

@@ -68,25 +68,29 @@ impl Sky<'_> {
 
     /// The numbers of what [`Self::specs`] describes, on these maps (bins, pixels, pixels).
     pub fn measure(&self, maps: &[f64], mask: Option<&[f64]>) -> Result<Vec<Data>> {
-        let (n, mut all) = (self.pixels, vec![]);
-        let mut sky = FlatSky::new(n, self.side)?;
-        let map = |b: usize| Map { values: &maps[b * n * n..(b + 1) * n * n], mask };
-        if let Some(c) = self.c_ell {
-            let bins = c.ell_bins(n, self.side)?;
-            let mut spectra = vec![];
-            for [a, b] in self.pairs() {
-                let second = (a != b).then(|| map(b));
-                spectra.extend(sky.c_ell(&bins, map(a), second, c.pixel_window)?.c_ell);
-            }
-            all.push(Data::F64(spectra));
+        let mut sky = FlatSky::new(self.pixels, self.side)?;
+        let spectra = self.spectra(&mut sky, maps, mask)?;
+        Ok(spectra.into_iter().chain(self.peaks(&mut sky, maps, mask)?).collect())
+    }
+
+    /// Spectra of these maps, or of the rows that `sky` has of them, where they are asked for.
+    pub fn spectra(&self, sky: &mut FlatSky, maps: &[f64], mask: Option<&[f64]>) -> Result<Option<Data>> {
+        let Some(c) = self.c_ell else { return Ok(None) };
+        let bins = c.ell_bins(self.pixels, self.side)?;
+        let size = maps.len() / self.bins.labels.len();
+        let of = |b: usize| Map { values: &maps[b * size..(b + 1) * size], mask };
+        let maps: Vec<Map> = (0..self.bins.labels.len()).map(of).collect();
+        let spectra = sky.spectra(&bins, &maps, &self.pairs(), c.pixel_window)?;
+        Ok(Some(Data::F64(spectra.into_iter().flat_map(|spectrum| spectrum.c_ell).collect())))
+    }
+
+    /// Peaks of some whole maps, where they are asked for.
+    pub fn peaks(&self, sky: &mut FlatSky, maps: &[f64], mask: Option<&[f64]>) -> Result<Option<Data>> {
+        let Some(c) = self.peaks else { return Ok(None) };
+        let mut counts = vec![];
+        for values in maps.chunks_exact(self.pixels * self.pixels) {
+            counts.extend(c.count(sky, Map { values, mask }, None)?.into_iter().map(|n| n as i64));
         }
-        if let Some(c) = self.peaks {
-            let mut counts = vec![];
-            for b in 0..self.bins.labels.len() {
-                counts.extend(c.count(&mut sky, map(b), None)?.into_iter().map(|n| n as i64));
-            }
-            all.push(Data::I64(counts));
-        }
-        Ok(all)
+        Ok(Some(Data::I64(counts)))
     }
 }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use gauss_quad::GaussLegendre;
 use std::f64::consts::FRAC_PI_4;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 
 /// Points of a Gauss rule along the side of a pixel.
 const POINTS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
@@ -19,10 +20,31 @@ const TERMS: usize = 36;
 /// w_ℓ² = ⟨P_ℓ(x · y)⟩ over two points x, y of a pixel, and over pixels. With s = |x − y|²/4 it is
 /// Σ_n (−1)ⁿ (ℓ + n)!/(ℓ − n)! ⟨sⁿ⟩/(n!)². Of the twelve base pixels the four around the equator are alike, and the others.
 pub fn pixel_window(nside: usize, lmax: usize) -> Result<Vec<f64>> {
-    let (side, n) = (Rings::new(nside)?.nside() as f64, nside.min(SIDE));
+    let side = Rings::new(nside)?.nside() as f64;
+    let mut last = LAST.lock().unwrap_or_else(|e| e.into_inner());
+    let (_, moments) = *match &mut *last {
+        Some(known) if known.0 == nside => known,
+        other => other.insert((nside, moments(nside))),
+    };
+    let window = |l: usize| {
+        let (mut sum, mut factor) = (0.0, 1.0);
+        for (n, moment) in moments.iter().enumerate().take(l + 1) {
+            sum += factor * moment;
+            factor *= -((l - n) as f64 * (l + n + 1) as f64) / ((n + 1) as f64 * side).powi(2);
+        }
+        sum.max(0.0).sqrt()
+    };
+    Ok((0..=lmax).map(window).collect())
+}
+
+/// Moments of the last nside: all maps of a campaign have one.
+static LAST: Mutex<Option<(usize, [f64; TERMS])>> = Mutex::new(None);
+
+/// ⟨sⁿ⟩ nside^2n.
+fn moments(nside: usize) -> [f64; TERMS] {
+    let (side, n) = (nside as f64, nside.min(SIDE));
     let rule = GaussLegendre::new(POINTS);
     let along: Vec<(f64, f64)> = rule.iter().map(|(x, w)| (0.5 * x / side, 0.5 * w)).collect();
-    // ⟨sⁿ⟩ nside^2n.
     let mut moments = [0.0; TERMS];
     for (direction, share) in [(polar as fn(f64, f64) -> [f64; 3], 2.0 / 3.0), (equatorial, 1.0 / 3.0)] {
         for cell in 0..n * n {
@@ -42,15 +64,7 @@ pub fn pixel_window(nside: usize, lmax: usize) -> Result<Vec<f64>> {
         }
     }
     moments[0] = 1.0;
-    let window = |l: usize| {
-        let (mut sum, mut factor) = (0.0, 1.0);
-        for (n, moment) in moments.iter().enumerate().take(l + 1) {
-            sum += factor * moment;
-            factor *= -((l - n) as f64 * (l + n + 1) as f64) / ((n + 1) as f64 * side).powi(2);
-        }
-        sum.max(0.0).sqrt()
-    };
-    Ok((0..=lmax).map(window).collect())
+    moments
 }
 
 /// The direction at (x, y) of a base pixel at the north pole, from its south corner; equal areas are equal in x, y.

@@ -162,7 +162,8 @@ pub struct Summary {
     pub rate: f64,
     /// The dataset is complete.
     pub complete: bool,
-    /// Mean seconds per simulation by the simulator's own names, of the first group.
+    /// Mean seconds per simulation by the simulator's own names, then to `write` its file and to `pack` shards, of the first
+    /// group.
     pub timings: Vec<(String, f64)>,
 }
 
@@ -415,7 +416,8 @@ impl Suite<'_> {
             }
             let ran = self.run_one(group, runner, inputs, i, &mut tally.timers);
             let ran = ran.inspect(|&finished| *(if finished { &mut tally.done } else { &mut tally.failed }) += 1);
-            if let Err(e) = ran.and_then(|_| packer.follow(group, i as usize)) {
+            let packed = ran.and_then(|_| tally.timers.time("pack", || packer.follow(group, i as usize)));
+            if let Err(e) = packed {
                 let _ = std::fs::write(self.stop_file(), "");
                 return Err(e);
             }
@@ -458,7 +460,9 @@ impl Suite<'_> {
             Err(e) => return Err(e),
         };
         let record = Record { index: i, realisation: row.realisation, theta: row.theta.to_vec(), state, failure };
-        simulation::write(group, &path, &record, &fields, (how, self.provenance), &Again::new())?;
+        timers.time("write", || {
+            simulation::write(group, &path, &record, &fields, (how, self.provenance), &Again::new())
+        })?;
         runner.finished(group, &job);
         group.on_root(|| remove(&marker))?;
         Ok(state == State::Finished)

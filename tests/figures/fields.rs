@@ -152,6 +152,31 @@ pub fn skies() -> Option<Canvas> {
     Some(c)
 }
 
+/// C_ℓ of light cones and of lognormal skies over Limber's.
+pub fn cones() -> Option<Canvas> {
+    let rows = read::<9>("cones")?;
+    let (first, last) = (range(rows.iter().map(|r| r[0])).0, range(rows.iter().map(|r| r[1])).1);
+    let x = Scale::log(first / 1.1, last * 1.1);
+    let (mut c, [frame]) = panels([260.0]);
+    let axes = Axes::new(frame, x, Scale::linear(0.94, 1.06));
+    // Where large scales carry nine tenths of C_ℓ.
+    let judged = rows.iter().filter(|r| r[8] >= 0.9).map(|r| r[1]).fold(first, f64::max);
+    tolerance(&mut c, &axes, [first, judged], 1.0, 0.05);
+    let kinds =
+        [(2, 0.97, "light cones over flat fields of 12°"), (4, 1.0, "over the sphere"), (6, 1.03, "lognormal skies")];
+    for (colour, (column, shift, _)) in kinds.into_iter().enumerate() {
+        let points = rows.iter().filter(|r| r[column].is_finite());
+        let points: Vec<_> = points.map(|r| (shift * (r[0] * r[1]).sqrt(), r[column], r[column + 1])).collect();
+        bars(&mut c, &axes, &points, series(colour));
+    }
+    axes.draw(&mut c, r"\ell", "C over the Limber integral", (true, true));
+    let mut entries: Vec<_> =
+        kinds.iter().enumerate().map(|(colour, kind)| (kind.2.to_string(), Key::Dot(series(colour)))).collect();
+    entries.push(shade("5%, where k < 0.5 h/Mpc carries nine tenths"));
+    legend(&mut c, (LEFT + 14.0, frame[1] + 12.0), &entries);
+    Some(c)
+}
+
 /// f_NL found against planted, and how far it is off.
 pub fn f_nl() -> Option<Canvas> {
     let rows = read::<3>("f_nl")?;

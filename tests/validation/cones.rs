@@ -209,6 +209,9 @@ fn light_cones_against_lognormal_skies() {
         let sphere = over(&of_skies, &|b| pixels[b]);
         let lognormal = over(&of_lognormal, &|b| averages[b]);
         let maps = over(&of_maps, &|b| squares[b][0] / squares[b][1]);
+        let columns =
+            ["low", "high", "flat", "error", "sphere", "error", "lognormal", "error", "of_c_ell_from_large_scales"];
+        let mut table = Table::new("cones", columns, true);
         let mut judged = [0; 2];
         for b in 0..MANY {
             let (low, high) = (BANDS[b], BANDS[b + 1] - 1);
@@ -219,6 +222,8 @@ fn light_cones_against_lognormal_skies() {
                  {part:.3} of C_ℓ from k < {K_MAX}, noise {:.3}",
                 noise / limber[high]
             );
+            let [f, df] = if b < first { [f64::NAN; 2] } else { [f, df] };
+            table.row([low as f64, high as f64, f, df, s, ds, g, dg, part]);
             if part < 0.9 {
                 continue;
             }

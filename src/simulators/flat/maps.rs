@@ -17,6 +17,7 @@ use crate::simulators::sky::Sky;
 use crate::simulators::{Theory, Universes};
 use std::borrow::Cow;
 use std::f64::consts::{PI, TAU};
+use std::ops::Range;
 
 /// All that a kind of maps has of a campaign.
 #[derive(Debug, Clone)]
@@ -153,18 +154,20 @@ impl FlatMaps {
         Ok((Some(Cow::Owned(spectra)), shifts))
     }
 
-    /// What the maps' pixels have in common in universe `index`, without noise, and its shifts where theory gives them.
-    fn grid(&self, theta: Theta, index: u64) -> Result<(GridSpectra, Vec<f64>)> {
+    /// What the maps' pixels have in common in universe `index`, without noise, in these columns, and its shifts where theory
+    /// gives them.
+    fn grid(&self, theta: Theta, index: u64, columns: Range<usize>) -> Result<(GridSpectra, Vec<f64>)> {
         let (sky, factor, (table, shifts)) = (&self.sky, self.spectrum.factor(theta), self.table(theta, index)?);
         let c = |i: usize, j: usize, ell: f64| factor(ell) * table.as_ref().map_or(1.0, |table| table.at(i, j, ell));
-        Ok((GridSpectra::new(self.maps(), sky.pixels, sky.field_of_view_deg, sky.pixel_window, c), shifts))
+        let grid = (sky.pixels, sky.field_of_view_deg);
+        Ok((GridSpectra::of_columns(columns, self.maps(), grid, sky.pixel_window, c), shifts))
     }
 
-    /// What draws a universe's maps, without noise.
+    /// What draws a universe's maps, without noise. Collective over the plane.
     pub fn drawn(&self, theta: Theta, index: u64, plane: &mut Plane<f64>) -> Result<Drawn> {
-        let (grid, theory) = self.grid(theta, index)?;
+        let (grid, theory) = plane.agree(self.grid(theta, index, plane.columns()))?;
         let shifts = match &self.shift {
-            None => return grid.roots().map(Drawn::Gaussian),
+            None => return plane.agree(grid.roots()).map(Drawn::Gaussian),
             Some(Shift::Numbers(all)) => (0..self.maps()).map(|map| all[map.min(all.len() - 1)]).collect(),
             Some(Shift::Named(Named::Theory)) => theory,
         };
@@ -173,7 +176,7 @@ impl FlatMaps {
 
     /// The same with it.
     pub fn noisy_grid(&self, theta: Theta, index: u64) -> Result<GridSpectra> {
-        let mut grid = self.grid(theta, index)?.0;
+        let mut grid = self.grid(theta, index, 0..self.sky.pixels / 2 + 1)?.0;
         grid.add_noise(&self.noise());
         Ok(grid)
     }

@@ -59,11 +59,6 @@ impl<T: Flat> Section for T {
         FlatMaps::new(of, self.keys())?.check(of)
     }
 
-    fn warnings(&self, of: &Universes) -> Vec<String> {
-        let idle = format!("one rank makes a universe's maps: with suite.ranks_per_sim = {} the others idle", of.ranks);
-        if of.ranks > 1 { vec![idle] } else { vec![] }
-    }
-
     fn needs_cosmology(&self) -> bool {
         self.keys().spectrum.tracers.is_some()
     }

@@ -3,12 +3,12 @@
 use super::maps::{Drawn, FlatMaps};
 use super::shift::Shift;
 use super::spectrum::Input;
-use crate::comm::{Comm, timers::Timers};
+use crate::comm::{Comm, share, timers::Timers};
 use crate::cosmology::may_vary;
 use crate::error::{Error, Result};
 use crate::fields::flat_sky::FlatSky;
 use crate::fields::lognormal::{Achieved, Lognormal};
-use crate::io::field::{Axis, AxisKind, Data, Dtype, FieldSpec};
+use crate::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use crate::mesh::Plane;
 use crate::rng::stream;
 use crate::simulators::{Job, Output, Runner, Universes};
@@ -69,11 +69,93 @@ impl Runner for FlatRunner {
         specs
     }
 
+    /// Modes and rows of maps are dealt out over the ranks; noise is drawn, and peaks and galaxies are counted, of whole maps, each
+    /// on the rank that hands it on.
     fn simulate(&self, comm: &Comm, job: &Job) -> Result<Output> {
-        let mut timings = Timers::default();
-        let none = || self.specs().iter().map(|spec| Data::fill(spec.dtype, 0)).collect();
-        let data = comm.agree(if comm.is_root() { self.on_root(job, &mut timings) } else { Ok(none()) })?;
-        Ok(Output { timings: timings.entries().to_vec(), ..Output::on_root(comm, self.specs(), data) })
+        let (n, count, kappas) = (self.maps.sky.pixels, self.maps.maps(), self.maps.kappas());
+        let mut plane = Plane::over(comm, [n, n]);
+        let mut sky = FlatSky::over(comm, n, self.maps.sky.field_of_view_deg)?;
+        let (mut timings, mut start) = (Timers::default(), Instant::now());
+        let mut lap = |name: &str| {
+            timings.add(name, start.elapsed().as_secs_f64());
+            start = Instant::now();
+        };
+        let held = |rows: usize, each: usize| -> Vec<usize> {
+            (0..comm.size()).map(|rank| each * share(rows, comm.size(), rank).1).collect()
+        };
+        let first = |rows: usize| share(rows, comm.size(), comm.rank()).0;
+        let drawn = &*self.drawn(comm, job, &mut plane)?;
+        lap("spectra");
+        let normal = |purpose: &str, map: usize| {
+            StandardNormal.sample_iter(stream(job.seed, job.realisation, purpose, map as u64)).take(n * n)
+        };
+        let size = plane.rows().len() * n;
+        let own = first(count)..first(count) + held(count, 1)[comm.rank()];
+        let noise = plane.deal(&held(count, 1), own.flat_map(|map| normal("white noise", map)).collect());
+        let white = |map: usize| noise[map * size..(map + 1) * size].to_vec();
+        let maps = match drawn {
+            Drawn::Gaussian(roots) => roots.draw(&mut plane, white),
+            Drawn::Lognormal(lognormal) => lognormal.draw(&mut plane, white),
+        };
+        drop(noise);
+        lap("draw");
+        let mut shear = vec![];
+        if self.maps.sky.shear {
+            for kappa in 0..kappas {
+                shear.extend(sky.shear(&maps[kappa * size..(kappa + 1) * size])?.concat());
+            }
+        }
+        let galaxies = match self.maps.sky.galaxies {
+            Some(_) => {
+                let whole = plane.collect(&held(count - kappas, 1), maps[kappas * size..].to_vec());
+                Some(comm.agree(self.galaxies(job, &whole, first(count - kappas)))?)
+            }
+            None => None,
+        };
+        let mut maps = plane.collect(&held(count, 1), maps);
+        let mut shear = plane.collect(&held(if self.maps.sky.shear { kappas } else { 0 }, 2), shear);
+        let noise = self.maps.noise();
+        let survey = |map: &mut [f64], purpose: &str, number: usize, sigma: f64| {
+            if sigma > 0.0 {
+                map.iter_mut().zip(normal(purpose, number)).for_each(|(x, z): (_, f64)| *x += sigma * z);
+            }
+            if let Some(mask) = &self.mask {
+                let masked = map.iter_mut().zip(mask).filter(|(_, w)| **w == 0.0);
+                masked.for_each(|(x, _)| *x = self.maps.sky.mask_fill);
+            }
+        };
+        let numbered = |maps: &mut [f64], purpose: &str, first: usize, each: usize| {
+            let maps = maps.chunks_exact_mut(n * n).zip(first..);
+            maps.for_each(|(map, i)| survey(map, purpose, i, noise[i / each]))
+        };
+        numbered(&mut maps, "pixel noise", first(count), 1);
+        numbered(&mut shear, "shear noise", 2 * first(kappas), 2);
+        let seen = self.maps.seen();
+        let peaks = comm.agree(match seen.peaks {
+            Some(_) => seen.peaks(&mut FlatSky::new(n, seen.side)?, &maps, self.mask.as_deref()),
+            None => Ok(None),
+        })?;
+        let rounded = |maps: &[f64]| Data::F32(maps.iter().map(|x| *x as f32).collect());
+        let mut data = vec![rounded(&maps)];
+        data.extend(self.maps.sky.shear.then(|| rounded(&shear)));
+        let rows = plane.rows().start * n..plane.rows().end * n;
+        if self.maps.c_ell.is_some() {
+            let mask = self.mask.as_ref().map(|mask| &mask[rows]);
+            data.extend(seen.spectra(&mut sky, &plane.deal(&held(count, 1), maps), mask)?);
+        }
+        data.extend(peaks);
+        data.extend(galaxies.map(Data::I64));
+        if let Drawn::Lognormal(Lognormal { achieved: Achieved { deviation, projected }, shifts, .. }) = drawn {
+            data.push(Data::F64(vec![*deviation, *projected]));
+            data.extend(matches!(self.maps.shift, Some(Shift::Named(_))).then(|| Data::F64(shifts.clone())));
+        }
+        lap("observe");
+        let fields = self.specs().into_iter().zip(data).map(|(spec, data)| match spec.name.as_str() {
+            "maps" | "shear" | "peaks" | "galaxies" => Field { rows: held(spec.shape[0], 1)[comm.rank()], spec, data },
+            // Alike on all ranks.
+            _ => Field::on_root(comm, spec, data),
+        });
+        Ok(Output { fields: fields.collect(), timings: timings.entries().to_vec() })
     }
 }
 
@@ -86,11 +168,11 @@ impl FlatRunner {
         Ok(FlatRunner { mask: maps.sky.mask()?, depth: maps.sky.depth()?, shaping, last: RefCell::default(), maps })
     }
 
-    /// What draws a universe's maps.
-    fn drawn(&self, job: &Job, plane: &mut Plane<f64>) -> Result<Rc<Drawn>> {
+    /// What draws a universe's maps. Collective.
+    fn drawn(&self, comm: &Comm, job: &Job, plane: &mut Plane<f64>) -> Result<Rc<Drawn>> {
         let (names, each) = &self.shaping;
-        let index = each.then_some(job.index as f64);
-        let key: Vec<f64> = names.iter().filter_map(|name| job.theta.get(name)).chain(index).collect();
+        let numbers = [Some(comm.size() as f64), each.then_some(job.index as f64)].into_iter().flatten();
+        let key: Vec<f64> = numbers.chain(names.iter().filter_map(|name| job.theta.get(name))).collect();
         if let Some((_, drawn)) = self.last.borrow().as_ref().filter(|last| last.0 == key) {
             return Ok(drawn.clone());
         }
@@ -101,17 +183,16 @@ impl FlatRunner {
         Ok(drawn)
     }
 
-    /// Galaxies in the pixels of the maps δ of counts, where they are asked for.
-    fn galaxies(&self, job: &Job, maps: &[f64]) -> Result<Option<Vec<i64>>> {
+    /// Galaxies in the pixels of maps δ of counts, the first of which has this number.
+    fn galaxies(&self, job: &Job, maps: &[f64], first: usize) -> Result<Vec<i64>> {
         let cells = self.maps.sky.pixels.pow(2);
         let seen = |i: usize| [&self.mask, &self.depth].into_iter().flatten().map(|map| map[i]).product::<f64>();
         let mut all = vec![];
-        for (number, (map, mean)) in
-            maps.chunks_exact(cells).zip(self.maps.sky.mean_galaxies(maps.len() / cells)).enumerate()
-        {
+        let means = self.maps.sky.mean_galaxies(self.maps.maps() - self.maps.kappas());
+        for (map, number) in maps.chunks_exact(cells).zip(first..) {
             let mut random = stream(job.seed, job.realisation, "galaxies", number as u64);
             for (i, delta) in map.iter().enumerate() {
-                let expected = mean * seen(i) * (1.0 + delta);
+                let expected = means[number] * seen(i) * (1.0 + delta);
                 let drawn = |e| Error::input(format!("no number of galaxies is drawn about {expected}: {e}"));
                 all.push(match expected > 0.0 {
                     true => Poisson::new(expected).map_err(drawn)?.sample(&mut random) as i64,
@@ -119,63 +200,6 @@ impl FlatRunner {
                 });
             }
         }
-        Ok(self.maps.sky.galaxies.as_ref().map(|_| all))
-    }
-
-    fn on_root(&self, job: &Job, timings: &mut Timers) -> Result<Vec<Data>> {
-        let (n, kappas) = (self.maps.sky.pixels, self.maps.kappas());
-        let mut plane = Plane::new([n, n]);
-        let mut start = Instant::now();
-        let mut lap = |name: &str| {
-            timings.add(name, start.elapsed().as_secs_f64());
-            start = Instant::now();
-        };
-        let drawn = &*self.drawn(job, &mut plane)?;
-        lap("spectra");
-        let normal = |purpose: &str, map: usize| {
-            StandardNormal.sample_iter(stream(job.seed, job.realisation, purpose, map as u64)).take(n * n)
-        };
-        let white = |map: usize| normal("white noise", map).collect();
-        let mut maps = match drawn {
-            Drawn::Gaussian(roots) => roots.draw(&mut plane, white),
-            Drawn::Lognormal(lognormal) => lognormal.draw(&mut plane, white),
-        };
-        lap("draw");
-        let mut shear = vec![];
-        if self.maps.sky.shear {
-            let mut sky = FlatSky::new(n, self.maps.sky.field_of_view_deg)?;
-            for map in maps.chunks_exact(n * n).take(kappas) {
-                shear.extend(sky.shear(map)?.concat());
-            }
-        }
-        let galaxies = self.galaxies(job, &maps[kappas * n * n..])?;
-        let noise = self.maps.noise();
-        let survey = |map: &mut [f64], purpose: &str, number: usize, sigma: f64| {
-            if sigma > 0.0 {
-                map.iter_mut().zip(normal(purpose, number)).for_each(|(x, z): (_, f64)| *x += sigma * z);
-            }
-            if let Some(mask) = &self.mask {
-                let masked = map.iter_mut().zip(mask).filter(|(_, w)| **w == 0.0);
-                masked.for_each(|(x, _)| *x = self.maps.sky.mask_fill);
-            }
-        };
-        let numbered = |maps: &mut [f64], purpose: &str, each: usize| {
-            maps.chunks_exact_mut(n * n).enumerate().for_each(|(i, map)| survey(map, purpose, i, noise[i / each]))
-        };
-        numbered(&mut maps, "pixel noise", 1);
-        numbered(&mut shear, "shear noise", 2);
-        let mut all = vec![maps.iter().map(|x| *x as f32).collect()];
-        if self.maps.sky.shear {
-            all.push(shear.iter().map(|x| *x as f32).collect());
-        }
-        let mut all: Vec<Data> = all.into_iter().map(Data::F32).collect();
-        all.extend(self.maps.seen().measure(&maps, self.mask.as_deref())?);
-        all.extend(galaxies.map(Data::I64));
-        if let Drawn::Lognormal(Lognormal { achieved: Achieved { deviation, projected }, shifts, .. }) = drawn {
-            all.push(Data::F64(vec![*deviation, *projected]));
-            all.extend(matches!(self.maps.shift, Some(Shift::Named(_))).then(|| Data::F64(shifts.clone())));
-        }
-        lap("observe");
         Ok(all)
     }
 }

@@ -1,12 +1,12 @@
 //! The keys of `[simulator]`, what is refused of them, and the fields that they ask for.
 
 use crate::cosmology::{NonLinear, RedshiftBin, RedshiftDistribution};
-use crate::fields::bins::Bins;
 use crate::fields::flat_sky::AngularConfig;
 use crate::io::field::Dtype;
 use crate::io::mask;
 use crate::list::OneOrMany;
 use crate::observables::lensing::{Region, ShapeNoise};
+use crate::simulators::multipoles::Multipoles;
 use crate::simulators::prelude::*;
 use crate::sphere::{Footprint, MAX_NSIDE, Rings};
 use std::f64::consts::PI;
@@ -219,22 +219,10 @@ impl LognormalSphereConfig {
         self.ell_bins().map(drop)
     }
 
-    pub(super) fn ell_bins(&self) -> Result<Option<Bins>> {
-        let Some(c) = &self.c_ell else { return Ok(None) };
-        let (first, last) = (c.min.unwrap_or(2.0), c.max.unwrap_or(self.lmax() as f64 + 1.0));
-        if !(first >= 1.0 && last <= self.lmax() as f64 + 1.0) {
-            let problem = format!("the sky has multipoles from 1 to lmax = {}", self.lmax());
-            return Err(bad("c_ell", [first, last], problem, "change min or max, or raise lmax"));
-        }
-        if c.pixel_window {
-            let problem = "is divided out of flat maps alone";
-            return Err(bad("c_ell.pixel_window", true, problem, "leave it out"));
-        }
-        let bins = Bins::new("simulator.c_ell", c.spacing, first, last, c.bins)?;
-        match (0..c.bins).find(|b| multipoles(&bins, *b).next().is_none()) {
-            None => Ok(Some(bins)),
-            Some(b) => Err(bad("c_ell.bins", c.bins, format!("leaves bin {b} without a multipole"), "give fewer")),
-        }
+    /// The bins of its spectra.
+    pub(super) fn ell_bins(&self) -> Result<Option<Multipoles>> {
+        let lmax = self.lmax();
+        self.c_ell.as_ref().map(|c| Multipoles::new(c, self.nside, lmax, lmax)).transpose()
     }
 
     /// Rms of the noise in a pixel of κ.
@@ -322,30 +310,15 @@ impl LognormalSphereConfig {
         if let Ok(Some(ell)) = self.ell_bins() {
             let pairs = self.pairs();
             let names = Axis::named(AxisKind::Channel, "pair", pairs.iter().map(|[a, b]| format!("{a} {b}")));
-            let mean = (0..ell.count()).map(|b| average(&ell, b, |l| l as f64)).collect();
-            let axes = vec![names, Axis::bins("ell", "", mean, ell.edges().to_vec())];
+            let mean = ell.means(|l| l as f64).collect();
+            let axes = vec![names, Axis::bins("ell", "", mean, ell.bins.edges().to_vec())];
             let description = match self.footprint {
                 Region::Full => "angular spectra of the convergence, noise included, of the whole sky".into(),
                 _ => "angular spectra of the convergence, noise included, over the part of the sky that is seen".into(),
             };
-            let spec = FieldSpec::of("c_ell", &[pairs.len(), ell.count()], &[]);
+            let spec = FieldSpec::of("c_ell", &[pairs.len(), ell.bins.count()], &[]);
             specs.push(FieldSpec { axes, unit: "sr".into(), dtype: Dtype::F64, description, ..spec });
         }
         specs
     }
-}
-
-/// The multipoles of a bin.
-fn multipoles(bins: &Bins, b: usize) -> std::ops::Range<usize> {
-    let [low, high] = [bins.edges()[b], bins.edges()[b + 1]].map(|edge| edge.ceil() as usize);
-    low..high
-}
-
-/// Mean over the modes of a bin.
-pub(super) fn average(bins: &Bins, b: usize, c: impl Fn(usize) -> f64) -> f64 {
-    let (sum, modes) = multipoles(bins, b).fold((0.0, 0.0), |(sum, modes), l| {
-        let n = (2 * l + 1) as f64;
-        (sum + n * c(l), modes + n)
-    });
-    sum / modes
 }

@@ -1,6 +1,6 @@
 //! What runs: shells drawn and left one after the other, and what light makes of them.
 
-use super::config::{BIAS, LognormalSphereConfig, average, of};
+use super::config::{BIAS, LognormalSphereConfig, of};
 use super::spectra::Spectra;
 use crate::cosmology::{CosmologyConfig, may_vary};
 use crate::rng::{ChaCha8Rng, stream};
@@ -239,7 +239,7 @@ impl Runner for LognormalSphere {
             let part = self.footprint.count() as f64 / config.pixels() as f64;
             for [a, b] in config.pairs() {
                 let c = noisy[a].c_ell(&noisy[b], comm);
-                values.extend((0..bins.count()).map(|bin| average(&bins, bin, |l| c[l] / part)));
+                values.extend(bins.spectrum(|l| c[l] / part));
             }
             let spec = specs.iter().find(|spec| spec.name == "c_ell").cloned();
             fields.extend(spec.map(|spec| Field::on_root(comm, spec, Data::F64(values))));

@@ -1,7 +1,7 @@
 //! What the house asks of the kind.
 
 use super::bench;
-use super::config::{AMPLITUDE, BIAS, LognormalSphereConfig, average};
+use super::config::{AMPLITUDE, BIAS, LognormalSphereConfig};
 use super::runner::LognormalSphere;
 use super::spectra::Spectra;
 use crate::cosmology::{Cosmology, may_vary};
@@ -173,7 +173,7 @@ impl Section for LognormalSphereConfig {
                 let matter = if l < first { 0.0 } else { amplitude * spectra.window(l) * (0..n).map(sum).sum::<f64>() };
                 matter + if a == b { noise } else { 0.0 }
             };
-            values.extend((0..bins.count()).map(|bin| average(&bins, bin, c)));
+            values.extend(bins.spectrum(c));
         }
         Ok(Some(Theory { name: spectra.name().into(), values }))
     }

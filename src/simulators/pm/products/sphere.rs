@@ -221,7 +221,7 @@ impl<'a> SphereProduct<'a> {
             }
             if let Some(ell) = &ell {
                 for c in layout.c_ell(&maps, mask.as_deref(), ell.lmax(), &self.pairs())? {
-                    spectra.extend(ell.means(|l| c[l]));
+                    spectra.extend(ell.spectrum(|l| c[l]));
                 }
             }
         }
