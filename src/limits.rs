@@ -51,6 +51,8 @@ pub const UNITS: usize = 1 << 14;
 pub const LAYERS: usize = 256;
 /// Bins of a spline of a flow.
 pub const SPLINE_BINS: usize = 1 << 10;
+/// Strangers that are put beside a sample.
+pub const PARTNERS: usize = 1 << 10;
 /// Weights of a stage: with gradients and the optimiser's two averages they take 16 GiB.
 pub const WEIGHTS: usize = 1 << 30;
 /// Draws per universe.

@@ -1,4 +1,4 @@
-//! Five models that are in no table, each a file of its own, and what the trainer promises to all: a loss moves the parts that
+//! Five models that are in no table, each a file of its own, one that is and looks at partners, and what the trainer promises to all: a loss moves the parts that
 //! it names, the steps are the same on any number of ranks, and a training that was killed goes on to the same bits.
 #![cfg(feature = "torch")]
 
@@ -22,8 +22,8 @@ use polycosm::error::{Error, Result};
 use polycosm::io::dataset::{Dataset, Split};
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::models::{
-    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, Part, Pass, Phase, SampleId, Score, Section, Task,
-    Tensor, Turn,
+    Batch, Column, Device, Kind, Model, ModelConfig, NpeConfig, NreConfig, Part, Pass, Phase, SampleId, Score, Section,
+    Task, Tensor, Turn,
 };
 use polycosm::nets::host;
 use polycosm::prior::{Parameter, Prior};
@@ -81,10 +81,12 @@ enum Which {
     Classifier,
     Linear,
     Moments,
+    Ratio,
 }
 use Which::*;
 
-const MODELS: [Which; 5] = [Which::Adversarial, Which::TwoPhases, Which::Classifier, Which::Linear, Which::Moments];
+const MODELS: [Which; 6] =
+    [Which::Adversarial, Which::TwoPhases, Which::Classifier, Which::Linear, Which::Moments, Which::Ratio];
 
 fn columns(which: Which) -> Vec<FieldSpec> {
     match which {
@@ -103,6 +105,7 @@ fn build(which: Which, kind: Kind, columns: &[FieldSpec]) -> Result<Box<dyn Mode
         Classifier => Box::new(classifier::Classifier::new(&task)?),
         Linear => Box::new(linear::Linear::new(&task)?),
         Moments => moments::Config {}.build(&task)?,
+        Ratio => NreConfig { ensemble: 1, partners: 3, ..NreConfig::default() }.build(&task)?,
     })
 }
 
@@ -310,7 +313,8 @@ fn a_training_killed_again_and_again_within_its_epochs_ends_on_the_same_bits() {
             let mut rng = stream(7, i as u64, "kills", 0);
             let ended = (0..100).find_map(|_| {
                 let model = fresh(which, Kind::Float);
-                let left = rng.random_range(1..=3);
+                // What is concluded from the held-out samples is done in one go.
+                let left = rng.random_range(1..=if which == Ratio { 6 } else { 3 });
                 let mut source = Frail { source: samples(which, Kind::Float), left };
                 let mut trainer = Trainer::new(comm, &config, model.as_ref());
                 let ended = trainer.run(&mut source, &folder("rough")).is_ok();

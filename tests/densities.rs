@@ -14,7 +14,7 @@ use contracts::{likelihood, ratio};
 use polycosm::calibration::{Outcome, assess};
 use polycosm::comm::Comm;
 use polycosm::error::Result;
-use polycosm::infer::{InferConfig, Sampler, Target, Tempered, draw, test_split};
+use polycosm::infer::{InferConfig, Method, Sampler, Sampling, Target, Tempered, draw, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{AxisKind, FieldSpec};
 use polycosm::io::identity::Identity;
@@ -71,7 +71,7 @@ fn one_sample() -> Batch {
 }
 
 fn drawn(density: &Known, block: usize, prior: &Prior, draws: usize, seed: u64) -> Result<Draws> {
-    draw(&Target { density, block, batch: &one_sample(), prior }, draws, &[seed])
+    draw(&Target { density, block, batch: &one_sample(), prior }, Method::Tempered, draws, &[seed]).map(|drawn| drawn.0)
 }
 
 /// Mean and covariance of draws (n, p).
@@ -307,9 +307,9 @@ fn inferred(comm: &Comm, name: &str, most: f64) {
     train_stage(&context, "posterior", || Ok(())).unwrap();
     let trained = Trained::load(&context, "posterior").unwrap();
     let columns = &columns(&context, "posterior").unwrap();
-    let samples = test_split(comm, &trained, columns, 300, 1).unwrap();
+    let samples = test_split(comm, &trained, columns, Sampling::of(300, 1)).unwrap();
     assert!(samples.check().is_ok() && samples.len() == 100);
-    let alone = test_split(&comm.alone(), &trained, columns, 300, 1).unwrap();
+    let alone = test_split(&comm.alone(), &trained, columns, Sampling::of(300, 1)).unwrap();
     assert!(alone.theta == samples.theta && alone.ln_prob == samples.ln_prob, "draws depend on the number of ranks");
     // What was fitted to 2000 universes is the exact posterior to a few percent, and what is trained a little further off.
     let x = dataset.read_f64("x", &samples.index.iter().map(|&row| row as usize).collect::<Vec<_>>()).unwrap();
@@ -362,7 +362,8 @@ fn a_flow_and_its_tempered_draws_agree() {
     }
     let batch = Batch::observed(&Tensor::randn([2, 3], (Kind::Float, Device::Cpu)));
     let target = Target { density: model.density().unwrap(), block: 0, batch: &batch, prior: &prior };
-    let (own, other) = (draw(&target, 2000, &[1, 2]).unwrap(), Tempered.draw(&target, 2000, &[1, 2]).unwrap().unwrap());
+    let (own, other) =
+        (draw(&target, Method::Hmc, 2000, &[1, 2]).unwrap().0, Tempered.draw(&target, 2000, &[1, 2]).unwrap().unwrap());
     assert_eq!((own.members, &own.ln_evidence), (2, &vec![0.0; 2]));
     for row in 0..2 {
         let of = |draws: &Draws| moments(&host(&draws.theta.get(row)), 2);

@@ -5,7 +5,7 @@
 mod mpi;
 
 use polycosm::cosmology::CosmologyConfig;
-use polycosm::infer::{observation, test_split};
+use polycosm::infer::{Sampling, observation, test_split};
 use polycosm::io::dataset::DatasetConfig;
 use polycosm::io::field::{Axis, AxisKind, Data, Dtype, Field, FieldSpec};
 use polycosm::io::identity::Identity;
@@ -320,7 +320,7 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             }
             let trained = Trained::load(&context, "posterior").unwrap();
             let columns = columns(&context, "posterior").unwrap();
-            let samples = test_split(comm, &trained, &columns, 200, 1).unwrap();
+            let samples = test_split(comm, &trained, &columns, Sampling::of(200, 1)).unwrap();
             (samples, trained)
         };
         let mean = |ln: &[f64]| ln.iter().sum::<f64>() / ln.len() as f64;
@@ -359,16 +359,16 @@ fn bad_rows_are_left_out_and_strange_observations_are_told() {
             [Field { spec, rows: F, data: Data::F64(x) }]
         };
         let row = x[380 * F..381 * F].to_vec();
-        let (s, told) = observation(&trained, &field(row.clone()), None, 200, 1).unwrap();
+        let (s, told) = observation(&trained, &field(row.clone()), None, Sampling::of(200, 1)).unwrap();
         assert!(!s.extras.unfamiliar(0) && !told.iter().any(|t| t.contains("guess")), "{told:?}");
         for factor in [100.0, 1e30] {
             let strange = row.iter().map(|x| x * factor).collect();
-            match observation(&trained, &field(strange), None, 200, 1) {
+            match observation(&trained, &field(strange), None, Sampling::of(200, 1)) {
                 Ok((s, told)) => assert!(s.extras.unfamiliar(0) && told[0].contains("training widths"), "{told:?}"),
                 Err(e) => assert!(e.to_string().contains("no width") && e.remedy.is_some(), "{e}"),
             }
         }
-        let e = observation(&trained, &field(vec![f64::NAN; F]), None, 200, 1).unwrap_err();
+        let e = observation(&trained, &field(vec![f64::NAN; F]), None, Sampling::of(200, 1)).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("NaN") && e.remedy.is_some(), "{e}");
     });
 }

@@ -205,6 +205,10 @@ pub(super) fn all((samples, whole): (&Samples, &Samples), rows: &[usize], seed: 
         };
         curves.push(Curve::new(Diagnostic::JointHpd, None, rows.iter().map(joint).collect()));
     }
+    // Marginals have no distance of all parameters together.
+    if samples.extras.marginals.is_some() {
+        return curves;
+    }
     let tarp = |&row: &usize| {
         let mut rng = breaker(row, "TARP");
         let reference: Vec<f64> = (0..samples.dim()).map(|_| rng.random()).collect();

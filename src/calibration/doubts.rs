@@ -57,9 +57,18 @@ fn underived(samples: &Samples) -> Option<String> {
     })
 }
 
+/// Only marginals are known.
+fn marginal(samples: &Samples) -> Option<String> {
+    samples.extras.marginals.is_some().then(|| {
+        "only the marginals of single parameters are judged: no joint posterior is known, so that there is no joint coverage and no \
+         TARP; the gain is the mean of a parameter's marginal over its prior"
+            .to_string()
+    })
+}
+
 /// All that a reader of a verdict on them should know.
 pub fn all(samples: &Samples) -> Vec<String> {
-    [no_width, unlike, torn, left_out, underived].iter().filter_map(|look| look(samples)).collect()
+    [marginal, no_width, unlike, torn, left_out, underived].iter().filter_map(|look| look(samples)).collect()
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Current {
     data: BTreeMap<String, Identity>,
     /// The fields among them; `None`: nothing was looked at.
     learned: Option<Learned>,
+    /// `infer.sampler`, where it is not the default.
+    sampler: String,
     seed: u64,
     simulator: Option<SimulatorConfig>,
     observables: String,
@@ -71,7 +73,8 @@ impl Current {
         let observables = digest(format!("{eyes:?} {}", infer["velocities"]).as_bytes());
         let simulator = plan.config.simulator.clone();
         let (stages, data, learned) = (plan.stages(), BTreeMap::new(), None);
-        Current { stages, data, learned, seed: plan.config.seed, simulator, observables, forecast: None, exact: None }
+        let (seed, sampler) = (plan.config.seed, infer["sampler"].as_str().unwrap_or_default().into());
+        Current { stages, data, learned, seed, sampler, simulator, observables, forecast: None, exact: None }
     }
 
     /// Collective: the data that a stage's chain sees, where the dataset has them.
@@ -123,7 +126,9 @@ impl Current {
             dataset: record.dataset,
             seed: self.seed,
             draws,
+            sampler: self.sampler.clone(),
             observation: None,
+            combined: vec![],
         })
     }
 
@@ -194,18 +199,24 @@ impl Current {
             State::Trained(_) => {}
         }
         let mut now = self.of(&of.stage, of.draws)?;
-        if let Some(seen) = &of.observation {
+        let again = |seen: &Seen| -> Result<Option<Seen>> {
             let (file, fields) = (Path::new(&seen.file), seen.observables.is_empty());
-            now.observation = match file.exists() && !(fields && self.learned.is_none()) {
-                true => match self.seen(file, seen.row, std::slice::from_ref(&of.stage)) {
-                    Ok(all) => all.into_iter().flatten().next(),
-                    Err(e) => return Ok(Some(format!("the observation cannot be read as it was: {}", e.problem))),
-                },
+            Ok(match file.exists() && !(fields && self.learned.is_none()) {
+                true => self.seen(file, seen.row, std::slice::from_ref(&of.stage))?.into_iter().flatten().next(),
                 // One that is gone is taken to be what it was.
                 false if fields => Some(seen.clone()),
                 false => Some(Seen { observables: self.observables.clone(), ..seen.clone() }),
-            };
-        }
+            })
+        };
+        let all: &[Seen] = if of.combined.is_empty() { of.observation.as_slice() } else { &of.combined };
+        let all = match all.iter().map(again).collect::<Result<Option<Vec<Seen>>>>() {
+            Ok(all) => all.unwrap_or_default(),
+            Err(e) => return Ok(Some(format!("the observation cannot be read as it was: {}", e.problem))),
+        };
+        now.observation = match (&of.observation, of.combined.is_empty()) {
+            (Some(seen), false) if !all.is_empty() => Some(Seen::together(&seen.name, &all)),
+            _ => all.into_iter().next(),
+        };
         Ok(samples.differ(&now))
     }
 
@@ -236,7 +247,8 @@ pub fn exact_of(plan: &Plan, comm: &Comm, dataset: &Dataset, fields: &[String], 
     let identity = plan.identity(comm, dataset, &fields.iter().map(String::as_str).collect::<Vec<_>>())?;
     let simulator = digest(plan.shape()["simulator"].to_string().as_bytes());
     let (stage, numerics, seed) = (EXACT.into(), samples::NUMERICS, plan.config.seed);
-    Ok(Of { stage, numerics, weights: simulator, dataset: identity, seed, draws, observation: None })
+    let (sampler, observation, combined) = (String::new(), None, vec![]);
+    Ok(Of { stage, numerics, weights: simulator, dataset: identity, seed, draws, sampler, observation, combined })
 }
 
 /// What observations must be like for exact posteriors: of these fields.

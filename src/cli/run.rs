@@ -19,7 +19,7 @@ use crate::suite::Options;
 pub struct Args {
     #[command(flatten)]
     pub campaign: Campaign,
-    /// Exit with code 1 unless every posterior passes its calibration
+    /// Exit with code 1 unless all chains have mixed and every posterior passes its calibration
     #[arg(long)]
     pub strict: bool,
 }
@@ -46,7 +46,7 @@ fn all(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     train::train(plan, comm, None)?;
     apply::apply(plan, comm, None)?;
     if plan.config.infer.is_some() {
-        infer::infer(plan, comm)?;
+        infer::infer(plan, comm, strict)?;
         // A posterior that cannot be judged, or is not to be passed, still has a report.
         let judged = calibrate::calibrate(plan, comm, None, strict, true);
         report::report(plan, comm)?;

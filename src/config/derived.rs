@@ -42,6 +42,9 @@ impl Plan {
 
     /// True if these draws have the derived parameters that the campaign has now.
     pub fn derives(&self, samples: &Samples) -> bool {
+        if samples.extras.marginals.is_some() {
+            return samples.prior.derived.is_empty();
+        }
         let d = self.prior.derived.len();
         let there = samples.extras.derived.len() == samples.len() * samples.draws * d;
         there && same_derived(&samples.prior.derived, &self.prior.derived)
@@ -50,6 +53,7 @@ impl Plan {
     /// Gives them to draws.
     pub fn derive(&self, samples: &mut Samples) {
         match self.derives(samples) {
+            true if samples.extras.marginals.is_some() => {}
             true => samples.prior.derived = self.prior.derived.clone(),
             false => samples.derive(&self.prior.derived, |theta| self.derived(theta)),
         }

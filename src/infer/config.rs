@@ -1,5 +1,6 @@
 //! `[infer]`.
 
+use super::Method;
 use crate::error::{Error, Result};
 use crate::io::gadget::Velocities;
 use crate::limits;
@@ -20,6 +21,13 @@ pub struct InferConfig {
     /// Posterior draws per universe.
     #[serde(default = "draws")]
     pub draws: usize,
+    /// How draws are made of likelihoods and ratios, which do not draw by themselves. `"tempered"`: from the prior to the
+    /// posterior by sequential Monte Carlo, several modes included. Chains, whose R̂ and effective sample size are kept and told:
+    /// `"hmc"`, by the density's slope, for many parameters; `"ensemble"`, affine-invariant stretch moves; `"slice"`, ensemble
+    /// slice sampling.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("x-default" = "`\"tempered\"`"))]
+    pub sampler: Method,
     /// HDF5 files of the fields that the networks read, of one observation or of several (`FILE:3` is row 3 alone); or
     /// snapshots of other codes (GADGET HDF5) of the campaign's box, particle number and time, of one in several files any
     /// one. What is accepted: docs/files.md#observations.
@@ -30,6 +38,10 @@ pub struct InferConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "as each file tells, else `\"gadget\"`"))]
     pub velocities: Option<Velocities>,
+}
+
+fn is_default(method: &Method) -> bool {
+    *method == Method::default()
 }
 
 fn draws() -> usize {
@@ -72,6 +84,12 @@ impl InferConfig {
                 _ => format!("choose one of {}", names.join(", ")),
             };
             return Err(Error::input(problem).key(format!("infer.{key}")).value(name).remedy(remedy));
+        }
+        let marginal = |name: &String| stages.iter().any(|s| s.name == *name && !s.network.is_joint());
+        if let Some(baseline) = self.baseline.as_ref().filter(|name| marginal(name) || marginal(&self.posterior)) {
+            let problem = "densities of all parameters are compared, and one of the two stages knows marginals alone";
+            let error = Error::input(problem).key("infer.baseline").value(baseline);
+            return Err(error.remedy("leave it out, or give each a campaign of its own"));
         }
         if self.baseline.as_ref() == Some(&self.posterior) {
             let error = Error::input("is the posterior itself").key("infer.baseline").value(&self.posterior);

@@ -17,10 +17,15 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Whether its density is that of the posterior itself, of integral 1.
+    pub fn is_normalised(&self) -> bool {
+        self.density.of() == Estimand::Posterior
+    }
+
     /// ln p(θ | x) + ln Z at m points of each sample, (n, m, b) → (n · m); Z is each sample's, 1 for a posterior.
     pub fn ln(&self, theta: &Tensor) -> Result<Vec<f64>> {
         let ln = host(&self.density.ln(self.batch, self.block, theta)?);
-        if self.density.of() == Estimand::Posterior {
+        if self.is_normalised() {
             return Ok(ln);
         }
         let theta = host(theta);

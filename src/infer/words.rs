@@ -1,5 +1,6 @@
 //! What the reader of posteriors should know of them, in words.
 
+use super::chains::mixing::{FEWEST, WORST};
 use crate::calibration::doubts;
 use crate::io::samples::{OUTSIDE, SPREAD, Samples};
 use crate::train::Trained;
@@ -24,6 +25,25 @@ pub(super) fn spread(samples: &Samples, i: usize) -> Option<String> {
     (!each.is_empty()).then(|| format!("{why} {}", each.join(", ")))
 }
 
+/// Posteriors whose chains have not mixed, in words.
+pub fn unmixed(samples: &Samples) -> Option<String> {
+    let (p, extras) = (samples.dim(), &samples.extras);
+    let bad = |i: &usize| extras.r_hat[*i] > WORST || extras.ess[*i] < FEWEST;
+    let bad: Vec<usize> = (0..extras.r_hat.len()).filter(bad).collect();
+    let worst = *bad.iter().max_by(|&&a, &&b| extras.r_hat[a].total_cmp(&extras.r_hat[b]))?;
+    let mut rows: Vec<usize> = bad.iter().map(|i| i / p).collect();
+    rows.dedup();
+    let (row, name) = (samples.index[worst / p], &samples.prior.parameters[worst % p].name);
+    Some(format!(
+        "the chains of {} of {} posteriors have not mixed (R̂ above {WORST}, or fewer than {FEWEST} independent draws): in row \
+         {row} R̂ is {:.3} and there are {:.0} of {name}; try another `infer.sampler`, or \"tempered\", which leads from mode to mode",
+        rows.len(),
+        samples.len(),
+        extras.r_hat[worst],
+        extras.ess[worst]
+    ))
+}
+
 /// Warns of test universes that are unlike the training's, without width, or about which the members disagree.
 pub(super) fn tell(samples: &Samples, most: &[u64], trained: &Trained) {
     let n = samples.len();
@@ -34,5 +54,9 @@ pub(super) fn tell(samples: &Samples, most: &[u64], trained: &Trained) {
         let row = samples.index[worst];
         log::warn!("{} of {n} test universes are not like what was trained on: in row {row} {why}", unlike.len());
     }
-    doubts::no_width(samples).into_iter().chain(doubts::torn(samples)).for_each(|words| log::warn!("{words}"));
+    doubts::no_width(samples)
+        .into_iter()
+        .chain(doubts::torn(samples))
+        .chain(unmixed(samples))
+        .for_each(|words| log::warn!("{words}"));
 }

@@ -52,11 +52,13 @@ fn along(t: &Tensor) -> Tensor {
     t.sum_dim_intlist(1i64, false, None::<Kind>)
 }
 
-/// Fits `to` to what `look` makes of batches, (n, inputs). Collective; the same bits on any number of ranks.
-pub fn fit(to: &Linear, look: &dyn Fn(&Batch) -> Result<Tensor>, all: &mut dyn Stream) -> Result<()> {
+/// Fits `to` to what `look` makes of batches: inputs (n, inputs) and parameters (n, p). Collective; the same bits on any number
+/// of ranks.
+pub fn fit(to: &Linear, look: &dyn Fn(&Batch) -> Result<(Tensor, Tensor)>, all: &mut dyn Stream) -> Result<()> {
     let (inputs, p) = (to.centre.size()[0], to.sigma.size()[0]);
     let pair = |batch: &Batch| -> Result<(Tensor, Tensor)> {
-        Ok((look(batch)?.to_kind(Kind::Double), to.coordinates(&batch.vector("theta")?)))
+        let (z, theta) = look(batch)?;
+        Ok((z.to_kind(Kind::Double), to.coordinates(&theta)))
     };
 
     let sums = all.sum(&mut |batch| {

@@ -7,6 +7,7 @@ mod density;
 mod eye;
 mod linear_gaussian;
 mod npe;
+mod nre;
 mod regression;
 mod section;
 mod stream;
@@ -18,6 +19,7 @@ pub use contract::{Model, OfMeans, Optimiser, Part, Phase, Rule, Score, Turn};
 pub use density::{Density, Draws, Estimand};
 pub use eye::Eye;
 pub use npe::NpeConfig;
+pub use nre::{Loss, NreConfig};
 pub use regression::RegressionConfig;
 pub use section::{Section, Size};
 pub use stream::Stream;
@@ -44,8 +46,12 @@ pub mod prelude {
 }
 
 /// The kinds of models, by the names that `kind` has in `[train.network]`.
-pub static KINDS: Kinds<dyn Section> =
-    Kinds::new(&[kind::<VmimConfig>("vmim"), kind::<RegressionConfig>("regression"), kind::<NpeConfig>("npe")]);
+pub static KINDS: Kinds<dyn Section> = Kinds::new(&[
+    kind::<VmimConfig>("vmim"),
+    kind::<RegressionConfig>("regression"),
+    kind::<NpeConfig>("npe"),
+    kind::<NreConfig>("nre"),
+]);
 
 /// `[train.network]`: which model a stage trains, and the model's own keys. `kind` decides which keys are known.
 pub type ModelConfig = Kinded<dyn Section>;

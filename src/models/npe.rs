@@ -213,7 +213,7 @@ impl Model for Npe {
     fn prepare(&self, _: usize, all: &mut dyn Stream) -> Result<()> {
         self.eyes.iter().try_for_each(|eye| eye.prepare(all))?;
         let Some(linear) = &self.linear else { return Ok(()) };
-        linear_gaussian::fit(linear, &|batch| self.seen(0, batch), all)
+        linear_gaussian::fit(linear, &|batch| Ok((self.seen(0, batch)?, batch.vector("theta")?)), all)
     }
 
     fn conclude(&self, held: &mut dyn Stream) -> Result<()> {

@@ -4,7 +4,7 @@ use super::{Estimand, Model, Task};
 use crate::error::Result;
 use crate::io::field::FieldSpec;
 use crate::limits;
-use crate::nets::{FlowConfig, MlpConfig};
+use crate::nets::{FlowConfig, MlpConfig, ResidualConfig};
 use dyn_clone::DynClone;
 
 /// A key of the section, its value, and the least and the most that it may be.
@@ -53,6 +53,10 @@ pub trait Section: std::fmt::Debug + DynClone + erased_serde::Serialize {
     fn density(&self) -> Option<Estimand> {
         None
     }
+    /// Whether that density is of all parameters together, not of marginals.
+    fn is_joint(&self) -> bool {
+        true
+    }
     /// Keys that records of older programs have not, and what these did.
     fn before(&self) -> Vec<(&'static str, serde_json::Value)> {
         vec![]
@@ -72,6 +76,20 @@ impl MlpConfig {
     pub fn weights(&self, from: f64, to: f64) -> f64 {
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
         if layers < 1.0 { from * to } else { from * hidden + (layers - 1.0) * hidden * hidden + hidden * to }
+    }
+}
+
+impl ResidualConfig {
+    /// Sizes of a section's `classifier`.
+    pub fn sizes(&self) -> Vec<Size> {
+        let [units, layers] = [limits::UNITS, limits::LAYERS].map(|n| n as i64);
+        vec![("classifier.hidden", self.hidden, [1, units]), ("classifier.blocks", self.blocks, [0, layers])]
+    }
+
+    /// About how many weights it has, for so many numbers of a sample and of a point.
+    pub fn weights(&self, inputs: f64, numbers: f64) -> f64 {
+        let hidden = self.hidden as f64;
+        hidden * (inputs + numbers + 2.0 * hidden * self.blocks as f64)
     }
 }
 

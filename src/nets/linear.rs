@@ -89,8 +89,13 @@ impl Linear {
 
     /// u and ln |dθ/du|, (n, p) of this kind each, at θ (n, p) given inputs z (n, inputs).
     pub fn forward(&self, theta: &Tensor, z: &Tensor, kind: Kind) -> (Tensor, Tensor) {
+        self.given(theta, &self.project(z), kind)
+    }
+
+    /// The same given the projections t (n, p) of inputs.
+    pub fn given(&self, theta: &Tensor, t: &Tensor, kind: Kind) -> (Tensor, Tensor) {
         let (r, ln) = self.unbounded.unit(theta);
-        let mean = Self::terms(&self.project(z), &r).matmul(&self.slopes.tr());
+        let mean = Self::terms(t, &r).matmul(&self.slopes.tr());
         let of = |columns: &Tensor| {
             [&r, &mean].map(|x| x.index_select(1, columns)).into_iter().chain([self.sigma.index_select(0, columns)])
         };

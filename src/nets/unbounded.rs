@@ -86,6 +86,13 @@ impl Unbounded {
         self.together(&each.collect::<Vec<_>>())
     }
 
+    /// θ in double precision and ln |dθ/du| of all parameters together, (n, p) and (n), at u (n, p); however far out.
+    pub fn stretched(&self, u: &Tensor) -> (Tensor, Tensor) {
+        let each = self.alike.iter().map(|a| a.stretched(&u.index_select(-1, &a.columns).to_kind(Kind::Double)));
+        let (theta, ln): (Vec<Tensor>, Vec<Tensor>) = each.unzip();
+        (self.together(&theta), self.together(&ln).sum_dim_intlist(-1i64, false, Kind::Double))
+    }
+
     fn together(&self, parts: &[Tensor]) -> Tensor {
         Tensor::cat(parts, -1).index_select(-1, &self.places)
     }
@@ -115,6 +122,16 @@ impl Alike {
     fn inverse(&self, u: &Tensor) -> Tensor {
         let unit = if self.boxed { u.sigmoid() } else { u.shallow_clone() };
         self.of_unit(&unit.to_kind(Kind::Double))
+    }
+
+    fn stretched(&self, u: &Tensor) -> (Tensor, Tensor) {
+        let (r, ln) = match self.boxed {
+            true => (u.sigmoid(), u.log_sigmoid() + (-u).log_sigmoid()),
+            false => (u.shallow_clone(), u.zeros_like()),
+        };
+        let ln = ln + self.width.log();
+        let ln = if self.log.is_some() { ln + &r * &self.width + &self.low } else { ln };
+        (self.of_unit(&r), ln)
     }
 
     fn of_unit(&self, r: &Tensor) -> Tensor {

@@ -71,7 +71,9 @@ pub fn figure(posteriors: &[(&str, &Samples, usize)], whole_prior: bool) -> Canv
             }
             let mut axes = Axes::new(frame(i, j), ranges[j], ranges[i]);
             for (n, (_, s, row)) in posteriors.iter().enumerate().rev() {
-                let kde = Kde2::new(&s.column(*row, j), &s.column(*row, i), [bounds(j), bounds(i)], 128);
+                // Of marginals only some pairs are known.
+                let Some([x, y]) = s.pair(*row, j, i) else { continue };
+                let kde = Kde2::new(&x, &y, [bounds(j), bounds(i)], 128);
                 contours(&mut c, &axes, &kde, n);
             }
             if let Some(t) = truth {

@@ -93,7 +93,7 @@ pub struct StageConfig {
     pub steps: StepsConfig,
     /// Ends after so many epochs without a better validation loss; 0: never. The best weights are kept in any case.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`npe`: 5; others: 0"))]
+    #[schemars(extend("x-default" = "`npe`, `nre`: 5; others: 0"))]
     pub patience: Option<u64>,
     /// Pieces of universes as samples; symmetries, noise and masks of those of its columns that are fields of the dataset,
     /// refused where none is.

@@ -1,7 +1,7 @@
 //! Draws as chains that GetDist reads.
 
 use super::Samples;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::io::hdf::{publish_text, remove_unfinished};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,11 @@ impl Samples {
     pub fn to_getdist(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         use std::fmt::Write;
         self.check()?;
+        if self.extras.marginals.is_some() {
+            let error =
+                Error::input("only marginals of this posterior are known, and a chain is of all parameters together");
+            return Err(error.remedy("read the draws of each parameter from its HDF5 file"));
+        }
         std::fs::create_dir_all(dir).at(dir)?;
         let (mut paramnames, mut ranges) = (String::new(), String::new());
         for p in &self.prior.parameters {

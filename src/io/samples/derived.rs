@@ -6,6 +6,10 @@ use crate::prior::{Accepted, Derived, Distribution, Parameter};
 impl Samples {
     /// Gives all draws (and truths) these derived parameters, which `compute` makes of parameters (…, p), as (…, d).
     pub fn derive(&mut self, parameters: &[Derived], compute: impl Fn(&[f64]) -> Vec<f64>) {
+        // They follow from all parameters together.
+        if self.extras.marginals.is_some() {
+            return;
+        }
         self.extras.derived = compute(&self.theta);
         self.extras.derived_truth = compute(&self.truth);
         self.prior.derived = parameters.to_vec();
@@ -50,7 +54,9 @@ impl Samples {
         whole.prior.derived.clear();
         let spread = self.extras.spread.chunks_exact(p);
         let spread = spread.flat_map(|own| own.iter().copied().chain(std::iter::repeat_n(f64::NAN, d))).collect();
-        whole.extras = Extras { derived: vec![], derived_truth: vec![], spread, ..whole.extras };
+        // What is told of chains is of the sampled ones.
+        let (r_hat, ess) = (vec![], vec![]);
+        whole.extras = Extras { derived: vec![], derived_truth: vec![], spread, r_hat, ess, ..whole.extras };
         Samples { theta, ..whole }
     }
 }

@@ -1,6 +1,6 @@
 //! Draws in their HDF5 file.
 
-use super::{Extras, Of, Samples};
+use super::{Extras, Marginals, Of, Samples};
 use crate::error::{At, Cause, Error, Result};
 use crate::io::hdf::{Element, File, publish_alone};
 use crate::io::identity::digest;
@@ -101,10 +101,22 @@ impl Extras {
             ("outside", &self.outside, vec![n], outside),
             ("distance", &self.distance, vec![n], distance),
             ("spread", &self.spread, vec![n, p], spread),
+            ("r_hat", &self.r_hat, vec![n, p], "rank-normalised split R-hat of the chains (Vehtari et al. 2021)"),
+            ("ess", &self.ess, vec![n, p], "bulk effective sample size of the chains (Vehtari et al. 2021)"),
             ("ln_evidence", &self.ln_evidence, vec![n], "ln p(x), the likelihood averaged over the prior"),
         ];
         for (name, values, shape, what) in columns.into_iter().filter(|c| !c.1.is_empty()) {
             put(file, name, values, &shape, what)?;
+        }
+        if let Some(marginals) = &self.marginals {
+            let (k, d) = (marginals.pairs.len(), file.array("ln_prob")?.shape()[1]);
+            let what = "ln q(theta_j | x) at the true parameters; there is no joint posterior, each column of theta is a marginal";
+            put(file, "ln_marginal_truth", &marginals.ln_truth, &[n, p], what)?;
+            if k > 0 {
+                let pairs: Vec<u64> = marginals.pairs.iter().flatten().map(|&j| j as u64).collect();
+                put(file, "pairs", &pairs, &[k, 2], "parameters of the two-dimensional marginals, by number from 0")?;
+                put(file, "theta_pairs", &marginals.theta, &[n, d, k, 2], "draws from these marginals")?;
+            }
         }
         if !self.left_out.is_empty() {
             let what = "design indices without a posterior: their input cannot be used";
@@ -114,13 +126,13 @@ impl Extras {
     }
 
     fn read(file: &File) -> Result<Extras> {
-        fn optional<T: Element>(file: &File, name: &str) -> Result<Vec<T>> {
-            if file.exists(name) { file.read(name) } else { Ok(vec![]) }
-        }
         Ok(Extras {
             outside: optional(file, "outside")?,
             distance: optional(file, "distance")?,
             spread: optional(file, "spread")?,
+            r_hat: optional(file, "r_hat")?,
+            ess: optional(file, "ess")?,
+            marginals: marginals(file)?,
             left_out: optional(file, "left_out")?,
             ln_evidence: optional(file, "ln_evidence")?,
             derived: optional(file, "derived")?,
@@ -129,6 +141,19 @@ impl Extras {
             ..Extras::default()
         })
     }
+}
+
+fn optional<T: Element>(file: &File, name: &str) -> Result<Vec<T>> {
+    if file.exists(name) { file.read(name) } else { Ok(vec![]) }
+}
+
+fn marginals(file: &File) -> Result<Option<Marginals>> {
+    if !file.exists("ln_marginal_truth") {
+        return Ok(None);
+    }
+    let pairs: Vec<u64> = optional(file, "pairs")?;
+    let pairs = pairs.chunks_exact(2).map(|pair| [pair[0] as usize, pair[1] as usize]).collect();
+    Ok(Some(Marginals { pairs, theta: optional(file, "theta_pairs")?, ln_truth: file.read("ln_marginal_truth")? }))
 }
 
 /// Digest of all arrays, and of the attributes that say what they mean (not of those that say where the file comes

@@ -46,6 +46,11 @@ pub struct Extras {
     /// Standard deviation of the posterior means of an ensemble's members over the posterior's own (n, p); NaN with
     /// fewer than two members.
     pub spread: Vec<f64>,
+    /// Rank-normalised split R̂ and bulk effective sample size of the chains that they were drawn by (n, p each), where they were.
+    pub r_hat: Vec<f64>,
+    pub ess: Vec<f64>,
+    /// Where draws of different parameters belong to no joint posterior, for only marginals are known.
+    pub marginals: Option<Marginals>,
     /// Design indices of the test split that have no posterior: their input holds numbers that cannot be used.
     pub left_out: Vec<u64>,
     /// ln p(x) of each universe (n), of exact posteriors.
@@ -57,6 +62,18 @@ pub struct Extras {
     pub drawn_from: DrawnFrom,
     /// `ln_prob_truth` is an extrapolation (a posterior spoilt on purpose): good for ranks, no measure of the gain.
     pub extrapolated: bool,
+}
+
+/// What there is beside draws of single parameters, each of its own marginal, where no joint posterior is known: `ln_prob` is
+/// NaN then, and what stands in one row of `theta` has nothing to do with one another.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Marginals {
+    /// Pairs of parameters whose joint marginal is known.
+    pub pairs: Vec<[usize; 2]>,
+    /// Draws of these (n, draws, pairs, 2).
+    pub theta: Vec<f64>,
+    /// ln q(θ_j | x) at the true parameters (n, p); NaN where unknown.
+    pub ln_truth: Vec<f64>,
 }
 
 /// Training widths outside which an input is not what was trained on.
@@ -121,6 +138,16 @@ impl Samples {
         self.theta_of(i).chunks_exact(self.dim()).map(|t| t[parameter]).collect()
     }
 
+    /// Draws of two parameters of universe `i`, (draws) each, of one posterior; `None` where no such is known.
+    pub fn pair(&self, i: usize, a: usize, b: usize) -> Option<[Vec<f64>; 2]> {
+        let Some(marginals) = &self.extras.marginals else { return Some([self.column(i, a), self.column(i, b)]) };
+        let k = marginals.pairs.len();
+        let at = marginals.pairs.iter().position(|pair| *pair == [a.min(b), a.max(b)])?;
+        let own = marginals.theta[i * self.draws * k * 2..].chunks_exact(k * 2).take(self.draws);
+        let of = |j: usize| own.clone().map(|all| all[2 * at + (j != a.min(b)) as usize]).collect();
+        Some([of(a), of(b)])
+    }
+
     /// ln q at the draws of universe `i`, (draws).
     pub fn ln_prob_of(&self, i: usize) -> &[f64] {
         &self.ln_prob[i * self.draws..(i + 1) * self.draws]
@@ -158,6 +185,8 @@ impl Samples {
     pub fn check(&self) -> Result<()> {
         let (n, d, p) = (self.len(), self.draws, self.dim());
         let optional = |name, values: &[f64], full| (name, values.len(), if values.is_empty() { 0 } else { full });
+        let none = Marginals::default();
+        let pairs = self.extras.marginals.as_ref().unwrap_or(&none);
         let lengths = [
             ("theta", self.theta.len(), n * d * p),
             ("ln_prob", self.ln_prob.len(), n * d),
@@ -166,6 +195,10 @@ impl Samples {
             optional("outside", &self.extras.outside, n),
             optional("distance", &self.extras.distance, n),
             optional("spread", &self.extras.spread, n * p),
+            optional("r_hat", &self.extras.r_hat, n * p),
+            optional("ess", &self.extras.ess, n * p),
+            ("draws of pairs", pairs.theta.len(), n * d * pairs.pairs.len() * 2),
+            optional("ln_marginal_truth", &pairs.ln_truth, n * p),
             optional("derived", &self.extras.derived, n * d * self.prior.derived.len()),
             optional("derived_truth", &self.extras.derived_truth, n * self.prior.derived.len()),
         ];
@@ -202,6 +235,8 @@ mod tests {
                 outside: vec![0.0, f64::INFINITY],
                 distance: vec![0.3, 2.5],
                 spread: vec![0.1, 0.2, f64::INFINITY, 0.1],
+                r_hat: vec![1.0, 1.01, f64::INFINITY, 1.1],
+                ess: vec![900.0, 800.0, 0.0, 20.0],
                 left_out: vec![9],
                 drawn_from: DrawnFrom::List,
                 ..Extras::default()

@@ -1,6 +1,6 @@
 //! What draws are of, told by content: they are only good while all of it is as it was.
 
-use crate::io::identity::Identity;
+use crate::io::identity::{Identity, digest};
 use serde::{Deserialize, Serialize};
 
 /// What draws are of: they are only good while all of it is as it was.
@@ -18,8 +18,14 @@ pub struct Of {
     pub seed: u64,
     /// Draws per universe.
     pub draws: usize,
+    /// Name of what drew them, where it is not the default; empty for posteriors that draw by themselves.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sampler: String,
     /// Of an observation, not of the test split.
     pub observation: Option<Seen>,
+    /// Of several observations together, each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub combined: Vec<Seen>,
 }
 
 /// What is wrong with draws that have none of it.
@@ -43,6 +49,15 @@ pub struct Seen {
     pub observables: String,
 }
 
+impl Seen {
+    /// Several under one name.
+    pub fn together(name: &str, all: &[Seen]) -> Seen {
+        let contents: Vec<&str> = all.iter().map(|seen| seen.content.as_str()).collect();
+        let content = digest(contents.concat().as_bytes());
+        Seen { name: name.into(), row: None, content, ..all[0].clone() }
+    }
+}
+
 impl Of {
     /// What is another in `now`, in words.
     pub fn differs(&self, now: &Of) -> Option<String> {
@@ -61,6 +76,7 @@ impl Of {
             (seen == seen_now, "the observation holds other data".into()),
             (eyes == eyes_now, "the simulator looks at the observation with other settings".into()),
             (self.seed == now.seed, format!("the seed was {} and is {}", self.seed, now.seed)),
+            (self.sampler == now.sampler, "another sampler drew them".into()),
             (self.draws == now.draws, format!("there are {} draws of each, not {}", self.draws, now.draws)),
         ];
         let other = parts.into_iter().find(|(same, _)| !same).map(|(_, what)| what);

@@ -1,5 +1,7 @@
 //! `polycosm infer`: posterior samples of the test split and of observations.
 
+mod combined;
+
 use super::ahead::enough_draws;
 use super::campaign::{Campaign, path};
 use super::current::{Current, place};
@@ -7,7 +9,7 @@ use super::timings::timed;
 use crate::comm::Comm;
 use crate::config::plan::Plan;
 use crate::error::{At, Error, Result, campaign};
-use crate::infer::{InferConfig, observation, test_split};
+use crate::infer::{InferConfig, Sampling, observation, test_split, unmixed};
 use crate::io::dataset::Dataset;
 use crate::io::observation::{FieldFile, chosen, stem};
 use crate::io::provenance::Provenance;
@@ -41,14 +43,22 @@ pub struct Args {
     /// posterior `exact` of the same, beside which the learned ones are judged and shown
     #[arg(long)]
     pub exact: bool,
+    /// One posterior of all observations in the files of --observation together, under this name: of the same parameters, with
+    /// noise that is independent given these; the prior counts once
+    #[arg(long, value_name = "NAME", requires = "observation", conflicts_with = "exact")]
+    pub combine: Option<String>,
+    /// Exit with code 1, and write nothing, where chains have not mixed (`infer.sampler`)
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Collective.
 pub fn run(args: &Args, comm: &Comm) -> Result<()> {
-    args.campaign.with(comm, |plan| match args.observation.is_empty() {
+    args.campaign.with(comm, |plan| match (args.observation.is_empty(), &args.combine) {
         _ if args.exact => super::exact::exact(plan, comm, &args.observation),
-        true => plan.check_observations(comm).and_then(|()| infer(plan, comm)),
-        false => observe(plan, comm, &args.observation, true),
+        (_, Some(name)) => combined::combine(plan, comm, name, &args.observation, args.strict),
+        (true, None) => plan.check_observations(comm).and_then(|()| infer(plan, comm, args.strict)),
+        (false, None) => observe(plan, comm, &args.observation, true, args.strict),
     })
 }
 
@@ -116,7 +126,7 @@ fn lock(plan: &Plan) -> Result<Lock> {
 }
 
 /// Samples of the test split for the posterior and its baseline, then of the campaign's observations.
-pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
+pub fn infer(plan: &Plan, comm: &Comm, strict: bool) -> Result<()> {
     let config = comm.agree(section(plan))?;
     if let (Err(e), true) = (enough_draws(plan), comm.is_root()) {
         log::warn!("infer.draws: {}", e.problem);
@@ -145,13 +155,17 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             if comm.is_root() {
                 log::info!("infer {stage}: nothing to do: drawn before from this stage and these data");
             }
+            if strict {
+                comm.on_root(|| mixed(&Samples::read(&path)?, strict))?;
+            }
             continue;
         };
         plan.record(comm)?;
         timed(plan, comm, &format!("infer {stage}"), || {
             let context = context(plan, comm, &current, &dataset, &stage, &provenance)?;
             let (trained, columns) = (comm.agree(Trained::load(&context, &stage))?, columns(&context, &stage)?);
-            let mut samples = test_split(comm, &trained, &columns, config.draws, plan.config.seed)?;
+            let mut samples = test_split(comm, &trained, &columns, sampling(plan, config))?;
+            comm.agree(mixed(&samples, strict))?;
             if samples.is_empty() {
                 let (problem, remedy) = match samples.extras.left_out.len() {
                     0 => (
@@ -171,11 +185,23 @@ pub fn infer(plan: &Plan, comm: &Comm) -> Result<()> {
             Ok(Some(format!("{} universes, {} draws each", samples.len(), samples.draws)))
         })?;
     }
-    observe(plan, comm, &config.observations, false)
+    observe(plan, comm, &config.observations, false, strict)
+}
+
+fn sampling(plan: &Plan, config: &InferConfig) -> Sampling {
+    Sampling { method: config.sampler, draws: config.draws, seed: plan.config.seed }
+}
+
+/// Refuses chains that have not mixed, where that was asked for.
+fn mixed(samples: &Samples, strict: bool) -> Result<()> {
+    match unmixed(samples).filter(|_| strict) {
+        Some(words) => Err(Error::failed(words).remedy("without --strict they are written, and told")),
+        None => Ok(()),
+    }
 }
 
 /// Samples of observations, for the posterior and its baseline. All are looked at before any is drawn of.
-fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()> {
+fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool, strict: bool) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -253,8 +279,10 @@ fn observe(plan: &Plan, comm: &Comm, files: &[PathBuf], anew: bool) -> Result<()
                         let read = opened.as_ref().map_or(Ok(None), one)?;
                         let Some(Observed { fields, truth }) = read.as_ref().or(looked.as_ref()) else { continue };
                         let (mut samples, told) =
-                            observation(&trained, fields, truth.as_deref(), config.draws, plan.config.seed)
+                            observation(&trained, fields, truth.as_deref(), sampling(plan, config))
                                 .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e }.file(&file))?;
+                        mixed(&samples, strict)
+                            .map_err(|e| Error { problem: format!("{name}: {}", e.problem), ..e })?;
                         log::info!("{name}, posterior `{stage}`: {}", samples.words(0));
                         told.iter().for_each(|words| log::warn!("{name}, posterior `{stage}`: {words}"));
                         samples.extras.of = Some(of.clone());
