@@ -77,7 +77,7 @@ fn too_few_universes_are_told_before_and_after() {
         &[
             "warning: ",
             "test universes, which will show",
-            "too few: 40 would do; raise dataset.test",
+            "too few: 41 would do; raise dataset.test",
             "too narrow by a factor of",
         ],
     );
