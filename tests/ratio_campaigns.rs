@@ -118,7 +118,9 @@ fn marginals_of_one_and_of_two_parameters_are_drawn_judged_and_shown() {
     says(3, folder, &["infer", "run.toml"], 0, &[]);
     assert_eq!(samples(folder, "ratio").theta, before, "draws depend on the ranks");
     says(1, folder, &["infer", "run.toml"], 0, &["nothing to do"]);
-    says(1, folder, &["export", "run.toml", "--format", "getdist"], 2, &["only marginals"]);
+    says(1, folder, &["export", "run.toml", "--to", "all"], 0, &["left out", "only marginals"]);
+    let named = ["export", "run.toml", "--to", "one", "--field", "ratio"];
+    says(1, folder, &named, 2, &["only marginals", "--field"]);
 }
 
 #[test]

@@ -110,7 +110,16 @@ pub fn run(args: &Args, comm: &Comm) -> Result<()> {
                 }
                 log::warn!("export: left out: the draws in {}: {why}", draws.display());
             }
-            chains.push((folder, why.is_none().then_some(samples)));
+            let marginal = samples.extras.marginals.is_some();
+            if marginal && why.is_none() {
+                let problem = "only marginals of this posterior are known, and a chain is of all parameters together";
+                if !args.field.is_empty() {
+                    let remedy = "read the draws of each parameter from this file (docs/files.md)";
+                    return Err(Error::input(problem).file(&draws).key("--field").remedy(remedy));
+                }
+                log::warn!("export: left out: the draws in {}: {problem}", draws.display());
+            }
+            chains.push((folder, (why.is_none() && !marginal).then_some(samples)));
         }
         let made = |e: std::io::Error| {
             let error = Error::input(format!("cannot be made: {e}")).key("--to").value(&args.to);

@@ -50,7 +50,7 @@ impl Velocity {
         let mut slopes = diverges.then(|| slope(&before).unsqueeze(1) * self.of_place.ws.tr());
         for layer in &self.hidden {
             before = h.apply(layer);
-            h = h + before.silu();
+            h = &h + before.silu();
             slopes = slopes.map(|dh| &dh + dh.matmul(&layer.ws.tr()) * slope(&before).unsqueeze(1));
         }
         let drift = (t * 2.0 - 1.0) / (t.square() + (-t + 1.0).square());
