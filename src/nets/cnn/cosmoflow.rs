@@ -2,7 +2,7 @@
 //! maximum over 2 × 2 × 2 after each stage, dense layers of 128 and 64. Its outputs are left linear; the benchmark's, in units of
 //! the design's range, are 1.2 tanh.
 
-use super::CnnConfig;
+use super::{CnnConfig, Features};
 use tch::{Tensor, nn};
 
 /// Units of the dense layers.
@@ -28,7 +28,7 @@ pub(super) fn features(
     sides: &[i64],
     config: &CnnConfig,
     circular: bool,
-) -> (Box<dyn Fn(&Tensor) -> Tensor>, i64) {
+) -> (Features, i64) {
     let padding_mode = if circular { nn::PaddingMode::Circular } else { nn::PaddingMode::Zeros };
     let (mut stages, mut from) = (vec![], channels);
     for (s, &count) in config.blocks.iter().enumerate() {

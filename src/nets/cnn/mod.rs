@@ -166,10 +166,13 @@ impl CnnConfig {
 /// Uniform draws from [0, 1) for a layer (its number) of so many units: (n, units).
 pub type Draw<'a> = dyn Fn(usize, i64) -> Tensor + 'a;
 
+/// Pictures (n, channels, …) to features (n, …).
+type Features = Box<dyn Fn(&Tensor) -> Tensor>;
+
 /// Pictures (n, channels, …) to (n, outputs).
 pub struct Cnn {
     /// To (n, features).
-    features: Box<dyn Fn(&Tensor) -> Tensor>,
+    features: Features,
     /// Dense layers, with `activation` between them.
     head: Vec<nn::Linear>,
     activation: fn(&Tensor) -> Tensor,

@@ -1,6 +1,6 @@
 //! Residual networks over maps: ours, and published ones with activations before convolutions.
 
-use super::{CnnConfig, CnnKind, mean};
+use super::{CnnConfig, CnnKind, Features, mean};
 use tch::{Tensor, nn};
 
 /// What tells one residual network from another.
@@ -85,12 +85,7 @@ impl Block {
 
 /// The network up to its dense layers, (n, channels, H, W) → (n, features), and how many features those are. Ours has names of its
 /// own, the published ones have those of torchvision.
-pub(super) fn features(
-    path: &nn::Path,
-    channels: i64,
-    config: &CnnConfig,
-    circular: bool,
-) -> (Box<dyn Fn(&Tensor) -> Tensor>, i64) {
+pub(super) fn features(path: &nn::Path, channels: i64, config: &CnnConfig, circular: bool) -> (Features, i64) {
     let (style, own) = (Style::of(config.kind), config.kind == CnnKind::Small);
     let (size, step) = style.stem;
     let stem = conv(path / if own { "stem" } else { "conv1" }, channels, config.width, size, step, circular);
