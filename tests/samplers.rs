@@ -14,10 +14,12 @@ fn prior(p: usize, min: f64, max: f64) -> Prior {
     Prior::new((0..p).map(one).collect()).unwrap()
 }
 
+type Ln = dyn Fn(&Tensor, &Tensor) -> Tensor;
+
 /// A density that is a function of θ (…, p) and of a number of each sample (n, 1).
 struct Known {
     of: Estimand,
-    ln: Box<dyn Fn(&Tensor, &Tensor) -> Tensor>,
+    ln: Box<Ln>,
 }
 
 impl Known {

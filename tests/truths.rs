@@ -14,12 +14,15 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use statrs::distribution::{ContinuousCDF, Normal};
 
+type Data = dyn Fn(&[f64], &mut ChaCha8Rng) -> Vec<f64>;
+type Ln = dyn Fn(&[f64], &[f64]) -> f64;
+
 /// θ of two parameters between ±`bound`, the data given it, and ln p(θ | x) where it is known.
 struct Problem {
     name: &'static str,
     bound: f64,
-    data: Box<dyn Fn(&[f64], &mut ChaCha8Rng) -> Vec<f64>>,
-    ln: Box<dyn Fn(&[f64], &[f64]) -> f64>,
+    data: Box<Data>,
+    ln: Box<Ln>,
     /// About where the posterior is, and how far it reaches.
     about: fn(&[f64]) -> [f64; 2],
     reach: f64,

@@ -62,9 +62,9 @@ impl Whitening {
 
     fn white(&self, theta: &[f64]) -> Vec<f64> {
         let mut w: Vec<f64> = vec![];
-        for i in 0..theta.len() {
+        for (i, t) in theta.iter().enumerate() {
             let known: f64 = w.iter().enumerate().map(|(j, w)| self.root[[i, j]] * w).sum();
-            w.push((theta[i] - self.mean[i] - known) / self.root[[i, i]]);
+            w.push((t - self.mean[i] - known) / self.root[[i, i]]);
         }
         w.into_iter().map(|w| FAR * (w / FAR).tanh()).collect()
     }

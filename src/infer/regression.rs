@@ -80,7 +80,7 @@ impl Regression {
         };
         // How many numbers there are is only known once one is seen.
         let (.., wide) = comm.agree(see(&rows[..1]))?;
-        let most = if wide == 0 { 0 } else { ROWS.min(NUMBERS / wide) };
+        let most = NUMBERS.checked_div(wide).map_or(0, |most| most.min(ROWS));
         if most.min(rows.len()) < LEAST {
             return Ok(None);
         }

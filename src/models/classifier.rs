@@ -152,7 +152,7 @@ impl Model for Classifier {
         let mut loss = -&ln_p * self.counts.index_select(0, &label).to_kind(all.kind());
         if self.config.focal > 0.0 {
             // 1 − p from its logarithm, so that the slope is finite where p is 1.
-            loss = loss * (-ln_p.expm1()).clamp_min(1e-12).pow_tensor_scalar(self.config.focal);
+            loss *= (-ln_p.expm1()).clamp_min(1e-12).pow_tensor_scalar(self.config.focal);
         }
         Ok(vec![Score::new("cross entropy", loss, &[0])])
     }

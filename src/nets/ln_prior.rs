@@ -89,11 +89,11 @@ mod tests {
             let value = ln.of(&theta);
             assert!((host(&value)[0] - prior.ln_density(&at)).abs() < 1e-9, "{u:?}");
             let slope = host(&Tensor::run_backward(&[value.sum(Kind::Double)], &[&theta], false, false)[0]);
-            for j in 0..6 {
+            for (j, slope) in slope.iter().enumerate() {
                 let moved =
                     |by: f64| prior.ln_density(&(0..6).map(|k| at[k] + by * (k == j) as u8 as f64).collect::<Vec<_>>());
                 let expected = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-                assert!((slope[j] - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{j}: {} {expected}", slope[j]);
+                assert!((slope - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{j}: {slope} {expected}");
             }
             let outside: Vec<f64> = at.iter().enumerate().map(|(j, t)| if j == 3 { 0.5 } else { *t }).collect();
             assert_eq!(host(&ln.of(&Tensor::from_slice(&outside).view([1, 6])))[0], f64::NEG_INFINITY);
