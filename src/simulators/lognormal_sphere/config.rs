@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LognormalSphereConfig {
-    /// Pixels along the side of a base pixel, 1 to 8192: 12 nside² in all. Any number; other programs often ask for a power of two.
+    /// Pixels along the side of a base pixel, a power of two up to 8192: 12 nside² in all.
     pub nside: usize,
     /// The largest multipole, at most 4 nside. Up to 1.5 nside spectra of the maps are right to 1e-6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,8 +148,9 @@ impl LognormalSphereConfig {
     }
 
     pub(super) fn check_keys(&self) -> Result<()> {
-        if !(1..=MAX_NSIDE).contains(&self.nside) {
-            return Err(bad("nside", self.nside, format!("must lie between 1 and {MAX_NSIDE}"), "256 is usual"));
+        if !(self.nside.is_power_of_two() && self.nside <= MAX_NSIDE) {
+            let problem = format!("must be a power of two, 1 to {MAX_NSIDE}");
+            return Err(bad("nside", self.nside, problem, "256 has pixels of 14 arcmin"));
         }
         let (lmax, most) = (self.lmax(), 4 * self.nside);
         if !(2..=most).contains(&lmax) {
