@@ -93,6 +93,9 @@ fn marginals_of_one_and_of_two_parameters_are_drawn_judged_and_shown() {
     campaign(folder, ", marginals = 2", "");
     says(1, folder, &["check", "run.toml"], 0, &[]);
     says(2, folder, &["run", "run.toml"], 0, &["a, b: the held-out samples", "only the marginals"]);
+    // What one parameter is, given several observations, depends on the others.
+    let combine = ["infer", "run.toml", "--combine", "all", "--observation", "obs.h5"];
+    says(1, folder, &combine, 2, &["--combine", "marginals", "do not multiply", "remedy: "]);
     let both = samples(folder, "ratio");
     let marginals = both.extras.marginals.as_ref().unwrap();
     assert_eq!((&marginals.pairs, both.len()), (&vec![[0, 1]], ROWS[2]));
@@ -180,4 +183,7 @@ fn keys_that_cannot_be_are_refused_by_check() {
         campaign(folder, network, infer);
         says(1, folder, &["check", "run.toml"], 2, &words);
     }
+    campaign(folder, "", "sampler = \"hmc\"");
+    let of_posteriors = ["check", "run.toml", "--set", "train.ratio.network={ kind = \"npe\" }"];
+    says(1, folder, &of_posteriors, 2, &["infer.sampler = \"hmc\": is not used", "by itself"]);
 }

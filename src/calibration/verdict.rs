@@ -136,11 +136,12 @@ impl Calibration {
         if counted.iter().any(|(_, d)| matches!(d, Direction::BiasedLow | Direction::BiasedHigh)) {
             counted.retain(|(_, d)| *d != Direction::Biased);
         }
-        // Where each parameter is right by itself, their correlations explain the rest; where one is not, products are wrong for that.
+        // Where each parameter is right by itself, their correlations, or what was not seen of the input, explain the rest; where one
+        // is not, products and distances from what a regression says are wrong for that.
         let single =
             |c: &&super::Curve| matches!(c.diagnostic, Diagnostic::Rank | Diagnostic::Central | Diagnostic::Hpd);
         if self.curves.iter().filter(single).any(|c| !c.pass) {
-            counted.retain(|(_, d)| *d != Direction::Correlation);
+            counted.retain(|(_, d)| !matches!(d, Direction::Correlation | Direction::Ignores));
         }
         counted.sort_by_key(|(_, d)| *d != Direction::Correlation);
         counted.into_iter().map(|(_, d)| d).collect()

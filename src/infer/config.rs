@@ -4,9 +4,11 @@ use super::Method;
 use crate::error::{Error, Result};
 use crate::io::gadget::Velocities;
 use crate::limits;
+use crate::models::Estimand;
 use crate::train::{StageConfig, cutter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// `[infer]`: which posterior to draw from, and how often.
@@ -90,6 +92,13 @@ impl InferConfig {
             let problem = "densities of all parameters are compared, and one of the two stages knows marginals alone";
             let error = Error::input(problem).key("infer.baseline").value(baseline);
             return Err(error.remedy("leave it out, or give each a campaign of its own"));
+        }
+        let own =
+            |name: &String| stages.iter().any(|s| s.name == *name && s.network.density() == Some(Estimand::Posterior));
+        if self.sampler != Method::default() && own(&self.posterior) && self.baseline.as_ref().is_none_or(own) {
+            let problem = format!("is not used: stage {} draws from its posterior by itself", self.posterior);
+            let error = Error::input(problem).key("infer.sampler").shown(json!(self.sampler).to_string());
+            return Err(error.remedy("leave it out: it is for likelihoods and ratios"));
         }
         if self.baseline.as_ref() == Some(&self.posterior) {
             let error = Error::input("is the posterior itself").key("infer.baseline").value(&self.posterior);

@@ -222,6 +222,9 @@ fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usi
             (own.len() as f64, mean, variance)
         };
         let found: Vec<(f64, f64, f64)> = (0..members).map(of).filter(|(n, ..)| *n > 1.0).collect();
+        if found.len() < 2 {
+            return f64::NAN;
+        }
         let total: f64 = found.iter().map(|(n, ..)| n).sum();
         // By the draws that each has; of equal members the usual variance.
         let weighted =
@@ -230,7 +233,6 @@ fn spreads(theta: &[f64], p: usize, draws: usize, member: &[usize], members: usi
         let (between, noise) = (weighted(&|mean, _| (mean - middle).powi(2)), weighted(&|_, noise| noise));
         let between = between / (1.0 - found.iter().map(|(n, ..)| (n / total).powi(2)).sum::<f64>());
         let all = moments(&column).1;
-        // One member says nothing: NaN.
         if between > 0.0 && all > 0.0 { ((between - noise).max(0.0) / all).sqrt() } else { between / all }
     };
     let universes = theta.chunks(draws * p).zip(member.chunks(draws));
@@ -254,5 +256,7 @@ mod tests {
         let apart: Vec<f64> = member.iter().map(|&m| gauss() + if m < 2 { 1.0 } else { -1.0 }).collect();
         assert!((spreads(&apart, 1, 400, &member, 4)[0] - (4.0f64 / 3.0 / 2.0).sqrt()).abs() < 0.1);
         assert!(spreads(&same, 1, 400, &vec![0; 400], 1)[0].is_nan(), "one member says nothing");
+        // All draws are of the linear model, member number 4 of 4.
+        assert!(spreads(&same, 1, 400, &vec![4; 400], 4)[0].is_nan(), "none says nothing");
     }
 }

@@ -21,14 +21,11 @@ pub fn beforehand(path: &nn::Path, members: usize) -> Tensor {
 /// The shares of a mixture that make samples most likely, of whose components ln q (n, k) are known, each with so many samples
 /// beforehand: by expectation and maximisation.
 fn likeliest(ln: &Tensor, beforehand: &Tensor) -> Tensor {
-    let ln = ln.nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
-    let known = ln.isfinite().any_dim(1, false).nonzero().view([-1]);
-    let ln = ln.index_select(0, &known);
     let k = beforehand.numel() as i64;
     let mut shares = Tensor::full([k], 1.0 / k as f64, (Kind::Double, ln.device()));
     for _ in 0..STEPS {
         let counts =
-            (&ln + shares.log()).softmax(1, Kind::Double).sum_dim_intlist(0i64, false, Kind::Double) + beforehand;
+            (ln + shares.log()).softmax(1, Kind::Double).sum_dim_intlist(0i64, false, Kind::Double) + beforehand;
         shares = &counts / counts.sum(Kind::Double);
     }
     shares
@@ -37,6 +34,14 @@ fn likeliest(ln: &Tensor, beforehand: &Tensor) -> Tensor {
 /// Settles shares by ln q (n, k) of held-out samples.
 pub fn settle(shares: &Tensor, ln: &Tensor) {
     let members = shares.numel() - 1;
+    // What no component has a density of tells nothing of their shares.
+    let all = ln.nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
+    let known = all.isfinite().any_dim(1, false).nonzero().view([-1]);
+    let ln = &all.index_select(0, &known);
+    let lost = all.size()[0] - ln.size()[0];
+    if lost > 0 {
+        log::warn!("{lost} of {} held-out samples have no density, and no say in what the flows count", all.size()[0]);
+    }
     let mut beforehand = vec![0.0; members];
     beforehand.push(TRUST);
     let mixed = likeliest(ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));

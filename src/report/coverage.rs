@@ -52,7 +52,11 @@ pub fn figure(calibration: &Calibration) -> Canvas {
         axes.draw(&mut c, x_label, y_label, (true, true));
         axes.title(&mut c, title);
         let failed = curves.iter().filter(|c| !c.pass).count();
-        let (word, color) = if failed == 0 { ("within band", PALETTE[2]) } else { ("OUTSIDE BAND", PALETTE[1]) };
+        let (word, color) = match failed {
+            _ if curves.is_empty() => ("not known", INK),
+            0 => ("within band", PALETTE[2]),
+            _ => ("OUTSIDE BAND", PALETTE[1]),
+        };
         c.bold(word, (axes.frame[2], top - 9.0), LABEL - 1.5, color, (1.0, 1.0));
         legend(&mut c, (x0, top + high + 50.0), &entries);
     }

@@ -75,9 +75,18 @@ pub fn combine(plan: &Plan, comm: &Comm, name: &str, files: &[PathBuf], strict: 
         let problem = "the prior counts once, and where impossible universes are passed over it has no closed form";
         return comm.agree(Err(Error::input(problem).key("--combine").remedy("infer from each observation alone")));
     }
+    let stages = plan.posteriors();
+    let marginal = |stage: &&String| plan.config.train.iter().any(|s| s.name == **stage && !s.network.is_joint());
+    if let Some(stage) = stages.iter().find(marginal) {
+        let problem = format!(
+            "stage {stage} knows marginals alone, and those of several observations do not multiply: what one parameter is given \
+             the data depends on the others"
+        );
+        let remedy = "give its network `marginals = 0`, which learns all parameters together";
+        return comm.agree(Err(Error::input(problem).key("--combine").value(name).remedy(remedy)));
+    }
     let provenance = plan.provenance(comm);
     let (dataset, current) = look(plan, comm, false)?;
-    let stages = plan.posteriors();
     for (at, stage) in stages.iter().enumerate() {
         timed(plan, comm, &format!("combined {name}"), || {
             let context = context(plan, comm, &current, &dataset, stage, &provenance)?;

@@ -95,7 +95,8 @@ impl<'a> Space<'a> {
             return Err(error.remedy("is its prior that of the universes that were learned from?"));
         }
         let most = ratio.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights = |power: f64| ratio.iter().map(|ln| (power * (ln - most)).exp()).collect::<Vec<f64>>();
+        let weight = |ln: &f64, power: f64| if ln.is_finite() { (power * (ln - most)).exp() } else { 0.0 };
+        let weights = |power: f64| ratio.iter().map(|ln| weight(ln, power)).collect::<Vec<f64>>();
         let worth = |w: &[f64]| w.iter().sum::<f64>().powi(2) / w.iter().map(|w| w * w).sum::<f64>();
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..40 {
