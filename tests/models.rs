@@ -153,7 +153,8 @@ fn a_model_of_ones_own_is_trained_and_read_by_later_stages() {
     assert!(record.contains("\"kind\": \"moments\""), "{record}");
     says(1, at, "train run.toml", 0, &["train means: done before", "train posterior: done before"]);
     let refused = |sets: &str, parts: &[&str]| says(1, at, &format!("check run.toml --set {sets}"), 2, parts);
-    let known = "did you mean `moments`? (known here: vmim, regression, npe, nle, fmpe, classifier, nre, moments, twice, echo)";
+    let known =
+        "did you mean `moments`? (known here: vmim, regression, npe, nle, fmpe, classifier, nre, moments, twice, echo)";
     refused("train.means.network.kind=momens", &["train.means.network.kind = \"momens\"", known]);
     refused("train.means.network.hidden=3", &["train.means.network.hidden", "unknown key"]);
 }
