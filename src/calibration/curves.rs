@@ -6,8 +6,8 @@
 //! | central | \|2 rank − 1\|: the smallest central interval that holds the truth | the same ranks, folded |
 //! | HPD | minus the marginal density (KDE of truth and draws together) | Hyndman 1996 |
 //! | joint HPD | −ln q: the smallest highest-density region that holds the truth | Hermans et al. 2022, arXiv:2110.06581 |
-//! | pair | product of two parameters, standardised | [`super::together`] |
-//! | likelihood, regression | what a regression on the input says of the parameters | [`super::together`] |
+//! | pair | product of two parameters, standardised | `together` |
+//! | likelihood, regression | what a regression on the input says of the parameters | `together` |
 //! | TARP | distance from a random reference point, in units of the prior's width | Lemos et al. 2023, arXiv:2302.03026 |
 //!
 //! The truth is one more draw of an exact posterior, so the rank of any statistic that treats the draws + 1 points

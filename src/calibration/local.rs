@@ -2,7 +2,7 @@
 //! 2023, arXiv:2306.03580): a classifier learns from test universes to tell (truth, x) from (draw, x), and is asked about the
 //! observation's draws; T = ⟨(d − ½)²⟩ over them, 0 where it cannot tell.
 //!
-//! Its terms are 1, w and w² (all products, up to [`ALL`] parameters) times 1, s and s² of each parameter: w the parameters,
+//! Its terms are 1, w and w² (all products, up to 6 parameters) times 1, s and s² of each parameter: w the parameters,
 //! whitened by their posterior's draws, and s what a regression on the input says of them. It is a logistic regression by
 //! one step of Newton's method from d = ½, with a penalty, so that all relabellings share one matrix. Of truth and draws of a
 //! universe any may be the truth where all posteriors are exact: the p-value is the fraction of relabellings whose T is as

@@ -1,4 +1,4 @@
-//! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls, of parameters alone and with the input ([`together`]).
+//! Samples and truths in, verdict out: SBC ranks, coverage, TARP, pulls, of parameters alone and with the input (`together`).
 //!
 //! Every diagnostic reduces a universe to one number that is uniform on (0, 1) if the posterior is exact, whatever the
 //! number of draws: the rank of the truth's statistic among those of the draws, ties and the last digit broken at
