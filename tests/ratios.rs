@@ -138,16 +138,17 @@ fn compared(density: &dyn Density, problem: Problem) -> (f64, [f64; 2]) {
 #[test]
 fn ratios_of_a_linear_gaussian_problem_are_exact_and_normalised() {
     mpi::on_ranks("ratios_of_a_linear_gaussian_problem_are_exact_and_normalised", &[1], |comm| {
-        for (loss, normalised) in [("a", true), ("b", false), ("c", true)] {
+        // Of A the linear model's ratio is used alone, which is normalised; of C the classifiers add to it what they have learned.
+        for (loss, normalised) in [("a", Some(0.03)), ("b", None), ("c", Some(0.1))] {
             let stage = format!("network = {{ kind = \"nre\", loss = {loss:?} }}");
             let (kl, [mean, scatter]) = learned(comm, linear(), TRAIN, &stage, |trained, _| {
                 compared(trained.model().density().unwrap(), linear())
             });
             println!("{loss}: {kl} nats, integral {mean} ± {scatter}");
             assert!(kl < 0.02, "loss {loss}: {kl} nats from the truth");
-            if normalised {
+            if let Some(most) = normalised {
                 assert!(
-                    (mean - 1.0).abs() < 0.15 && scatter < 0.2,
+                    (mean - 1.0).abs() < most && scatter < 0.1,
                     "loss {loss}: the ratio's integral is {mean} ± {scatter}"
                 );
             }

@@ -107,7 +107,7 @@ pub fn run(comm: &Comm) -> Result<()> {
             let slowest = sums.seconds.iter().copied().fold(0.0, f64::max);
             let rate = sums.bytes as f64 / slowest.max(1e-9) / 1e9;
             let [fastest, slowest] = [fastest, slowest].map(|s| s * 1e3);
-            say(format_args!("{:>14}  {fastest:10.3} {slowest:10.3}   {rate:.2} GB/s", sums.what));
+            say(format_args!("{:>14}  {fastest:10.3} {slowest:10.3}   {rate:.2e} GB/s", sums.what));
         }
         for (rank, host) in hosts.iter().enumerate() {
             let right = all.iter().all(|s| s.wrong.iter().all(|w| w[0] != rank as u64) && !s.apart.contains(&rank));

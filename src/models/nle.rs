@@ -3,7 +3,7 @@
 //! mixed with it as the held-out samples say.
 
 use super::{eye::check_names, linear_likelihood, prelude::*, stacking};
-use crate::nets::{FlowConfig, Transform, Transforms, Transport, Whitened};
+use crate::nets::{FlowConfig, Transform, Transforms, Transport, Whitened, host};
 
 /// An ensemble of neural likelihood estimators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,14 +89,21 @@ impl Nle {
 
     /// ln q(x | θ) of each sample (n), but for what does not depend on θ, by each member and by the linear model.
     fn each(&self, z: &Tensor, theta: &Tensor) -> Vec<Tensor> {
+        (0..=self.members.len()).map(self.one(z, theta)).collect()
+    }
+
+    /// The same of one of them, by its number.
+    fn one(&self, z: &Tensor, theta: &Tensor) -> impl Fn(usize) -> Tensor {
         let kind = self.parts[0].vs.kind();
         let s = self.linear.standardised(theta);
         let w = self.linear.forward(z, &s);
         let of_linear = self.linear.ln_density(&w);
         let (w, s, active) = (w.to_kind(kind), s.to_kind(kind), self.linear.active.to_kind(kind));
         let start = of_linear.zeros_like().to_kind(kind);
-        let own = |flow: &Transport| flow.ln_density(w.shallow_clone(), start.shallow_clone(), &s, Some(&active));
-        self.members.iter().map(own).chain([of_linear.to_kind(kind)]).collect()
+        move |m: usize| match self.members.get(m) {
+            Some(flow) => flow.ln_density(w.shallow_clone(), start.shallow_clone(), &s, Some(&active)),
+            None => of_linear.to_kind(kind),
+        }
     }
 }
 
@@ -143,7 +150,8 @@ impl Density for Nle {
     fn ln(&self, batch: &Batch, _: usize, theta: &Tensor) -> Result<Tensor> {
         let m = theta.size()[1];
         let z = self.seen(batch)?.repeat_interleave_self_int(m, 0, None);
-        let all = Tensor::stack(&self.each(&z, &theta.flatten(0, 1)), 1).to_kind(Kind::Double);
-        Ok((all + self.shares.log()).logsumexp(1i64, false).view([-1, m]))
+        let theta = theta.flatten(0, 1);
+        let one = self.one(&z, &theta);
+        Ok(stacking::mixture(&host(&self.shares), |k| Ok(one(k)))?.view([-1, m]))
     }
 }

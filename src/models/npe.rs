@@ -198,16 +198,22 @@ impl Npe {
 
     /// ln q(θ | x) of each sample by each member, and by the linear model.
     fn each(&self, batch: &Batch, theta: &Tensor) -> Result<Vec<Tensor>> {
-        let (u, jacobian) = self.normal(batch, theta)?;
-        let own = |(m, member): (usize, &Member)| {
-            Ok(member.density.ln_density(u.shallow_clone(), -along(&jacobian), &self.context(m, batch)?))
-        };
-        let mut all = self.members.iter().enumerate().map(own).collect::<Result<Vec<_>>>()?;
-        if self.linear.is_some() {
-            all.push(along(&(u.square() * -0.5 - &jacobian - 0.5 * std::f64::consts::TAU.ln())));
-        }
-        let outside = self.unbounded.outside(theta);
-        Ok(all.into_iter().map(|ln| ln.masked_fill(&outside, f64::NEG_INFINITY)).collect())
+        let one = self.one(batch, theta)?;
+        (0..self.members.len() + self.linear.is_some() as usize).map(one).collect()
+    }
+
+    /// The same of one of them, by its number.
+    fn one<'a>(&'a self, batch: &'a Batch, theta: &Tensor) -> Result<impl Fn(usize) -> Result<Tensor> + 'a> {
+        let ((u, jacobian), outside) = (self.normal(batch, theta)?, self.unbounded.outside(theta));
+        Ok(move |m: usize| {
+            let ln = match self.members.get(m) {
+                Some(Member { density, .. }) => {
+                    density.ln_density(u.shallow_clone(), -along(&jacobian), &self.context(m, batch)?)
+                }
+                None => along(&(u.square() * -0.5 - &jacobian - 0.5 * std::f64::consts::TAU.ln())),
+            };
+            Ok(ln.masked_fill(&outside, f64::NEG_INFINITY))
+        })
     }
 }
 
@@ -271,9 +277,8 @@ impl Density for Npe {
         let m = theta.size()[1];
         let each: Vec<usize> = (0..batch.len()).flat_map(|row| vec![row; m as usize]).collect();
         let (batch, theta) = (batch.rows(&each), theta.flatten(0, 1));
-        let all = Tensor::stack(&self.each(&batch, &theta)?, 1).to_kind(Kind::Double);
-        let all = all + self.shares().log();
-        Ok(all.logsumexp(1i64, false).view([-1, m]))
+        let one = self.one(&batch, &theta)?;
+        Ok(stacking::mixture(&host(&self.shares()), one)?.view([-1, m]))
     }
 
     fn draw(&self, batch: &Batch, block: usize, draws: usize, seeds: &[u64]) -> Result<Option<Draws>> {

@@ -1,6 +1,7 @@
 //! What each member of an ensemble counts, and the linear model that it begins at: as the held-out samples say (stacking, Yao
 //! et al. 2018, arXiv:1704.02030).
 
+use crate::error::Result;
 use crate::nets::{host, kept, put};
 use tch::{Kind, Tensor, nn};
 
@@ -31,6 +32,20 @@ fn likeliest(ln: &Tensor, beforehand: &Tensor) -> Tensor {
     shares
 }
 
+/// Whether held-out samples bear out a gain (n) over the linear model, of what was chosen by these same samples: else it is none,
+/// and the linear model is used alone.
+pub fn is_sure(gain: &Tensor) -> bool {
+    let (mean, scatter) = (gain.mean(Kind::Double).double_value(&[]), gain.std(false).double_value(&[]));
+    mean > SURE * scatter / (gain.numel() as f64 - 1.0).sqrt() || mean == f64::INFINITY
+}
+
+/// ln of the mixture (n) of what `each` component says, (n), asked of those alone that count.
+pub fn mixture(shares: &[f64], mut each: impl FnMut(usize) -> Result<Tensor>) -> Result<Tensor> {
+    let counted = (0..shares.len()).filter(|&k| shares[k] > 0.0);
+    let all = counted.map(|k| Ok(each(k)?.to_kind(Kind::Double) + shares[k].ln())).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&all, 1).logsumexp(1i64, false))
+}
+
 /// Settles shares by ln q (n, k) of held-out samples.
 pub fn settle(shares: &Tensor, ln: &Tensor) {
     let members = shares.numel() - 1;
@@ -47,11 +62,11 @@ pub fn settle(shares: &Tensor, ln: &Tensor) {
     let mixed = likeliest(ln, &Tensor::from_slice(&beforehand).to_device(ln.device()));
     let of_linear = ln.select(1, members as i64);
     let gain = (ln + mixed.log()).logsumexp(1i64, false) - of_linear;
-    let (mean, scatter) = (gain.mean(Kind::Double).double_value(&[]), gain.std(false).double_value(&[]));
-    // Shares were chosen by the same samples: a gain that these do not bear out is none, and the linear model is used alone.
-    let told = mean > SURE * scatter / (ln.size()[0] as f64 - 1.0).sqrt() || mean == f64::INFINITY;
     let alone = mixed.zeros_like().index_fill(0, &Tensor::from_slice(&[members as i64]), 1.0);
-    let (found, gain) = if told { (mixed, mean) } else { (alone, 0.0) };
+    let (found, gain) = match is_sure(&gain) {
+        true => (mixed, gain.mean(Kind::Double).double_value(&[])),
+        false => (alone, 0.0),
+    };
     put(shares, &found);
     let each: Vec<String> = host(&found).iter().map(|share| format!("{share:.2}")).collect();
     let (linear, flows) = each.split_last().expect("the linear model has a share");
@@ -60,4 +75,24 @@ pub fn settle(shares: &Tensor, ln: &Tensor) {
          linear model",
         flows.join(", ")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_without_a_share_are_not_asked() {
+        let each = |k: usize| Ok(Tensor::from_slice(&[[f64::NAN, 1.0, -2.0][k]]));
+        let ln = host(&mixture(&[0.0, 0.25, 0.75], each).unwrap())[0];
+        assert!((ln - (0.25 * 1f64.exp() + 0.75 * (-2f64).exp()).ln()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_gain_must_be_borne_out() {
+        let of = |gain: &[f64]| is_sure(&Tensor::from_slice(gain));
+        // A mean of 0.5, whose error is 0.1 and 0.5.
+        let around = |off: f64| (0..101).map(|i| 0.5 + off * [1.0, -1.0][i % 2]).collect::<Vec<f64>>();
+        assert!(of(&around(1.0)) && !of(&around(5.0)) && !of(&[3.0]) && !of(&[]) && !of(&[f64::NAN; 9]));
+    }
 }

@@ -4,6 +4,7 @@ use super::NreConfig;
 use crate::models::eye::check_names;
 use crate::models::linear_gaussian;
 use crate::models::prelude::*;
+use crate::models::stacking;
 use crate::nets::{Linear, LnPrior, Mlp, Residual, host, kept};
 use crate::prior::Prior;
 use rand::seq::index;
@@ -213,8 +214,10 @@ impl Model for Nre {
                 Ok(Tensor::cat(&[start, Tensor::stack(&members, 0).mean_dim(0i64, false, Kind::Double)], 1))
             })?;
             let (start, added) = (logits.narrow(1, 0, k), logits.narrow(1, k, k));
-            let loss = |share: f64| self.config.loss(&(&start + &added * share)).mean(Kind::Double).double_value(&[]);
-            let share = least(loss);
+            let losses = |share: f64| self.config.loss(&(&start + &added * share));
+            let loss = |share: f64| losses(share).mean(Kind::Double).double_value(&[]);
+            let best = least(loss);
+            let share = if stacking::is_sure(&(losses(0.0) - losses(best))) { best } else { 0.0 };
             let _ = block.share.shallow_clone().fill_(share);
             log::info!(
                 "{}the held-out samples bear out {share:.2} of what the classifiers add to the linear model's ratio; their loss is \
@@ -246,8 +249,12 @@ impl Density for Nre {
     }
 
     fn ln(&self, batch: &Batch, block: usize, theta: &Tensor) -> Result<Tensor> {
+        let share = host(&self.blocks[block].share)[0];
+        if share == 0.0 {
+            return Ok(self.blocks[block].start(&self.seen(batch)?, theta).0);
+        }
         let (start, members) = self.each(block, batch, theta)?;
-        Ok(start + Tensor::stack(&members, 0).mean_dim(0i64, false, Kind::Double) * &self.blocks[block].share)
+        Ok(start + Tensor::stack(&members, 0).mean_dim(0i64, false, Kind::Double) * share)
     }
 }
 
